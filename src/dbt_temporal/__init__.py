@@ -1,0 +1,1 @@
+"""dbt-temporal: dbt projects as durable Temporal workflows."""

@@ -1,0 +1,79 @@
+"""Inputs and outputs of the run's steps. In Temporal they are activity arguments and results, so they only grow."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+from dbt_temporal.domain.invocation import DbtInvocation
+from dbt_temporal.domain.plan import ExecutionPlan
+from dbt_temporal.domain.project_config import ProjectConfig
+from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult
+from dbt_temporal.domain.run_input import DbtRunInput
+
+
+class PlanProjectInput(BaseModel):
+    """Asks for the plan of a run; `input.project` may be null where one project is loaded."""
+
+    invocation_id: str
+    started_at: str
+    input: DbtRunInput
+
+
+class PlanProjectOutput(BaseModel):
+    """The plan, and what the run needs beside it."""
+
+    plan: ExecutionPlan
+    config: ProjectConfig
+    invocation: DbtInvocation
+    target: str | None = None
+    threads: int = 1
+    """How many nodes may run at once: `threads` of the profile, as in dbt."""
+    dbt_version: str | None = None
+    adapter_type: str | None = None
+    counts: dict[str, int] = Field(default_factory=dict)
+    """How many of each resource type the project holds, for the log's `Found ...` line."""
+
+
+class BeforeRunInput(BaseModel):
+    """Asks for dbt's `before_run`: defer, schemas, relation cache, on-run-start."""
+
+    invocation: DbtInvocation
+
+
+class AfterRunInput(BaseModel):
+    """Asks for dbt's `after_run`: on-run-end, which sees the results."""
+
+    invocation: DbtInvocation
+    results: list[NodeExecutionResult] = Field(default_factory=list)
+
+
+class ProjectHooksOutput(BaseModel):
+    """Results of on-run-start or on-run-end hooks, in order; their unique_ids are `operation.<project>....`."""
+
+    results: list[NodeExecutionResult] = Field(default_factory=list)
+
+
+class ExecuteNodeInput(BaseModel):
+    """Asks for one attempt at one node."""
+
+    invocation: DbtInvocation
+    unique_id: str
+    non_retryable_errors: list[str] = Field(default_factory=list)
+    write_artifacts: bool = False
+
+
+class StoreArtifactsInput(BaseModel):
+    """Asks for the artifacts of a run. `results` holds nodes and hooks in the order in which they ended."""
+
+    invocation: DbtInvocation
+    results: list[NodeExecutionResult] = Field(default_factory=list)
+    elapsed_time: float = 0.0
+    run_log: str | None = None
+    """The text of log.txt; null where WRITE_RUN_LOG is off."""
+
+
+class StoreArtifactsOutput(BaseModel):
+    """Where the artifacts lie."""
+
+    artifacts: ArtifactPaths
+    log_path: str | None = None

@@ -1,0 +1,144 @@
+"""The dbt engine, seen from the application: projects, runs, nodes and results, never dbt's Python types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from dbt_temporal.domain.invocation import DbtInvocation
+from dbt_temporal.domain.plan import ExecutionPlan
+from dbt_temporal.domain.results import NodeExecutionResult
+
+
+@dataclass(frozen=True)
+class ProjectLocation:
+    """Where a project lies on this machine. Nothing is ever written there."""
+
+    project_dir: Path
+    profiles_dir: Path
+    revision: str | None = None
+    source: str = ""
+    """The source as the user gave it: a path, or a URL without credentials."""
+    target: str | None = None
+    """The worker's DBT_TARGET; a run's own target comes first."""
+
+
+@dataclass(frozen=True)
+class LoadedProject:
+    """A parsed project, with what the start-up table shows of it."""
+
+    name: str
+    location: ProjectLocation
+    adapter_type: str
+    target: str
+    threads: int
+    dbt_version: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+    load_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class EnginePlan:
+    """A plan with the facts of the profile that the run needs. `plan.write_artifacts` is not the engine's to say."""
+
+    plan: ExecutionPlan
+    target: str
+    threads: int
+    dbt_version: str
+    adapter_type: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NodeOutcome:
+    """What one attempt at a node, or one hook, left behind.
+
+    Attributes:
+        result: the small result that travels through the run.
+        error: None, or (error type, retryable) as the engine classified the failure, where the exception still was.
+        record: the engine's own document about the node (JSON bytes), from which artifacts are assembled later,
+            perhaps on another worker. Opaque to everybody but the engine.
+        log: the text that dbt logged while the node ran.
+    """
+
+    result: NodeExecutionResult
+    error: NodeErrorClass | None = None
+    record: bytes = b""
+    log: str = ""
+
+
+@dataclass(frozen=True)
+class NodeErrorClass:
+    """The classification of a failure, by `dbt_temporal.domain.errors`."""
+
+    error_type: str
+    retryable: bool
+
+
+@dataclass(frozen=True)
+class CompletedNode:
+    """A result with the engine's record of it; the record is empty for nodes that never ran."""
+
+    result: NodeExecutionResult
+    record: bytes = b""
+
+
+Progress = Callable[[Mapping[str, Any]], None]
+"""Called with facts about a running statement (backend pid, query id), which heartbeats carry on."""
+
+
+class DbtEngine(Protocol):
+    """Runs dbt. All methods raise `DbtTemporalError` with the type that fits.
+
+    Cancelling the task that awaits `execute_node` cancels the node's statement in the database, and only that;
+    the call returns (by raising CancelledError) when the statement has ended or could not be reached any more.
+    """
+
+    async def load_project(self, location: ProjectLocation) -> LoadedProject:
+        """Parses a project. Raises Compilation or Configuration with dbt's own message."""
+        ...
+
+    async def plan(self, location: ProjectLocation, invocation: DbtInvocation) -> EnginePlan:
+        """Selects nodes and edges by dbt's own code for the invocation's command."""
+        ...
+
+    async def before_run(self, location: ProjectLocation, invocation: DbtInvocation) -> list[NodeOutcome]:
+        """Creates schemas, fills the relation cache, runs on-run-start. Returns the hooks' outcomes."""
+        ...
+
+    async def execute_node(
+        self, location: ProjectLocation, invocation: DbtInvocation, unique_id: str, progress: Progress
+    ) -> NodeOutcome:
+        """Makes one attempt at one node. A failed node is an outcome with `error` set, not an exception.
+
+        Raises:
+            DbtTemporalError: EngineCrashed where the process that ran the node died; Adapter, Compilation or
+                Configuration where the run could not be set up.
+        """
+        ...
+
+    async def after_run(
+        self, location: ProjectLocation, invocation: DbtInvocation, results: list[CompletedNode]
+    ) -> list[NodeOutcome]:
+        """Runs on-run-end, which sees `results`. Returns the hooks' outcomes."""
+        ...
+
+    async def artifacts(
+        self,
+        location: ProjectLocation,
+        invocation: DbtInvocation,
+        results: list[CompletedNode],
+        elapsed_time: float,
+    ) -> Mapping[str, bytes]:
+        """The artifacts as dbt writes them, by file name: run_results.json, manifest.json, and what applies."""
+        ...
+
+    async def end_run(self, invocation: DbtInvocation) -> None:
+        """Frees what this worker holds for the run. Safe to call for a run that is not known here."""
+        ...
+
+    async def close(self) -> None:
+        """Ends every engine process."""
+        ...

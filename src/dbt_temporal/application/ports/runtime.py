@@ -1,0 +1,152 @@
+"""What the run needs of whatever carries it: a Temporal workflow, or this process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol, TypeVar
+
+from pydantic import BaseModel
+
+from dbt_temporal.domain.errors import ErrorType
+from dbt_temporal.domain.hooks import HookConfig
+from dbt_temporal.domain.results import NodeExecutionResult
+
+Output = TypeVar("Output", bound=BaseModel)
+
+
+class StepName(StrEnum):
+    """The named steps. A node's step has a name of its own, `<resource_type>:<node_name>`."""
+
+    PLAN_PROJECT = "plan_project"
+    BEFORE_RUN = "before_run"
+    AFTER_RUN = "after_run"
+    STORE_ARTIFACTS = "store_artifacts"
+    END_RUN = "end_run"
+
+
+@dataclass(frozen=True)
+class StepRetry:
+    """How often a step is tried, in Temporal's terms; seconds."""
+
+    max_attempts: int = 3
+    initial_interval_secs: float = 1.0
+    backoff_coefficient: float = 2.0
+    max_interval_secs: float = 60.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One activity-like step of the run.
+
+    Attributes:
+        name: the activity type.
+        argument: its input.
+        timeout_secs: time for one attempt (start to close).
+        heartbeat_secs: silence after which the attempt counts as lost; None where it does not heartbeat.
+        retry: how failed attempts are repeated; what is not retryable is said by the failure itself.
+        summary: one line for the UI.
+        task_queue: another queue than the run's own, or None.
+        priority: 1 (first) to 5, or None.
+    """
+
+    name: str
+    argument: BaseModel
+    timeout_secs: float
+    heartbeat_secs: float | None = None
+    retry: StepRetry = StepRetry()
+    summary: str | None = None
+    task_queue: str | None = None
+    priority: int | None = None
+
+
+class StepFailedError(Exception):
+    """A step that failed for good, after all its attempts."""
+
+    def __init__(
+        self,
+        error_type: ErrorType,
+        message: str,
+        *,
+        result: NodeExecutionResult | None = None,
+        timed_out: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+        self.message = message
+        self.result = result
+        self.timed_out = timed_out
+
+
+class HookFailedError(Exception):
+    """A hook workflow that could not be started, failed, was cancelled, or ran out of time."""
+
+
+class RunPhase(StrEnum):
+    """Where a run stands."""
+
+    INITIALIZING = "initializing"
+    PLANNING = "planning"
+    PRE_RUN_HOOKS = "pre_run_hooks"
+    EXECUTING = "executing"
+    FINALIZING = "finalizing"
+
+
+class RunRuntime(Protocol):
+    """The run's world. All methods are deterministic on replay where the runtime is a workflow.
+
+    Cancellation of the run reaches it as asyncio.CancelledError at whatever it awaits.
+    """
+
+    def now(self) -> datetime:
+        """The time, with time zone."""
+        ...
+
+    async def run_step(self, step: Step, output_type: type[Output]) -> Output:
+        """Runs one step to its end, with retries. Cancelling the awaiting task cancels the step and waits for it.
+
+        Raises:
+            StepFailedError: the step failed for good.
+            asyncio.CancelledError: the step was cancelled.
+        """
+        ...
+
+    async def run_hook(self, hook: HookConfig, argument: Any, hook_id: str) -> Any:
+        """Starts a hook workflow and returns its result; with `fire_and_forget`, returns None once it has started.
+
+        Args:
+            hook: what to start.
+            argument: its one JSON argument.
+            hook_id: a name for it that is unique within the run.
+
+        Raises:
+            HookFailedError: with the reason.
+        """
+        ...
+
+    def publish(self, changed: StateChange) -> None:
+        """Tells observers that the run's state has changed. Cheap; a runtime may gather changes."""
+        ...
+
+    async def shielded(self, awaitable: Any) -> Any:
+        """Awaits to the end even if the run is cancelled meanwhile (for what must happen after cancellation)."""
+        ...
+
+
+@dataclass(frozen=True)
+class StateChange:
+    """What a runtime may show of the run. Fields left None have not changed.
+
+    Attributes:
+        memo: memo entries to set (see `dbt_temporal.domain.memo`).
+        search_attributes: keyword search attributes to set.
+        details: a few lines of Markdown on where the run stands, for the UI.
+        log_lines: new lines of the run log, for whoever follows it.
+    """
+
+    memo: dict[str, Any] | None = None
+    search_attributes: dict[str, str] | None = None
+    details: str | None = None
+    log_lines: Sequence[str] = ()

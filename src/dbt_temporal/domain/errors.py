@@ -1,0 +1,58 @@
+"""The errors that a run can meet, and which of them are worth another attempt."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dbt_temporal.domain.results import NodeExecutionResult
+
+
+class ErrorType(StrEnum):
+    """Application failure types of the run contract. Callers in other languages match on these words."""
+
+    COMPILATION = "Compilation"
+    CONFIGURATION = "Configuration"
+    PROJECT_NOT_FOUND = "ProjectNotFound"
+    TEST_FAILURE = "TestFailure"
+    UNIT_TEST_FAILURE = "UnitTestFailure"
+    STALE_SOURCE = "StaleSource"
+    ADAPTER = "Adapter"
+    ARTIFACT_STORE = "ArtifactStore"
+    ENGINE_CRASHED = "EngineCrashed"
+    DBT_RUN_FAILED = "DbtRunFailed"
+
+
+RETRYABLE_TYPES = frozenset({ErrorType.ADAPTER, ErrorType.ARTIFACT_STORE, ErrorType.ENGINE_CRASHED})
+"""The types that are retried unless the error at hand says otherwise."""
+
+
+class DbtTemporalError(Exception):
+    """The one error that crosses layers, with its facts as attributes.
+
+    Attributes:
+        error_type: what kind of error it is.
+        message: what went wrong, for a person who can act on it.
+        retryable: whether another attempt may help; by default what the type says.
+        result: the node's result, where the error is the outcome of a node.
+    """
+
+    def __init__(
+        self,
+        error_type: ErrorType,
+        message: str,
+        *,
+        retryable: bool | None = None,
+        result: NodeExecutionResult | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+        self.message = message
+        self.retryable = error_type in RETRYABLE_TYPES if retryable is None else retryable
+        self.result = result
+
+
+def configuration_error(message: str) -> DbtTemporalError:
+    """An error in what the user gave us: input, files or environment."""
+    return DbtTemporalError(ErrorType.CONFIGURATION, message)

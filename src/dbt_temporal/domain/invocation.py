@@ -1,0 +1,27 @@
+"""One dbt invocation: all that a worker needs to know to take part in a run."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from dbt_temporal.domain.run_input import DbtRunInput
+
+
+class DbtInvocation(BaseModel):
+    """Identity and settings of a run. Every activity carries it, because any worker may get the activity.
+
+    Attributes:
+        invocation_id: the id that dbt reports in artifacts, query comments and Jinja.
+        project: the resolved project name.
+        revision: the revision of the project that was planned, or null where the source has none.
+        started_at: RFC 3339; Jinja's `run_started_at` on every host of the run.
+        input: the run's input, with what pre_run hooks added to `env`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    invocation_id: str
+    project: str
+    revision: str | None = None
+    started_at: str
+    input: DbtRunInput

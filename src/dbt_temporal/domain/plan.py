@@ -1,0 +1,60 @@
+"""The execution plan: which nodes a run executes, and what each waits for. Ids and edges only, no SQL."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+OnNodeError = Literal["continue", "skip_children"]
+
+
+class NodeOverrides(BaseModel):
+    """What a node's dbt meta says of its execution: `config.meta.dbt_temporal`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_attempts: int | None = Field(default=None, ge=1)
+    initial_interval_secs: float | None = Field(default=None, gt=0)
+    backoff_coefficient: float | None = Field(default=None, ge=1)
+    max_interval_secs: float | None = Field(default=None, gt=0)
+    timeout_secs: float | None = Field(default=None, gt=0)
+    task_queue: str | None = None
+
+
+class NodeInfo(BaseModel):
+    """One node of the plan.
+
+    `depends_on` holds unique_ids within the plan; paths through nodes that are not in it are bridged.
+    `priority` is 1 (highest) to 5, from the height of the critical path below the node.
+    """
+
+    unique_id: str
+    name: str
+    resource_type: str
+    materialization: str | None = None
+    package_name: str
+    depends_on: list[str] = Field(default_factory=list)
+    priority: int = 5
+    on_error: OnNodeError | None = None
+    relation: str | None = None
+    """The name as dbt's console shows it (`schema.identifier`), for the run log."""
+    overrides: NodeOverrides | None = None
+
+    @property
+    def activity_type(self) -> str:
+        """The name of the node's activity: `<resource_type>:<node_name>`."""
+        return f"{self.resource_type}:{self.name}"
+
+
+class ExecutionPlan(BaseModel):
+    """A planned run. `levels` is for readers and for the log; scheduling follows `depends_on`."""
+
+    project: str
+    invocation_id: str
+    levels: list[list[str]] = Field(default_factory=list)
+    nodes: dict[str, NodeInfo] = Field(default_factory=dict)
+    search_attributes: dict[str, str] = Field(default_factory=dict)
+    write_artifacts: bool = False
+    has_on_run_start: bool = False
+    has_on_run_end: bool = False

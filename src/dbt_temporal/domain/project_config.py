@@ -1,0 +1,97 @@
+"""dbt_temporal.yml: retry, timeouts and hooks of a project, all optional."""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.hooks import HooksConfig
+from dbt_temporal.domain.run_input import input_error
+
+PROJECT_CONFIG_FILE = "dbt_temporal.yml"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ProjectHookRetries(_Section):
+    """Whether dbt's own hooks are retried; off by default, since a hook may have had its effect already."""
+
+    on_run_start: bool = Field(default=False, strict=True)
+    on_run_end: bool = Field(default=False, strict=True)
+
+
+class RetryConfig(_Section):
+    """How a node's transient errors are retried."""
+
+    max_attempts: int = Field(default=3, ge=1, strict=True)
+    initial_interval_secs: float = Field(default=5.0, gt=0)
+    backoff_coefficient: float = Field(default=2.0, ge=1)
+    max_interval_secs: float = Field(default=60.0, gt=0)
+    non_retryable_errors: list[str] = Field(default_factory=list)
+    project_hooks: ProjectHookRetries = Field(default_factory=ProjectHookRetries)
+
+    @field_validator("non_retryable_errors")
+    @classmethod
+    def _are_regular_expressions(cls, patterns: list[str]) -> list[str]:
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+        return patterns
+
+    @model_validator(mode="after")
+    def _intervals_fit(self) -> RetryConfig:
+        if self.max_interval_secs < self.initial_interval_secs:
+            raise ValueError("max_interval_secs must be at least initial_interval_secs")
+        return self
+
+
+class TimeoutsConfig(_Section):
+    """Time limits in seconds."""
+
+    node_secs: float = Field(default=3600.0, gt=0)
+    node_heartbeat_secs: float = Field(default=300.0, gt=0)
+    hook_secs: float = Field(default=300.0, gt=0)
+    hook_heartbeat_secs: float = Field(default=120.0, gt=0)
+    plan_secs: float = Field(default=300.0, gt=0)
+    store_artifacts_secs: float = Field(default=120.0, gt=0)
+
+    @model_validator(mode="after")
+    def _heartbeats_can_fire(self) -> TimeoutsConfig:
+        for total, heartbeat in (("node_secs", "node_heartbeat_secs"), ("hook_secs", "hook_heartbeat_secs")):
+            # Only what the user wrote is judged: a short node_secs alone must not trip over a default.
+            written = heartbeat in self.model_fields_set
+            if written and getattr(self, heartbeat) >= getattr(self, total):
+                raise ValueError(f"{heartbeat} can never fire: it must be shorter than {total}")
+        return self
+
+
+class ProjectConfig(_Section):
+    """The whole of dbt_temporal.yml."""
+
+    retry: RetryConfig = Field(default_factory=RetryConfig)
+    timeouts: TimeoutsConfig = Field(default_factory=TimeoutsConfig)
+    hooks: HooksConfig = Field(default_factory=HooksConfig)
+
+
+def parse_project_config(document: object, path: str) -> ProjectConfig:
+    """Reads a dbt_temporal.yml that was loaded from YAML; an empty file is all defaults.
+
+    Raises:
+        DbtTemporalError: of type Configuration, naming the file, the key and what is allowed.
+    """
+    if document is None:
+        return ProjectConfig()
+    if not isinstance(document, dict):
+        raise configuration_error(f"{path}: must be a mapping, got {type(document).__name__}")
+    # An empty section (`hooks:` with nothing below it) reads as null in YAML and means its defaults.
+    sections = {key: value for key, value in document.items() if value is not None}
+    try:
+        return ProjectConfig.model_validate(sections)
+    except ValidationError as error:
+        raise input_error(path, error, ProjectConfig) from error

@@ -1,0 +1,68 @@
+"""What nodes and runs end with."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from dbt_temporal.domain.hooks import HookError
+
+NodeStatus = Literal["success", "error", "skipped", "cancelled"]
+
+
+class TimingEntry(BaseModel):
+    """One phase of a node (`compile`, `execute`), as dbt times it; ISO 8601 instants."""
+
+    name: str
+    started_at: str | None = None
+    completed_at: str | None = None
+
+
+class Freshness(BaseModel):
+    """What `source-freshness` found for one source."""
+
+    max_loaded_at: str | None = None
+    snapshotted_at: str | None = None
+    max_loaded_at_time_ago_in_s: float | None = None
+    status: str
+    criteria: dict[str, Any] = Field(default_factory=dict)
+
+
+class NodeExecutionResult(BaseModel):
+    """The outcome of one node. `dbt_status` keeps dbt's own word (pass, warn, fail, no-op, ...)."""
+
+    unique_id: str
+    status: NodeStatus
+    dbt_status: str | None = None
+    execution_time: float = 0.0
+    message: str | None = None
+    adapter_response: dict[str, Any] = Field(default_factory=dict)
+    compiled_code: str | None = None
+    timing: list[TimingEntry] = Field(default_factory=list)
+    failures: int | None = None
+    freshness: Freshness | None = None
+
+
+class ArtifactPaths(BaseModel):
+    """Where the artifacts of a run lie; a path is null when that artifact was not written."""
+
+    run_results_path: str | None = None
+    manifest_path: str | None = None
+    log_path: str | None = None
+    catalog_path: str | None = None
+    sources_path: str | None = None
+
+
+class DbtRunOutput(BaseModel):
+    """The result of the workflow `dbt_run`."""
+
+    invocation_id: str
+    success: bool
+    skipped: bool = False
+    skip_reason: str | None = None
+    node_results: list[NodeExecutionResult] = Field(default_factory=list)
+    elapsed_time: float = 0.0
+    artifacts: ArtifactPaths | None = None
+    log_path: str | None = None
+    hook_errors: list[HookError] = Field(default_factory=list)

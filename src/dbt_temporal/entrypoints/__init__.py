@@ -1,0 +1,1 @@
+"""Programs: settings, the container that wires adapters to ports, and the command line."""
