@@ -1,0 +1,8 @@
+-- depends_on: {{ ref('raw_order_items') }}
+
+select
+    id as order_item_id,
+    order_id,
+    sku,
+    quantity
+from {{ source('shop', 'raw_order_items') }}

@@ -1,0 +1,2 @@
+select id, {{ pause(var('seconds')) }} as ticks
+from {{ ref('before') }}

@@ -1,0 +1,2 @@
+select id, qty as amount, label
+from {{ ref('stg_items') }}

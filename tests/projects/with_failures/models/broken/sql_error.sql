@@ -1,0 +1,2 @@
+select id, no_such_column
+from {{ ref('stg_items') }}

@@ -1,0 +1,3 @@
+{{ config(materialized='view') }}
+
+select id from {{ ref('sql_error') }}

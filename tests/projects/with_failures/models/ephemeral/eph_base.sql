@@ -1,0 +1,1 @@
+select id, qty, price from {{ ref('stg_items') }} where qty > 0

@@ -1,0 +1,3 @@
+{{ config(materialized='table') }}
+
+select sum(worth) as worth from {{ ref('eph_worth') }}

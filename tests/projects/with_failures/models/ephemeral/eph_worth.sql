@@ -1,0 +1,1 @@
+select id, qty * price as worth from {{ ref('eph_base') }}

@@ -1,0 +1,3 @@
+{{ config(unique_key='id') }}
+
+select id from {{ ref('sql_error') }}

@@ -1,0 +1,3 @@
+{{ config(enabled=false) }}
+
+select id from {{ ref('stg_items') }}

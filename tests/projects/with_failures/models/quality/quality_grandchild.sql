@@ -1,0 +1,1 @@
+select count(*) as item_count from {{ ref('quality_child') }}

@@ -1,0 +1,1 @@
+select id, qty from {{ ref('stg_items') }}

@@ -1,0 +1,2 @@
+select id, cast(qty * price as integer) as worth
+from {{ ref('stg_items') }}

@@ -1,0 +1,1 @@
+select sum(worth) as worth from {{ ref('unit_tested') }}

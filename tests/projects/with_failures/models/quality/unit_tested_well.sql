@@ -1,0 +1,2 @@
+select id, upper(label) as label
+from {{ ref('stg_items') }}
