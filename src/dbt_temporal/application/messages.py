@@ -32,25 +32,33 @@ class PlanProjectOutput(BaseModel):
     adapter_type: str | None = None
     counts: dict[str, int] = Field(default_factory=dict)
     """How many of each resource type the project holds, for the log's `Found ...` line."""
+    skip_nodes_if_on_run_start_fails: bool = False
+    """dbt's behavior flag of that name, as the project sets it."""
+    write_run_log: bool = True
+    """WRITE_RUN_LOG: whether log.txt is among the artifacts."""
 
 
 class BeforeRunInput(BaseModel):
     """Asks for dbt's `before_run`: defer, schemas, relation cache, on-run-start."""
 
     invocation: DbtInvocation
+    write_artifacts: bool = False
 
 
 class AfterRunInput(BaseModel):
-    """Asks for dbt's `after_run`: on-run-end, which sees the results."""
+    """Asks for dbt's `after_run`: on-run-end, which sees the results of on-run-start and of the nodes."""
 
     invocation: DbtInvocation
     results: list[NodeExecutionResult] = Field(default_factory=list)
+    write_artifacts: bool = False
 
 
 class ProjectHooksOutput(BaseModel):
     """Results of on-run-start or on-run-end hooks, in order; their unique_ids are `operation.<project>....`."""
 
     results: list[NodeExecutionResult] = Field(default_factory=list)
+    retryable: bool = False
+    """A hook failed with an error that another attempt may mend."""
 
 
 class ExecuteNodeInput(BaseModel):
@@ -77,3 +85,13 @@ class StoreArtifactsOutput(BaseModel):
 
     artifacts: ArtifactPaths
     log_path: str | None = None
+
+
+class EndRunInput(BaseModel):
+    """Says that a run has ended, so that what a worker holds for it can go."""
+
+    invocation: DbtInvocation
+
+
+class EndRunOutput(BaseModel):
+    """Nothing to say."""

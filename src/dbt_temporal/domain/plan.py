@@ -40,6 +40,8 @@ class NodeInfo(BaseModel):
     relation: str | None = None
     """The name as dbt's console shows it (`schema.identifier`), for the run log."""
     overrides: NodeOverrides | None = None
+    listing: str | None = None
+    """The line that `dbt list` prints for the node; set for the command `list` alone."""
 
     @property
     def activity_type(self) -> str:

@@ -61,15 +61,6 @@ class TimeoutsConfig(_Section):
     plan_secs: float = Field(default=300.0, gt=0)
     store_artifacts_secs: float = Field(default=120.0, gt=0)
 
-    @model_validator(mode="after")
-    def _heartbeats_can_fire(self) -> TimeoutsConfig:
-        for total, heartbeat in (("node_secs", "node_heartbeat_secs"), ("hook_secs", "hook_heartbeat_secs")):
-            # Only what the user wrote is judged: a short node_secs alone must not trip over a default.
-            written = heartbeat in self.model_fields_set
-            if written and getattr(self, heartbeat) >= getattr(self, total):
-                raise ValueError(f"{heartbeat} can never fire: it must be shorter than {total}")
-        return self
-
 
 class ProjectConfig(_Section):
     """The whole of dbt_temporal.yml."""
@@ -92,6 +83,21 @@ def parse_project_config(document: object, path: str) -> ProjectConfig:
     # An empty section (`hooks:` with nothing below it) reads as null in YAML and means its defaults.
     sections = {key: value for key, value in document.items() if value is not None}
     try:
-        return ProjectConfig.model_validate(sections)
+        config = ProjectConfig.model_validate(sections)
     except ValidationError as error:
         raise input_error(path, error, ProjectConfig) from error
+    _check_heartbeats(config.timeouts, path)
+    return config
+
+
+def _check_heartbeats(timeouts: TimeoutsConfig, path: str) -> None:
+    """Not a rule of the model: only what the user wrote is judged, and a model that has travelled has all fields set.
+
+    A short node_secs alone must not trip over a default.
+    """
+    for total, heartbeat in (("node_secs", "node_heartbeat_secs"), ("hook_secs", "hook_heartbeat_secs")):
+        written = heartbeat in timeouts.model_fields_set
+        if written and getattr(timeouts, heartbeat) >= getattr(timeouts, total):
+            raise configuration_error(
+                f"invalid {path}: `timeouts`: {heartbeat} can never fire: it must be shorter than {total}"
+            )

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.hooks import HooksConfig
+from dbt_temporal.domain.secrets import EnvValue
 
 Command = Literal["run", "build", "test", "seed", "snapshot", "compile", "list", "source-freshness"]
 IndirectSelection = Literal["eager", "cautious", "buildable", "empty"]
@@ -18,7 +19,8 @@ IndirectSelection = Literal["eager", "cautious", "buildable", "empty"]
 class DbtRunInput(BaseModel):
     """What one run is asked to do. Every field is optional; names and defaults are those of the run contract."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    # The text of an error must not carry values: it becomes part of failures, and `env` may hold secrets.
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
     project: str | None = None
     command: Command = "build"
@@ -31,7 +33,8 @@ class DbtRunInput(BaseModel):
     full_refresh: bool = False
     fail_fast: bool = False
     hooks: HooksConfig | None = None
-    env: dict[str, str] = Field(default_factory=dict)
+    env: dict[str, EnvValue] = Field(default_factory=dict)
+    """Texts, and references to secrets (`dbt_temporal.domain.secrets`), which only a worker resolves."""
     defer_manifest_ref: str | None = None
     state_manifest_ref: str | None = None
     retry_from: str | None = None
@@ -59,6 +62,18 @@ class DbtRunInput(BaseModel):
             if start >= end:
                 raise ValueError("event_time_start: must be before event_time_end")
         return self
+
+    @property
+    def plain_env(self) -> dict[str, str]:
+        """`env` where every reference is resolved, as the engine needs it.
+
+        Raises:
+            DbtTemporalError: of type Configuration, where a reference is left.
+        """
+        unresolved = [f"env.{key}" for key, value in self.env.items() if not isinstance(value, str)]
+        if unresolved:
+            raise configuration_error(f"references to secrets that nothing resolved: {', '.join(unresolved)}")
+        return {key: value for key, value in self.env.items() if isinstance(value, str)}
 
 
 def parse_run_input(raw: object) -> DbtRunInput:

@@ -49,6 +49,8 @@ class EnginePlan:
     dbt_version: str
     adapter_type: str
     counts: Mapping[str, int] = field(default_factory=dict)
+    skip_nodes_if_on_run_start_fails: bool = False
+    """dbt's behavior flag of that name: whether a failed on-run-start hook skips all nodes (default true in 1.12)."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -50,6 +50,8 @@ class Step:
         summary: one line for the UI.
         task_queue: another queue than the run's own, or None.
         priority: 1 (first) to 5, or None.
+        on_retry: called before each further attempt, where the runtime knows of it, with the number of the attempt
+            that failed (from 1) and why. It only writes the log.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Step:
     summary: str | None = None
     task_queue: str | None = None
     priority: int | None = None
+    on_retry: Callable[[int, str], None] | None = None
 
 
 class StepFailedError(Exception):
@@ -126,6 +129,10 @@ class RunRuntime(Protocol):
         """
         ...
 
+    async def sleep(self, seconds: float) -> None:
+        """Waits (a timer, where the runtime is a workflow)."""
+        ...
+
     def publish(self, changed: StateChange) -> None:
         """Tells observers that the run's state has changed. Cheap; a runtime may gather changes."""
         ...
@@ -140,13 +147,14 @@ class StateChange:
     """What a runtime may show of the run. Fields left None have not changed.
 
     Attributes:
-        memo: memo entries to set (see `dbt_temporal.domain.memo`).
+        memo: builds the memo entries to set (see `dbt_temporal.domain.memo`), which is not cheap for a large plan; a
+            runtime that gathers changes calls only the newest, when it writes.
         search_attributes: keyword search attributes to set.
         details: a few lines of Markdown on where the run stands, for the UI.
         log_lines: new lines of the run log, for whoever follows it.
     """
 
-    memo: dict[str, Any] | None = None
+    memo: Callable[[], dict[str, Any]] | None = None
     search_attributes: dict[str, str] | None = None
     details: str | None = None
     log_lines: Sequence[str] = ()

@@ -1,0 +1,243 @@
+"""The run: one dbt invocation from its input to its output, on whatever carries it.
+
+The same code is the body of the Temporal workflow and of a run in this process, so it is deterministic: no clock but
+the runtime's, no randomness, no sets of tasks, no I/O but by the runtime.
+
+    plan -> pre_run hooks -> before_run -> nodes -> after_run -> store artifacts -> on_success or on_failure hooks
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Any
+
+from dbt_temporal import __version__
+from dbt_temporal.application.live_state import LiveState
+from dbt_temporal.application.messages import PlanProjectOutput, StoreArtifactsOutput
+from dbt_temporal.application.node_steps import NodeSteps
+from dbt_temporal.application.ports.runtime import RunPhase, RunRuntime, StepFailedError
+from dbt_temporal.application.project_hook_steps import ProjectHookSteps
+from dbt_temporal.application.run_context import RunContext
+from dbt_temporal.application.run_hooks import LifecycleHooks, PreRunOutcome
+from dbt_temporal.application.run_steps import RunSteps, as_error
+from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.memo import command_memo
+from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
+from dbt_temporal.domain.run_input import parse_run_input
+
+CANCELLED_LINE = "The run was cancelled."
+
+
+class DbtRun:
+    """One run.
+
+    Args:
+        runtime: what carries the run.
+        invocation_id: the id that dbt reports everywhere.
+    """
+
+    def __init__(self, runtime: RunRuntime, invocation_id: str) -> None:
+        self._runtime = runtime
+        self._invocation_id = invocation_id
+        self._live = LiveState(runtime)
+        self._steps = RunSteps(runtime, self._live, invocation_id)
+        self._nodes: NodeSteps | None = None
+        self._started_at: datetime | None = None
+        self._stored: StoreArtifactsOutput | None = None
+
+    async def execute(self, raw_input: object) -> DbtRunOutput:
+        """Runs to the end. A run in which nodes failed returns an output with `success` false.
+
+        Raises:
+            DbtTemporalError: the run could not be planned or set up; its type says why.
+            asyncio.CancelledError: the run was cancelled. Artifacts of what was done are stored by then.
+        """
+        self._started_at = self._runtime.now()
+        run_input = parse_run_input(raw_input)
+        self._live.state.fail_fast = run_input.fail_fast
+        self._live.log.header(__version__)
+        self._live.enter(RunPhase.PLANNING)
+        planned = await self._steps.plan(run_input, self._started_at)
+        try:
+            output = await self._run_planned(planned)
+        except (asyncio.CancelledError, Exception) as error:
+            # No `finally`: a runtime that throws the run away (a workflow that leaves the cache) must not start steps.
+            await self._end_badly(planned, error)
+            raise
+        await self._runtime.shielded(self._steps.end_run(planned))
+        return output
+
+    def run_status(self) -> dict[str, Any]:
+        """The answer to the query `run_status`."""
+        return self._live.state.run_status()
+
+    def node_status(self) -> dict[str, str]:
+        """The answer to the query `node_status`: every node."""
+        return dict(self._live.state.statuses)
+
+    def run_log(self) -> list[str]:
+        """The answer to the query `run_log`: every line so far."""
+        return self._live.log.lines
+
+    def failure_message(self) -> str:
+        """Why the run did not succeed, for the message of DbtRunFailed."""
+        return self._live.state.failure_message()
+
+    def set_fail_fast(self, value: bool) -> bool:
+        """Turns fail-fast on or off, and returns what is in force. Turned on after a failure, it ends the run now."""
+        if value != self._live.state.fail_fast:
+            self._live.state.fail_fast = value
+            self._live.log.add(f"fail_fast is {'on' if value else 'off'} now")
+        if self._nodes is not None:
+            self._nodes.set_fail_fast(value)
+        self._live.changed()
+        return self._live.state.fail_fast
+
+    async def _run_planned(self, planned: PlanProjectOutput) -> DbtRunOutput:
+        self._describe(planned)
+        run_input = planned.invocation.input
+        configured = planned.config.hooks if run_input.hooks is None else run_input.hooks
+        hooks = LifecycleHooks(self._runtime, self._live, configured, self._invocation_id, planned.plan)
+        self._live.enter(RunPhase.PRE_RUN_HOOKS)
+        decision = await hooks.before(run_input)
+        if decision.skip_reason is not None:
+            return self._skipped(decision.skip_reason, hooks)
+        if decision.aborted_by is not None:
+            error = decision.aborted_by
+            self._live.state.problem(f"pre_run hook {error.hook_workflow_type}", "Hook", error.error)
+            return await self._finish(planned, hooks)
+        try:
+            planned = await self._with_extra_env(planned, decision, hooks)
+            self._live.enter(RunPhase.EXECUTING)
+            await self._execute(RunContext(self._runtime, self._live, planned))
+        except StepFailedError as failure:
+            self._live.state.problem("before_run", failure.error_type.value, failure.message)
+            self._live.log.problem("Setting up the run", failure.message)
+            await self._finish(planned, hooks)
+            raise as_error(failure) from failure
+        except DbtTemporalError:
+            await self._finish(planned, hooks)
+            raise
+        return await self._finish(planned, hooks)
+
+    async def _end_badly(self, planned: PlanProjectOutput, error: BaseException) -> None:
+        if isinstance(error, asyncio.CancelledError):
+            if self._live.state.phase == RunPhase.PRE_RUN_HOOKS:
+                self._live.log.add(CANCELLED_LINE)
+            self._live.set_outcome("cancelled")
+        else:
+            self._live.set_outcome("failed")
+        await self._runtime.shielded(self._steps.end_run(planned))
+
+    def _describe(self, planned: PlanProjectOutput) -> None:
+        plan, run_input = planned.plan, planned.invocation.input
+        facts = [f"dbt={planned.dbt_version}"] if planned.dbt_version else []
+        if planned.adapter_type:
+            facts.append(f"adapter={planned.adapter_type}")
+        if planned.invocation.revision:
+            facts.append(f"revision={planned.invocation.revision}")
+        self._live.log.add(" ".join([f"Project {plan.project}:", *facts]) if facts else f"Project {plan.project}")
+        self._live.log.planned(planned.counts, len(plan.nodes), len(plan.levels), planned.threads, planned.target)
+        self._live.describe(command_memo(plan.project, run_input), plan.search_attributes)
+
+    async def _with_extra_env(
+        self, planned: PlanProjectOutput, decision: PreRunOutcome, hooks: LifecycleHooks
+    ) -> PlanProjectOutput:
+        """Plans again where a hook changed the environment: what is enabled, and where it goes, may depend on it."""
+        run_input = planned.invocation.input
+        env = run_input.env | decision.extra_env
+        if env == run_input.env:
+            return planned
+        self._live.log.add(f"Planning again, because pre_run hooks set {', '.join(sorted(decision.extra_env))}")
+        # The resolved project, so that nothing but the environment can differ from the first plan.
+        again = run_input.model_copy(update={"env": env, "project": planned.plan.project})
+        planned = await self._steps.plan(again, datetime.fromisoformat(planned.invocation.started_at))
+        hooks.plan = planned.plan
+        self._describe(planned)
+        return planned
+
+    async def _execute(self, context: RunContext) -> None:
+        """Runs what dbt runs between selection and artifacts.
+
+        Raises:
+            StepFailedError: dbt could not set the run up; no node has run.
+        """
+        began = self._runtime.now()
+        try:
+            if context.run_input.command == "list":
+                self._list(context)
+            elif context.plan.nodes:
+                await self._execute_nodes(context)
+            else:
+                # dbt runs no hooks either where nothing is selected (dbt/task/runnable.py, run).
+                self._live.log.add("Nothing to do. Try checking your model configs and model specification args")
+        except asyncio.CancelledError:
+            self._live.log.add(CANCELLED_LINE)
+            if self._nodes is not None:
+                self._nodes.skip_cancelled()
+            await self._runtime.shielded(self._conclude(context.planned, began))
+            raise
+        await self._conclude(context.planned, began)
+
+    async def _execute_nodes(self, context: RunContext) -> None:
+        project_hooks = ProjectHookSteps(context)
+        self._nodes = nodes = NodeSteps(context)
+        hooks_passed = await project_hooks.before_run()
+        seen_by_on_run_end: list[NodeExecutionResult] = []
+        if hooks_passed or not context.planned.skip_nodes_if_on_run_start_fails:
+            await nodes.run()
+            seen_by_on_run_end = self._live.state.results_as_dbt_has_them
+        else:
+            # dbt gives on-run-end no results in this case (dbt/task/runnable.py, execute_with_hooks).
+            nodes.skip_all()
+        if context.plan.has_on_run_end:
+            try:
+                await project_hooks.after_run(seen_by_on_run_end)
+            except StepFailedError as failure:
+                self._live.state.problem("on-run-end", failure.error_type.value, failure.message)
+                self._live.log.problem("on-run-end", failure.message)
+
+    def _list(self, context: RunContext) -> None:
+        for node in context.plan.nodes.values():
+            line = node.listing or node.unique_id
+            self._live.log.listed(line)
+            self._live.state.node_ended(
+                NodeExecutionResult(unique_id=node.unique_id, status="success", dbt_status="success", message=line)
+            )
+
+    def _skipped(self, reason: str, hooks: LifecycleHooks) -> DbtRunOutput:
+        self._live.log.add(f"The run is skipped: {reason}")
+        self._live.enter(RunPhase.FINALIZING)
+        self._live.set_outcome("skipped")
+        output = self._output(hooks)
+        return output.model_copy(update={"success": True, "skipped": True, "skip_reason": reason})
+
+    async def _finish(self, planned: PlanProjectOutput, hooks: LifecycleHooks) -> DbtRunOutput:
+        self._live.enter(RunPhase.FINALIZING)
+        output = await hooks.after(planned.invocation.input, self._output(hooks))
+        self._live.set_outcome("passed" if output.success else "failed")
+        return output
+
+    def _output(self, hooks: LifecycleHooks) -> DbtRunOutput:
+        assert self._started_at is not None
+        state = self._live.state
+        return DbtRunOutput(
+            invocation_id=self._invocation_id,
+            success=state.success,
+            node_results=state.node_results,
+            elapsed_time=self._seconds_since(self._started_at),
+            artifacts=self._stored.artifacts if self._stored else None,
+            log_path=self._stored.log_path if self._stored else None,
+            hook_errors=list(hooks.errors),
+        )
+
+    async def _conclude(self, planned: PlanProjectOutput, began: datetime) -> None:
+        """Ends the log and stores the artifacts."""
+        elapsed = self._seconds_since(began)
+        self._live.log.finished(len(self._live.state.node_results), elapsed, self._live.state.results)
+        self._live.enter(RunPhase.FINALIZING)
+        self._stored = await self._steps.store_artifacts(planned, elapsed)
+
+    def _seconds_since(self, instant: datetime) -> float:
+        return (self._runtime.now() - instant).total_seconds()

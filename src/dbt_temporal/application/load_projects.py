@@ -1,0 +1,74 @@
+"""Finds and loads all projects of a worker, side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dbt_temporal.application.ports.engine import DbtEngine, LoadedProject, ProjectLocation
+from dbt_temporal.application.ports.project_source import ProjectSource
+from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.project_config import ProjectConfig
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class ReadyProject:
+    """A project that runs can use: parsed, and its dbt_temporal.yml read."""
+
+    loaded: LoadedProject
+    config: ProjectConfig
+
+
+class LoadProjects:
+    """The use case of a worker's start."""
+
+    def __init__(
+        self,
+        sources: Sequence[ProjectSource],
+        engine: DbtEngine,
+        read_config: Callable[[Path], ProjectConfig],
+    ) -> None:
+        self._sources = sources
+        self._engine = engine
+        self._read_config = read_config
+
+    async def __call__(self) -> list[ReadyProject]:
+        """All projects of all sources, in the order of the sources.
+
+        Raises:
+            DbtTemporalError: the first problem met: a source, a dbt_temporal.yml, a project that does not parse, or
+                two projects of one name (both places named).
+        """
+        located = await _all([source.locate() for source in self._sources])
+        locations = [location for of_source in located for location in of_source]
+        configs = [self._read_config(location.project_dir) for location in locations]
+        loaded = await _all([self._engine.load_project(location) for location in locations])
+        _refuse_duplicates(loaded)
+        return [ReadyProject(project, config) for project, config in zip(loaded, configs, strict=True)]
+
+
+def _refuse_duplicates(projects: Sequence[LoadedProject]) -> None:
+    places: dict[str, ProjectLocation] = {}
+    for project in projects:
+        first = places.setdefault(project.name, project.location)
+        if first is not project.location:
+            raise configuration_error(
+                f"two projects are named {project.name!r}: {first.source} and {project.location.source}; "
+                "rename one in its dbt_project.yml, or load only one of them"
+            )
+
+
+async def _all(work: Sequence[Coroutine[Any, Any, Found]]) -> list[Found]:
+    """Does all of it at once; the first failure cancels the rest, and is told alone."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in work]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

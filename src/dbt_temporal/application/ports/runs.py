@@ -1,0 +1,96 @@
+"""Submitting runs and watching them from outside, apart from how they are reached."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from dbt_temporal.domain.results import DbtRunOutput
+from dbt_temporal.domain.run_input import DbtRunInput
+
+
+class Ending(StrEnum):
+    """How the workflow ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TERMINATED = "terminated"
+    TIMED_OUT = "timed out"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of a run.
+
+    Attributes:
+        ending: how the workflow ended.
+        output: what the run returned, or carried in its failure; None where it never got that far.
+        error_type: the application failure's type, where the workflow failed.
+        message: the failure's message.
+    """
+
+    ending: Ending
+    output: DbtRunOutput | None = None
+    error_type: str | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Where a run stands at one moment. What could not be learnt is empty."""
+
+    phase: str = ""
+    total_nodes: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Nodes by status: succeeded, failed, skipped, running."""
+    node_status: Mapping[str, str] = field(default_factory=dict)
+    new_log_lines: Sequence[str] = ()
+
+
+class SubmittedRun(Protocol):
+    """A run that a Temporal server knows. Its methods raise nothing for a worker that does not answer."""
+
+    @property
+    def workflow_id(self) -> str:
+        """The workflow's id."""
+        ...
+
+    async def snapshot(self, *, with_nodes: bool) -> Snapshot | None:
+        """Where the run stands, with the log lines that no earlier snapshot had; None where no worker answers."""
+        ...
+
+    async def outcome(self) -> Outcome:
+        """Waits for the end of the run."""
+        ...
+
+    async def cancel(self) -> None:
+        """Asks the run to stop; it ends its running nodes first."""
+        ...
+
+    async def terminate(self, reason: str) -> None:
+        """Ends the workflow at once, without a worker's part in it."""
+        ...
+
+
+class RunGateway(Protocol):
+    """Where runs are submitted."""
+
+    @property
+    def place(self) -> str:
+        """The task queue, namespace and server in words, for messages."""
+        ...
+
+    async def submit(self, run_input: DbtRunInput, workflow_id: str) -> SubmittedRun:
+        """Starts the workflow `dbt_run`.
+
+        Raises:
+            DbtTemporalError: of type Configuration, where the server does not take it.
+        """
+        ...
+
+    async def has_workers(self) -> bool:
+        """Whether a worker has asked for work lately. True where the server does not say."""
+        ...

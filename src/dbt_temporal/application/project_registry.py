@@ -1,0 +1,71 @@
+"""The projects that this worker has loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dbt_temporal.application.load_projects import ReadyProject
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+
+KEPT_REVISIONS = 3
+"""How many revisions of a project are kept, so that a run that was planned on one goes on while the next is loaded."""
+
+
+class ProjectRegistry:
+    """Loaded projects by name, the newest revision of each first."""
+
+    def __init__(self, projects: Iterable[ReadyProject] = ()) -> None:
+        self._projects: dict[str, list[ReadyProject]] = {}
+        for project in projects:
+            self.add(project)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the loaded projects, sorted."""
+        return sorted(self._projects)
+
+    def add(self, project: ReadyProject) -> None:
+        """Takes in a project; where its name is known, this is its newest revision from now on."""
+        revision = project.loaded.location.revision
+        known = self._projects.get(project.loaded.name, [])
+        others = [older for older in known if older.loaded.location.revision != revision]
+        self._projects[project.loaded.name] = [project, *others][:KEPT_REVISIONS]
+
+    def resolve(self, name: str | None, revision: str | None = None) -> ReadyProject:
+        """Finds a project.
+
+        Args:
+            name: its name; None means the only one that is loaded.
+            revision: the revision that a run was planned on; None means the newest.
+
+        Raises:
+            DbtTemporalError: of type ProjectNotFound, naming the loaded projects. Where only the revision is missing
+                it is retryable, since another worker may have it.
+        """
+        if name is None:
+            name = self._only()
+        if name not in self._projects:
+            raise _not_found(f"project {name!r} is not loaded on this worker; loaded: {self._loaded()}")
+        revisions = self._projects[name]
+        if revision is None:
+            return revisions[0]
+        for project in revisions:
+            if project.loaded.location.revision == revision:
+                return project
+        here = ", ".join(str(project.loaded.location.revision) for project in revisions)
+        message = f"revision {revision} of project {name!r} is not loaded on this worker; loaded: {here}"
+        raise DbtTemporalError(ErrorType.PROJECT_NOT_FOUND, message, retryable=True)
+
+    def _only(self) -> str:
+        if len(self._projects) == 1:
+            return next(iter(self._projects))
+        if not self._projects:
+            raise _not_found("no project is loaded on this worker")
+        raise _not_found(f"`project` is required, because several projects are loaded: {self._loaded()}")
+
+    def _loaded(self) -> str:
+        return ", ".join(self.names) or "none"
+
+
+def _not_found(message: str) -> DbtTemporalError:
+    return DbtTemporalError(ErrorType.PROJECT_NOT_FOUND, message)

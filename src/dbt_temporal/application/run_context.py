@@ -1,0 +1,42 @@
+"""What the parts of a run share once it is planned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dbt_temporal.application.live_state import LiveState
+from dbt_temporal.application.messages import PlanProjectOutput
+from dbt_temporal.application.ports.runtime import RunRuntime
+from dbt_temporal.domain.invocation import DbtInvocation
+from dbt_temporal.domain.plan import ExecutionPlan
+from dbt_temporal.domain.project_config import ProjectConfig
+from dbt_temporal.domain.run_input import DbtRunInput
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """A planned run."""
+
+    runtime: RunRuntime
+    live: LiveState
+    planned: PlanProjectOutput
+
+    @property
+    def plan(self) -> ExecutionPlan:
+        """The plan."""
+        return self.planned.plan
+
+    @property
+    def config(self) -> ProjectConfig:
+        """The project's dbt_temporal.yml."""
+        return self.planned.config
+
+    @property
+    def invocation(self) -> DbtInvocation:
+        """The invocation that every step carries."""
+        return self.planned.invocation
+
+    @property
+    def run_input(self) -> DbtRunInput:
+        """The run's input, with what pre_run hooks added to `env`."""
+        return self.planned.invocation.input

@@ -1,0 +1,105 @@
+"""The steps at the two ends of a run: planning, storing artifacts, and freeing what the run held."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from dbt_temporal.application.live_state import LiveState
+from dbt_temporal.application.messages import (
+    EndRunInput,
+    EndRunOutput,
+    PlanProjectInput,
+    PlanProjectOutput,
+    StoreArtifactsInput,
+    StoreArtifactsOutput,
+)
+from dbt_temporal.application.ports.runtime import RunRuntime, Step, StepFailedError, StepName, StepRetry
+from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.run_input import DbtRunInput
+
+PLAN_LIMIT_SECS = 3600.0
+"""The use case ends planning after the project's own `plan_secs`, which the run cannot know before it has the plan."""
+HEARTBEAT_SECS = 60.0
+"""Of steps for which dbt_temporal.yml names no heartbeat."""
+END_RUN_SECS = 30.0
+
+
+class RunSteps:
+    """These steps for one run."""
+
+    def __init__(self, runtime: RunRuntime, live: LiveState, invocation_id: str) -> None:
+        self._runtime = runtime
+        self._live = live
+        self._invocation_id = invocation_id
+
+    async def plan(self, run_input: DbtRunInput, started_at: datetime) -> PlanProjectOutput:
+        """Plans the run.
+
+        Raises:
+            DbtTemporalError: the run could not be planned; the outcome is published as failed.
+        """
+        argument = PlanProjectInput(
+            invocation_id=self._invocation_id, started_at=started_at.isoformat(), input=run_input
+        )
+        step = Step(
+            name=StepName.PLAN_PROJECT,
+            argument=argument,
+            timeout_secs=PLAN_LIMIT_SECS,
+            heartbeat_secs=HEARTBEAT_SECS,
+            summary=f"dbt {run_input.command}",
+            priority=1,
+        )
+        try:
+            planned = await self._runtime.run_step(step, PlanProjectOutput)
+        except StepFailedError as failure:
+            self._live.log.problem("Planning", failure.message)
+            self._live.state.problem("planning", failure.error_type.value, failure.message)
+            self._live.set_outcome("failed")
+            raise as_error(failure) from failure
+        self._live.state.plan_known(planned.plan)
+        return planned
+
+    async def store_artifacts(self, planned: PlanProjectOutput, elapsed: float) -> StoreArtifactsOutput | None:
+        """Stores the artifacts. That they could not be stored fails the run: who reads them must not miss it."""
+        if not planned.plan.write_artifacts:
+            return None
+        limit = planned.config.timeouts.store_artifacts_secs
+        step = Step(
+            name=StepName.STORE_ARTIFACTS,
+            argument=StoreArtifactsInput(
+                invocation=planned.invocation,
+                results=self._live.state.results_as_dbt_has_them,
+                elapsed_time=elapsed,
+                run_log=self._live.log.text() if planned.write_run_log else None,
+            ),
+            timeout_secs=limit,
+            heartbeat_secs=min(HEARTBEAT_SECS, limit),
+            summary="store artifacts",
+            priority=1,
+        )
+        try:
+            return await self._runtime.run_step(step, StoreArtifactsOutput)
+        except StepFailedError as failure:
+            self._live.state.problem("storing artifacts", failure.error_type.value, failure.message)
+            self._live.log.problem("Storing artifacts", failure.message)
+            self._live.changed()
+            return None
+
+    async def end_run(self, planned: PlanProjectOutput) -> None:
+        """Frees what the run held, as well as that goes: what remains are idle processes, which end by themselves."""
+        step = Step(
+            name=StepName.END_RUN,
+            argument=EndRunInput(invocation=planned.invocation),
+            timeout_secs=END_RUN_SECS,
+            retry=StepRetry(max_attempts=1),
+            summary="free what the run held",
+        )
+        try:
+            await self._runtime.run_step(step, EndRunOutput)
+        except StepFailedError as failure:
+            self._live.log.problem("Freeing what the run held", failure.message)
+
+
+def as_error(failure: StepFailedError) -> DbtTemporalError:
+    """A step's failure as the error of the run; it has been retried as often as it may be."""
+    return DbtTemporalError(failure.error_type, failure.message, retryable=False, result=failure.result)

@@ -1,0 +1,33 @@
+"""Fakes of all ports and builders of values, for tests of contributors and of embedders.
+
+- `builders`: plans, nodes and results with little typing: `plan(node("a"), node("b", "a"))`.
+- `FakeRuntime`: carries a `DbtRun` with scripted steps and hooks; records what was asked of it.
+- `FakeEngine`: a dbt engine with scripted nodes, for use cases, in-process runs and workers.
+- `FakeRunGateway`, `FakeRun`: a place for runs, and a run with scripted snapshots, for whatever submits and follows.
+- `InMemoryArtifactStore`: a store in a dictionary, which can be told to fail.
+
+None of them sleeps: a node can be held by a gate (`runtime.gates["model.shop.a"] = asyncio.Event()`), and
+`until` waits for a condition.
+"""
+
+from dbt_temporal.testing.builders import model_id, node, plan, planned, result
+from dbt_temporal.testing.fake_engine import FakeEngine, ready_project
+from dbt_temporal.testing.fake_gateway import FakeRun, FakeRunGateway
+from dbt_temporal.testing.fake_runtime import FakeRuntime
+from dbt_temporal.testing.in_memory_store import InMemoryArtifactStore
+from dbt_temporal.testing.waiting import until
+
+__all__ = [
+    "FakeEngine",
+    "FakeRun",
+    "FakeRunGateway",
+    "FakeRuntime",
+    "InMemoryArtifactStore",
+    "model_id",
+    "node",
+    "plan",
+    "planned",
+    "ready_project",
+    "result",
+    "until",
+]

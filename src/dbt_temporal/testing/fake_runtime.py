@@ -1,0 +1,194 @@
+"""A runtime for the run whose steps and hooks end as the test says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from dbt_temporal.application.messages import (
+    AfterRunInput,
+    EndRunOutput,
+    ExecuteNodeInput,
+    PlanProjectInput,
+    PlanProjectOutput,
+    ProjectHooksOutput,
+    StoreArtifactsInput,
+    StoreArtifactsOutput,
+)
+from dbt_temporal.application.ports.runtime import HookFailedError, StateChange, Step, StepFailedError, StepName
+from dbt_temporal.domain.hooks import HookConfig
+from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult
+from dbt_temporal.testing.builders import result
+
+Output = TypeVar("Output", bound=BaseModel)
+
+NodeEnd = NodeExecutionResult | StepFailedError
+
+
+@dataclass
+class StartedHook:
+    """One hook that the run started."""
+
+    hook: HookConfig
+    argument: Any
+    hook_id: str
+
+
+class FakeRuntime:
+    """Implements `RunRuntime`. The clock advances by one second with every step that ends.
+
+    Attributes:
+        planned: what `plan_project` ends with.
+        nodes: for a unique_id, what its step ends with; nodes that are not named succeed.
+        retries: for a unique_id, the reasons of failed attempts before the end.
+        gates: a node with a gate ends only when the gate is set.
+        before_run, after_run, store_artifacts, end_run: what these steps end with; a sequence is taken in turn.
+        hooks: for a workflow type, its answer, or the error to raise; None for those that are not named.
+        steps, hooks_started, changes, slept: what was asked, in order.
+        cancelled: names of the steps that were cancelled.
+        most_running: how many nodes ran at once at most.
+    """
+
+    def __init__(self, planned: PlanProjectOutput | StepFailedError) -> None:
+        self.planned = planned
+        self.nodes: dict[str, NodeEnd] = {}
+        self.retries: dict[str, Sequence[str]] = {}
+        self.gates: dict[str, asyncio.Event] = {}
+        self.before_run: Sequence[ProjectHooksOutput | StepFailedError] = [ProjectHooksOutput()]
+        self.after_run: Sequence[ProjectHooksOutput | StepFailedError] = [ProjectHooksOutput()]
+        self.store_artifacts: StoreArtifactsOutput | StepFailedError = StoreArtifactsOutput(
+            artifacts=ArtifactPaths(run_results_path="/store/run_results.json", log_path="/store/log.txt"),
+            log_path="/store/log.txt",
+        )
+        self.end_run: EndRunOutput | StepFailedError = EndRunOutput()
+        self.hooks: dict[str, Any] = {}
+        self.steps: list[Step] = []
+        self.hooks_started: list[StartedHook] = []
+        self.changes: list[StateChange] = []
+        self.slept: list[float] = []
+        self.cancelled: list[str] = []
+        self.most_running = 0
+        self._running = 0
+        self._now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    @property
+    def step_names(self) -> list[str]:
+        """The names of all steps, in the order in which they were started."""
+        return [str(step.name) for step in self.steps]
+
+    @property
+    def nodes_started(self) -> list[str]:
+        """The unique_ids of the nodes that were started, in order."""
+        arguments = [step.argument for step in self.steps]
+        return [argument.unique_id for argument in arguments if isinstance(argument, ExecuteNodeInput)]
+
+    @property
+    def stored(self) -> StoreArtifactsInput | None:
+        """What was to be stored, or None."""
+        for step in self.steps:
+            if isinstance(step.argument, StoreArtifactsInput):
+                return step.argument
+        return None
+
+    @property
+    def seen_by_on_run_end(self) -> list[NodeExecutionResult] | None:
+        """The results that on-run-end was given, or None where it was not run."""
+        for step in self.steps:
+            if isinstance(step.argument, AfterRunInput):
+                return step.argument.results
+        return None
+
+    @property
+    def outcome(self) -> str | None:
+        """The last DbtStatus that was published."""
+        published = [change.search_attributes or {} for change in self.changes]
+        return next((each["DbtStatus"] for each in reversed(published) if "DbtStatus" in each), None)
+
+    def now(self) -> datetime:
+        """The fake clock."""
+        return self._now
+
+    async def run_step(self, step: Step, output_type: type[Output]) -> Output:
+        """Ends the step as scripted."""
+        self.steps.append(step)
+        # A real step never ends in the turn of the loop in which it starts.
+        await asyncio.sleep(0)
+        try:
+            end = await self._end_of(step)
+        except asyncio.CancelledError:
+            self.cancelled.append(str(step.name))
+            raise
+        self._now += timedelta(seconds=1)
+        if isinstance(end, StepFailedError):
+            raise end
+        assert isinstance(end, output_type)
+        return end
+
+    async def run_hook(self, hook: HookConfig, argument: Any, hook_id: str) -> Any:
+        """Answers as scripted."""
+        self.hooks_started.append(StartedHook(hook, argument, hook_id))
+        await asyncio.sleep(0)
+        answer = self.hooks.get(hook.workflow_type)
+        if isinstance(answer, HookFailedError):
+            raise answer
+        return None if hook.fire_and_forget else answer
+
+    async def sleep(self, seconds: float) -> None:
+        """Lets the fake clock run."""
+        self.slept.append(seconds)
+        self._now += timedelta(seconds=seconds)
+        await asyncio.sleep(0)
+
+    def publish(self, changed: StateChange) -> None:
+        """Takes note."""
+        self.changes.append(changed)
+
+    async def shielded(self, awaitable: Awaitable[Any]) -> Any:
+        """Awaits to the end, whatever is cancelled meanwhile."""
+        task = asyncio.ensure_future(awaitable)
+        while True:
+            try:
+                return await asyncio.shield(task)
+            except asyncio.CancelledError:
+                if task.done():
+                    return task.result()
+
+    async def _end_of(self, step: Step) -> BaseModel | StepFailedError:
+        if isinstance(step.argument, ExecuteNodeInput):
+            return await self._end_of_node(step, step.argument.unique_id)
+        if isinstance(step.argument, PlanProjectInput):
+            return self._plan(step.argument)
+        if step.name == StepName.STORE_ARTIFACTS:
+            return self.store_artifacts
+        if step.name == StepName.END_RUN:
+            return self.end_run
+        script = self.before_run if step.name == StepName.BEFORE_RUN else self.after_run
+        attempt = self.step_names.count(str(step.name))
+        return script[min(attempt, len(script)) - 1]
+
+    def _plan(self, asked: PlanProjectInput) -> PlanProjectOutput | StepFailedError:
+        if isinstance(self.planned, StepFailedError):
+            return self.planned
+        invocation = self.planned.invocation.model_copy(
+            update={"input": asked.input, "invocation_id": asked.invocation_id}
+        )
+        return self.planned.model_copy(update={"invocation": invocation})
+
+    async def _end_of_node(self, step: Step, unique_id: str) -> NodeEnd:
+        self._running += 1
+        self.most_running = max(self.most_running, self._running)
+        try:
+            for attempt, reason in enumerate(self.retries.get(unique_id, ()), start=1):
+                if step.on_retry is not None:
+                    step.on_retry(attempt, reason)
+            await asyncio.sleep(0)
+            if unique_id in self.gates:
+                await self.gates[unique_id].wait()
+        finally:
+            self._running -= 1
+        return self.nodes.get(unique_id, result(unique_id))

@@ -1,0 +1,93 @@
+from importlib.metadata import version
+
+from dbt_temporal import __version__
+from dbt_temporal.domain.run_log import RunLog, summary_line
+from dbt_temporal.domain.scheduler import SkippedNode
+from dbt_temporal.testing import model_id, node, result
+
+A = node("a", relation="main.a")
+
+
+def test_the_header_says_what_runs() -> None:
+    log = RunLog()
+    log.header("0.1.0")
+    log.planned({"model": 5, "test": 3, "seed": 1, "saved_query": 2}, total=9, levels=3, threads=4, target="dev")
+    assert log.lines == [
+        "Running with dbt-temporal=0.1.0",
+        "Found 5 models, 3 tests, 1 seed, 2 saved queries",
+        "Concurrency: 4 threads, 3 parallel levels (target='dev')",
+        "",
+    ]
+
+
+def test_a_node_is_numbered_when_it_starts_and_timed_when_it_ends() -> None:
+    log = RunLog()
+    log.planned({}, total=10, levels=1, threads=1, target=None)
+    log.started(A)
+    log.ended(A, result("a", execution_time=1.234))
+    assert log.tail(2) == ["1 of 10 START table_model main.a", "  => table_model main.a  [OK in 1.23s]"]
+
+
+def test_a_node_without_a_relation_is_named_by_its_package() -> None:
+    log = RunLog()
+    log.started(node("test.shop.not_null_a"))
+    assert log.tail(1) == ["1 of 0 START test shop.not_null_a"]
+
+
+def test_an_error_is_followed_by_its_message() -> None:
+    log = RunLog()
+    log.ended(A, result("a", "error", message="Database Error\n  no such table"))
+    assert log.lines == ["  => table_model main.a  [ERROR in 0.00s]", "     Database Error", "       no such table"]
+
+
+def test_tests_end_with_dbts_words_and_the_number_of_failures() -> None:
+    log = RunLog()
+    test = node("test.shop.t")
+    log.ended(test, result("test.shop.t", "pass", failures=0))
+    log.ended(test, result("test.shop.t", "warn", failures=2, message="Got 2 results"))
+    log.ended(test, result("test.shop.t", "fail", failures=3, message="Got 3 results"))
+    assert [line for line in log.lines if "=>" in line] == [
+        "  => test shop.t  [PASS in 0.00s]",
+        "  => test shop.t  [WARN 2 in 0.00s]",
+        "  => test shop.t  [FAIL 3 in 0.00s]",
+    ]
+    assert "     Got 2 results" in log.lines
+
+
+def test_skips_and_retries_say_why() -> None:
+    log = RunLog()
+    log.planned({}, total=2, levels=1, threads=1, target=None)
+    log.retried(A, 1, 3, "Adapter: connection lost")
+    log.skipped(node("b", "a"), SkippedNode(model_id("b"), "model.shop.a failed", model_id("a")))
+    assert log.tail(3) == [
+        "  => table_model main.a  [RETRY after attempt 1 of 3]",
+        "     Adapter: connection lost",
+        "1 of 2 SKIP table_model shop.b  [model.shop.a failed]",
+    ]
+
+
+def test_the_summary_counts_like_dbt() -> None:
+    results = [result("a"), result("b", "error"), result("c", "skipped"), result("test.shop.t", "warn")]
+    assert summary_line(results) == "Done. PASS=1 WARN=1 ERROR=1 SKIP=1 NO-OP=0 TOTAL=4"
+    more = [*results, result("d", "reused"), result("e", "cancelled")]
+    assert summary_line(more) == "Done. PASS=1 WARN=1 ERROR=1 SKIP=1 NO-OP=0 REUSED=1 CANCELLED=1 TOTAL=6"
+
+
+def test_the_last_lines_say_how_long_it_took() -> None:
+    log = RunLog()
+    log.finished(10, 15.3, [result("a")])
+    assert log.tail(2) == ["Finished running 10 nodes in 15.30s.", "Done. PASS=1 WARN=0 ERROR=0 SKIP=0 NO-OP=0 TOTAL=1"]
+
+
+def test_the_tail_holds_the_newest_lines_and_the_text_all_of_them() -> None:
+    log = RunLog()
+    for number in range(5):
+        log.add(f"line {number}")
+    assert log.tail(2) == ["line 3", "line 4"]
+    assert log.tail(0) == []
+    assert log.since(4) == ["line 4"]
+    assert log.text().splitlines() == log.lines
+
+
+def test_the_version_in_the_log_is_that_of_the_package() -> None:
+    assert __version__ == version("dbt-temporal")

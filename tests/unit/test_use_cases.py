@@ -1,0 +1,274 @@
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from dbt_temporal.application.messages import (
+    AfterRunInput,
+    BeforeRunInput,
+    EndRunInput,
+    ExecuteNodeInput,
+    PlanProjectInput,
+    StoreArtifactsInput,
+)
+from dbt_temporal.application.ports.engine import EnginePlan, ProjectLocation
+from dbt_temporal.application.project_registry import ProjectRegistry
+from dbt_temporal.application.run_files import safe_name
+from dbt_temporal.application.use_cases import UseCases
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+from dbt_temporal.domain.invocation import DbtInvocation
+from dbt_temporal.domain.project_config import parse_project_config
+from dbt_temporal.domain.run_input import parse_run_input
+from dbt_temporal.testing import FakeEngine, InMemoryArtifactStore, model_id, node, plan, ready_project, result
+from dbt_temporal.testing.builders import INVOCATION_ID, PROJECT, STARTED_AT
+
+A = model_id("a")
+RECORD = f"{INVOCATION_ID}/records/{A}.json"
+LOG = f"{INVOCATION_ID}/logs/{A}.log"
+
+
+class World:
+    def __init__(self, *, projects: Any = None, **settings: Any) -> None:
+        self.engine = FakeEngine(plan(node("a"), node("b", "a")))
+        self.store = InMemoryArtifactStore()
+        self.registry = ProjectRegistry(projects if projects is not None else [ready_project()])
+        self.use_cases = UseCases.build(self.engine, self.registry, self.store, **settings)
+
+    async def plan(self, **run_input: Any) -> Any:
+        return await self.use_cases.plan_project(
+            PlanProjectInput(invocation_id=INVOCATION_ID, started_at=STARTED_AT, input=parse_run_input(run_input))
+        )
+
+    async def execute(self, *, non_retryable: list[str] | None = None, write_artifacts: bool = True) -> Any:
+        return await self.use_cases.execute_node(
+            ExecuteNodeInput(
+                invocation=invocation(),
+                unique_id=A,
+                non_retryable_errors=non_retryable or [],
+                write_artifacts=write_artifacts,
+            ),
+            lambda facts: None,
+        )
+
+
+def invocation(revision: str | None = None) -> DbtInvocation:
+    return DbtInvocation(
+        invocation_id=INVOCATION_ID,
+        project=PROJECT,
+        revision=revision,
+        started_at=STARTED_AT,
+        input=parse_run_input({}),
+    )
+
+
+def test_the_only_project_need_not_be_named() -> None:
+    assert ProjectRegistry([ready_project("shop")]).resolve(None).loaded.name == "shop"
+
+
+def test_a_project_must_be_named_where_several_are_loaded() -> None:
+    registry = ProjectRegistry([ready_project("shop"), ready_project("books")])
+    assert registry.resolve("books").loaded.name == "books"
+    with pytest.raises(DbtTemporalError, match=r"`project` is required.*: books, shop") as caught:
+        registry.resolve(None)
+    assert caught.value.error_type == ErrorType.PROJECT_NOT_FOUND
+
+
+def test_an_unknown_project_is_refused_with_the_names_of_the_loaded_ones() -> None:
+    with pytest.raises(DbtTemporalError, match="'toys' is not loaded on this worker; loaded: shop") as caught:
+        ProjectRegistry([ready_project("shop")]).resolve("toys")
+    assert not caught.value.retryable
+
+
+def test_a_run_goes_on_with_the_revision_it_was_planned_on() -> None:
+    registry = ProjectRegistry([ready_project(revision="r1")])
+    registry.add(ready_project(revision="r2"))
+    assert registry.resolve(PROJECT).loaded.location.revision == "r2"
+    assert registry.resolve(PROJECT, "r1").loaded.location.revision == "r1"
+
+
+def test_a_revision_that_is_not_here_is_worth_another_attempt_elsewhere() -> None:
+    with pytest.raises(DbtTemporalError, match=r"revision r9 .* loaded: r1") as caught:
+        ProjectRegistry([ready_project(revision="r1")]).resolve(PROJECT, "r9")
+    assert caught.value.error_type == ErrorType.PROJECT_NOT_FOUND
+    assert caught.value.retryable
+
+
+async def test_a_plan_carries_what_the_run_needs() -> None:
+    config = parse_project_config({"retry": {"max_attempts": 9}}, "f")
+    world = World(projects=[ready_project(config=config, revision="r1")], write_artifacts=True, write_run_log=False)
+    output = await world.plan(select="a")
+    assert output.plan.write_artifacts
+    assert not output.write_run_log
+    assert output.config.retry.max_attempts == 9
+    assert output.invocation.revision == "r1"
+    assert output.invocation.input.select == "a"
+    assert (output.threads, output.target) == (4, "dev")
+
+
+async def test_search_attributes_are_the_dynamic_ones_with_static_ones_over_them() -> None:
+    world = World(static_search_attributes={"team": "data", "DbtTarget": "fixed"})
+    assert (await world.plan(selector="nightly")).plan.search_attributes == {
+        "DbtProject": PROJECT,
+        "DbtCommand": "build",
+        "DbtTarget": "fixed",
+        "DbtSelector": "nightly",
+        "DbtStatus": "running",
+        "team": "data",
+    }
+
+
+async def test_search_attributes_that_the_namespace_does_not_have_are_left_out() -> None:
+    world = World(static_search_attributes={"team": "data"}, registered_search_attributes={"DbtProject"})
+    assert (await world.plan()).plan.search_attributes == {"DbtProject": PROJECT}
+
+
+async def test_planning_ends_after_the_projects_own_limit() -> None:
+    class SlowEngine(FakeEngine):
+        async def plan(self, location: ProjectLocation, invocation: DbtInvocation) -> EnginePlan:
+            await asyncio.Event().wait()
+            return await super().plan(location, invocation)
+
+    config = parse_project_config({"timeouts": {"plan_secs": 0.01}}, "f")
+    registry = ProjectRegistry([ready_project(config=config)])
+    use_cases = UseCases.build(SlowEngine(), registry, InMemoryArtifactStore())
+    with pytest.raises(DbtTemporalError, match="plan_secs"):
+        await use_cases.plan_project(
+            PlanProjectInput(invocation_id=INVOCATION_ID, started_at=STARTED_AT, input=parse_run_input({}))
+        )
+
+
+async def test_a_nodes_record_and_log_are_kept_where_artifacts_are_on() -> None:
+    world = World()
+    assert (await world.execute()).status == "success"
+    assert set(world.store.files) == {RECORD, LOG}
+
+
+async def test_nothing_is_kept_where_artifacts_are_off() -> None:
+    world = World()
+    await world.execute(write_artifacts=False)
+    assert world.store.files == {}
+
+
+async def test_a_failed_node_raises_its_class_with_its_result_and_a_link_to_its_log() -> None:
+    world = World()
+    world.engine.script[A] = [world.engine.fails(A, "Database Error\n  lost")]
+    with pytest.raises(DbtTemporalError) as caught:
+        await world.execute()
+    error = caught.value
+    assert (error.error_type, error.retryable) == (ErrorType.ADAPTER, True)
+    assert error.message == f"Database Error\n  lost\n\nLog of this node: memory://{LOG}"
+    assert error.result is not None
+    assert error.result.message == "Database Error\n  lost"
+
+
+async def test_an_error_that_matches_a_pattern_anywhere_in_its_message_is_not_retried() -> None:
+    world = World()
+    world.engine.script[A] = [world.engine.fails(A, "Database Error\n  permission denied for x")]
+    with pytest.raises(DbtTemporalError) as caught:
+        await world.execute(non_retryable=["nothing", "permission .* for"])
+    assert not caught.value.retryable
+
+
+async def test_a_pattern_holds_for_errors_that_are_no_nodes_outcome_too() -> None:
+    world = World()
+    world.engine.script[A] = [world.engine.crash()]
+    with pytest.raises(DbtTemporalError) as caught:
+        await world.execute(non_retryable=["signal 9"])
+    assert not caught.value.retryable
+
+
+async def test_a_failed_test_is_not_retried() -> None:
+    world = World()
+    world.engine.script[A] = [world.engine.fails(A, "Got 1 result", error_type=ErrorType.TEST_FAILURE, status="fail")]
+    with pytest.raises(DbtTemporalError) as caught:
+        await world.execute()
+    assert (caught.value.error_type, caught.value.retryable) == (ErrorType.TEST_FAILURE, False)
+
+
+async def test_a_record_that_cannot_be_stored_costs_a_warning_and_not_the_node(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    world.store.broken = [f"{INVOCATION_ID}/records"]
+    with caplog.at_level(logging.WARNING):
+        assert (await world.execute()).status == "success"
+    assert "could not be stored" in caplog.text
+    assert set(world.store.files) == {LOG}
+
+
+async def test_artifacts_are_assembled_from_records_and_the_records_go() -> None:
+    world = World()
+    await world.execute()
+    stored = await world.use_cases.store_artifacts(
+        StoreArtifactsInput(
+            invocation=invocation(), results=[result("a"), result("b", "skipped")], elapsed_time=2.5, run_log="hello\n"
+        )
+    )
+    assert stored.artifacts.model_dump() == {
+        "run_results_path": f"memory://{INVOCATION_ID}/run_results.json",
+        "manifest_path": f"memory://{INVOCATION_ID}/manifest.json",
+        "log_path": f"memory://{INVOCATION_ID}/log.txt",
+        "catalog_path": None,
+        "sources_path": None,
+    }
+    assert stored.log_path == stored.artifacts.log_path
+    assert [bool(each.record) for each in world.engine.seen_by_artifacts] == [True, False]
+    assert RECORD not in world.store.files
+    assert world.store.files[f"{INVOCATION_ID}/log.txt"] == b"hello\n"
+    assert LOG in world.store.files
+
+
+async def test_a_record_that_cannot_be_read_is_replaced_by_the_small_result() -> None:
+    world = World()
+    await world.execute()
+    world.store.broken = [f"{INVOCATION_ID}/records"]
+    await world.use_cases.store_artifacts(StoreArtifactsInput(invocation=invocation(), results=[result("a")]))
+    assert [each.record for each in world.engine.seen_by_artifacts] == [b""]
+    assert f"{INVOCATION_ID}/run_results.json" in world.store.files
+
+
+async def test_the_run_log_is_not_written_where_it_is_off() -> None:
+    world = World()
+    stored = await world.use_cases.store_artifacts(StoreArtifactsInput(invocation=invocation()))
+    assert stored.log_path is None
+    assert f"{INVOCATION_ID}/log.txt" not in world.store.files
+
+
+async def test_an_artifact_that_cannot_be_written_is_an_artifact_store_error() -> None:
+    world = World()
+    world.store.broken = [f"{INVOCATION_ID}/manifest.json"]
+    with pytest.raises(DbtTemporalError) as caught:
+        await world.use_cases.store_artifacts(StoreArtifactsInput(invocation=invocation()))
+    assert (caught.value.error_type, caught.value.retryable) == (ErrorType.ARTIFACT_STORE, True)
+
+
+async def test_a_failed_on_run_start_hook_is_a_result_that_says_whether_a_retry_may_help() -> None:
+    world = World()
+    hook = "operation.shop.shop-on-run-start-0"
+    world.engine.on_run_start = [world.engine.fails(hook)]
+    output = await world.use_cases.before_run(BeforeRunInput(invocation=invocation(), write_artifacts=True))
+    assert [each.status for each in output.results] == ["error"]
+    assert output.retryable
+    assert f"{INVOCATION_ID}/records/{hook}.json" in world.store.files
+
+
+async def test_on_run_end_sees_results_with_their_records() -> None:
+    world = World()
+    await world.execute()
+    await world.use_cases.after_run(AfterRunInput(invocation=invocation(), results=[result("a")], write_artifacts=True))
+    assert [(each.result.unique_id, bool(each.record)) for each in world.engine.seen_by_on_run_end] == [(A, True)]
+
+
+async def test_the_end_of_a_run_frees_its_host() -> None:
+    world = World()
+    await world.use_cases.end_run(EndRunInput(invocation=invocation()))
+    assert world.engine.ended_runs == [INVOCATION_ID]
+
+
+def test_unique_ids_become_safe_file_names() -> None:
+    assert safe_name("model.shop.a-b_1") == "model.shop.a-b_1"
+    assert safe_name("test.shop.../../etc passwd") == "test.shop...%2F..%2Fetc%20passwd"
+    long_names = {safe_name("test.shop." + "x" * 300 + end) for end in "ab"}
+    assert len(long_names) == 2
+    assert all(len(name) <= 180 for name in long_names)
