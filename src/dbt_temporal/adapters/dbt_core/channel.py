@@ -1,0 +1,151 @@
+"""The worker's end of a socket to an engine process: many requests in flight, answers by id."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from dbt_temporal.adapters.dbt_core import wire
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+
+EventHandler = Callable[[wire.Message], None]
+
+
+class Channel:
+    """Requests to one engine process. When the process goes, every pending request raises EngineCrashed."""
+
+    def __init__(self, sock: socket.socket, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        # asyncio's transport can send no descriptors; they go over a second handle of the same socket.
+        self._fd_socket = sock
+        self._pending: dict[int, asyncio.Future[Any]] = {}
+        self._progress: dict[int, EventHandler] = {}
+        self._next_id = 0
+        self._on_event: EventHandler | None = None
+        self.closed = asyncio.Event()
+        self.describe_end: Callable[[], str] = lambda: "its connection closed"
+        self.settle_end: Callable[[], Any] | None = None
+        self._read_task = asyncio.get_running_loop().create_task(self._read())
+
+    @classmethod
+    async def over(cls, sock: socket.socket) -> Channel:
+        """Wraps a connected unix socket, which the channel owns from now on."""
+        sock.setblocking(False)
+        twin = sock.dup()
+        twin.setblocking(False)
+        reader, writer = await asyncio.open_unix_connection(sock=sock)
+        return cls(twin, reader, writer)
+
+    def on_event(self, handler: EventHandler) -> None:
+        """Sets who hears of messages that answer no request."""
+        self._on_event = handler
+
+    @property
+    def pending(self) -> int:
+        """How many requests wait for their answer."""
+        return len(self._pending)
+
+    def start(
+        self, op: str, *, progress: EventHandler | None = None, fd: int | None = None, **fields: Any
+    ) -> tuple[int, asyncio.Future[Any]]:
+        """Sends a request; the future brings its answer, or raises `DbtTemporalError`.
+
+        Args:
+            op: the operation.
+            progress: hears of events that belong to the request.
+            fd: a descriptor to send along; the caller keeps its own copy.
+            **fields: the request's arguments.
+        """
+        if self.closed.is_set():
+            raise self._crash()
+        self._next_id += 1
+        request_id = self._next_id
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._pending[request_id] = future
+        if progress is not None:
+            self._progress[request_id] = progress
+        future.add_done_callback(lambda _: self._forget(request_id))
+        data = wire.encode({"id": request_id, "op": op, **fields})
+        if fd is None:
+            self._writer.write(data)
+        else:
+            self._send_fd(data, fd)
+        return request_id, future
+
+    async def request(self, op: str, **fields: Any) -> Any:
+        """Sends a request and waits for its answer."""
+        _, future = self.start(op, **fields)
+        return await future
+
+    def notify(self, op: str, **fields: Any) -> None:
+        """Sends a message that has no answer."""
+        if not self.closed.is_set():
+            self._writer.write(wire.encode({"op": op, **fields}))
+
+    async def close(self) -> None:
+        """Closes the socket; the process at the other end takes that as the order to end."""
+        self._writer.close()
+        self._fd_socket.close()
+        self._read_task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._read_task
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
+
+    def _send_fd(self, data: bytes, fd: int) -> None:
+        # A request with a descriptor is small and goes out alone, so the socket takes it whole.
+        sent = socket.send_fds(self._fd_socket, [data], [fd])
+        if sent != len(data):
+            raise self._crash()
+
+    def _forget(self, request_id: int) -> None:
+        self._pending.pop(request_id, None)
+        self._progress.pop(request_id, None)
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                header = await self._reader.readexactly(wire.HEADER.size)
+                body = await self._reader.readexactly(wire.HEADER.unpack(header)[0])
+                self._dispatch(orjson.loads(body))
+        except (asyncio.IncompleteReadError, OSError):
+            if self.settle_end is not None:
+                await self.settle_end()
+        finally:
+            self.closed.set()
+            error = self._crash()
+            for future in list(self._pending.values()):
+                if not future.done():
+                    future.set_exception(error)
+                    future.exception()  # whoever waited may have been cancelled meanwhile
+
+    def _dispatch(self, message: wire.Message) -> None:
+        request_id = message.get("id")
+        future = self._pending.get(request_id) if isinstance(request_id, int) else None
+        if "ok" in message:
+            if future is not None and not future.done():
+                future.set_result(message["ok"])
+        elif "error" in message:
+            if future is not None and not future.done():
+                future.set_exception(error_from_wire(message["error"]))
+                future.exception()
+        elif isinstance(request_id, int):
+            handler = self._progress.get(request_id)
+            if handler is not None:
+                handler(message)
+        elif self._on_event is not None:
+            self._on_event(message)
+
+    def _crash(self) -> DbtTemporalError:
+        return DbtTemporalError(ErrorType.ENGINE_CRASHED, f"the dbt process has ended: {self.describe_end()}")
+
+
+def error_from_wire(fields: wire.Message) -> DbtTemporalError:
+    """The error that an engine process sent."""
+    return DbtTemporalError(ErrorType(fields["type"]), fields["message"], retryable=fields["retryable"])

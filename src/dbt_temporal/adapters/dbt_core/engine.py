@@ -1,0 +1,203 @@
+"""The engine on dbt-core: projects are parsed by parent processes, runs are executed by their forks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dbt_temporal.adapters.dbt_core.hosts import HostPool, RunHost
+from dbt_temporal.adapters.dbt_core.parents import ParentPool
+from dbt_temporal.adapters.dbt_core.parse_key import ParseSettings
+from dbt_temporal.adapters.dbt_core.template import Template
+from dbt_temporal.application.ports.engine import (
+    CompletedNode,
+    EnginePlan,
+    LoadedProject,
+    NodeErrorClass,
+    NodeOutcome,
+    Progress,
+    ProjectLocation,
+)
+from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
+from dbt_temporal.domain.invocation import DbtInvocation
+from dbt_temporal.domain.plan import ExecutionPlan
+from dbt_temporal.domain.results import NodeExecutionResult
+
+_WORKER_SECRETS = frozenset({"TEMPORAL_API_KEY"})
+"""The worker's own; whoever may start a run must not be able to read them into a warehouse."""
+
+DEFAULT_IDLE_SECS = 120.0
+DEFAULT_MAX_PARENTS = 8
+DEFAULT_CANCEL_SECS = 30.0
+
+
+class DbtCoreEngine:
+    """Implements `DbtEngine` with dbt-core of the interpreter `python`.
+
+    Args:
+        cache_dir: everything that dbt writes goes below it; nothing is written into projects.
+        python: the interpreter that has dbt; by default the worker's own.
+        environ: the environment that runs see below their own overrides; by default the worker's.
+        idle_secs: a host without requests for that long is ended.
+        max_parents: parsed projects kept; those in use are never evicted.
+        memory_limit_bytes: a host above it is replaced between nodes; None for no limit.
+        cancel_secs: a node that does not end within that time after its cancellation is ended with its host.
+    """
+
+    def __init__(
+        self,
+        cache_dir: Path,
+        *,
+        python: str = sys.executable,
+        environ: Mapping[str, str] | None = None,
+        idle_secs: float = DEFAULT_IDLE_SECS,
+        max_parents: int = DEFAULT_MAX_PARENTS,
+        memory_limit_bytes: int | None = None,
+        cancel_secs: float = DEFAULT_CANCEL_SECS,
+    ) -> None:
+        given = os.environ if environ is None else environ
+        own_environ = {key: value for key, value in given.items() if key not in _WORKER_SECRETS}
+        self._cache_dir = cache_dir.absolute()
+        self._template = Template(python, own_environ)
+        self._parents = ParentPool(self._template, own_environ, self._cache_dir, max_parents)
+        self._hosts = HostPool(self._parents, self._cache_dir, idle_secs, memory_limit_bytes)
+        self._cancel_secs = cancel_secs
+
+    async def load_project(self, location: ProjectLocation) -> LoadedProject:
+        """See `DbtEngine`."""
+        async with self._parents.using(ParseSettings.of(location)) as parent:
+            facts = parent.facts
+        return LoadedProject(
+            name=facts["name"],
+            location=location,
+            adapter_type=facts["adapter_type"],
+            target=facts["target"],
+            threads=facts["threads"],
+            dbt_version=facts["dbt_version"],
+            counts=facts["counts"],
+            load_seconds=facts["load_seconds"],
+        )
+
+    async def plan(self, location: ProjectLocation, invocation: DbtInvocation) -> EnginePlan:
+        """See `DbtEngine`."""
+        async with self._host(location, invocation) as host:
+            answer = await host.process.channel.request("plan")
+            facts = host.parent.facts
+        return EnginePlan(
+            plan=ExecutionPlan.model_validate(answer["plan"]),
+            target=facts["target"],
+            threads=facts["threads"],
+            dbt_version=facts["dbt_version"],
+            adapter_type=facts["adapter_type"],
+            counts=facts["counts"],
+            skip_nodes_if_on_run_start_fails=answer["skip_nodes_if_on_run_start_fails"],
+        )
+
+    async def before_run(self, location: ProjectLocation, invocation: DbtInvocation) -> list[NodeOutcome]:
+        """See `DbtEngine`."""
+        async with self._host(location, invocation) as host:
+            return [_outcome(answer) for answer in await host.process.channel.request("before_run")]
+
+    async def execute_node(
+        self, location: ProjectLocation, invocation: DbtInvocation, unique_id: str, progress: Progress
+    ) -> NodeOutcome:
+        """See `DbtEngine`."""
+        async with self._host(location, invocation) as host:
+            progress({"host_pid": host.process.pid})
+            answer = await self._execute(host, unique_id, progress)
+        return _outcome(answer)
+
+    async def after_run(
+        self, location: ProjectLocation, invocation: DbtInvocation, results: list[CompletedNode]
+    ) -> list[NodeOutcome]:
+        """See `DbtEngine`."""
+        async with self._host(location, invocation) as host:
+            answers = await host.process.channel.request("after_run", results=[_sent(item) for item in results])
+        return [_outcome(answer) for answer in answers]
+
+    async def artifacts(
+        self,
+        location: ProjectLocation,
+        invocation: DbtInvocation,
+        results: list[CompletedNode],
+        elapsed_time: float,
+    ) -> Mapping[str, bytes]:
+        """See `DbtEngine`."""
+        async with self._host(location, invocation) as host:
+            files: dict[str, str] = await host.process.channel.request(
+                "artifacts", results=[_sent(item) for item in results], elapsed_time=elapsed_time
+            )
+        return {name: text.encode() for name, text in files.items()}
+
+    async def end_run(self, invocation: DbtInvocation) -> None:
+        """See `DbtEngine`."""
+        await self._hosts.end_run(invocation.invocation_id)
+
+    async def close(self) -> None:
+        """See `DbtEngine`."""
+        await self._hosts.close()
+        await self._parents.close()
+        await self._template.close()
+
+    def _host(
+        self, location: ProjectLocation, invocation: DbtInvocation
+    ) -> contextlib.AbstractAsyncContextManager[RunHost]:
+        run_input = invocation.input
+        env = {key: value for key, value in run_input.env.items() if isinstance(value, str)}
+        if len(env) != len(run_input.env):
+            raise configuration_error("env: references must be resolved before they reach the engine")
+        settings = ParseSettings.of(location, run_input.target, run_input.vars, env)
+        return self._hosts.using(settings, invocation)
+
+    async def _execute(self, host: RunHost, unique_id: str, progress: Progress) -> dict[str, Any]:
+        def hear(message: dict[str, Any]) -> None:
+            host.sessions[unique_id] = message["connection"]
+            progress({"host_pid": host.process.pid, "connection": message["connection"]})
+
+        request_id, future = host.process.channel.start("execute", progress=hear, unique_id=unique_id)
+        try:
+            answer: dict[str, Any] = await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await _to_the_end(self._cancel(host, request_id, future))
+            raise
+        finally:
+            if host.alive:  # of a host that died, the sessions are ended by the next one
+                host.sessions.pop(unique_id, None)
+        return answer
+
+    async def _cancel(self, host: RunHost, request_id: int, future: asyncio.Future[Any]) -> None:
+        """Cancels the node's statement and waits for its end, by force if need be."""
+        host.process.channel.notify("cancel", target=request_id)
+        done, _ = await asyncio.wait([future], timeout=self._cancel_secs)
+        if not done:
+            host.kill()
+            await asyncio.wait([future], timeout=self._cancel_secs)
+        with contextlib.suppress(DbtTemporalError, asyncio.CancelledError):
+            future.result()
+
+
+async def _to_the_end(work: Any) -> None:
+    """Awaits although the waiting task may be cancelled again; the work has its own time limit."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
+
+
+def _outcome(answer: dict[str, Any]) -> NodeOutcome:
+    error = answer["error"]
+    return NodeOutcome(
+        result=NodeExecutionResult.model_validate(answer["result"]),
+        error=NodeErrorClass(error[0], error[1]) if error else None,
+        record=answer["record"].encode(),
+        log=answer["log"],
+    )
+
+
+def _sent(item: CompletedNode) -> dict[str, Any]:
+    return {"result": item.result.model_dump(mode="json"), "record": item.record.decode()}

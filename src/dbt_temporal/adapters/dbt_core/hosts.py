@@ -1,0 +1,189 @@
+"""Run hosts: one process per run that executes its nodes; made on demand, ended at the run's end or when idle."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from dbt_temporal.adapters.dbt_core.parents import ParentPool, ProjectParent
+from dbt_temporal.adapters.dbt_core.parse_key import ParseSettings
+from dbt_temporal.adapters.dbt_core.template import ForkedProcess
+from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.invocation import DbtInvocation
+
+logger = logging.getLogger("dbt_temporal.engine")
+
+_REAP_EVERY_SECS = 5.0
+
+
+@dataclass
+class RunHost:
+    """A host as the worker sees it.
+
+    Attributes:
+        process: the process and the channel to it.
+        parent: where it came from, held until the host ends.
+        sessions: by unique_id, what identifies the database sessions of running nodes.
+        users: requests under way.
+        last_used: when the last request ended (monotonic seconds).
+    """
+
+    process: ForkedProcess
+    parent: ProjectParent
+    sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    users: int = 0
+    last_used: float = field(default_factory=time.monotonic)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still answers."""
+        return not self.process.channel.closed.is_set()
+
+    def memory_bytes(self) -> int:
+        """Resident memory; 0 where the process has gone."""
+        try:
+            return int(psutil.Process(self.process.pid).memory_info().rss)
+        except psutil.Error:
+            return 0
+
+    def kill(self) -> None:
+        """Kills the process; its channel then reports the end."""
+        with contextlib.suppress(psutil.Error):
+            psutil.Process(self.process.pid).kill()
+
+
+_HostKey = tuple[str, str]
+
+
+class HostPool:
+    """Finds or makes the host of a run."""
+
+    def __init__(
+        self, parents: ParentPool, cache_dir: Path, idle_secs: float, memory_limit_bytes: int | None = None
+    ) -> None:
+        self._parents = parents
+        self._cache_dir = cache_dir
+        self._idle_secs = idle_secs
+        self._memory_limit_bytes = memory_limit_bytes
+        self._hosts: dict[_HostKey, RunHost] = {}
+        self._locks: dict[_HostKey, asyncio.Lock] = {}
+        self._left_sessions: dict[str, list[dict[str, Any]]] = {}
+        self._reaper: asyncio.Task[None] | None = None
+
+    @contextlib.asynccontextmanager
+    async def using(self, settings: ParseSettings, invocation: DbtInvocation) -> AsyncIterator[RunHost]:
+        """The run's host, which is not retired meanwhile."""
+        host = await self._get(settings, invocation)
+        host.users += 1
+        try:
+            yield host
+        finally:
+            host.users -= 1
+            host.last_used = time.monotonic()
+
+    async def end_run(self, invocation_id: str) -> None:
+        """Ends the hosts of a run and removes its files."""
+        for key in [key for key in self._hosts if key[0] == invocation_id]:
+            await self._retire(key)
+        for key in [key for key in self._locks if key[0] == invocation_id]:
+            del self._locks[key]
+        self._left_sessions.pop(invocation_id, None)
+        await asyncio.to_thread(shutil.rmtree, self._run_dir(invocation_id), True)
+
+    async def close(self) -> None:
+        """Ends all hosts."""
+        if self._reaper is not None:
+            self._reaper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._reaper
+            self._reaper = None
+        for invocation_id in {key[0] for key in self._hosts}:
+            await self.end_run(invocation_id)
+
+    async def _get(self, settings: ParseSettings, invocation: DbtInvocation) -> RunHost:
+        if self._reaper is None:
+            self._reaper = asyncio.get_running_loop().create_task(self._reap())
+        key = (invocation.invocation_id, settings.key)
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            host = self._hosts.get(key)
+            if host is not None and not host.alive:
+                self._left_sessions.setdefault(key[0], []).extend(host.sessions.values())
+                await self._retire(key)
+                host = None
+            if host is None:
+                host = await self._open(settings, invocation)
+                self._hosts[key] = host
+                await self._end_left_sessions(host, key[0])
+                await self._retire_strangers(key)
+            return host
+
+    async def _open(self, settings: ParseSettings, invocation: DbtInvocation) -> RunHost:
+        parent = await self._parents.acquire(settings)
+        try:
+            if not parent.forkable:
+                await self._parents.release(parent)
+                parent = await self._parents.load(settings)
+                parent.users = 1
+            process = await parent.forker.fork("fork_host" if parent.forkable else "become_host")
+        except BaseException:
+            await self._parents.release(parent)
+            raise
+        host = RunHost(process, parent)
+        try:
+            await process.channel.request(
+                "open",
+                invocation=invocation.model_dump(mode="json"),
+                run_dir=str(self._run_dir(invocation.invocation_id) / settings.key),
+            )
+        except BaseException:
+            await self._end(host)
+            raise
+        return host
+
+    async def _end_left_sessions(self, host: RunHost, invocation_id: str) -> None:
+        """Ends the statements that a killed host has left running, before anything else runs."""
+        for connection in self._left_sessions.pop(invocation_id, []):
+            try:
+                await host.process.channel.request("end_session", connection=connection)
+            except DbtTemporalError as error:
+                logger.warning("could not end the database session %s: %s", connection, error)
+
+    async def _retire_strangers(self, key: _HostKey) -> None:
+        """Ends the run's hosts with another environment: it changed when pre_run hooks had spoken."""
+        for other in [other for other, host in self._hosts.items() if other[0] == key[0] and other != key]:
+            if self._hosts[other].users == 0:
+                await self._retire(other)
+
+    async def _retire(self, key: _HostKey) -> None:
+        host = self._hosts.pop(key, None)
+        if host is not None:
+            await self._end(host)
+
+    async def _end(self, host: RunHost) -> None:
+        await host.process.channel.close()
+        await self._parents.release(host.parent)
+
+    async def _reap(self) -> None:
+        while True:
+            await asyncio.sleep(min(_REAP_EVERY_SECS, self._idle_secs))
+            for key, host in list(self._hosts.items()):
+                if host.users == 0 and (not host.alive or self._is_idle(host) or self._is_too_large(host)):
+                    await self._retire(key)
+
+    def _is_idle(self, host: RunHost) -> bool:
+        return time.monotonic() - host.last_used > self._idle_secs
+
+    def _is_too_large(self, host: RunHost) -> bool:
+        return self._memory_limit_bytes is not None and host.memory_bytes() > self._memory_limit_bytes
+
+    def _run_dir(self, invocation_id: str) -> Path:
+        return self._cache_dir / "runs" / invocation_id

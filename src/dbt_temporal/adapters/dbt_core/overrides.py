@@ -1,0 +1,60 @@
+"""What a node says of its own execution in dbt: `config.meta.dbt_temporal`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
+from dbt_temporal.domain.plan import NodeOverrides
+
+META_KEY = "dbt_temporal"
+
+
+class _RetryMeta(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    max_attempts: int | None = Field(default=None, ge=1)
+    initial_interval_secs: float | None = Field(default=None, gt=0)
+    backoff_coefficient: float | None = Field(default=None, ge=1)
+    max_interval_secs: float | None = Field(default=None, gt=0)
+
+
+class _Meta(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    retry: _RetryMeta = Field(default_factory=_RetryMeta)
+    timeout_secs: float | None = Field(default=None, gt=0)
+    task_queue: str | None = Field(default=None, min_length=1)
+
+
+def node_overrides(unique_id: str, meta: Mapping[str, Any]) -> NodeOverrides | None:
+    """Reads the overrides of one node; None where it has none.
+
+    Raises:
+        DbtTemporalError: of type Configuration, naming the node, the key and what is allowed.
+    """
+    given = meta.get(META_KEY)
+    if given is None:
+        return None
+    if not isinstance(given, Mapping):
+        raise configuration_error(f"{unique_id}: meta.{META_KEY} must be a mapping, got {type(given).__name__}")
+    try:
+        read = _Meta.model_validate(dict(given))
+    except ValidationError as error:
+        raise _meta_error(unique_id, error) from error
+    return NodeOverrides(**read.retry.model_dump(), timeout_secs=read.timeout_secs, task_queue=read.task_queue)
+
+
+def _meta_error(unique_id: str, error: ValidationError) -> DbtTemporalError:
+    problems = []
+    for found in error.errors():
+        key = ".".join([META_KEY, *(str(part) for part in found["loc"])])
+        if found["type"] == "extra_forbidden":
+            model = _RetryMeta if found["loc"][0] == "retry" else _Meta
+            problems.append(f"unknown key meta.{key} (allowed: {', '.join(model.model_fields)})")
+        else:
+            problems.append(f"meta.{key}: {found['msg']}")
+    return configuration_error(f"{unique_id}: {'; '.join(problems)}")

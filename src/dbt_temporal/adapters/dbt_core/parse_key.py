@@ -1,0 +1,66 @@
+"""What a parse depends on: two runs with the same key share a project parent."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from dbt_temporal.application.ports.engine import ProjectLocation
+
+
+@dataclass(frozen=True)
+class ParseSettings:
+    """Everything that parsing sees of a run.
+
+    Attributes:
+        project_dir: where dbt_project.yml lies.
+        profiles_dir: where profiles.yml lies.
+        revision: the project's revision, or None where the source has none.
+        target: `--target`, or None for the profile's own.
+        vars: `--vars`.
+        env: the environment overrides of the run, over the worker's own environment.
+    """
+
+    project_dir: str
+    profiles_dir: str
+    revision: str | None = None
+    target: str | None = None
+    vars: Mapping[str, Any] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Identifies the parse. Values of env go into it as a digest only, because they may be secrets."""
+        return _digest([self.cache_key, self.revision, sorted(self.env.items())])
+
+    @property
+    def cache_key(self) -> str:
+        """Identifies the partial-parse file, which dbt itself checks against changed files and environment."""
+        return _digest([self.project_dir, self.profiles_dir, self.target, self.vars, sorted(self.env)])
+
+    @classmethod
+    def of(
+        cls,
+        location: ProjectLocation,
+        target: str | None = None,
+        variables: Mapping[str, Any] | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> ParseSettings:
+        """The settings of a run on a project; the run's target comes before the worker's."""
+        return cls(
+            project_dir=str(location.project_dir.absolute()),
+            profiles_dir=str(location.profiles_dir.absolute()),
+            revision=location.revision,
+            target=target or location.target,
+            vars=dict(variables or {}),
+            env=dict(env or {}),
+        )
+
+
+def _digest(value: object) -> str:
+    text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS, default=str)
+    return hashlib.sha256(text).hexdigest()[:24]

@@ -1,0 +1,185 @@
+"""Setting dbt up as its command line does: environment, flags, invocation, profile, project, manifest, adapter.
+
+Touches of dbt internals, checked on dbt-core 1.11.16 and 1.12.0:
+- `dbt.cli.requires.setup_manifest` (parses, or wires an adapter to a manifest that is there already) and
+  `_cross_propagate_engine_env_vars`;
+- `dbt_common.invocation._INVOCATION_ID` and `_INVOCATION_STARTED_AT`, which have no setter;
+- `dbt.adapters.factory.FACTORY.adapters`; `dbt_common.context._INVOCATION_CONTEXT_VAR`;
+- `RuntimeConfig.target_path`, by which compiled files stay out of the project.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import dbt.flags
+import dbt.tracking
+import dbt_common.context
+import dbt_common.invocation
+import orjson
+from dbt.adapters.base.impl import BaseAdapter
+from dbt.adapters.factory import FACTORY, get_adapter
+from dbt.cli import requires
+from dbt.cli.flags import Flags
+from dbt.cli.types import Command
+from dbt.config.catalogs import load_catalogs
+from dbt.config.runtime import RuntimeConfig, load_profile, load_project
+from dbt.contracts.graph.manifest import Manifest
+from dbt.plugins import set_up_plugin_manager
+from dbt_common.events.base_types import EventMsg
+from dbt_common.events.event_manager_client import cleanup_event_logger, get_event_manager
+
+EventCallback = Callable[[EventMsg], None]
+
+COMMANDS = {
+    "run": Command.RUN,
+    "build": Command.BUILD,
+    "test": Command.TEST,
+    "seed": Command.SEED,
+    "snapshot": Command.SNAPSHOT,
+    "compile": Command.COMPILE,
+    "list": Command.LIST,
+    "source-freshness": Command.SOURCE_FRESHNESS,
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a project parent parses: see `parse_key.ParseSettings`; `target_path` takes what dbt writes."""
+
+    project_dir: str
+    profiles_dir: str
+    target: str | None
+    vars: Mapping[str, Any]
+    target_path: str
+
+
+@dataclass(frozen=True)
+class ParsedProject:
+    """A parsed project, as hosts inherit it.
+
+    Attributes:
+        settings: what was parsed.
+        config: dbt's runtime configuration.
+        manifest: the parsed manifest.
+        catalogs: what catalogs.yml holds.
+        own_target_path: the target path that the project's own configuration names.
+        load_seconds: how long loading took.
+    """
+
+    settings: Settings
+    config: RuntimeConfig
+    manifest: Manifest
+    catalogs: list[Any]
+    own_target_path: str
+    load_seconds: float
+
+    @property
+    def name(self) -> str:
+        """The project's name."""
+        return str(self.config.project_name)
+
+
+def set_environment(environ: Mapping[str, str]) -> None:
+    """Makes `environ` this process's whole environment."""
+    os.environ.clear()
+    os.environ.update(environ)
+    time.tzset()
+
+
+def make_flags(command: str, settings: Settings, params: Mapping[str, Any]) -> Flags:
+    """The flags that the command line makes of the same options; DBT_* variables count as there.
+
+    Args:
+        command: a key of `COMMANDS`.
+        settings: the project.
+        params: further options by their names with underscores; those that are None are left out.
+    """
+    given: dict[str, Any] = {
+        "project_dir": settings.project_dir,
+        "profiles_dir": settings.profiles_dir,
+        "target": settings.target,
+        "vars": orjson.dumps(dict(settings.vars)).decode() if settings.vars else None,
+        **params,
+    }
+    return Flags.from_dict(COMMANDS[command], {key: value for key, value in given.items() if value is not None})
+
+
+def begin_invocation(flags: Flags, invocation_id: str, started_at: datetime, callback: EventCallback) -> None:
+    """Sets dbt's process-wide state for one invocation, as `dbt.cli.requires.preflight` does."""
+    set_invocation_context()
+    dbt.flags.set_flags(flags)
+    manager = get_event_manager()
+    cleanup_event_logger()
+    manager.callbacks = [callback]
+    manager.require_warn_or_error_handling = flags.require_all_warnings_handled_by_warn_error
+    manager.allow_deferral = getattr(flags, "enable_grouped_warn_error_parser_logs", False)
+    dbt_common.invocation._INVOCATION_ID = invocation_id
+    dbt_common.invocation._INVOCATION_STARTED_AT = started_at.astimezone(UTC).replace(tzinfo=None)
+    # Without a user every model ends in "cannot track model run"; this one is never sent anywhere.
+    dbt.tracking.do_not_track()
+    user = dbt.tracking.active_user
+    assert user is not None
+    user.run_started_at = started_at
+
+
+def set_invocation_context() -> None:
+    """Gives the calling thread dbt's view of the environment. Every thread needs it."""
+    env = dict(os.environ)
+    requires._cross_propagate_engine_env_vars(env)
+    dbt_common.context.set_invocation_context(env)
+
+
+def share_invocation_context(context: Any) -> None:
+    """Gives the calling thread the context of another."""
+    dbt_common.context._INVOCATION_CONTEXT_VAR.set(context)
+
+
+def load(settings: Settings, callback: EventCallback) -> ParsedProject:
+    """Loads profile and project and parses, reusing the partial-parse file below `settings.target_path`."""
+    started = time.perf_counter()
+    flags = make_flags("build", settings, {})
+    begin_invocation(flags, dbt_common.invocation.get_invocation_id(), datetime.now(UTC), callback)
+    profile = load_profile(settings.project_dir, flags.VARS, flags.PROFILE, flags.TARGET, flags.THREADS)
+    project = load_project(settings.project_dir, flags.VERSION_CHECK, profile, flags.VARS, validate=True)
+    set_up_plugin_manager(project_name=project.project_name)
+    config = RuntimeConfig.from_parts(project, profile, flags)
+    own_target_path = config.target_path
+    config.target_path = settings.target_path
+    parsed = _wire(flags, profile, project, config, None)
+    return ParsedProject(
+        settings=settings,
+        config=config,
+        manifest=parsed["manifest"],
+        catalogs=parsed.get("catalogs") or [],
+        own_target_path=own_target_path,
+        load_seconds=time.perf_counter() - started,
+    )
+
+
+def for_run(project: ParsedProject, flags: Flags, target_path: str) -> tuple[ParsedProject, BaseAdapter]:
+    """The project with the flags of one run, and a fresh adapter for it."""
+    config = copy.copy(project.config)
+    config.args = flags
+    config.target_path = target_path
+    FACTORY.adapters.clear()
+    _wire(flags, config, config, config, project.manifest)
+    return replace(project, config=config), get_adapter(config)
+
+
+def _wire(flags: Flags, profile: Any, project: Any, config: RuntimeConfig, manifest: Manifest | None) -> dict[str, Any]:
+    # setup_manifest reads nothing of click's context but `obj`.
+    found: dict[str, Any] = {"flags": flags, "profile": profile, "project": project, "runtime_config": config}
+    if not getattr(flags, "USE_CATALOGS_V2", False):
+        found["catalogs"] = load_catalogs(flags.PROJECT_DIR, config.project_name, flags.VARS)
+    if manifest is not None:
+        found["manifest"] = manifest
+    requires.setup_manifest(SimpleNamespace(obj=found), write=False, write_perf_info=False)
+    return found

@@ -1,0 +1,157 @@
+"""Processes that fork others on request and die with whoever started them."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from dbt_temporal.adapters.dbt_core import wire
+from dbt_temporal.domain.errors import ErrorType
+
+_PR_SET_PDEATHSIG = 1
+
+Operation = Callable[[wire.Message], Any]
+ChildMain = Callable[[socket.socket], None]
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Has the kernel kill this process when its parent dies, also when that happened before this call."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_pid:
+        os._exit(1)
+
+
+class ForkServer:
+    """A single-threaded process that answers requests over its control socket, some of them by forking.
+
+    The child of a fork gets the socket that came with the request; its exit status is reported as an event
+    `{"event": "exited", "pid", "status"}` (status as of `waitpid`: negative is a signal).
+    """
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._wake_reader, self._wake_writer = os.pipe()
+        for fd in (self._wake_reader, self._wake_writer):
+            os.set_blocking(fd, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
+
+    def serve(
+        self,
+        operations: Mapping[str, Operation],
+        forks: Mapping[str, ChildMain],
+        takeovers: Mapping[str, ChildMain] | None = None,
+    ) -> None:
+        """Answers requests until the peer goes.
+
+        Args:
+            operations: by name, what answers a request in this process.
+            forks: by name, what the child does with its socket; the answer is the child's pid.
+            takeovers: by name, what this process itself does with the socket, after which it ends.
+        """
+        while True:
+            ready, _, _ = select.select([self._control, self._wake_reader], [], [])
+            if self._wake_reader in ready:
+                self._report_exits()
+            if self._control in ready:
+                message, fds = wire.receive(self._control)
+                if message is None:
+                    return
+                if takeovers and message["op"] in takeovers:
+                    self._control.sendall(wire.encode({"id": message["id"], "ok": {"pid": os.getpid()}}))
+                    self._reset_signals()
+                    takeovers[message["op"]](socket.socket(fileno=fds[0]))
+                    return
+                self._answer(message, fds, operations, forks)
+
+    def _answer(
+        self,
+        message: wire.Message,
+        fds: list[int],
+        operations: Mapping[str, Operation],
+        forks: Mapping[str, ChildMain],
+    ) -> None:
+        answer: wire.Message = {"id": message["id"]}
+        try:
+            if message["op"] in forks:
+                answer["ok"] = {"pid": self._fork(fds[0], forks[message["op"]])}
+            else:
+                answer["ok"] = operations[message["op"]](message)
+        except Exception as error:
+            answer["error"] = error_to_wire(error)
+        finally:
+            for fd in fds:
+                os.close(fd)
+        self._control.sendall(wire.encode(answer))
+
+    def _fork(self, fd: int, main: ChildMain) -> int:
+        own_pid = os.getpid()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            self._run_child(fd, main, own_pid)
+        return pid
+
+    def _run_child(self, fd: int, main: ChildMain, parent_pid: int) -> NoReturn:
+        status = 1
+        try:
+            die_with_parent(parent_pid)
+            self._reset_signals()
+            self._control.close()
+            main(socket.socket(fileno=fd))
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            with contextlib.suppress(Exception):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(status)
+
+    def _reset_signals(self) -> None:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.close(self._wake_reader)
+        os.close(self._wake_writer)
+
+    def _report_exits(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._wake_reader, 512):
+                pass
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            event = {"event": "exited", "pid": pid, "status": os.waitstatus_to_exitcode(status)}
+            self._control.sendall(wire.encode(event))
+
+
+def error_to_wire(error: BaseException) -> wire.Message:
+    """An error as the worker reads it; foreign exceptions are classified where dbt is known."""
+    from dbt_temporal.adapters.dbt_core.process.classify import as_temporal_error
+
+    known = as_temporal_error(error)
+    if known.error_type is ErrorType.ADAPTER:  # may be a mistake of ours; dbt's own messages need no traceback
+        traceback.print_exception(error)
+    return {"type": known.error_type.value, "message": known.message, "retryable": known.retryable}
+
+
+def prepare_process() -> None:
+    """What every engine process does first: signals, and a traceback on a crash of native code."""
+    faulthandler.enable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the worker's to handle
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,75 @@
+"""The template and the project parents: `python -m dbt_temporal.adapters.dbt_core.process.parent FD WORKER_PID`.
+
+The template imports dbt once and forks project parents; a project parent parses one project for one parse key and
+forks run hosts. Both are single-threaded, so that their forks are safe.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import sys
+import threading
+import time
+from importlib.metadata import version
+from typing import Any
+
+from dbt_temporal.adapters.dbt_core import wire
+from dbt_temporal.adapters.dbt_core.process import forking
+
+FORKABLE_ADAPTERS = frozenset({"postgres", "duckdb", "redshift"})
+"""Adapters whose drivers start no threads when imported, so that a process that has loaded them may be forked."""
+
+
+def main() -> None:
+    """Runs the template."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    forking.die_with_parent(int(sys.argv[2]))
+    forking.prepare_process()
+    started = time.perf_counter()
+    from dbt_temporal.adapters.dbt_core.process import run_host  # noqa: F401  (imports all of dbt)
+
+    import_seconds = time.perf_counter() - started
+    server = forking.ForkServer(control)
+    gc.collect()
+    gc.freeze()
+    facts = {"dbt_version": version("dbt-core"), "import_seconds": import_seconds}
+    server.serve({"hello": lambda _: facts}, {"fork_parent": run_parent})
+
+
+def run_parent(control: socket.socket) -> None:
+    """Runs a project parent."""
+    ProjectParent(control).serve()
+
+
+class ProjectParent:
+    """Parses a project on request and forks hosts that inherit the result."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._server = forking.ForkServer(control)
+        self._project: Any = None
+
+    def serve(self) -> None:
+        """Answers until the worker lets go of the socket."""
+        self._server.serve({"load": self._load}, {"fork_host": self._run_host}, {"become_host": self._run_host})
+
+    def _load(self, message: wire.Message) -> wire.Message:
+        from dbt_temporal.adapters.dbt_core.process.loading import load_project
+
+        self._project = load_project(message)
+        gc.collect()
+        gc.freeze()
+        facts = self._project.facts()
+        facts["forkable"] = facts["adapter_type"] in FORKABLE_ADAPTERS and threading.active_count() == 1
+        facts["pid"] = os.getpid()
+        return dict(facts)
+
+    def _run_host(self, sock: socket.socket) -> None:
+        from dbt_temporal.adapters.dbt_core.process.run_host import serve_host
+
+        serve_host(sock, self._project)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""dbt's results in our terms, and the record from which artifacts are made later, perhaps on another worker.
+
+A record is `{"result": <an entry of run_results.json or sources.json>, "nodes": {unique_id: <fields of manifest.json
+that running changed>}, "kind": "run" | "freshness"}`.
+Checked on dbt-core 1.11.16 and 1.12.0: `process_run_result`, `process_freshness_result`, `to_resource`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import orjson
+from dbt.artifacts.schemas.freshness import PartialSourceFreshnessResult, SourceFreshnessResult
+from dbt.artifacts.schemas.freshness.v3.freshness import process_freshness_result
+from dbt.artifacts.schemas.run import RunResult
+from dbt.artifacts.schemas.run.v5.run import process_run_result
+from dbt.contracts.graph.nodes import UnitTestDefinition, UnitTestNode
+
+from dbt_temporal.adapters.dbt_core.process.events import without_colors
+from dbt_temporal.domain.results import Freshness, NodeExecutionResult, NodeStatus, TimingEntry
+
+NODE_STATUSES: dict[str, NodeStatus] = {
+    "success": "success",
+    "pass": "success",
+    "warn": "success",
+    "no-op": "success",
+    "reused": "success",
+    "error": "error",
+    "fail": "error",
+    "runtime error": "error",
+    "partial success": "error",
+    "skipped": "skipped",
+}
+
+AnyResult: TypeAlias = RunResult | SourceFreshnessResult | PartialSourceFreshnessResult
+
+
+def resource_fields(node: Any) -> dict[str, Any]:
+    """A node as manifest.json shows it; nothing for unit tests, which run as a node of their own making."""
+    if isinstance(node, (UnitTestDefinition, UnitTestNode)):
+        return {}
+    fields: dict[str, Any] = node.to_resource().to_dict(omit_none=False, context={"artifact": True})
+    return fields
+
+
+def changed_fields(before: dict[str, Any], node: Any, target_path: str, own_target_path: str) -> dict[str, Any]:
+    """What compiling and running changed of a node, with paths as the project's own target path would have them."""
+    changed = {key: value for key, value in resource_fields(node).items() if before.get(key) != value}
+    for key in ("compiled_path", "build_path"):
+        path = changed.get(key)
+        if isinstance(path, str) and path.startswith(target_path):
+            changed[key] = own_target_path + path[len(target_path) :]
+    return changed
+
+
+def execution_result(result: AnyResult, *, with_compiled_code: bool = False) -> NodeExecutionResult:
+    """The small result that travels through the run."""
+    dbt_status = str(result.status)
+    node = result.node
+    return NodeExecutionResult(
+        unique_id=node.unique_id,
+        status=NODE_STATUSES.get(dbt_status, "error"),
+        dbt_status=dbt_status,
+        execution_time=result.execution_time,
+        message=without_colors(result.message) if result.message else result.message,
+        adapter_response=_plain(result.adapter_response) or {},
+        compiled_code=getattr(node, "compiled_code", None) if with_compiled_code else None,
+        timing=[_timing(entry) for entry in result.timing],
+        failures=result.failures,
+        freshness=_freshness(result),
+    )
+
+
+def make_record(result: AnyResult, nodes: dict[str, dict[str, Any]]) -> bytes:
+    """The record of a result; `nodes` are the changed fields of all nodes that it touched."""
+    if isinstance(result, RunResult):
+        document = {"kind": "run", "result": process_run_result(result).to_dict(omit_none=False), "nodes": nodes}
+    else:
+        fields = process_freshness_result(result).to_dict(omit_none=False)
+        document = {"kind": "freshness", "result": fields, "nodes": nodes}
+    return _dump(document)
+
+
+def read_record(record: bytes) -> dict[str, Any]:
+    """The document of a record."""
+    document: dict[str, Any] = orjson.loads(record)
+    return document
+
+
+def _dump(document: Any) -> bytes:
+    return orjson.dumps(document, default=str, option=orjson.OPT_NON_STR_KEYS)
+
+
+def _plain(value: Any) -> Any:
+    return orjson.loads(_dump(value)) if value else value
+
+
+def _timing(entry: Any) -> TimingEntry:
+    fields = entry.to_dict(omit_none=False)
+    return TimingEntry(name=fields["name"], started_at=fields["started_at"], completed_at=fields["completed_at"])
+
+
+def _freshness(result: AnyResult) -> Freshness | None:
+    if isinstance(result, RunResult):
+        return None
+    fields = process_freshness_result(result).to_dict(omit_none=False)
+    return Freshness.model_validate({key: fields[key] for key in Freshness.model_fields if key in fields})

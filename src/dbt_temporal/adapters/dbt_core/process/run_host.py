@@ -1,0 +1,202 @@
+"""A run host: a fork of a project parent that executes the nodes of one run for the worker at its socket's end."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from dbt_common.context import get_invocation_context
+
+from dbt_temporal.adapters.dbt_core import wire
+from dbt_temporal.adapters.dbt_core.process import artifacts, bootstrap, forking, hooks
+from dbt_temporal.adapters.dbt_core.process.classify import classify_exception
+from dbt_temporal.adapters.dbt_core.process.connections import end_session, statement_facts
+from dbt_temporal.adapters.dbt_core.process.duckdb_file import gate_for
+from dbt_temporal.adapters.dbt_core.process.events import NodeCapture
+from dbt_temporal.adapters.dbt_core.process.execution import Attempt, NodeExecutor
+from dbt_temporal.adapters.dbt_core.process.loading import LoadedParent
+from dbt_temporal.adapters.dbt_core.process.planning import make_plan
+from dbt_temporal.adapters.dbt_core.process.results import changed_fields, execution_result, make_record
+from dbt_temporal.adapters.dbt_core.process.run_setup import HostRun, open_run
+from dbt_temporal.adapters.dbt_core.process.skipped import skipped_ephemerals
+from dbt_temporal.domain.invocation import DbtInvocation
+
+MAX_THREADS = 256
+"""More nodes than this never run at once in one host; the run itself starts no more than the profile's `threads`."""
+
+_thread_numbers = count(1)
+
+
+def serve_host(sock: socket.socket, parent: LoadedParent) -> None:
+    """Serves until the worker closes the socket."""
+    message, _ = wire.receive(sock)
+    if message is None:
+        return
+    try:
+        run = open_run(parent, DbtInvocation.model_validate(message["invocation"]), Path(message["run_dir"]))
+    except Exception as error:
+        sock.sendall(wire.encode({"id": message["id"], "error": forking.error_to_wire(error)}))
+        return
+    host = RunHost(sock, run)
+    sock.sendall(wire.encode({"id": message["id"], "ok": {"pid": os.getpid()}}))
+    host.serve()
+
+
+class RunHost:
+    """Answers the worker's requests, each on a thread of its own."""
+
+    def __init__(self, sock: socket.socket, run: HostRun) -> None:
+        self._sock = sock
+        self._run = run
+        self._gate = gate_for(run.adapter)
+        self._executor = NodeExecutor(run)
+        self._attempts: dict[int, Attempt] = {}
+        self._send_lock = threading.Lock()
+        self._prepare_lock = threading.Lock()
+        self._prepared = False
+        self._hook_answers: list[wire.Message] | None = None
+        self._pool = ThreadPoolExecutor(MAX_THREADS, initializer=_begin_thread, initargs=(get_invocation_context(),))
+        self._operations: dict[str, Callable[[wire.Message], Any]] = {
+            "plan": self._plan,
+            "before_run": self._before_run,
+            "execute": self._execute,
+            "after_run": self._after_run,
+            "artifacts": self._artifacts,
+            "end_session": self._end_session,
+        }
+
+    def serve(self) -> None:
+        """Reads requests until the worker has gone, which ends the process whatever still runs."""
+        while True:
+            message, _ = wire.receive(self._sock)
+            if message is None:
+                return
+            if message["op"] == "cancel":
+                self._cancel(message["target"])
+            else:
+                if message["op"] == "execute":
+                    self._attempts[message["id"]] = self._new_attempt(message)
+                self._pool.submit(self._answer, message)
+
+    def _answer(self, message: wire.Message) -> None:
+        answer: wire.Message = {"id": message["id"]}
+        try:
+            answer["ok"] = self._operations[message["op"]](message)
+        except Exception as error:
+            answer["error"] = forking.error_to_wire(error)
+        self._send(answer)
+
+    def _send(self, message: wire.Message) -> None:
+        data = wire.encode(message)
+        with self._send_lock:
+            self._sock.sendall(data)
+
+    def _new_attempt(self, message: wire.Message) -> Attempt:
+        sent: dict[str, Any] = {}
+
+        def on_statement() -> None:
+            facts = statement_facts(self._run.adapter)
+            if facts is not None and facts != sent:
+                sent.update(facts)
+                self._send({"id": message["id"], "connection": facts})
+
+        return Attempt(message["unique_id"], NodeCapture(on_statement))
+
+    def _cancel(self, target: int) -> None:
+        attempt = self._attempts.get(target)
+        if attempt is not None and not attempt.cancelled.is_set():
+            threading.Thread(target=self._executor.cancel, args=(attempt,), daemon=True).start()
+
+    def _plan(self, _: wire.Message) -> wire.Message:
+        flags = self._run.flags
+        return {
+            "plan": make_plan(self._run).model_dump(mode="json"),
+            "skip_nodes_if_on_run_start_fails": bool(getattr(flags, "skip_nodes_if_on_run_start_fails", False)),
+        }
+
+    def _before_run(self, _: wire.Message) -> list[wire.Message]:
+        with self._gate.using(), self._prepare_lock:
+            if self._hook_answers is None:
+                outcomes = hooks.before_run(self._run)
+                self._prepared = True
+                answers = [self._hook_answer(outcome) for outcome in outcomes]
+                if any(answer["error"] for answer in answers):
+                    return answers  # a further attempt runs the hooks again
+                self._hook_answers = answers
+            return self._hook_answers
+
+    def _prepare(self) -> None:
+        with self._prepare_lock:
+            if not self._prepared:
+                hooks.prepare(self._run)
+                self._executor.sole_host = False
+                self._prepared = True
+
+    def _execute(self, message: wire.Message) -> wire.Message:
+        attempt = self._attempts[message["id"]]
+        try:
+            with self._gate.using(attempt.cancelled):
+                self._prepare()
+                outcome = self._executor.execute(attempt)
+        finally:
+            attempt.ended.set()
+            del self._attempts[message["id"]]
+        with_code = self._run.command == "compile"
+        return {
+            "result": execution_result(outcome.result, with_compiled_code=with_code).model_dump(mode="json"),
+            "error": outcome.error,
+            "record": outcome.record.decode(),
+            "log": outcome.log,
+        }
+
+    def _after_run(self, message: wire.Message) -> list[wire.Message]:
+        with self._gate.using():
+            self._prepare()
+            results = artifacts.as_run_results(self._run, artifacts.read_completed(message["results"]))
+            return [self._hook_answer(outcome) for outcome in hooks.after_run(self._run, results)]
+
+    def _artifacts(self, message: wire.Message) -> dict[str, str]:
+        completed = artifacts.read_completed(message["results"])
+        ephemerals = self._executor.ephemerals
+        statuses = {item.result.unique_id: item.result.dbt_status for item in completed}
+        skipped = skipped_ephemerals(self._run, statuses)
+        self._compile_rest({node for item in completed if item.record for node in item.record["nodes"]} | skipped)
+        compiled = [(unique_id, ephemerals.original(unique_id)) for unique_id in ephemerals.compiled()]
+        completed = artifacts.with_skip_messages(self._run, completed, skipped)
+        return artifacts.make_artifacts(self._run, completed, message["elapsed_time"], compiled)
+
+    def _compile_rest(self, done: set[str]) -> None:
+        """Compiles the ephemeral models that no node of the run used, as dbt does, for manifest.json."""
+        if not self._executor.ephemerals.any_left(done):
+            return
+        with self._gate.using():
+            self._prepare()
+            self._executor.ephemerals.compile_rest(done)
+
+    def _end_session(self, message: wire.Message) -> bool:
+        return end_session(self._run.adapter, message["connection"])
+
+    def _hook_answer(self, outcome: hooks.HookOutcome) -> wire.Message:
+        config, project = self._run.project.config, self._run.project
+        node = outcome.result.node
+        fields = changed_fields({}, node, str(config.target_path), project.own_target_path)
+        result = execution_result(outcome.result)
+        failed = result.status == "error"
+        return {
+            "result": result.model_dump(mode="json"),
+            "error": classify_exception(outcome.exception) if failed else None,
+            "record": make_record(outcome.result, {node.unique_id: fields}).decode(),
+            "log": outcome.log,
+        }
+
+
+def _begin_thread(context: Any) -> None:
+    bootstrap.share_invocation_context(context)
+    # dbt's own names; one of them must not be "main", by which dbt knows hooks.
+    threading.current_thread().name = f"Thread-{next(_thread_numbers)} (worker)"

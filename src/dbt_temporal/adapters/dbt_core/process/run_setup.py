@@ -1,0 +1,90 @@
+"""One run in one host: flags, invocation, adapter and task, set up once and used by every request."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from dbt.adapters.base.impl import BaseAdapter
+from dbt.cli.flags import Flags
+from dbt.contracts.graph.manifest import Manifest
+from dbt.task.runnable import GraphRunnableTask
+
+from dbt_temporal.adapters.dbt_core.process import bootstrap
+from dbt_temporal.adapters.dbt_core.process.events import EventRouter
+from dbt_temporal.adapters.dbt_core.process.loading import LoadedParent
+from dbt_temporal.adapters.dbt_core.process.state import previous_state
+from dbt_temporal.adapters.dbt_core.process.tasks import flag_params, make_task
+from dbt_temporal.domain.invocation import DbtInvocation
+
+
+@dataclass
+class HostRun:
+    """What the requests of a run share.
+
+    Attributes:
+        parent: the parsed project as inherited.
+        project: the same with this run's flags.
+        invocation: which run it is.
+        run_dir: a folder for what the run's dbt writes.
+        lock: held while shared state of dbt changes.
+    """
+
+    parent: LoadedParent
+    project: bootstrap.ParsedProject
+    invocation: DbtInvocation
+    flags: Flags
+    adapter: BaseAdapter
+    task: GraphRunnableTask
+    router: EventRouter
+    run_dir: Path
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def manifest(self) -> Manifest:
+        """The run's manifest."""
+        return self.project.manifest
+
+    @property
+    def command(self) -> str:
+        """The run's command."""
+        return self.invocation.input.command
+
+    @property
+    def started_at(self) -> datetime:
+        """When the run started, for Jinja and artifacts."""
+        return datetime.fromisoformat(self.invocation.started_at)
+
+    def selected(self) -> frozenset[str]:
+        """The unique_ids that dbt hands to `before_run`."""
+        return frozenset(node.unique_id for node in self.task._flattened_nodes or [])
+
+
+def open_run(parent: LoadedParent, invocation: DbtInvocation, run_dir: Path) -> HostRun:
+    """Sets this process up for a run. Only once per process: dbt's state is process-wide."""
+    router = EventRouter()
+    run_input = invocation.input
+    settings = parent.project.settings
+    run_dir.mkdir(parents=True, exist_ok=True)
+    state = previous_state(run_input, Path(settings.project_dir), run_dir)
+    flags = bootstrap.make_flags(run_input.command, settings, flag_params(run_input, state))
+    started_at = datetime.fromisoformat(invocation.started_at)
+    bootstrap.begin_invocation(flags, invocation.invocation_id, started_at, router)
+    project, adapter = bootstrap.for_run(parent.project, flags, str(run_dir / "target"))
+    _stamp(project.manifest.metadata, invocation.invocation_id, started_at)
+    task = make_task(run_input.command, flags, project, parent.graphs, state.retry)
+    return HostRun(parent, project, invocation, flags, adapter, task, router, run_dir)
+
+
+def is_ephemeral(node: Any) -> bool:
+    """Whether a node is an ephemeral model, which dbt inlines instead of running it."""
+    return bool(getattr(node, "is_ephemeral_model", False))
+
+
+def _stamp(metadata: Any, invocation_id: str, started_at: datetime) -> None:
+    metadata.invocation_id = invocation_id
+    if hasattr(metadata, "invocation_started_at"):
+        metadata.invocation_started_at = started_at.replace(tzinfo=None)

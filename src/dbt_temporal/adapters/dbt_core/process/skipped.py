@@ -1,0 +1,44 @@
+"""What dbt's queue does with ephemeral models below a failure: they are skipped too, and their users say so.
+
+The rule of `GraphRunnableTask._handle_result`, `_mark_dependent_errors` and `BaseRunner.on_skip`, dbt-core 1.11.16 and
+1.12.0. The run skips such nodes without asking an engine, so their results are completed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import networkx as nx
+
+from dbt_temporal.adapters.dbt_core.process.run_setup import HostRun, is_ephemeral
+
+
+def skipped_ephemerals(run: HostRun, statuses: Mapping[str, str | None]) -> frozenset[str]:
+    """The selected ephemeral models that dbt would have skipped, given how the other nodes ended."""
+    if run.task.job_queue is None:
+        return frozenset()
+    queue = run.task.job_queue.graph
+    marking = {str(status) for status in run.task.MARK_DEPENDENT_ERRORS_STATUSES}
+    below: set[str] = set()
+    for unique_id, status in statuses.items():
+        if status in marking and unique_id in queue and not _continues(run, unique_id):
+            below |= nx.descendants(queue, unique_id)
+    return frozenset(unique_id for unique_id in below if is_ephemeral(run.manifest.expect(unique_id)))
+
+
+def skip_message(run: HostRun, unique_id: str, skipped: frozenset[str]) -> str | None:
+    """What dbt says of a node that is skipped behind a skipped ephemeral model; None where there is none."""
+    if run.command != "build" or not skipped:  # elsewhere a skipped node marks nothing
+        return None
+    queue = run.task.job_queue.graph
+    causes = [above for above in sorted(queue.predecessors(unique_id)) if above in skipped] if unique_id in queue else []
+    if not causes:
+        return None
+    return (
+        f"Compilation Error in {unique_id}, caused by compilation error in referenced ephemeral model {causes[-1]}"
+    )
+
+
+def _continues(run: HostRun, unique_id: str) -> bool:
+    on_error = getattr(getattr(run.manifest.expect(unique_id), "config", None), "on_error", None)
+    return str(getattr(on_error, "value", on_error)) == "continue"

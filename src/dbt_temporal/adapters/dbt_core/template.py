@@ -1,0 +1,151 @@
+"""The worker's hold on the template process, which has imported dbt and forks project parents."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from dbt_temporal.adapters.dbt_core import wire
+from dbt_temporal.adapters.dbt_core.channel import Channel
+from dbt_temporal.adapters.dbt_core.output import OutputTail
+
+_MODULE = "dbt_temporal.adapters.dbt_core.process.parent"
+_EXIT_NEWS_SECS = 1.0
+
+
+class ForkedProcess:
+    """A process that another engine process forked, and the channel to it."""
+
+    def __init__(self, channel: Channel, pid: int) -> None:
+        self.channel = channel
+        self.pid = pid
+
+
+class Forker:
+    """The worker's end of a fork server: asks for forks, and hears how they ended."""
+
+    def __init__(self, channel: Channel, output: OutputTail) -> None:
+        self.channel = channel
+        self.output = output
+        self._statuses: dict[int, asyncio.Future[int]] = {}
+        channel.on_event(self._hear)
+
+    async def fork(self, op: str) -> ForkedProcess:
+        """Forks a process for the operation `op` and connects to it."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with theirs:
+                _, answer = self.channel.start(op, fd=theirs.fileno())
+            pid = (await answer)["pid"]
+        except BaseException:
+            ours.close()
+            raise
+        channel = await Channel.over(ours)
+        status = self._status(pid)
+        channel.settle_end = lambda: _wait_briefly(status)
+        channel.describe_end = lambda: describe_exit(status, self.output)
+        return ForkedProcess(channel, pid)
+
+    def _status(self, pid: int) -> asyncio.Future[int]:
+        return self._statuses.setdefault(pid, asyncio.get_running_loop().create_future())
+
+    def _hear(self, message: wire.Message) -> None:
+        if message.get("event") == "exited":
+            future = self._status(message["pid"])
+            if not future.done():
+                future.set_result(message["status"])
+            self._statuses.pop(message["pid"], None)
+
+
+class Template:
+    """The template process; started on first use, and again after it has died."""
+
+    def __init__(self, python: str, environ: Mapping[str, str]) -> None:
+        self._python = python
+        self._environ = environ
+        self._output = OutputTail()
+        self._lock = asyncio.Lock()
+        self._forker: Forker | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self.facts: Mapping[str, Any] = {}
+
+    async def fork_parent(self) -> tuple[ForkedProcess, Forker]:
+        """A new project parent, and the forker through which it forks hosts."""
+        async with self._lock:
+            if self._forker is None or self._forker.channel.closed.is_set():
+                await self._start()
+            assert self._forker is not None
+            parent = await self._forker.fork("fork_parent")
+        return parent, Forker(parent.channel, self._output)
+
+    async def close(self) -> None:
+        """Ends the template and all that came from it."""
+        async with self._lock:
+            await self._stop()
+
+    async def _start(self) -> None:
+        await self._stop()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                self._python,
+                "-m",
+                _MODULE,
+                str(theirs.fileno()),
+                str(os.getpid()),
+                pass_fds=[theirs.fileno()],
+                env={**self._environ, "PYTHONUNBUFFERED": "1"},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C in a terminal reaches the worker alone, which then ends these
+            )
+        assert self._process.stdout is not None
+        self._reading = asyncio.get_running_loop().create_task(self._output.read(self._process.stdout))
+        channel = await Channel.over(ours)
+        process = self._process
+        channel.settle_end = lambda: _wait_briefly(process.wait())
+        channel.describe_end = lambda: _describe(process.returncode, self._output)
+        self._forker = Forker(channel, self._output)
+        self.facts = await channel.request("hello")
+
+    async def _stop(self) -> None:
+        if self._forker is not None:
+            await self._forker.channel.close()
+            self._forker = None
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+            self._process = None
+        if self._reading is not None:
+            self._reading.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._reading
+            self._reading = None
+
+
+def describe_exit(status: asyncio.Future[int], output: OutputTail) -> str:
+    """How a forked process ended, for people."""
+    return _describe(status.result() if status.done() and not status.cancelled() else None, output)
+
+
+def _describe(status: int | None, output: OutputTail) -> str:
+    if status is None:
+        ended = "its connection closed"
+    elif status < 0:
+        ended = f"killed by signal {-status}"
+    else:
+        ended = f"exit status {status}"
+    tail = output.text()
+    return f"{ended}; its last output:\n{tail}" if tail and status not in (0, None) else ended
+
+
+async def _wait_briefly(what: Any) -> None:
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(asyncio.shield(what), _EXIT_NEWS_SECS)

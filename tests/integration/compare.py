@@ -1,0 +1,111 @@
+"""Compares our artifacts with those of the dbt command line of the same version, field by field.
+
+Only what differs between two runs of the command line itself is normalised: instants and durations, ids of
+invocations, thread names, and absolute paths.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+_VOLATILE_KEYS = frozenset(
+    {
+        "completed_at",
+        "created_at",
+        "elapsed_time",
+        "execution_time",
+        "generated_at",
+        "invocation_id",
+        "invocation_started_at",
+        "max_loaded_at_time_ago_in_s",
+        "snapshotted_at",
+        "started_at",
+        "thread_id",
+    }
+)
+_PATH_ARGUMENTS = frozenset({"log_path", "profiles_dir", "project_dir", "target_path", "state", "defer_state"})
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:?\d{2})?")
+
+
+def run_cli(
+    arguments: Sequence[str], project_dir: Path, target_path: Path, env: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Runs dbt's command line with this test's interpreter, as a person would in the project's folder."""
+    script = "from dbt.cli.main import cli; cli()"
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments, "--target-path", str(target_path), "--log-path", str(target_path)],
+        cwd=project_dir,
+        env={**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "DBT_PROFILES_DIR": str(project_dir), **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def run_results_difference(ours: bytes, theirs: Path) -> list[str]:
+    """Where two run_results.json differ; results are matched by unique_id, since threads end in any order."""
+    mine, other = json.loads(ours), read_json(theirs)
+    for document in (mine, other):
+        document["results"] = {result["unique_id"]: result for result in document["results"]}
+        document["args"] = _comparable_args(document["args"])
+    return difference(mine, other)
+
+
+def manifest_difference(ours: bytes, theirs: Path) -> list[str]:
+    """Where two manifest.json differ."""
+    return difference(json.loads(ours), read_json(theirs))
+
+
+def sources_difference(ours: bytes, theirs: Path) -> list[str]:
+    """Where two sources.json differ."""
+    mine, other = json.loads(ours), read_json(theirs)
+    for document in (mine, other):
+        document["results"] = {result["unique_id"]: result for result in document["results"]}
+    return difference(mine, other)
+
+
+def difference(mine: Any, other: Any, path: str = "") -> list[str]:
+    """Paths at which two documents differ, with both values."""
+    key = path.rpartition(".")[2]
+    if key in _VOLATILE_KEYS:
+        return [] if (mine is None) == (other is None) else [f"{path}: {mine!r} != {other!r}"]
+    if isinstance(mine, dict) and isinstance(other, dict):
+        found = [f"{path}.{name}: only ours: {mine[name]!r:.200}" for name in mine.keys() - other.keys()]
+        found += [f"{path}.{name}: only theirs: {other[name]!r:.200}" for name in other.keys() - mine.keys()]
+        for name in sorted(mine.keys() & other.keys()):
+            found += difference(mine[name], other[name], f"{path}.{name}")
+        return found
+    if isinstance(mine, list) and isinstance(other, list) and len(mine) == len(other):
+        return [line for a, b in zip(mine, other, strict=True) for line in difference(a, b, f"{path}[]")]
+    if key == "compiled_code" and ".operation." in path:
+        # Hooks may write down the results in the order in which threads ended, with their times.
+        mine, other = (sorted(re.sub(r"\d+\.\d+", "<time>", str(code)).replace(",\n", "\n").splitlines()) for code in (mine, other))
+        return difference([_normalised(line) for line in mine], [_normalised(line) for line in other], path + "()")
+    if _normalised(mine) != _normalised(other):
+        return [f"{path}: {mine!r:.300} != {other!r:.300}"]
+    return []
+
+
+def _comparable_args(args: dict[str, Any]) -> dict[str, Any]:
+    # The test gives the command line options for where to write; the invocation_command repeats all of them.
+    return {key: value for key, value in args.items() if key not in {*_PATH_ARGUMENTS, "invocation_command"}}
+
+
+def _normalised(value: Any) -> Any:
+    if isinstance(value, str):
+        text = _INSTANT.sub("<instant>", _UUID.sub("<id>", value))
+        return re.sub(r"(/[\w.-]+)+/(compiled|run)/", r"target/\2/", text)
+    return value
