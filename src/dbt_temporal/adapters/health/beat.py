@@ -1,0 +1,59 @@
+"""A file that the worker touches while its event loop turns."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+BEAT_SECS = 15.0
+STALE_SECS = 60.0
+
+
+async def beat(path: Path, every_secs: float = BEAT_SECS) -> None:
+    """Touches the file until it is cancelled, then deletes it: a worker that has ended is not healthy."""
+    healthy = True
+    try:
+        while True:
+            healthy = _touch(path, warn=healthy)
+            await asyncio.sleep(every_secs)
+    finally:
+        _forget(path)
+
+
+def _touch(path: Path, *, warn: bool) -> bool:
+    try:
+        path.touch()
+    except OSError as error:
+        if warn:
+            logger.warning("the health file %s cannot be touched: %s", path, error)
+        return False
+    return True
+
+
+def _forget(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+def age_of_beat(path: Path, now: Callable[[], float] = time.time) -> float | None:
+    """Seconds since the last beat; None where there was none."""
+    try:
+        return now() - path.stat().st_mtime
+    except OSError:
+        return None
+
+
+def check_health(path: Path, now: Callable[[], float] = time.time) -> tuple[bool, str]:
+    """Whether the worker lives, and why in words: the file was touched within the last 60 seconds."""
+    age = age_of_beat(path, now)
+    if age is None:
+        return False, f"unhealthy: there is no health file {path}"
+    if age > STALE_SECS:
+        return False, f"unhealthy: {path} was last touched {age:.0f} seconds ago (limit {STALE_SECS:.0f})"
+    return True, f"healthy: {path} was touched {max(age, 0.0):.0f} seconds ago"

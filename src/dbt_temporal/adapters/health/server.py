@@ -1,0 +1,50 @@
+"""A small HTTP server for probes: 200 while the worker's beat is fresh, 503 when it is not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from pathlib import Path
+
+from dbt_temporal.adapters.health.beat import check_health
+from dbt_temporal.domain.errors import configuration_error
+
+REQUEST_TIMEOUT_SECS = 5.0
+
+
+@contextlib.asynccontextmanager
+async def health_server(port: int, path: Path, host: str = "0.0.0.0") -> AsyncIterator[int]:
+    """Serves on the port while the context lasts; yields the port (a free one for 0).
+
+    Raises:
+        DbtTemporalError: of type Configuration, where the port is taken.
+    """
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), REQUEST_TIMEOUT_SECS)
+            writer.write(_response(path))
+            await writer.drain()
+        writer.close()
+
+    try:
+        server = await asyncio.start_server(answer, host, port)
+    except OSError as error:
+        raise configuration_error(f"HEALTH_PORT={port}: cannot listen there: {error.strerror}") from error
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+def _response(path: Path) -> bytes:
+    healthy, text = check_health(path)
+    status = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
+    body = f"{text}\n".encode()
+    head = [
+        f"HTTP/1.1 {status.value} {status.phrase}",
+        "Content-Type: text/plain; charset=utf-8",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    ]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body

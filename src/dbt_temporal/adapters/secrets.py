@@ -1,0 +1,74 @@
+"""Secrets from the worker's environment and from files, such as those that Docker and Kubernetes mount."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import field_validator
+
+from dbt_temporal.adapters.environment import EnvironmentModel, variable
+from dbt_temporal.domain.secrets import EnvReference, SecretReference
+
+DEFAULT_FOLDERS = (Path("/run/secrets"), Path("/var/run/secrets"))
+OWN_PREFIX = "TEMPORAL_"
+"""The worker's own credentials. Whoever may start a run must not be able to read them into a warehouse."""
+MAX_FILE_BYTES = 1024 * 1024
+
+
+class SecretSettings(EnvironmentModel):
+    """Which files a run may name as its secrets."""
+
+    folders: tuple[Path, ...] = variable(
+        "DBT_TEMPORAL_SECRET_DIRS", DEFAULT_FOLDERS, allowed="a comma-separated list of absolute paths of folders"
+    )
+
+    @field_validator("folders", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        folders = tuple(Path(entry.strip()) for entry in value.split(",") if entry.strip())
+        if not folders or not all(folder.is_absolute() for folder in folders):
+            raise ValueError("must be a comma-separated list of absolute paths of folders")
+        return folders
+
+
+class WorkerSecrets:
+    """Reads references where this process runs. Implements `SecretResolver`."""
+
+    def __init__(self, environ: Mapping[str, str], settings: SecretSettings | None = None) -> None:
+        self._environ = environ
+        self._folders = (settings or SecretSettings()).folders
+
+    async def resolve(self, reference: SecretReference) -> str:
+        """The value that a reference names. See `SecretResolver.resolve`."""
+        if isinstance(reference, EnvReference):
+            return self._variable(reference.from_env)
+        return await asyncio.to_thread(self._file, Path(reference.from_file))
+
+    def _variable(self, name: str) -> str:
+        if name.startswith(OWN_PREFIX):
+            raise LookupError(f"{OWN_PREFIX}* are the worker's own settings, which no run may read")
+        value = self._environ.get(name)
+        if value is None:
+            raise LookupError("this variable is not set on the worker")
+        return value
+
+    def _file(self, path: Path) -> str:
+        try:
+            # Mounted secrets are links within their folder; a link that leads out of it is none of them.
+            real = path.resolve()
+            if not any(real.is_relative_to(folder.resolve()) for folder in self._folders):
+                allowed = ", ".join(str(folder) for folder in self._folders)
+                raise LookupError(f"the file is in no folder for secrets ({allowed}; see DBT_TEMPORAL_SECRET_DIRS)")
+            if real.stat().st_size > MAX_FILE_BYTES:
+                raise LookupError("the file is larger than 1 MiB")
+            return real.read_text(encoding="utf-8").rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise LookupError("the file is not a text in UTF-8") from None
+        except (OSError, RuntimeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "its links lead in a circle"
+            raise LookupError(f"the file cannot be read on the worker ({reason})") from None

@@ -1,0 +1,1 @@
+"""Temporal: the workflow, its activities, the worker and the client."""

@@ -1,0 +1,123 @@
+"""The activities: each hands its argument to a use case, and its errors to the boundary in `failures`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from temporalio import activity
+from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError
+
+from dbt_temporal.adapters.temporal.failures import to_application_error, unexpected_to_application_error
+from dbt_temporal.adapters.temporal.heartbeat import with_heartbeats
+from dbt_temporal.application.messages import (
+    AfterRunInput,
+    BeforeRunInput,
+    EndRunInput,
+    EndRunOutput,
+    ExecuteNodeInput,
+    PlanProjectInput,
+    PlanProjectOutput,
+    ProjectHooksOutput,
+    StoreArtifactsInput,
+    StoreArtifactsOutput,
+)
+from dbt_temporal.application.ports.engine import Progress
+from dbt_temporal.application.ports.runtime import StepName
+from dbt_temporal.application.use_cases import UseCases
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, configuration_error
+from dbt_temporal.domain.results import NodeExecutionResult
+
+logger = logging.getLogger(__name__)
+
+Output = TypeVar("Output")
+
+
+class DbtActivities:
+    """All activities of a worker. They are async: they wait for engine processes, hundreds at once."""
+
+    def __init__(self, use_cases: UseCases) -> None:
+        self._do = use_cases
+
+    @property
+    def all(self) -> list[Callable[..., Any]]:
+        """The activities to register."""
+        return [
+            self.plan_project,
+            self.before_run,
+            self.after_run,
+            self.store_artifacts,
+            self.end_run,
+            self.execute_node,
+        ]
+
+    @activity.defn(name=StepName.PLAN_PROJECT.value)
+    async def plan_project(self, asked: PlanProjectInput) -> PlanProjectOutput:
+        """Plans a run."""
+        return await _carry_out(lambda _: self._do.plan_project(asked))
+
+    @activity.defn(name=StepName.BEFORE_RUN.value)
+    async def before_run(self, asked: BeforeRunInput) -> ProjectHooksOutput:
+        """Runs what dbt does before the first node, on-run-start with it."""
+        return await _carry_out(lambda _: self._do.before_run(asked))
+
+    @activity.defn(name=StepName.AFTER_RUN.value)
+    async def after_run(self, asked: AfterRunInput) -> ProjectHooksOutput:
+        """Runs on-run-end."""
+        return await _carry_out(lambda _: self._do.after_run(asked))
+
+    @activity.defn(name=StepName.STORE_ARTIFACTS.value)
+    async def store_artifacts(self, asked: StoreArtifactsInput) -> StoreArtifactsOutput:
+        """Writes the artifacts of a run."""
+        return await _carry_out(lambda _: self._do.store_artifacts(asked))
+
+    @activity.defn(name=StepName.END_RUN.value)
+    async def end_run(self, asked: EndRunInput) -> EndRunOutput:
+        """Frees what this worker holds for a run."""
+        return await _carry_out(lambda _: self._do.end_run(asked))
+
+    @activity.defn(dynamic=True)
+    async def execute_node(self, arguments: Sequence[RawValue]) -> NodeExecutionResult:
+        """Makes one attempt at a node, whatever `<resource_type>:<node_name>` the activity is called."""
+        try:
+            asked = _read_node_input(arguments)
+        except DbtTemporalError as error:
+            raise to_application_error(error) from error
+        return await _carry_out(lambda progress: self._do.execute_node(asked, progress))
+
+
+def _read_node_input(arguments: Sequence[RawValue]) -> ExecuteNodeInput:
+    name = activity.info().activity_type
+    if ":" not in name or len(arguments) != 1:
+        raise configuration_error(f"this worker has no activity {name!r}")
+    try:
+        asked: ExecuteNodeInput = activity.payload_converter().from_payload(arguments[0].payload, ExecuteNodeInput)
+    except ValidationError as error:
+        raise configuration_error(f"activity {name!r}: its argument is not an ExecuteNodeInput: {error}") from error
+    return asked
+
+
+async def _carry_out(work: Callable[[Progress], Awaitable[Output]]) -> Output:
+    """Does an activity's work with heartbeats; its errors leave as application failures."""
+    try:
+        return await with_heartbeats(work)
+    except DbtTemporalError as error:
+        raise to_application_error(error) from error
+    except asyncio.CancelledError:
+        if _shut_down():
+            # Nobody cancelled the run: another worker may take the node up again.
+            message = "the worker was shut down before the activity ended"
+            raise ApplicationError(message, type=str(ErrorType.ENGINE_CRASHED)) from None
+        raise
+    except Exception as error:
+        logger.exception("activity %s failed unexpectedly", activity.info().activity_type)
+        raise unexpected_to_application_error(error) from error
+
+
+def _shut_down() -> bool:
+    why = activity.cancellation_details()
+    return why is not None and why.worker_shutdown and not why.cancel_requested

@@ -1,0 +1,100 @@
+"""The one boundary between our errors and Temporal's failures, in both directions. Imported by workflow code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    ChildWorkflowError,
+    FailureError,
+    TerminatedError,
+    TimeoutError,
+    TimeoutType,
+)
+
+from dbt_temporal.application.ports.runtime import HookFailedError, Step, StepFailedError
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+from dbt_temporal.domain.hooks import HookConfig
+from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
+
+
+def to_application_error(error: DbtTemporalError) -> ApplicationError:
+    """Our error as an application failure: its type, whether it is retried, and the node's result as detail."""
+    details = [] if error.result is None else [error.result.model_dump(mode="json")]
+    return ApplicationError(error.message, *details, type=str(error.error_type), non_retryable=not error.retryable)
+
+
+def unexpected_to_application_error(error: Exception) -> ApplicationError:
+    """An exception that nobody foresaw, while an activity ran: told with its class, and tried again like a crash."""
+    message = f"unexpected error in the worker: {type(error).__name__}: {error}"
+    return ApplicationError(message, type=str(ErrorType.ENGINE_CRASHED))
+
+
+def run_failed(output: DbtRunOutput, message: str) -> ApplicationError:
+    """The failure of a run that did not succeed; its detail is the whole output."""
+    return ApplicationError(
+        message, output.model_dump(mode="json"), type=str(ErrorType.DBT_RUN_FAILED), non_retryable=True
+    )
+
+
+def read_run_output(error: ApplicationError) -> DbtRunOutput | None:
+    """The output that a DbtRunFailed carries; None for any other failure."""
+    if error.type != ErrorType.DBT_RUN_FAILED or not error.details:
+        return None
+    return DbtRunOutput.model_validate(error.details[0])
+
+
+def to_step_failed(error: ActivityError, step: Step) -> StepFailedError:
+    """What an activity's failure means to the run."""
+    cause = error.cause
+    if isinstance(cause, TimeoutError):
+        return _timed_out(cause, step)
+    if isinstance(cause, ApplicationError):
+        known = _error_type(cause.type)
+        message = cause.message if known else f"{cause.type or 'error'}: {cause.message}"
+        return StepFailedError(known or ErrorType.ENGINE_CRASHED, message, result=_read_result(cause.details))
+    reason = str(cause) if cause is not None else error.message
+    return StepFailedError(ErrorType.ENGINE_CRASHED, f"{step.name} failed: {reason}")
+
+
+def _timed_out(error: TimeoutError, step: Step) -> StepFailedError:
+    if error.type == TimeoutType.HEARTBEAT and step.heartbeat_secs is not None:
+        message = f"{step.name}: its worker was not heard of for {step.heartbeat_secs:g} seconds (heartbeat timeout)"
+        return StepFailedError(ErrorType.ENGINE_CRASHED, message, timed_out=True)
+    if error.type == TimeoutType.START_TO_CLOSE:
+        message = f"{step.name}: took longer than its limit of {step.timeout_secs:g} seconds (start-to-close timeout)"
+    else:
+        message = f"{step.name}: timed out: {error.message}"
+    return StepFailedError(ErrorType.ADAPTER, message, timed_out=True)
+
+
+def to_hook_failed(error: FailureError, hook: HookConfig) -> HookFailedError:
+    """Why a hook workflow did not end well, in words."""
+    cause: BaseException | None = error.cause if isinstance(error, ChildWorkflowError) else error
+    if isinstance(cause, TimeoutError):
+        return HookFailedError(f"timed out after {hook.timeout_secs:g} seconds (timeout_secs)")
+    if isinstance(cause, ApplicationError):
+        return HookFailedError(f"{cause.type}: {cause.message}" if cause.type else cause.message)
+    if isinstance(cause, TerminatedError):
+        return HookFailedError(f"terminated: {cause.message}")
+    return HookFailedError(str(cause) if cause is not None and str(cause) else error.message)
+
+
+def _error_type(name: str | None) -> ErrorType | None:
+    try:
+        return ErrorType(name or "")
+    except ValueError:
+        return None
+
+
+def _read_result(details: Any) -> NodeExecutionResult | None:
+    if not details:
+        return None
+    try:
+        return NodeExecutionResult.model_validate(details[0])
+    except ValidationError:
+        # A failure of the same type by somebody else's code: its message is all that we know.
+        return None

@@ -1,0 +1,51 @@
+"""Heartbeats of an activity, sent from the event loop while the engine works elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from temporalio import activity
+
+from dbt_temporal.application.ports.engine import Progress
+
+Output = TypeVar("Output")
+
+HEARTBEAT_INTERVAL = timedelta(seconds=2)
+"""A cancel reaches an activity with the answer to its heartbeat, so this is how long a cancelled query runs on."""
+
+HEARTBEATS_PER_TIMEOUT = 4
+"""Where the timeout is short, this many heartbeats fit into it."""
+
+
+async def with_heartbeats(work: Callable[[Progress], Awaitable[Output]]) -> Output:
+    """Does the work, and heartbeats until it has ended: while it is being cancelled as well.
+
+    The work tells facts about itself by the `Progress` that it is given; each heartbeat carries all of them.
+    """
+    facts: dict[str, Any] = {}
+
+    def progress(news: Mapping[str, Any]) -> None:
+        facts.update(news)
+        activity.heartbeat(dict(facts))
+
+    beating = asyncio.create_task(_beat(facts))
+    try:
+        return await work(progress)
+    finally:
+        beating.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await beating
+
+
+async def _beat(facts: dict[str, Any]) -> None:
+    interval = HEARTBEAT_INTERVAL.total_seconds()
+    timeout = activity.info().heartbeat_timeout
+    if timeout is not None:
+        interval = min(interval, timeout.total_seconds() / HEARTBEATS_PER_TIMEOUT)
+    while True:
+        activity.heartbeat(dict(facts))
+        await asyncio.sleep(interval)

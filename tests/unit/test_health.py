@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from dbt_temporal.adapters.health.beat import beat, check_health
+from dbt_temporal.adapters.health.server import health_server
+from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.entrypoints.worker import healthcheck
+
+
+async def ask(port: int) -> tuple[int, str]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    answer = (await reader.read()).decode()
+    writer.close()
+    return int(answer.split()[1]), answer.partition("\r\n\r\n")[2]
+
+
+def touch_at(path: Path, instant: float) -> None:
+    path.touch()
+    os.utime(path, (instant, instant))
+
+
+def test_a_worker_that_was_heard_of_within_60_seconds_is_healthy(tmp_path: Path) -> None:
+    path = tmp_path / "health"
+    touch_at(path, 1000.0)
+    assert check_health(path, lambda: 1060.0)[0]
+    assert check_health(path, lambda: 1061.0) == (
+        False,
+        f"unhealthy: {path} was last touched 61 seconds ago (limit 60)",
+    )
+
+
+def test_a_worker_without_a_health_file_is_not_healthy(tmp_path: Path) -> None:
+    assert check_health(tmp_path / "none") == (False, f"unhealthy: there is no health file {tmp_path / 'none'}")
+
+
+def test_the_healthcheck_exits_with_0_or_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "health"
+    assert healthcheck({"HEALTH_FILE": str(path)}) == 1
+    path.touch()
+    assert healthcheck({"HEALTH_FILE": str(path)}) == 0
+    assert "healthy" in capsys.readouterr().out
+
+
+async def test_the_file_is_touched_again_and_again_and_gone_afterwards(tmp_path: Path) -> None:
+    path = tmp_path / "health"
+    beating = asyncio.create_task(beat(path, every_secs=0.01))
+    for _ in range(2):
+        while not path.exists():  # noqa: ASYNC110 -- a file tells nobody that it is there
+            await asyncio.sleep(0.005)
+        path.unlink()
+    beating.cancel()
+    await asyncio.gather(beating, return_exceptions=True)
+    assert not path.exists()
+
+
+async def test_the_server_answers_200_while_the_beat_is_fresh_and_503_when_it_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "health"
+    async with health_server(0, path, "127.0.0.1") as port:
+        assert (await ask(port))[0] == 503
+        path.touch()
+        assert (await ask(port))[0] == 200
+        touch_at(path, 1000.0)
+        status, body = await ask(port)
+        assert (status, body.split(":")[0]) == (503, "unhealthy")
+
+
+async def test_a_taken_port_is_told_with_its_variable(tmp_path: Path) -> None:
+    async with health_server(0, tmp_path / "x", "127.0.0.1") as port:
+        with pytest.raises(DbtTemporalError, match=f"HEALTH_PORT={port}: cannot listen there"):
+            async with health_server(port, tmp_path / "x", "127.0.0.1"):
+                pass

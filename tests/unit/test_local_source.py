@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dbt_temporal.adapters.project_sources.local import LocalFolder
+from dbt_temporal.application.ports.project_source import ProjectSource
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+from dbt_temporal.entrypoints.discovery import project_sources
+from dbt_temporal.entrypoints.settings import ProjectSettings
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+def make_project(folder: Path, *, profiles: bool = False) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "dbt_project.yml").write_text(f"name: {folder.name}\n")
+    if profiles:
+        (folder / "profiles.yml").write_text("{}\n")
+    return folder
+
+
+async def places(source: ProjectSource) -> list[Path]:
+    return [location.project_dir for location in await source.locate()]
+
+
+async def test_a_folder_with_a_dbt_project_is_that_project(tmp_path: Path) -> None:
+    shop = make_project(tmp_path / "shop")
+    make_project(shop / "dbt_packages")
+    assert await places(LocalFolder(shop, named_by="DBT_PROJECT_DIR")) == [shop]
+
+
+async def test_a_folder_of_projects_is_scanned_one_level_down(tmp_path: Path) -> None:
+    b, a = make_project(tmp_path / "b"), make_project(tmp_path / "a")
+    make_project(tmp_path / "deeper" / "c")
+    assert await places(LocalFolder(tmp_path, named_by="DBT_PROJECT_DIRS")) == [a, b]
+
+
+async def test_the_folder_of_projects_is_not_a_project_itself(tmp_path: Path) -> None:
+    outer = make_project(tmp_path / "outer")
+    inner = make_project(outer / "inner")
+    assert await places(LocalFolder(outer, named_by="DBT_PROJECTS_DIR", only_subfolders=True)) == [inner]
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: None, "does not exist"),
+        (lambda path: path.write_text(""), "is not a folder"),
+        (lambda path: path.mkdir(), "holds no dbt project: there is no dbt_project.yml in it or its subfolders"),
+    ],
+)
+async def test_a_bad_folder_is_told_with_the_variable_that_names_it(tmp_path: Path, make: object, reason: str) -> None:
+    folder = tmp_path / "x"
+    assert callable(make)
+    make(folder)
+    with pytest.raises(DbtTemporalError) as caught:
+        await LocalFolder(folder, named_by="DBT_PROJECT_DIR").locate()
+    assert caught.value.error_type == ErrorType.CONFIGURATION
+    assert caught.value.message == f"DBT_PROJECT_DIR: the folder {str(folder)!r} {reason}"
+
+
+async def test_profiles_come_from_dbt_profiles_dir_then_the_project_then_home(tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    home = tmp_path / "home" / ".dbt"
+    own = make_project(tmp_path / "own", profiles=True)
+    bare = make_project(tmp_path / "bare")
+
+    async def profiles_dir(project: Path, given: Path | None = None) -> Path:
+        (location,) = await LocalFolder(project, named_by="x", profiles_dir=given).locate()
+        return location.profiles_dir
+
+    assert await profiles_dir(own, given) == given
+    assert await profiles_dir(own) == own
+    assert await profiles_dir(bare) == bare
+    home.mkdir(parents=True)
+    (home / "profiles.yml").write_text("{}\n")
+    assert await profiles_dir(bare) == home
+    assert await profiles_dir(own) == own
+
+
+async def test_the_workers_target_goes_with_the_project(tmp_path: Path) -> None:
+    (location,) = await LocalFolder(make_project(tmp_path / "shop"), named_by="x", target="prod").locate()
+    assert location.target == "prod"
+
+
+async def test_discovery_follows_the_order_of_the_variables(tmp_path: Path) -> None:
+    one, two, many = make_project(tmp_path / "one"), make_project(tmp_path / "two"), tmp_path / "many"
+    three = make_project(many / "three")
+    variables = {"project_dirs": (str(one), str(two)), "projects_dir": str(many), "project_dir": str(two)}
+
+    async def found(*names: str) -> list[Path]:
+        settings = ProjectSettings.model_validate({name: variables[name] for name in names})
+        return [place for source in project_sources(settings, one) for place in await places(source)]
+
+    assert await found("project_dirs", "projects_dir", "project_dir") == [one, two]
+    assert await found("projects_dir", "project_dir") == [three]
+    assert await found("project_dir") == [two]
+    assert await found() == [one]
+
+
+def test_a_source_of_an_unknown_kind_is_refused() -> None:
+    settings = ProjectSettings.model_validate({"project_dirs": ("ftp://host/x",)})
+    with pytest.raises(DbtTemporalError, match="DBT_PROJECT_DIRS: sources of the kind ftp:// are not supported"):
+        project_sources(settings, Path())

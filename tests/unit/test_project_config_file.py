@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dbt_temporal.adapters.project_config_file import read_project_config
+from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.project_config import ProjectConfig
+
+
+def test_a_project_without_the_file_has_the_defaults(tmp_path: Path) -> None:
+    assert read_project_config(tmp_path) == ProjectConfig()
+
+
+def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
+    (tmp_path / "dbt_temporal.yml").write_text("# nothing yet\n")
+    assert read_project_config(tmp_path) == ProjectConfig()
+
+
+def test_the_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "dbt_temporal.yml").write_text("retry:\n  max_attempts: 5\n")
+    assert read_project_config(tmp_path).retry.max_attempts == 5
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"retry:\n  max_attempts: [1\n", "line 3, column 1: is not valid YAML"),
+        (b"retry:\n  attempts: 5\n", "retry.attempts"),
+        (b"a: \xff\n", "is not UTF-8 text"),
+        (b"- 1\n", "must be a mapping, got list"),
+    ],
+)
+def test_a_bad_file_is_told_with_its_place_and_what_is_wrong(tmp_path: Path, content: bytes, problem: str) -> None:
+    path = tmp_path / "dbt_temporal.yml"
+    path.write_bytes(content)
+    with pytest.raises(DbtTemporalError) as caught:
+        read_project_config(tmp_path)
+    assert str(path) in caught.value.message
+    assert problem in caught.value.message
