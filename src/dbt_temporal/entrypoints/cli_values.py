@@ -1,0 +1,102 @@
+"""The values of dbt's flags on our command line: how they are written, checked and turned into run input."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+_ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def read_vars(ctx: click.Context, param: click.Parameter, value: str) -> dict[str, Any]:
+    """Reads `--vars`: a YAML (or JSON) mapping in one string, as dbt takes it.
+
+    Dates become the text that Jinja would print for them, since JSON has no dates.
+    """
+    try:
+        document = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise click.BadParameter(f"{value!r} is not valid YAML: {reason}", ctx, param) from error
+    if not isinstance(document, dict):
+        raise click.BadParameter(f"{value!r} is not a mapping; write it like '{{name: value}}'", ctx, param)
+    names = [name for name in document if not isinstance(name, str)]
+    if names:
+        raise click.BadParameter(f"{value!r}: names of variables must be text, got {names[0]!r}", ctx, param)
+    try:
+        mapping: dict[str, Any] = json.loads(json.dumps(document, default=_date_as_text))
+    except TypeError as error:
+        raise click.BadParameter(f"{value!r}: {error}", ctx, param) from error
+    return mapping
+
+
+def _date_as_text(value: Any) -> str:
+    if isinstance(value, date | datetime):
+        return str(value)
+    raise TypeError(f"a value of type {type(value).__name__} cannot be sent; allowed is what JSON can hold")
+
+
+def read_event_time(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Reads `--event-time-start` and `--event-time-end`: RFC 3339, with a time zone only if one was written."""
+    if value is None:
+        return None
+    try:
+        return datetime.fromisoformat(value).isoformat()
+    except ValueError as error:
+        allowed = "2026-01-31, 2026-01-31T06:00:00 or 2026-01-31T06:00:00+00:00"
+        raise click.BadParameter(f"{value!r} is not a date or time; write it like {allowed}", ctx, param) from error
+
+
+def read_environment(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Reads the repeated `--env KEY=VALUE`; the last of a key counts.
+
+    The value is never repeated in a message: it may be a secret. Nor is what was written without `=`.
+    """
+    environment = {}
+    for written in values:
+        key, separator, text = written.partition("=")
+        if not separator:
+            raise click.BadParameter("a value without `=`; write KEY=VALUE", ctx, param)
+        if not _ENVIRONMENT_NAME.fullmatch(key):
+            allowed = "letters, digits and _, not beginning with a digit"
+            message = f"{key!r} is not the name of an environment variable ({allowed})"
+            raise click.BadParameter(message, ctx, param)
+        environment[key] = text
+    return environment
+
+
+def artifact_reference(flag: str, value: str | None, file_name: str) -> str | None:
+    """Where the worker finds an artifact that a flag names: a URL, a file, or a folder that holds `file_name`.
+
+    A local path is made absolute, and must exist: the worker reads the file under the same path.
+
+    Raises:
+        click.BadParameter: naming the flag, the value and what is allowed.
+    """
+    if value is None:
+        return None
+    if _URL.match(value):
+        return value if value.endswith(".json") else f"{value.rstrip('/')}/{file_name}"
+    path = Path(value).expanduser()
+    if path.is_dir() or path.suffix != ".json":
+        path = path / file_name
+    if not path.is_file():
+        raise click.BadParameter(
+            f"{value!r}: there is no {path.name} at {path.absolute()}; "
+            f"give a folder that holds a {file_name}, the file itself, or its URL",
+            param_hint=f"'{flag}'",
+        )
+    return str(path.absolute())
+
+
+def joined(values: tuple[str, ...]) -> str | None:
+    """The values of a repeatable selection flag as one selection: a union, as in dbt. None where none was given."""
+    text = " ".join(value.strip() for value in values if value.strip())
+    return text or None

@@ -1,0 +1,54 @@
+"""The wiring of a worker: settings in, use cases and sources out. Tests override providers with fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from dependency_injector import containers, providers
+
+from dbt_temporal.adapters.artifact_stores.fsspec_store import FsspecArtifactStore
+from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
+from dbt_temporal.adapters.project_config_file import read_project_config
+from dbt_temporal.adapters.secrets import WorkerSecrets
+from dbt_temporal.adapters.temporal.activities import DbtActivities
+from dbt_temporal.application.load_projects import LoadProjects
+from dbt_temporal.application.project_registry import ProjectRegistry
+from dbt_temporal.application.secret_keeping_engine import SecretKeepingEngine
+from dbt_temporal.application.use_cases import UseCases
+from dbt_temporal.entrypoints.discovery import project_sources
+from dbt_temporal.entrypoints.settings import Settings
+
+
+class WorkerContainer(containers.DeclarativeContainer):
+    """What a worker is made of.
+
+    Given from outside: `settings`, `environ`, `current_dir`; `registered_search_attributes` once connected; `registry`
+    is one object that is filled when the projects are loaded.
+    """
+
+    settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
+    environ: providers.Dependency[Mapping[str, str]] = providers.Dependency()
+    current_dir: providers.Dependency[Path] = providers.Dependency(instance_of=Path)
+    registered_search_attributes: providers.Dependency[frozenset[str]] = providers.Dependency(default=frozenset())
+
+    dbt_engine = providers.Singleton(DbtCoreEngine, cache_dir=settings.provided.cache_dir, environ=environ)
+    secret_resolver = providers.Singleton(WorkerSecrets, environ, settings.provided.secrets)
+    engine = providers.Singleton(SecretKeepingEngine, dbt_engine, secret_resolver, environ)
+    artifact_store = providers.Singleton(FsspecArtifactStore, settings.provided.artifacts.store)
+    registry = providers.Singleton(ProjectRegistry)
+    sources = providers.Singleton(project_sources, settings.provided.projects, current_dir)
+    load_projects = providers.Factory(
+        LoadProjects, sources=sources, engine=engine, read_config=providers.Object(read_project_config)
+    )
+    use_cases = providers.Singleton(
+        UseCases.build,
+        engine,
+        registry,
+        artifact_store,
+        write_artifacts=settings.provided.artifacts.write_artifacts,
+        write_run_log=settings.provided.artifacts.write_run_log,
+        static_search_attributes=settings.provided.search_attributes,
+        registered_search_attributes=registered_search_attributes,
+    )
+    activities = providers.Singleton(DbtActivities, use_cases)

@@ -1,0 +1,71 @@
+"""Child processes that never outlive their parent, and end in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from typing import IO, Any
+
+_PR_SET_PDEATHSIG = 1
+# Loaded before any fork: between fork and exec as little as possible may happen.
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def _die_with_parent() -> None:
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+async def start_process(
+    command: Sequence[str],
+    *,
+    stdout: int | IO[Any] | None = None,
+    stderr: int | IO[Any] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> asyncio.subprocess.Process:
+    """Starts a child with nothing to read. On Linux it is told to end (SIGTERM) when this process is killed.
+
+    Args:
+        command: the program and its arguments.
+        stdout: as subprocess has it.
+        stderr: as subprocess has it.
+        env: its environment; None is ours.
+    """
+    return await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        env=env,
+        # A session of its own keeps the terminal's Ctrl-C away: we pass signals on in the order that suits.
+        start_new_session=True,
+        preexec_fn=_die_with_parent,
+    )
+
+
+def signal_process(process: asyncio.subprocess.Process, number: int) -> None:
+    """Sends a signal to a child; nothing happens where it has ended."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
+
+
+def kill_session(process: asyncio.subprocess.Process) -> None:
+    """Kills a child and all of its process group at once."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+async def end_process(process: asyncio.subprocess.Process, grace_secs: float) -> None:
+    """Asks a child to end (SIGTERM), and kills it with its process group where it has not after `grace_secs`."""
+    signal_process(process, signal.SIGTERM)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), grace_secs)
+    kill_session(process)
+    await process.wait()

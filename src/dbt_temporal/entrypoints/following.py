@@ -1,0 +1,143 @@
+"""Following a submitted run to its end: polling, interruption, and the wait for a worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from dbt_temporal.application.ports.runs import Ending, Outcome, RunGateway, Snapshot, SubmittedRun
+
+POLL_SECS = 0.25
+POLL_SHARE = 4.0
+"""A poll is followed by a pause of at least this many times its own length: big runs are asked less often."""
+WORKER_NOTICE_SECS = 3.0
+"""How long a run may go without an answer before the reader is told that no worker polls."""
+
+
+class RunView(Protocol):
+    """What shows a run to a person."""
+
+    wants_nodes: bool
+    """Whether snapshots need the state of each node."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Shows where the run stands, and its new log lines."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Says something about the run that is not from its log."""
+        ...
+
+
+@dataclass
+class Interrupts:
+    """Counts what Ctrl-C and SIGTERM ask for: the first cancels, the second leaves."""
+
+    count: int = 0
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def interrupt(self) -> None:
+        """Called by the signal handler."""
+        self.count += 1
+        self._changed.set()
+
+    async def wait(self) -> None:
+        """Waits for the next one."""
+        await self._changed.wait()
+        self._changed.clear()
+
+
+@dataclass
+class Follower:
+    """Follows one run.
+
+    Attributes:
+        run: the run.
+        gateway: where it was submitted.
+        view: what shows it.
+        interrupts: what the user has asked for since.
+        wait_for_worker_secs: how long a run that nobody takes is waited for.
+        clock: a monotonic clock in seconds.
+    """
+
+    run: SubmittedRun
+    gateway: RunGateway
+    view: RunView
+    interrupts: Interrupts
+    wait_for_worker_secs: float
+    clock: Callable[[], float]
+    poll_secs: float = POLL_SECS
+    poll_share: float = POLL_SHARE
+    worker_notice_secs: float = WORKER_NOTICE_SECS
+    _answered: bool = False
+    _noticed: bool = False
+    _interrupts_seen: int = 0
+
+    async def follow(self) -> Outcome | None:
+        """Shows the run until it has ended. Returns None where the user left before that."""
+        began = self.clock()
+        ending = asyncio.ensure_future(self.run.outcome())
+        try:
+            while not ending.done():
+                if await self._left_by_user():
+                    return None
+                pause = await self._poll()
+                if not self._answered:
+                    await self._look_for_workers(self.clock() - began)
+                await self._pause(ending, pause)
+            outcome = await ending
+        finally:
+            ending.cancel()
+        if outcome.ending is not Ending.TERMINATED:
+            # The last lines of the log; a terminated run has none, and perhaps no worker that could answer.
+            await self._poll()
+        return outcome
+
+    async def _poll(self) -> float:
+        """Shows one snapshot. Returns how long to wait until the next."""
+        asked = self.clock()
+        snapshot = await self.run.snapshot(with_nodes=self.view.wants_nodes)
+        if snapshot is not None:
+            self._answered = True
+            self.view.show(snapshot)
+        return max(self.poll_secs, self.poll_share * (self.clock() - asked))
+
+    async def _pause(self, ending: asyncio.Future[Outcome], seconds: float) -> None:
+        """Waits, but not longer than to the run's end or the next interrupt."""
+        interrupted = asyncio.ensure_future(self.interrupts.wait())
+        waited_for: list[asyncio.Future[Any]] = [ending, interrupted]
+        await asyncio.wait(waited_for, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        interrupted.cancel()
+
+    async def _left_by_user(self) -> bool:
+        """Acts on new interrupts. Returns whether the user does not wish to wait any longer."""
+        if self.interrupts.count == self._interrupts_seen:
+            return False
+        first = self._interrupts_seen == 0
+        self._interrupts_seen = self.interrupts.count
+        if not first or self.interrupts.count > 1:
+            await self.run.cancel()
+            self.view.note(f"Left. The run goes on cancelling; its workflow id is {self.run.workflow_id}.")
+            return True
+        if not self._answered and not await self.gateway.has_workers():
+            # Nothing has run, and nobody is there to cancel it.
+            await self.run.terminate("interrupted before a worker took the run")
+            return False
+        await self.run.cancel()
+        self.view.note("Cancelling: waiting until running nodes have stopped. Ctrl-C again leaves at once.")
+        return False
+
+    async def _look_for_workers(self, waited: float) -> None:
+        if waited < self.worker_notice_secs or await self.gateway.has_workers():
+            return
+        if not self._noticed:
+            self._noticed = True
+            self.view.note(
+                f"No worker polls {self.gateway.place}. The run waits for one: start `dbt-temporal worker` "
+                "(or `dbt-temporal dev`) with the same address, namespace and task queue."
+            )
+        if waited >= self.wait_for_worker_secs:
+            waiting = f"{self.wait_for_worker_secs:g} seconds (--wait-for-worker)"
+            await self.run.terminate(f"no worker came within {waiting}; nothing was run")

@@ -1,0 +1,155 @@
+"""The worker program: settings, projects, then work until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dependency_injector import providers
+from rich.console import Console
+from temporalio.client import Client
+
+from dbt_temporal.adapters.health.beat import beat, check_health
+from dbt_temporal.adapters.health.server import health_server
+from dbt_temporal.adapters.temporal.connection import connect
+from dbt_temporal.adapters.temporal.search_attributes import (
+    DBT_SEARCH_ATTRIBUTES,
+    registered_search_attributes,
+    warn_of_missing,
+)
+from dbt_temporal.adapters.temporal.worker import build_worker
+from dbt_temporal.entrypoints.container import WorkerContainer
+from dbt_temporal.entrypoints.settings import HealthSettings, Settings, read_health_file, read_settings
+from dbt_temporal.entrypoints.start_table import print_projects
+
+CONNECT_PATIENCE_SECS = 30.0
+"""In compose files and pods the worker often starts before the server."""
+KILLED_BY_SIGNAL = 128
+
+Output = TypeVar("Output")
+
+
+async def main(environ: Mapping[str, str] | None = None) -> int:
+    """Runs a worker by the environment. Returns the exit code.
+
+    Raises:
+        SettingsError: variables are wrong.
+        DbtTemporalError: the server, a source or a project is not as it must be.
+    """
+    given = dict(os.environ if environ is None else environ)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    await run_worker(read_settings(given), given)
+    return 0
+
+
+def healthcheck(environ: Mapping[str, str]) -> int:
+    """Says whether the worker lives: 0 where its health file was touched lately, else 1."""
+    healthy, text = check_health(read_health_file(environ))
+    print(text)
+    return 0 if healthy else 1
+
+
+async def run_worker(settings: Settings, environ: Mapping[str, str], console: Console | None = None) -> None:
+    """Loads the projects, then works until SIGTERM or SIGINT; running nodes may end first. A second signal ends all."""
+    container = WorkerContainer(settings=settings, environ=providers.Object(environ), current_dir=Path.cwd())
+    console = console or Console()
+    stopping = _stop_by_signal()
+    try:
+        # A store whose package is missing is told now, not after the first run.
+        container.artifact_store()
+        client = await _until(stopping, connect(settings.connection, patience_secs=CONNECT_PATIENCE_SECS))
+        registered = await registered_search_attributes(client)
+        warn_of_missing(frozenset(DBT_SEARCH_ATTRIBUTES) | frozenset(settings.search_attributes), registered)
+        container.registered_search_attributes.override(providers.Object(registered))
+        projects = await _until(stopping, container.load_projects()())
+        for project in projects:
+            container.registry().add(project)
+        print_projects(console, projects)
+        await _serve(container, client, settings, console, stopping)
+    except _StoppedError:
+        console.print("Stopped before the worker was ready.", highlight=False)
+    finally:
+        await container.engine().close()
+
+
+async def _serve(
+    container: WorkerContainer, client: Client, settings: Settings, console: Console, stopping: asyncio.Event
+) -> None:
+    worker = build_worker(client, settings.connection.task_queue, container.activities(), settings.tuning)
+    polling = asyncio.create_task(worker.run())
+    stop = asyncio.create_task(stopping.wait())
+    async with _health(settings.health):
+        console.print(
+            f"Working on task queue {settings.connection.task_queue!r} of namespace "
+            f"{settings.connection.namespace!r} at {settings.connection.target}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        await asyncio.wait([polling, stop], return_when=asyncio.FIRST_COMPLETED)
+        if not polling.done():
+            console.print("Shutting down: running nodes may end; a second signal ends them.", highlight=False)
+            await worker.shutdown()
+        stop.cancel()
+        # A worker that ends by itself has failed, and says why here.
+        await polling
+    console.print("Worker ended.", highlight=False)
+
+
+@contextlib.asynccontextmanager
+async def _health(settings: HealthSettings) -> AsyncIterator[None]:
+    """Tells others that the worker lives, while it does."""
+    file = settings.beat_file
+    if file is None:
+        yield
+        return
+    beating = asyncio.create_task(beat(file))
+    try:
+        if settings.port is None:
+            yield
+        else:
+            async with health_server(settings.port, file):
+                yield
+    finally:
+        beating.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await beating
+
+
+class _StoppedError(Exception):
+    """A signal came before the worker was ready."""
+
+
+async def _until(stopping: asyncio.Event, work: Coroutine[Any, Any, Output]) -> Output:
+    """Awaits the work, but not beyond a signal."""
+    task = asyncio.ensure_future(work)
+    stop = asyncio.ensure_future(stopping.wait())
+    try:
+        await asyncio.wait([task, stop], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise _StoppedError
+    finally:
+        stop.cancel()
+        task.cancel()
+        await asyncio.gather(task, stop, return_exceptions=True)
+
+
+def _stop_by_signal() -> asyncio.Event:
+    """An event that the first SIGTERM or SIGINT sets. The second ends the process: its hosts end with it."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop(number: int) -> None:
+        if stopping.is_set():
+            os._exit(KILLED_BY_SIGNAL + number)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    return stopping
