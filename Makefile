@@ -11,6 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+.NOTPARALLEL:
 .PHONY: help setup setup-dbt-1.12 demo dev worker test test-unit test-integration test-dbt-1.12 lint fmt bench package clean distclean
 
 help: ## List the targets

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
-from dbt_temporal.application.ports.engine import CompletedNode, EnginePlan, NodeOutcome, ProjectLocation
+from dbt_temporal.application.ports.engine import CompletedNode, DbtEngine, EnginePlan, NodeOutcome, ProjectLocation
 from dbt_temporal.domain.invocation import DbtInvocation
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run_input import DbtRunInput
@@ -75,7 +75,7 @@ class DrivenRun:
         return {item.result.unique_id: item.result.dbt_status for item in self.completed}
 
 
-async def drive(engine: DbtCoreEngine, location: ProjectLocation, invocation: DbtInvocation) -> DrivenRun:
+async def drive(engine: DbtEngine, location: ProjectLocation, invocation: DbtInvocation) -> DrivenRun:
     """Plans, runs hooks and nodes, makes artifacts, and ends the run."""
     run = DrivenRun(invocation, await engine.plan(location, invocation))
     if run.plan.plan.nodes and invocation.input.command != "list":
@@ -87,7 +87,7 @@ async def drive(engine: DbtCoreEngine, location: ProjectLocation, invocation: Db
     return run
 
 
-async def _run_nodes(engine: DbtCoreEngine, location: ProjectLocation, run: DrivenRun) -> None:
+async def _run_nodes(engine: DbtEngine, location: ProjectLocation, run: DrivenRun) -> None:
     run_input = run.invocation.input
     scheduler = Scheduler(run.plan.plan.nodes, command=run_input.command, max_running=run.plan.threads)
     turn = scheduler.start()

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from google.protobuf.json_format import MessageToJson, Parse
@@ -28,7 +29,7 @@ from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.invocation import DbtInvocation
 from dbt_temporal.testing import FakeEngine, node, plan
 from tests.integration.run_harness import RunHarness, history
-from tests.integration.servers import temporal_binary
+from tests.integration.servers import temporal_binary, wait_for
 
 KEY = new_key("k1")
 NEXT_KEY = new_key("k2")
@@ -159,6 +160,25 @@ async def test_a_caller_without_the_key_is_told_which_one_is_missing(
     stranger = TemporalRunGateway(await client_with(temporal_address, keys), encrypted_runs.task_queue)
     with pytest.raises(DbtTemporalError, match=said):
         await stranger.find(run.workflow_id).outcome()
+
+
+async def test_a_run_that_meets_a_worker_without_the_key_waits_for_one_that_has_it(
+    runs: RunHarness, encrypted_runs: RunHarness
+) -> None:
+    run = await encrypted_runs.gateway.submit({"command": "run"}, f"run-{uuid4().hex}")
+
+    async def refusal() -> str:
+        found = [
+            event for event in await history(run.handle) if event.HasField("workflow_task_failed_event_attributes")
+        ]
+        return MessageToJson(found[0].workflow_task_failed_event_attributes.failure) if found else ""
+
+    stranger = await runs.start_worker()
+    assert "set TEMPORAL_CODEC_KEYS here" in await wait_for(refusal, what="a worker without the key has refused")
+    await stranger.shutdown()
+    encrypted_runs.engine.run_plan = plan(node("a"))
+    await encrypted_runs.start_worker()
+    assert (await run.outcome()).ending is Ending.COMPLETED
 
 
 @contextmanager

@@ -157,7 +157,7 @@ async def test_an_unforeseen_exception_in_an_activity_is_told_and_ends_the_run(r
     async def breaks(*_: Any) -> Any:
         raise OSError("disk full")
 
-    runs.engine.execute_node = breaks  # type: ignore[method-assign]
+    runs.engine.execute_node = breaks  # type: ignore[method-assign, assignment]
     outcome = await runs.run()
     assert outcome.output is not None
     assert outcome.output.node_results[0].message == "unexpected error in the worker: OSError: disk full"

@@ -64,8 +64,24 @@ def test_several_selections_are_united(submitted: list[DbtRunInput], args: list[
 
 
 def test_dbts_flags_become_the_run_input(submitted: list[DbtRunInput]) -> None:
-    args = "run -s a --exclude b c -t prod -f -x --indirect-selection CAUTIOUS --project shop".split()
+    args = [
+        "run",
+        "-s",
+        "a",
+        "--exclude",
+        "b",
+        "c",
+        "-t",
+        "prod",
+        "-f",
+        "-x",
+        "--indirect-selection",
+        "CAUTIOUS",
+        "--project",
+        "shop",
+    ]
     args += ["--vars", "{start: 2026-01-31, n: 3, nested: {a: [1, 2]}}", "--env", "A=1", "--env", "B=x=y"]
+    args += ["--env-from", "C=env:PROD_PW", "--env-from", "D=file:/run/secrets/pw"]
     args += ["--event-time-start", "2026-01-01", "--event-time-end", "2026-01-02T06:00:00"]
     run_input = input_of(submitted, *args)
     assert json.loads(run_input.model_dump_json(exclude_defaults=True)) == {
@@ -78,7 +94,7 @@ def test_dbts_flags_become_the_run_input(submitted: list[DbtRunInput]) -> None:
         "target": "prod",
         "full_refresh": True,
         "fail_fast": True,
-        "env": {"A": "1", "B": "x=y"},
+        "env": {"A": "1", "B": "x=y", "C": {"from_env": "PROD_PW"}, "D": {"from_file": "/run/secrets/pw"}},
         "event_time_start": "2026-01-01T00:00:00",
         "event_time_end": "2026-01-02T06:00:00",
     }
@@ -155,8 +171,12 @@ def test_a_wrong_flag_stops_at_the_start_and_says_what_is_allowed(
         assert word in text
 
 
-def test_a_secret_without_its_key_is_not_repeated(submitted: list[DbtRunInput]) -> None:
-    exit_code, output = invoke("build", "--env", "hunter2")
+@pytest.mark.parametrize(
+    "args",
+    [("--env", "hunter2"), ("--env-from", "hunter2"), ("--env-from", "A=hunter2"), ("--env-from", "A=file:hunter2")],
+)
+def test_a_secret_in_the_wrong_place_is_not_repeated(submitted: list[DbtRunInput], args: tuple[str, ...]) -> None:
+    exit_code, output = invoke("build", *args)
     assert exit_code == 2
     assert "hunter2" not in output
 

@@ -114,6 +114,8 @@ def test_a_timeout_says_which_one_and_after_how_long() -> None:
         (ApplicationError("no channel"), "no channel"),
         (timeout(TimeoutType.START_TO_CLOSE), "timed out after 7 seconds (timeout_secs)"),
         (TerminatedError("by hand"), "terminated: by hand"),
+        (activity_error(ApplicationError("no channel", type="Slack")), "model:a: Slack: no channel"),
+        (activity_error(timeout(TimeoutType.START_TO_CLOSE)), "model:a: activity timeout"),
         (None, "Child Workflow execution failed"),
     ],
 )

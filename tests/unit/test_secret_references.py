@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 import traceback
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from dbt_temporal.adapters.secrets import SecretSettings, WorkerSecrets
+from dbt_temporal.application.messages import PlanProjectInput
 from dbt_temporal.application.ports.engine import NodeOutcome, Progress, ProjectLocation
 from dbt_temporal.application.run_secrets import resolve_env
 from dbt_temporal.application.secret_keeping_engine import SecretKeepingEngine
@@ -16,12 +20,13 @@ from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.hooks import mask_env
 from dbt_temporal.domain.invocation import DbtInvocation
 from dbt_temporal.domain.run_input import DbtRunInput, parse_run_input
-from dbt_temporal.domain.secrets import EnvReference, EnvValue, FileReference
+from dbt_temporal.domain.secrets import EnvReference, EnvValue, FileReference, references
 from dbt_temporal.entrypoints.settings import SettingsError, read_settings
 from dbt_temporal.testing import FakeEngine, ready_project
 
 LOCATION = ready_project().loaded.location
 SECRET = "hunter2-hunter2"
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "secrets.md"
 
 
 def invocation(env: dict[str, Any]) -> DbtInvocation:
@@ -73,6 +78,13 @@ def test_an_env_takes_texts_and_references() -> None:
     }
 
 
+def test_the_examples_of_the_documentation_are_valid_inputs() -> None:
+    examples = re.findall(r"```json\n(.*?)```", DOCUMENTATION.read_text(), flags=re.DOTALL)
+    assert examples
+    for example in examples:
+        assert references(parse_run_input(json.loads(example)).env)
+
+
 def test_a_reference_travels_as_it_was_given() -> None:
     run_input = parse_run_input({"env": {"B": {"from_env": "PROD_PW"}}})
     assert run_input.model_dump(mode="json", exclude_unset=True) == {"env": {"B": {"from_env": "PROD_PW"}}}
@@ -93,6 +105,14 @@ def test_any_other_shape_is_refused_by_its_key_and_never_shown(value: Any) -> No
     assert "`env.DB_PASSWORD`: must be a string, {" in caught.value.message
     # The chain of causes becomes part of the failure in history.
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_an_activity_input_that_cannot_be_read_does_not_tell_its_values() -> None:
+    sent = {"invocation_id": "i", "started_at": "t", "input": {"env": {"A": ["hunter2"]}, "unknown": "hunter2"}}
+    with pytest.raises(ValidationError) as caught:
+        PlanProjectInput.model_validate_json(json.dumps(sent))
+    assert "input.env.A" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_references_are_masked_like_values_for_hooks() -> None:

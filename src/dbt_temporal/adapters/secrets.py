@@ -13,7 +13,7 @@ from dbt_temporal.adapters.environment import EnvironmentModel, variable
 from dbt_temporal.domain.secrets import EnvReference, SecretReference
 
 DEFAULT_FOLDERS = (Path("/run/secrets"), Path("/var/run/secrets"))
-OWN_PREFIX = "TEMPORAL_"
+OWN_PREFIXES = ("TEMPORAL_", "DBT_TEMPORAL_")
 """The worker's own credentials. Whoever may start a run must not be able to read them into a warehouse."""
 MAX_FILE_BYTES = 1024 * 1024
 
@@ -50,8 +50,8 @@ class WorkerSecrets:
         return await asyncio.to_thread(self._file, Path(reference.from_file))
 
     def _variable(self, name: str) -> str:
-        if name.startswith(OWN_PREFIX):
-            raise LookupError(f"{OWN_PREFIX}* are the worker's own settings, which no run may read")
+        if name.startswith(OWN_PREFIXES):
+            raise LookupError("this is a setting of the worker itself, which no run may read")
         value = self._environ.get(name)
         if value is None:
             raise LookupError("this variable is not set on the worker")

@@ -76,9 +76,9 @@ class DbtRun:
         """The answer to the query `node_status`: every node."""
         return dict(self._live.state.statuses)
 
-    def run_log(self) -> list[str]:
-        """The answer to the query `run_log`: every line so far."""
-        return self._live.log.lines
+    def run_log(self, since: int = 0) -> list[str]:
+        """The answer to the query `run_log`: every line so far, or those after the first `since`."""
+        return self._live.log.since(since)
 
     def failure_message(self) -> str:
         """Why the run did not succeed, for the message of DbtRunFailed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from dbt_temporal.domain.invocation import DbtInvocation
 from dbt_temporal.domain.plan import ExecutionPlan
@@ -11,7 +11,13 @@ from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult
 from dbt_temporal.domain.run_input import DbtRunInput
 
 
-class PlanProjectInput(BaseModel):
+class StepInput(BaseModel):
+    """What every step's input is. One that cannot be read must not tell its values: `env` may hold secrets."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+
+class PlanProjectInput(StepInput):
     """Asks for the plan of a run; `input.project` may be null where one project is loaded."""
 
     invocation_id: str
@@ -38,14 +44,14 @@ class PlanProjectOutput(BaseModel):
     """WRITE_RUN_LOG: whether log.txt is among the artifacts."""
 
 
-class BeforeRunInput(BaseModel):
+class BeforeRunInput(StepInput):
     """Asks for dbt's `before_run`: defer, schemas, relation cache, on-run-start."""
 
     invocation: DbtInvocation
     write_artifacts: bool = False
 
 
-class AfterRunInput(BaseModel):
+class AfterRunInput(StepInput):
     """Asks for dbt's `after_run`: on-run-end, which sees the results of on-run-start and of the nodes."""
 
     invocation: DbtInvocation
@@ -61,7 +67,7 @@ class ProjectHooksOutput(BaseModel):
     """A hook failed with an error that another attempt may mend."""
 
 
-class ExecuteNodeInput(BaseModel):
+class ExecuteNodeInput(StepInput):
     """Asks for one attempt at one node."""
 
     invocation: DbtInvocation
@@ -70,7 +76,7 @@ class ExecuteNodeInput(BaseModel):
     write_artifacts: bool = False
 
 
-class StoreArtifactsInput(BaseModel):
+class StoreArtifactsInput(StepInput):
     """Asks for the artifacts of a run. `results` holds nodes and hooks in the order in which they ended."""
 
     invocation: DbtInvocation
@@ -87,7 +93,7 @@ class StoreArtifactsOutput(BaseModel):
     log_path: str | None = None
 
 
-class EndRunInput(BaseModel):
+class EndRunInput(StepInput):
     """Says that a run has ended, so that what a worker holds for it can go."""
 
     invocation: DbtInvocation

@@ -12,6 +12,7 @@ from dbt_temporal.domain.run_input import DbtRunInput, parse_run_input
 from dbt_temporal.entrypoints.cli_values import (
     artifact_reference,
     joined,
+    read_env_references,
     read_environment,
     read_event_time,
     read_vars,
@@ -110,6 +111,13 @@ RUN_FLAGS: list[Decorator] = [
         help="An environment variable of this run. Repeatable.",
     ),
     click.option(
+        "--env-from",
+        metavar="KEY=env:VARIABLE|file:/PATH",
+        multiple=True,
+        callback=read_env_references,
+        help="As --env, with a secret that the worker reads from its own environment or a file. Repeatable.",
+    ),
+    click.option(
         "--retry-from",
         metavar="PATH",
         help="A run_results.json (or its folder or URL): run only what did not succeed there.",
@@ -182,7 +190,7 @@ def run_input_of(command: str, flags: dict[str, Any]) -> DbtRunInput:
         "target": flags.get("target"),
         "full_refresh": flags.get("full_refresh", False),
         "fail_fast": flags.get("fail_fast", False),
-        "env": flags.get("env", {}),
+        "env": flags.get("env", {}) | flags.get("env_from", {}),
         "state_manifest_ref": state,
         "defer_manifest_ref": _defer_reference(flags, state),
         "retry_from": artifact_reference("--retry-from", flags.get("retry_from"), "run_results.json"),

@@ -59,17 +59,32 @@ def read_environment(ctx: click.Context, param: click.Parameter, values: tuple[s
 
     The value is never repeated in a message: it may be a secret. Nor is what was written without `=`.
     """
+    return dict(_key_and_text(ctx, param, written) for written in values)
+
+
+def read_env_references(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> dict[str, dict[str, str]]:
+    """Reads the repeated `--env-from KEY=env:NAME` and `--env-from KEY=file:/PATH` as references to secrets."""
     environment = {}
     for written in values:
-        key, separator, text = written.partition("=")
-        if not separator:
-            raise click.BadParameter("a value without `=`; write KEY=VALUE", ctx, param)
-        if not _ENVIRONMENT_NAME.fullmatch(key):
-            allowed = "letters, digits and _, not beginning with a digit"
-            message = f"{key!r} is not the name of an environment variable ({allowed})"
-            raise click.BadParameter(message, ctx, param)
-        environment[key] = text
+        key, text = _key_and_text(ctx, param, written)
+        kind, _, target = text.partition(":")
+        if kind not in ("env", "file") or not target or (kind == "file" and not target.startswith("/")):
+            # What stands there may be the secret itself, given to the wrong flag.
+            raise click.BadParameter(f"{key}: write {key}=env:VARIABLE or {key}=file:/ABSOLUTE/PATH", ctx, param)
+        environment[key] = {f"from_{kind}": target}
     return environment
+
+
+def _key_and_text(ctx: click.Context, param: click.Parameter, written: str) -> tuple[str, str]:
+    key, separator, text = written.partition("=")
+    if not separator:
+        raise click.BadParameter("a value without `=`; write KEY=VALUE", ctx, param)
+    if not _ENVIRONMENT_NAME.fullmatch(key):
+        allowed = "letters, digits and _, not beginning with a digit"
+        raise click.BadParameter(f"{key!r} is not the name of an environment variable ({allowed})", ctx, param)
+    return key, text
 
 
 def artifact_reference(flag: str, value: str | None, file_name: str) -> str | None:

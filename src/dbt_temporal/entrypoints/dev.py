@@ -51,6 +51,8 @@ async def run_dev(options: DevOptions, environ: Mapping[str, str]) -> int:
                     env["TEMPORAL_ADDRESS"] = server.address
                     env.setdefault("TEMPORAL_UI_URL", server.ui_url)
                 settings = read_settings(env)
+                if server is None:
+                    console.print(f"Connecting to Temporal at {settings.connection.target} ...", style="cyan")
                 client = await connect(settings.connection, patience_secs=SERVER_PATIENCE_SECS)
                 if server is None:
                     await _register(client, console)
@@ -156,7 +158,9 @@ class DevSession:
             exit_code = await self._run_command(self.options.command)
             if self.stop.interrupted or not self.options.keep:
                 if self.server is not None:
-                    self._say("The server and its UI end now; with --keep they stay until Ctrl-C, so that you can look.")
+                    self._say(
+                        "The server and its UI end now; with --keep they stay until Ctrl-C, so that you can look."
+                    )
                 return exit_code
             self._quiet = False
             self._say("Staying until Ctrl-C, as --keep asks.")

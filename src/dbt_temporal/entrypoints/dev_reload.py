@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from dbt_temporal.entrypoints.dev_processes import kill_session
 from dbt_temporal.entrypoints.dev_watch import ProjectWatch
-from dbt_temporal.entrypoints.dev_worker import DevWorker
 
 LOOK_SECS = 0.5
 SHOWN_CHANGES = 3
+
+
+class ServingWorker(Protocol):
+    """A worker process, as far as reloading goes (see `dev_worker.DevWorker`)."""
+
+    output: deque[str]
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        ...
+
+    async def ready(self) -> bool:
+        """Waits until it takes work. False where it ended instead."""
+        ...
+
+    async def stop(self) -> None:
+        """Ends it in good order."""
+        ...
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        ...
 
 
 @dataclass
@@ -28,12 +51,12 @@ class Reloader:
     """
 
     watch: ProjectWatch
-    start: Callable[[], Awaitable[DevWorker]]
+    start: Callable[[], Awaitable[ServingWorker]]
     runs_going_on: Callable[[], Awaitable[int]]
     say: Callable[[str], None]
     look_secs: float = LOOK_SECS
-    worker: DevWorker | None = None
-    alive: list[DevWorker] = field(default_factory=list)
+    worker: ServingWorker | None = None
+    alive: list[ServingWorker] = field(default_factory=list)
 
     async def load(self) -> list[str] | None:
         """Starts a worker and lets it take over when it is ready.
@@ -72,9 +95,9 @@ class Reloader:
     def kill(self) -> None:
         """Kills all workers."""
         for worker in self.alive:
-            kill_session(worker.process)
+            worker.kill()
 
-    async def _end(self, worker: DevWorker) -> None:
+    async def _end(self, worker: ServingWorker) -> None:
         await worker.stop()
         self.alive.remove(worker)
 

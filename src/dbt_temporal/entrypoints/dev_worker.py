@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dbt_temporal.entrypoints.dev_processes import end_process, start_process
+from dbt_temporal.entrypoints.dev_processes import end_process, kill_session, start_process
 
 PROGRAM = (sys.executable, "-m", "dbt_temporal")
 KEPT_LINES = 200
@@ -50,6 +50,10 @@ class DevWorker:
         await end_process(self.process, END_SECS)
         await self._reader
         self.health_file.unlink(missing_ok=True)
+
+    def kill(self) -> None:
+        """Ends the worker at once; its engine processes end with it."""
+        kill_session(self.process)
 
     async def _read(self) -> None:
         assert self.process.stdout is not None

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +31,7 @@ from dbt_temporal.entrypoints.start_table import print_projects
 CONNECT_PATIENCE_SECS = 30.0
 """In compose files and pods the worker often starts before the server."""
 KILLED_BY_SIGNAL = 128
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 Output = TypeVar("Output")
 
@@ -55,27 +56,49 @@ def healthcheck(environ: Mapping[str, str]) -> int:
     return 0 if healthy else 1
 
 
-async def run_worker(settings: Settings, environ: Mapping[str, str], console: Console | None = None) -> None:
-    """Loads the projects, then works until SIGTERM or SIGINT; running nodes may end first. A second signal ends all."""
-    container = WorkerContainer(settings=settings, environ=providers.Object(environ), current_dir=Path.cwd())
+async def run_worker(
+    settings: Settings,
+    environ: Mapping[str, str],
+    *,
+    console: Console | None = None,
+    container: WorkerContainer | None = None,
+) -> None:
+    """Loads the projects, then works until SIGTERM or SIGINT; running nodes may end first. A second signal ends all.
+
+    Args:
+        settings: read from `environ`.
+        environ: the worker's environment, as dbt is to see it.
+        console: where to say what happens.
+        container: the wiring, where it is not the usual one.
+    """
+    container = container or WorkerContainer()
+    container.settings.override(providers.Object(settings))
+    container.environ.override(providers.Object(environ))
+    container.current_dir.override(providers.Object(Path.cwd()))
     console = console or Console()
-    stopping = _stop_by_signal()
-    try:
-        # A store whose package is missing is told now, not after the first run.
-        container.artifact_store()
-        client = await _until(stopping, connect(settings.connection, patience_secs=CONNECT_PATIENCE_SECS))
-        registered = await registered_search_attributes(client)
-        warn_of_missing(frozenset(DBT_SEARCH_ATTRIBUTES) | frozenset(settings.search_attributes), registered)
-        container.registered_search_attributes.override(providers.Object(registered))
-        projects = await _until(stopping, container.load_projects()())
-        for project in projects:
-            container.registry().add(project)
-        print_projects(console, projects)
-        await _serve(container, client, settings, console, stopping)
-    except _StoppedError:
-        console.print("Stopped before the worker was ready.", highlight=False)
-    finally:
-        await container.engine().close()
+    with _stopped_by_signal() as stopping:
+        try:
+            # A store whose package is missing is told now, not after the first run.
+            container.artifact_store()
+            client = await _until(stopping, _connect(container, settings))
+            projects = await _until(stopping, container.load_projects()())
+            for project in projects:
+                container.registry().add(project)
+            print_projects(console, projects)
+            await _serve(container, client, settings, console, stopping)
+        except _StoppedError:
+            console.print("Stopped before the worker was ready.", highlight=False)
+        finally:
+            await container.engine().close()
+
+
+async def _connect(container: WorkerContainer, settings: Settings) -> Client:
+    """Connects, and asks which search attributes there are."""
+    client = await connect(settings.connection, patience_secs=CONNECT_PATIENCE_SECS)
+    registered = await registered_search_attributes(client)
+    warn_of_missing(frozenset(DBT_SEARCH_ATTRIBUTES) | frozenset(settings.search_attributes), registered)
+    container.registered_search_attributes.override(providers.Object(registered))
+    return client
 
 
 async def _serve(
@@ -140,7 +163,8 @@ async def _until(stopping: asyncio.Event, work: Coroutine[Any, Any, Output]) -> 
         await asyncio.gather(task, stop, return_exceptions=True)
 
 
-def _stop_by_signal() -> asyncio.Event:
+@contextlib.contextmanager
+def _stopped_by_signal() -> Iterator[asyncio.Event]:
     """An event that the first SIGTERM or SIGINT sets. The second ends the process: its hosts end with it."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -150,6 +174,10 @@ def _stop_by_signal() -> asyncio.Event:
             os._exit(KILLED_BY_SIGNAL + number)
         stopping.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _SIGNALS:
         loop.add_signal_handler(number, stop, number)
-    return stopping
+    try:
+        yield stopping
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)

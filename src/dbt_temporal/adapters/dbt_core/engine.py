@@ -28,7 +28,7 @@ from dbt_temporal.domain.invocation import DbtInvocation
 from dbt_temporal.domain.plan import ExecutionPlan
 from dbt_temporal.domain.results import NodeExecutionResult
 
-_WORKER_SECRETS = frozenset({"TEMPORAL_API_KEY"})
+_WORKER_SECRETS = frozenset({"TEMPORAL_API_KEY", "TEMPORAL_CODEC_KEYS", "DBT_TEMPORAL_CODEC_SERVER_TOKEN"})
 """The worker's own; whoever may start a run must not be able to read them into a warehouse."""
 
 DEFAULT_IDLE_SECS = 120.0

@@ -86,7 +86,7 @@ class DbtActivities:
         try:
             asked = _read_node_input(arguments)
         except DbtTemporalError as error:
-            raise to_application_error(error) from error
+            raise to_application_error(error) from None
         return await _carry_out(lambda progress: self._do.execute_node(asked, progress))
 
 
@@ -106,7 +106,10 @@ async def _carry_out(work: Callable[[Progress], Awaitable[Output]]) -> Output:
     try:
         return await with_heartbeats(work)
     except DbtTemporalError as error:
-        raise to_application_error(error) from error
+        info = activity.info()
+        logger.warning("%s failed in attempt %d: %s: %s", info.activity_type, info.attempt, error.error_type, error)
+        # Not "from error": history would hold every message twice.
+        raise to_application_error(error) from None
     except asyncio.CancelledError:
         if _shut_down():
             # Nobody cancelled the run: another worker may take the node up again.

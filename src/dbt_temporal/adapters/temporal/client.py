@@ -109,11 +109,10 @@ class TemporalRun:
         try:
             status: Mapping[str, Any] = await self._query("run_status")
             nodes: Mapping[str, str] = await self._query("node_status") if with_nodes else {}
-            lines: list[str] = await self._query("run_log")
+            new_lines: list[str] = await self._query("run_log", self._log_lines_seen)
         except (RPCError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
             return None
-        new_lines = lines[self._log_lines_seen :]
-        self._log_lines_seen = len(lines)
+        self._log_lines_seen += len(new_lines)
         return Snapshot(
             phase=status["phase"],
             total_nodes=status["total_nodes"],
@@ -122,8 +121,8 @@ class TemporalRun:
             new_log_lines=new_lines,
         )
 
-    async def _query(self, name: str) -> Any:
-        return await self.handle.query(name, rpc_timeout=QUERY_TIMEOUT)
+    async def _query(self, name: str, *arguments: Any) -> Any:
+        return await self.handle.query(name, args=arguments, rpc_timeout=QUERY_TIMEOUT)
 
     async def outcome(self) -> Outcome:
         """Waits until the run has ended, well or not."""

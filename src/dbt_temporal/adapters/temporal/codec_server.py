@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 MAX_BODY_BYTES = 32 * 1024 * 1024
 """A page of a history: Temporal's own limit for one is 4 MiB, which JSON and base64 make larger."""
 REQUEST_TIMEOUT_SECS = 30.0
+STOP_POLL_SECS = 0.05
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ALLOWED_HEADERS = "authorization, content-type, x-namespace"
 
@@ -187,7 +188,7 @@ class CodecServer:
     @contextmanager
     def serving(self) -> Iterator[str]:
         """Serves on a thread while the context lasts; yields the URL."""
-        thread = Thread(target=self._server.serve_forever, name="codec-server", daemon=True)
+        thread = Thread(target=self._server.serve_forever, args=(STOP_POLL_SECS,), name="codec-server", daemon=True)
         thread.start()
         try:
             yield self.url

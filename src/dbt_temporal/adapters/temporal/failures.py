@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
+    ApplicationErrorCategory,
     ChildWorkflowError,
     FailureError,
     TerminatedError,
@@ -20,11 +21,21 @@ from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
 
+_FAULT = ApplicationErrorCategory.UNSPECIFIED
+_FAULTS = (ErrorType.ENGINE_CRASHED, ErrorType.ARTIFACT_STORE)
+
 
 def to_application_error(error: DbtTemporalError) -> ApplicationError:
     """Our error as an application failure: its type, whether it is retried, and the node's result as detail."""
     details = [] if error.result is None else [error.result.model_dump(mode="json")]
-    return ApplicationError(error.message, *details, type=str(error.error_type), non_retryable=not error.retryable)
+    return ApplicationError(
+        error.message,
+        *details,
+        type=str(error.error_type),
+        non_retryable=not error.retryable,
+        # A failed model is no fault of the worker: the SDK is not to log it with a stack trace.
+        category=_FAULT if error.error_type in _FAULTS else ApplicationErrorCategory.BENIGN,
+    )
 
 
 def unexpected_to_application_error(error: Exception) -> ApplicationError:
@@ -76,11 +87,19 @@ def to_hook_failed(error: FailureError, hook: HookConfig) -> HookFailedError:
     cause: BaseException | None = error.cause if isinstance(error, ChildWorkflowError) else error
     if isinstance(cause, TimeoutError):
         return HookFailedError(f"timed out after {hook.timeout_secs:g} seconds (timeout_secs)")
+    return HookFailedError((_in_words(cause) if cause is not None else "") or error.message)
+
+
+def _in_words(cause: BaseException) -> str:
+    """A failure down to what caused it: by itself, Temporal only says that an activity failed."""
+    if isinstance(cause, ActivityError | ChildWorkflowError) and cause.cause is not None:
+        failed = cause.activity_type if isinstance(cause, ActivityError) else cause.workflow_type
+        return f"{failed}: {_in_words(cause.cause)}"
     if isinstance(cause, ApplicationError):
-        return HookFailedError(f"{cause.type}: {cause.message}" if cause.type else cause.message)
+        return f"{cause.type}: {cause.message}" if cause.type else cause.message
     if isinstance(cause, TerminatedError):
-        return HookFailedError(f"terminated: {cause.message}")
-    return HookFailedError(str(cause) if cause is not None and str(cause) else error.message)
+        return f"terminated: {cause.message}"
+    return str(cause)
 
 
 def _error_type(name: str | None) -> ErrorType | None:

@@ -38,7 +38,7 @@ class DbtRunWorkflow:
                 raise run_failed(output, self._run.failure_message())
             return output
         except DbtTemporalError as error:
-            raise to_application_error(error) from error
+            raise to_application_error(error) from None
         except TemporalError:
             # Ours from above, or nondeterminism: that one stays a failed workflow task, which a fixed worker mends.
             raise
@@ -60,9 +60,9 @@ class DbtRunWorkflow:
         return self._run.node_status()
 
     @workflow.query
-    def run_log(self) -> list[str]:
-        """Every line of the run log so far."""
-        return self._run.run_log()
+    def run_log(self, since: int = 0) -> list[str]:
+        """Every line of the run log so far; whoever follows a run asks for those after the `since` that they have."""
+        return self._run.run_log(since)
 
     @workflow.update
     def set_fail_fast(self, value: Any) -> bool:

@@ -1,0 +1,121 @@
+"""The commands against a dev server with three projects."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.programs import EXAMPLE, PROJECTS, Desk, Program, dev, started
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    desk = Desk(tmp_path_factory.mktemp("desk"))
+    projects = [desk.project(path) for path in (EXAMPLE, PROJECTS / "slow", PROJECTS / "with_failures")]
+    desk.env["DBT_PROJECT_DIRS"] = ",".join(str(path) for path in projects)
+    return desk
+
+
+@pytest.fixture(scope="module", autouse=True)
+def dev_server(desk: Desk) -> Iterator[Program]:
+    with dev(desk) as program:
+        program.says("Ctrl-C ends all of it.")
+        yield program
+
+
+def test_a_build_shows_the_log_and_ends_with_dbts_summary_line(desk: Desk) -> None:
+    result = desk.command("build", "--project", "jaffle_shop", "--exclude", "resource_type:unit_test")
+    assert result.returncode == 0, result.stdout + result.stderr
+    lines = result.stdout.splitlines()
+    assert any(line.startswith("  => seed") and "[OK in" in line for line in lines)
+    assert "Completed successfully" in lines
+    assert any(line.startswith("run_results.json") and str(desk.cache_dir) in line for line in lines)
+    assert any(line.startswith("Temporal UI") and "/workflows/dbt-build-jaffle_shop-" in line for line in lines)
+    assert lines[-1].startswith("Done. PASS=")
+    assert "ERROR=0" in lines[-1]
+    assert "\x1b" not in result.stdout
+
+
+def test_a_failed_node_gives_exit_code_1_and_its_message(desk: Desk) -> None:
+    result = desk.command("build", "--project", "with_failures", "--select", "sql_error+")
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "Failure in model sql_error" in result.stdout
+    assert "Error in model sql_error" in result.stdout
+    last = result.stdout.splitlines()[-1]
+    assert "ERROR=1" in last
+    assert "SKIP=0" not in last
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["--project", "jaffle_shop", "--select", "nonsense:x"], "'nonsense' is not a valid method name"),
+        (["--project", "jaffle_shop", "--target", "nowhere"], "nowhere"),
+        (["--project", "nothing_like_it"], "jaffle_shop"),
+        ([], "with_failures"),
+    ],
+)
+def test_a_run_that_cannot_start_gives_exit_code_2_and_the_reason_once(desk: Desk, args: list[str], told: str) -> None:
+    result = desk.command("build", *args)
+    assert result.returncode == 2, result.stdout
+    assert told in result.stdout
+    assert "START" not in result.stdout
+    assert result.stdout.count("Planning failed") <= 1
+
+
+def test_list_prints_the_selectors_alone_on_standard_output(desk: Desk) -> None:
+    args = ["ls", "--project", "jaffle_shop", "--select", "+dim_products", "--exclude", "resource_type:test"]
+    result = desk.command(*args)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert "jaffle_shop.marts.dim_products" in lines
+    assert "source:jaffle_shop.shop.raw_products" in lines
+    assert all(" " not in line for line in lines)
+
+
+def test_compile_prints_the_code_of_the_named_node(desk: Desk) -> None:
+    result = desk.command("compile", "--project", "slow", "--select", "after")
+    assert result.returncode == 0, result.stdout
+    assert "Compiled node 'after' is:\nselect id from" in result.stdout
+
+
+def test_no_wait_prints_the_workflow_id_and_returns(desk: Desk) -> None:
+    args = ["run", "--project", "slow", "--select", "before", "--no-wait", "--workflow-id", "my-run"]
+    result = desk.command(*args)
+    assert result.returncode == 0
+    assert result.stdout == "my-run\n"
+    assert "/workflows/my-run" in result.stderr
+
+
+def test_ctrl_c_cancels_the_run_and_waits_for_its_end(desk: Desk) -> None:
+    with started(desk, "run", "--project", "slow", "--vars", json.dumps({"seconds": 60})) as program:
+        program.says("2 of 3 START")
+        program.signal(signal.SIGINT)
+        assert program.ended() == 2
+    assert "Cancelling: waiting until running nodes have stopped" in program.output
+    assert "[CANCELLED]" in program.output
+    assert program.output.splitlines()[-1].startswith("Done. PASS=1 ")
+
+
+def test_a_queue_without_workers_is_told_and_given_up(desk: Desk) -> None:
+    result = desk.command("build", "--task-queue", "nobody-here", "--wait-for-worker", "4")
+    assert result.returncode == 2
+    assert "No worker polls the task queue 'nobody-here'" in result.stdout
+    assert "no worker came within 4 seconds" in result.stdout
+
+
+def test_a_server_that_is_not_there_is_named_with_what_to_do(desk: Desk) -> None:
+    result = desk.command("build", "--address", "localhost:1")
+    assert result.returncode == 2
+    assert "cannot connect to Temporal at localhost:1" in result.stderr
+    assert "dbt-temporal dev" in result.stderr
+
+
+def test_a_wrong_variable_is_named_with_what_is_allowed(desk: Desk) -> None:
+    result = desk.command("build", "--address", "ftp://here")
+    assert result.returncode == 2
+    assert "TEMPORAL_ADDRESS='ftp://here'" in result.stderr
+    assert "https://host:port" in result.stderr

@@ -1,0 +1,125 @@
+"""`dbt-temporal dev`: it starts all that is needed, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.integration.programs import EXAMPLE, PROJECTS, Desk, dev, eventually, started
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def nothing_is_left(desk: Desk) -> None:
+    eventually(lambda: not desk.processes(), lambda: f"no process is left: {desk.processes()}")
+    assert not list((desk.cache_dir / "dev").glob("*.json"))
+    assert not list((desk.cache_dir / "dev").glob("*.ready"))
+
+
+def test_a_command_is_run_and_everything_ends_with_its_exit_code(desk: Desk) -> None:
+    project = desk.project(EXAMPLE)
+    with dev(desk, "--project-dir", str(project), "--run", "build --select raw_products stg_products") as program:
+        assert program.ended() == 0, program.output
+    assert "Done. PASS=" in program.output
+    assert f"Artifacts       {desk.cache_dir}" in program.output
+    nothing_is_left(desk)
+    assert not (project / "target").exists()
+    assert not (project / "logs").exists()
+
+
+def test_a_project_that_does_not_parse_ends_the_command_with_dbts_error(desk: Desk) -> None:
+    project = desk.project(PROJECTS / "broken" / "parse_error")
+    with dev(desk, "--project-dir", str(project), "--run", "build") as program:
+        assert program.ended() == 2, program.output
+    assert "depends on a node named" in program.output
+    nothing_is_left(desk)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_ends_all_of_it(desk: Desk, number: int) -> None:
+    with dev(desk, "--project-dir", str(desk.project(PROJECTS / "slow"))) as program:
+        program.says("Ctrl-C ends all of it.")
+        assert len(desk.processes()) >= 3
+        program.signal(number)
+        assert program.ended() == 0, program.output
+    nothing_is_left(desk)
+
+
+def test_a_signal_while_all_starts_ends_what_has_started(desk: Desk) -> None:
+    with dev(desk, "--project-dir", str(desk.project(PROJECTS / "slow"))) as program:
+        program.says("Loading the project")
+        program.signal(signal.SIGINT)
+        assert program.ended() == 0, program.output
+    nothing_is_left(desk)
+
+
+def test_ctrl_c_while_the_command_runs_cancels_its_run_and_ends_all(desk: Desk) -> None:
+    command = "run --vars '{seconds: 60}'"
+    with dev(desk, "--project-dir", str(desk.project(PROJECTS / "slow")), "--run", command, "--keep") as program:
+        program.says("2 of 3 START")
+        program.signal(signal.SIGINT)
+        assert program.ended() == 2, program.output
+    assert "[CANCELLED]" in program.output
+    nothing_is_left(desk)
+
+
+def test_children_do_not_outlive_a_dev_that_is_killed(desk: Desk) -> None:
+    with dev(desk, "--project-dir", str(desk.project(PROJECTS / "slow"))) as program:
+        program.says("Ctrl-C ends all of it.")
+        program.process.kill()
+        program.process.wait()
+        eventually(lambda: not desk.processes(), lambda: f"no process is left: {desk.processes()}")
+
+
+def test_taken_ports_give_way_to_free_ones_which_are_told(desk: Desk) -> None:
+    with socket.socket() as usual, socket.socket() as usual_ui:
+        for taken, port in ((usual, 7233), (usual_ui, 8233)):
+            # Somebody else's server may hold it: then it is taken as well.
+            with suppress(OSError):
+                taken.bind(("127.0.0.1", port))
+                taken.listen()
+        with started(desk, "dev", "--project-dir", str(desk.project(PROJECTS / "slow"))) as program:
+            program.says("Ctrl-C ends all of it.")
+            assert "Port 7233 is taken: using" in program.output
+            assert "Port 8233 is taken: using" in program.output
+            # Commands find it nevertheless.
+            result = desk.command("run", "--select", "before")
+            assert result.returncode == 0, result.stdout + result.stderr
+            program.signal(signal.SIGTERM)
+            assert program.ended() == 0
+    nothing_is_left(desk)
+
+
+def test_changed_files_are_loaded_and_errors_in_them_told(desk: Desk) -> None:
+    project = desk.project(PROJECTS / "slow")
+    with dev(desk, "--project-dir", str(project)) as program:
+        program.says("Ctrl-C ends all of it.")
+        added = project / "models" / "added.sql"
+        added.write_text("select {{ ref('nowhere') }}")
+        program.says("Not loaded.")
+        assert "depends on a node named 'nowhere'" in program.output
+        added.write_text("select 1 as id")
+        program.says("Loaded: the next run uses the new version.")
+        result = desk.command("run", "--select", "added")
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert "PASS=1" in result.stdout.splitlines()[-1]
+        program.signal(signal.SIGINT)
+        assert program.ended() == 0
+    nothing_is_left(desk)
+
+
+def test_the_server_that_the_address_names_is_used(desk: Desk, temporal_address: str, task_queue: str) -> None:
+    desk.env |= {"TEMPORAL_ADDRESS": temporal_address, "TEMPORAL_TASK_QUEUE": task_queue}
+    project = desk.project(PROJECTS / "slow")
+    with started(desk, "dev", "--project-dir", str(project), "--run", "run --select before") as program:
+        assert program.ended() == 0, program.output
+    assert temporal_address in program.output
+    assert not list((desk.cache_dir / "dev").glob("server-*"))
+    nothing_is_left(desk)

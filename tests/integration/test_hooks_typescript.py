@@ -1,0 +1,24 @@
+"""Hook workflows written in TypeScript: examples/hooks/typescript, installed by npm as its README says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.hook_contract import HookContract
+from tests.integration.hook_workers import HookWorker, installed_typescript_example, serving_hooks
+
+
+@pytest.fixture(scope="module")
+def hooks(temporal_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HookWorker]:
+    folder = tmp_path_factory.mktemp("typescript-hooks")
+    example = installed_typescript_example(folder)
+    with serving_hooks(["npm", "start"], example, folder, temporal_address) as worker:
+        yield worker
+
+
+class TestTypeScriptHooks(HookContract):
+    """All of the contract."""
+
+    credentials_activity = "findCredentials"

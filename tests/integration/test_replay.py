@@ -1,0 +1,53 @@
+"""Workflow code replays what it has recorded, and what released versions have recorded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer
+
+from dbt_temporal.adapters.temporal.tuning import WorkerTuning
+from dbt_temporal.adapters.temporal.worker import workflow_runner
+from dbt_temporal.adapters.temporal.workflow import DbtRunWorkflow
+from tests.integration.run_harness import RunHarness
+from tests.record_histories import HISTORIES, SCENARIOS, record
+
+
+def replayer() -> Replayer:
+    return Replayer(
+        workflows=[DbtRunWorkflow], workflow_runner=workflow_runner(), data_converter=pydantic_data_converter
+    )
+
+
+def read_history(path: Path) -> WorkflowHistory:
+    document = json.loads(path.read_text())
+    # Ids of child workflows begin with the id of the run.
+    workflow_id = document["events"][0]["workflowExecutionStartedEventAttributes"]["workflowId"]
+    return WorkflowHistory.from_json(workflow_id, document)
+
+
+async def test_runs_of_this_version_replay(temporal_address: str) -> None:
+    for history in (await record(temporal_address)).values():
+        await replayer().replay_workflow(history)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_a_worker_that_caches_nothing_replays_at_every_step(runs: RunHarness, name: str) -> None:
+    runs.tuning = WorkerTuning(max_cached_workflows=0)
+    run = await SCENARIOS[name](runs)
+    events = [event.event_type for event in (await run.handle.fetch_history()).events]
+    assert EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED not in events
+
+
+@pytest.mark.parametrize("path", sorted(HISTORIES.glob("*.json")), ids=lambda path: path.stem)
+async def test_recorded_histories_replay(path: Path) -> None:
+    await replayer().replay_workflow(read_history(path))
+
+
+def test_there_are_recorded_histories() -> None:
+    assert len(list(HISTORIES.glob("*.json"))) >= 2

@@ -1,0 +1,112 @@
+"""Secrets of a run through the real engine: dbt has them, and nothing that leaves it does."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from dbt_temporal.adapters.secrets import SecretSettings, WorkerSecrets
+from dbt_temporal.application.ports.engine import ProjectLocation
+from dbt_temporal.application.secret_keeping_engine import SecretKeepingEngine
+from dbt_temporal.domain.errors import DbtTemporalError
+from tests.integration.engine_driver import DrivenRun, drive, new_invocation, open_engine, write_files
+
+pytestmark = pytest.mark.every_dbt_version
+
+TOKEN = 'tok"en-0123456789'
+FROM_FILE = "file-0123456789"
+WORKER_SECRET = "worker-0123456789"
+
+PROJECT = {
+    "dbt_project.yml": "name: leaky\nprofile: leaky\nmodels: {leaky: {+materialized: table}}\n",
+    "profiles.yml": """
+leaky:
+  target: dev
+  outputs:
+    dev:
+      type: duckdb
+      path: "{{ env_var('LEAKY_DB') }}"
+      schema: "{{ env_var('DB_SCHEMA') }}"
+      config_options: {custom_user_agent: "{{ env_var('DBT_ENV_SECRET_AGENT') }}"}
+""",
+    "models/fine.sql": "select '{{ env_var(\"API_TOKEN\") }}' as token, length('{{ env_var(\"LOGIN\") }}') as size",
+    "models/reads.sql": "select * from {{ ref('fine') }}",
+    "models/leaks.sql": """
+{{ log('token ' ~ env_var('API_TOKEN'), info=true) }}
+select '{{ env_var("LOGIN") }}'::int as x
+""",
+    "models/raises.sql": """
+{% if execute %}{{ exceptions.raise_compiler_error('no ' ~ env_var('API_TOKEN')) }}{% endif %}
+""",
+}
+
+
+def project_in(folder: Path) -> ProjectLocation:
+    write_files(folder, PROJECT)
+    return ProjectLocation(project_dir=folder, profiles_dir=folder)
+
+
+@pytest.fixture(scope="module")
+async def run(tmp_path_factory: pytest.TempPathFactory) -> DrivenRun:
+    """One run of the project, with secrets from the environment, from a file and from the worker."""
+    tmp_path = tmp_path_factory.mktemp("secrets")
+    location = project_in(tmp_path / "leaky")
+    environ = {**os.environ, "PROD_TOKEN": TOKEN, "DBT_ENV_SECRET_AGENT": WORKER_SECRET}
+    folder = tmp_path / "secrets"
+    write_files(folder, {"login": f"{FROM_FILE}\n"})
+    invocation = new_invocation(
+        env={
+            "LEAKY_DB": str(tmp_path / "leaky.duckdb"),
+            "DB_SCHEMA": "analytics_of_team_a",
+            "API_TOKEN": {"from_env": "PROD_TOKEN"},
+            "LOGIN": {"from_file": str(folder / "login")},
+        }
+    )
+    async with open_engine(tmp_path / "cache", environ=environ) as inner:
+        resolver = WorkerSecrets(environ, SecretSettings(folders=(folder,)))
+        return await drive(SecretKeepingEngine(inner, resolver, environ), location, invocation)
+
+
+def test_dbt_has_the_secrets_and_nothing_that_leaves_it_holds_them(run: DrivenRun) -> None:
+    assert run.statuses() == {
+        "model.leaky.fine": "success",
+        "model.leaky.reads": "success",
+        "model.leaky.leaks": "error",
+        "model.leaky.raises": "error",
+    }
+    seen = "\n".join(
+        [
+            *(content.decode() for content in run.artifacts.values()),
+            *(outcome.result.model_dump_json() for outcome in run.outcomes.values()),
+            *(outcome.log for outcome in run.outcomes.values()),
+            *(outcome.record.decode() for outcome in run.outcomes.values()),
+        ]
+    )
+    for secret in (TOKEN, json.dumps(TOKEN)[1:-1], FROM_FILE, WORKER_SECRET):
+        assert secret not in seen
+    results = json.loads(run.artifacts["run_results.json"])["results"]
+    [fine] = [result for result in results if result["unique_id"] == "model.leaky.fine"]
+    assert fine["compiled_code"] == "select '***' as token, length('***') as size"
+    message = run.outcomes["model.leaky.leaks"].result.message or ""
+    assert "Could not convert string '***'" in message
+    assert "token ***" in run.outcomes["model.leaky.leaks"].log
+    assert "no ***" in (run.outcomes["model.leaky.raises"].result.message or "")
+
+
+def test_a_schema_given_by_env_stands_in_the_artifacts_as_dbt_writes_it(run: DrivenRun) -> None:
+    results = json.loads(run.artifacts["run_results.json"])["results"]
+    [reads] = [result for result in results if result["unique_id"] == "model.leaky.reads"]
+    assert reads["compiled_code"] == 'select * from "leaky"."analytics_of_team_a"."fine"'
+    manifest = json.loads(run.artifacts["manifest.json"])
+    assert manifest["nodes"]["model.leaky.fine"]["schema"] == "analytics_of_team_a"
+
+
+async def test_a_project_is_not_planned_with_a_secret_missing(tmp_path: Path) -> None:
+    invocation = new_invocation(env={"API_TOKEN": {"from_env": "NOBODY_SET_THIS"}})
+    async with open_engine(tmp_path / "cache", environ=dict(os.environ)) as inner:
+        engine = SecretKeepingEngine(inner, WorkerSecrets({}), {})
+        with pytest.raises(DbtTemporalError, match=r"env\.API_TOKEN \(from_env 'NOBODY_SET_THIS'\)"):
+            await engine.plan(project_in(tmp_path / "leaky"), invocation)

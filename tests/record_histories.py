@@ -1,0 +1,109 @@
+"""Records the histories in tests/histories: `python -m tests.record_histories`.
+
+They are what runs of released versions left behind: a workflow code change that cannot replay them would break runs
+that go on during an upgrade. Record anew only on purpose, never to make a failing replay test pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from uuid import uuid4
+
+from temporalio.client import WorkflowHistory
+
+from dbt_temporal.adapters.temporal.client import TemporalRun
+from dbt_temporal.adapters.temporal.connection import ConnectionSettings, connect
+from dbt_temporal.adapters.temporal.search_attributes import register_search_attributes
+from dbt_temporal.domain.errors import ErrorType
+from dbt_temporal.testing import FakeEngine, node, plan
+from tests.integration.run_harness import RunHarness
+from tests.integration.servers import SEARCH_ATTRIBUTES, temporal_dev_server
+
+HISTORIES = Path(__file__).parent / "histories"
+
+A, B = "model.shop.a", "model.shop.b"
+
+
+async def failed_build(runs: RunHarness) -> TemporalRun:
+    """A retry, a failed test, skipped nodes, hooks of dbt, artifacts; enough nodes for several memos."""
+    runs.write_artifacts = True
+    chain = [node(f"n{number}", *([f"n{number - 1}"] if number else [])) for number in range(10)]
+    runs.engine.run_plan = plan(
+        node("a"),
+        node("test.shop.t", "a"),
+        node("b", "a", "test.shop.t"),
+        *chain,
+        has_on_run_start=True,
+        has_on_run_end=True,
+    )
+    runs.engine.on_run_start = [FakeEngine.succeeds("operation.shop.shop-on-run-start-0")]
+    runs.engine.on_run_end = [FakeEngine.succeeds("operation.shop.shop-on-run-end-0")]
+    runs.engine.script[A] = [FakeEngine.fails(A), FakeEngine.succeeds(A)]
+    failure = FakeEngine.fails("test.shop.t", "Got 3 results", error_type=ErrorType.TEST_FAILURE, status="fail")
+    runs.engine.script["test.shop.t"] = [failure]
+    run = await runs.submit({"select": "+b", "vars": {"day": 1}})
+    await run.outcome()
+    return run
+
+
+async def cancelled_run(runs: RunHarness) -> TemporalRun:
+    """A run that was cancelled while one node ran and another waited, after an update."""
+    runs.engine.run_plan = plan(node("a"), node("b", "a"))
+    runs.engine.gates[A] = asyncio.Event()
+    run = await runs.submit()
+    await runs.has_begun(A)
+    await run.handle.execute_update("set_fail_fast", True)
+    await run.cancel()
+    await run.outcome()
+    return run
+
+
+async def run_with_hooks(runs: RunHarness) -> TemporalRun:
+    """dbt_run as its own pre_run hook, and a hook that nobody serves."""
+    runs.engine.run_plan = plan(node("a"))
+    hooks = {
+        "pre_run": [{"workflow_type": "dbt_run", "task_queue": runs.task_queue, "input": {"hooks": {}}}],
+        "on_success": [{"workflow_type": "nobody", "task_queue": "nobody", "timeout_secs": 1}],
+    }
+    run = await runs.submit({"hooks": hooks, "env": {"SCHEMA": "x"}})
+    await run.outcome()
+    return run
+
+
+SCENARIOS: dict[str, Callable[[RunHarness], Awaitable[TemporalRun]]] = {
+    "failed_build": failed_build,
+    "cancelled_run": cancelled_run,
+    "run_with_hooks": run_with_hooks,
+}
+
+
+async def record(address: str) -> dict[str, WorkflowHistory]:
+    """Runs every scenario on a server, and returns their histories."""
+    client = await connect(ConnectionSettings(address=address))
+    await register_search_attributes(client, SEARCH_ATTRIBUTES)
+    histories = {}
+    for name, scenario in SCENARIOS.items():
+        async with AsyncExitStack() as stack:
+            run = await scenario(RunHarness(client, f"record-{uuid4().hex}", stack))
+            histories[name] = await run.handle.fetch_history()
+    return histories
+
+
+def main() -> int:
+    """Writes the histories as files."""
+    HISTORIES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, temporal_dev_server(Path(folder) / "server.log") as address:
+        for name, history in asyncio.run(record(address)).items():
+            path = HISTORIES / f"{name}.json"
+            path.write_text(history.to_json() + "\n")
+            print(f"{path.name}: {len(history.events)} events")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from dbt_temporal.application.ports.runs import Ending, Outcome, Snapshot
+from dbt_temporal.domain.errors import ErrorType
+from dbt_temporal.domain.hooks import HookError
+from dbt_temporal.domain.results import ArtifactPaths, DbtRunOutput, NodeExecutionResult
+from dbt_temporal.entrypoints.listing import print_compiled, print_listing
+from dbt_temporal.entrypoints.progress import (
+    LiveProgress,
+    NoProgress,
+    PlainProgress,
+    ShownLog,
+    duration,
+    is_start,
+    node_label,
+    progress_view,
+    style_of,
+)
+from dbt_temporal.entrypoints.summary import exit_code_of, print_summary
+
+SUMMARY = "Done. PASS=1 WARN=0 ERROR=0 SKIP=0 NO-OP=0 TOTAL=1"
+
+
+def plain_console() -> Console:
+    return Console(file=StringIO(), width=40, highlight=False)
+
+
+def terminal() -> Console:
+    return Console(file=StringIO(), width=100, force_terminal=True, color_system=None, highlight=False)
+
+
+def written(console: Console) -> str:
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def running(*unique_ids: str) -> dict[str, str]:
+    return dict.fromkeys(unique_ids, "running")
+
+
+def rendered(view: LiveProgress) -> str:
+    console = terminal()
+    console.print(view.render())
+    return written(console)
+
+
+def test_without_a_terminal_the_lines_of_the_log_are_printed_whole_and_unchanged() -> None:
+    console = plain_console()
+    line = "1 of 2 START table_model dev.[bold]orders" + "x" * 100
+    with progress_view(console) as view:
+        assert isinstance(view, PlainProgress)
+        view.show(Snapshot(new_log_lines=[line, "", "second"]))
+    assert written(console) == f"{line}\n\nsecond\n"
+
+
+def test_the_summary_line_waits_for_the_end() -> None:
+    console = plain_console()
+    view = PlainProgress(console)
+    view.show(Snapshot(new_log_lines=["a", SUMMARY]))
+    assert written(console) == "a\n"
+    assert view.log.summary_line == SUMMARY
+
+
+def test_no_progress_prints_notes_alone() -> None:
+    console = plain_console()
+    view = NoProgress(console)
+    view.show(Snapshot(new_log_lines=["a"]))
+    view.note("No worker")
+    assert written(console) == "No worker\n"
+
+
+def test_a_terminal_gets_the_live_view() -> None:
+    assert isinstance(progress_view(terminal()), LiveProgress)
+
+
+def test_the_live_view_shows_what_runs_and_for_how_long_longest_first() -> None:
+    clock = Clock()
+    view = LiveProgress(terminal(), clock)
+    view.show(Snapshot(total_nodes=9, node_status=running("model.shop.a"), counts={"running": 1}))
+    clock.now += 5
+    nodes = running("model.shop.b", "model.shop.a")
+    counts = {"running": 2, "succeeded": 3, "failed": 1, "skipped": 2}
+    view.show(Snapshot(total_nodes=9, node_status=nodes, counts=counts))
+    clock.now += 1.5
+    text = rendered(view)
+    assert "6 of 9 done" in text
+    assert "2 running" in text
+    assert "1 failed" in text
+    assert text.index("6.5s model a") < text.index("1.5s model b")
+
+
+def test_many_running_nodes_are_counted_not_listed() -> None:
+    view = LiveProgress(terminal(), Clock())
+    nodes = running(*(f"model.shop.m{n}" for n in range(20)))
+    view.show(Snapshot(total_nodes=20, node_status=nodes, counts={"running": 20}))
+    assert "and 8 more" in rendered(view)
+
+
+def test_before_the_plan_is_known_the_phase_is_shown() -> None:
+    view = LiveProgress(terminal(), Clock())
+    assert "waiting for a worker" in rendered(view)
+    view.show(Snapshot(phase="pre_run_hooks"))
+    assert "pre run hooks" in rendered(view)
+
+
+def test_ended_nodes_stay_above_the_live_view_and_starts_do_not() -> None:
+    console = terminal()
+    lines = ["1 of 2 START table_model dev.a", "  => table_model dev.a  [ERROR in 1.00s]", "     no such column"]
+    with LiveProgress(console, Clock()) as view:
+        view.show(Snapshot(new_log_lines=lines))
+    text = written(console)
+    assert "START" not in text
+    assert "[ERROR in 1.00s]" in text
+    assert "no such column" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "style"),
+    [
+        ("  => table_model dev.a  [OK in 0.57s]", "green"),
+        ("  => test shop.t  [PASS in 0.57s]", "green"),
+        ("  => table_model dev.a  [ERROR in 0.57s]", "red"),
+        ("  => test shop.t  [FAIL 3 in 0.57s]", "red"),
+        ("  => test shop.t  [WARN 3 in 0.57s]", "yellow"),
+        ("  => table_model dev.a  [RETRY after attempt 1 of 3]", "yellow"),
+        ("3 of 9 SKIP table_model dev.a  [model.shop.b failed]", "yellow"),
+        ("Found 3 models", ""),
+        (SUMMARY, ""),
+    ],
+)
+def test_lines_are_coloured_by_what_they_say(line: str, style: str) -> None:
+    assert style_of(line) == style
+    assert not is_start(line)
+
+
+@pytest.mark.parametrize(
+    ("unique_id", "label"),
+    [
+        ("model.shop.orders", ("model", "orders")),
+        ("model.shop.orders.v2", ("model", "orders.v2")),
+        ("test.shop.not_null_orders_id.cf6c17daed", ("test", "not_null_orders_id")),
+        ("test.shop.orders_are_paid", ("test", "orders_are_paid")),
+        ("unit_test.shop.orders.adds_up", ("unit_test", "orders.adds_up")),
+        ("source.shop.raw.orders", ("source", "raw.orders")),
+    ],
+)
+def test_a_node_is_shown_by_kind_and_name(unique_id: str, label: tuple[str, str]) -> None:
+    assert node_label(unique_id) == label
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.04, "0.0s"), (59.9, "59.9s"), (125, "2m 05s"), (3720, "1h 02m")])
+def test_durations_are_told_as_people_read_them(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def node(name: str, status: str, dbt_status: str | None = None, message: str | None = None) -> NodeExecutionResult:
+    values = {"unique_id": f"model.shop.{name}", "status": status, "dbt_status": dbt_status or status}
+    return NodeExecutionResult.model_validate({**values, "message": message})
+
+
+def output(*results: NodeExecutionResult, **values: object) -> DbtRunOutput:
+    given = {"invocation_id": "i", "success": True, "node_results": list(results), **values}
+    return DbtRunOutput.model_validate(given)
+
+
+def summary_of(outcome: Outcome, log: ShownLog | None = None, ui_link: str | None = None) -> str:
+    console = plain_console()
+    print_summary(console, outcome, ui_link, log or ShownLog())
+    return written(console)
+
+
+def failed(error_type: str | None, message: str, run_output: DbtRunOutput | None = None) -> Outcome:
+    return Outcome(Ending.FAILED, run_output, error_type, message)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "exit_code"),
+    [
+        (Outcome(Ending.COMPLETED, output()), 0),
+        (Outcome(Ending.COMPLETED, output(skipped=True)), 0),
+        (Outcome(Ending.COMPLETED, output(success=False)), 1),
+        (failed(ErrorType.DBT_RUN_FAILED, "1 of 2 nodes failed", output(success=False)), 1),
+        (failed(ErrorType.CONFIGURATION, "no such target"), 2),
+        (failed(ErrorType.COMPILATION, "no such ref"), 2),
+        (failed(ErrorType.PROJECT_NOT_FOUND, "no such project"), 2),
+        (failed(None, "?"), 2),
+        (Outcome(Ending.CANCELLED), 2),
+        (Outcome(Ending.TERMINATED), 2),
+        (Outcome(Ending.TIMED_OUT), 2),
+    ],
+)
+def test_the_exit_codes_are_dbts(outcome: Outcome, exit_code: int) -> None:
+    assert exit_code_of(outcome) == exit_code
+
+
+def test_failures_and_warnings_are_told_with_their_messages_and_the_summary_line_is_last() -> None:
+    results = [
+        node("a", "success"),
+        node("b", "error", message="Database Error\n  no such column"),
+        node("c", "skipped"),
+    ]
+    results.append(node("w", "success", "warn", "Got 3 results"))
+    text = summary_of(failed(ErrorType.DBT_RUN_FAILED, "1 of 4 nodes failed", output(*results, success=False)))
+    assert "Completed with 1 error and 1 warning:" in text
+    assert "Failure in model b\n  Database Error\n    no such column\n" in text
+    assert "Warning in model w\n  Got 3 results\n" in text
+    assert text.splitlines()[-1] == "Done. PASS=1 WARN=1 ERROR=1 SKIP=1 NO-OP=0 TOTAL=4"
+
+
+def test_the_logs_own_summary_line_is_the_one_shown() -> None:
+    log = ShownLog(summary_line=SUMMARY)
+    assert summary_of(Outcome(Ending.COMPLETED, output()), log).splitlines()[-1] == SUMMARY
+
+
+def test_the_places_of_artifacts_and_the_ui_are_shown() -> None:
+    paths = ArtifactPaths(run_results_path="/store/i/run_results.json", log_path="s3://b/i/log.txt")
+    text = summary_of(Outcome(Ending.COMPLETED, output(artifacts=paths)), ui_link="http://ui/run")
+    assert "run_results.json  /store/i/run_results.json\n" in text
+    assert "log.txt           s3://b/i/log.txt\n" in text
+    assert "Temporal UI       http://ui/run\n" in text
+
+
+def test_a_run_that_failed_beside_its_nodes_says_why() -> None:
+    text = summary_of(failed(ErrorType.DBT_RUN_FAILED, "on-run-start failed", output(success=False)))
+    assert "Did not succeed: on-run-start failed" in text
+
+
+def test_what_the_log_has_told_is_not_told_again() -> None:
+    log = ShownLog()
+    log.take(["Planning failed:", "     Compilation Error", "       no such ref"])
+    outcome = failed(ErrorType.COMPILATION, "Compilation Error\n  no such ref")
+    assert "no such ref" not in summary_of(outcome, log)
+    assert "Compilation Error\n  no such ref" in summary_of(outcome)
+
+
+def test_an_error_without_a_kind_of_its_own_gets_one() -> None:
+    assert "Configuration Error\n  no such target\n" in summary_of(failed(ErrorType.CONFIGURATION, "no such target"))
+
+
+def test_skips_and_failed_hooks_are_told() -> None:
+    error = HookError(hook_workflow_type="notify", event="on_success", error="boom")
+    text = summary_of(Outcome(Ending.COMPLETED, output(skipped=True, skip_reason="nothing new", hook_errors=[error])))
+    assert "Skipped by a pre_run hook: nothing new" in text
+    assert "Hook notify (on_success) failed: boom" in text
+    assert "Done." not in text
+
+
+def test_list_prints_its_lines_and_nothing_else() -> None:
+    out, err = plain_console(), plain_console()
+    print_listing(out, err, output(node("a", "success", message="shop.a"), node("b", "success", message="shop.b")))
+    assert written(out) == "shop.a\nshop.b\n"
+    assert not written(err)
+
+
+def test_an_empty_listing_is_told_on_the_other_stream() -> None:
+    out, err = plain_console(), plain_console()
+    print_listing(out, err, output())
+    assert not written(out)
+    assert "No nodes selected" in written(err)
+
+
+def test_compile_prints_the_code_of_the_named_node_alone() -> None:
+    compiled = [node(name, "success").model_copy(update={"compiled_code": f"select '{name}'"}) for name in ("a", "b")]
+    out = plain_console()
+    print_compiled(out, output(*compiled), "+b")
+    assert written(out) == "Compiled node 'b' is:\nselect 'b'\n\n"
+    silent = plain_console()
+    print_compiled(silent, output(*compiled), None)
+    assert not written(silent)

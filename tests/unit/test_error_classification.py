@@ -1,0 +1,93 @@
+import pytest
+
+from dbt_temporal.domain.error_classification import classify_database_error
+from dbt_temporal.domain.errors import ErrorType
+
+
+def retried(sqlstate: str | None, names: list[str], message: str) -> bool:
+    error_type, retryable = classify_database_error(sqlstate, names, message)
+    assert error_type is ErrorType.ADAPTER
+    return retryable
+
+
+@pytest.mark.parametrize(
+    ("state", "meaning"),
+    [
+        ("42601", "syntax error"),
+        ("42P01", "missing relation"),
+        ("42703", "missing column"),
+        ("42501", "permission denied"),
+        ("22P02", "text that is no number"),
+        ("22012", "division by zero"),
+        ("23502", "null where none is allowed"),
+        ("28P01", "wrong password"),
+        ("0A000", "unsupported"),
+        ("54001", "statement too complex"),
+    ],
+)
+def test_a_statement_that_the_database_calls_wrong_is_not_retried(state: str, meaning: str) -> None:
+    assert not retried(state, ["Error"], meaning)
+
+
+@pytest.mark.parametrize(
+    ("state", "meaning"),
+    [
+        ("08006", "connection lost"),
+        ("40001", "serialization failure"),
+        ("40P01", "deadlock"),
+        ("53300", "too many connections"),
+        ("55P03", "lock not available"),
+        ("57014", "statement timeout, or cancelled by somebody else"),
+        ("57P01", "server shuts down"),
+        ("XX000", "tuple concurrently updated"),
+    ],
+)
+def test_a_statement_that_only_had_bad_luck_is_retried(state: str, meaning: str) -> None:
+    assert retried(state, ["ProgrammingError"], meaning)
+
+
+def test_two_sessions_that_create_the_same_object_at_once_are_a_matter_of_luck() -> None:
+    message = 'duplicate key value violates unique constraint "pg_type_typname_nsp_index"'
+
+    assert retried("23505", ["UniqueViolation"], message)
+    assert not retried("23505", ["UniqueViolation"], 'violates unique constraint "orders_pkey"')
+
+
+@pytest.mark.parametrize("state", ["42P06", "42P07", "42710"])
+def test_an_object_that_exists_already_may_not_be_in_the_way_next_time(state: str) -> None:
+    assert retried(state, ["DuplicateTable", "ProgrammingError"], "already exists")
+
+
+@pytest.mark.parametrize(
+    "name", ["CatalogException", "ParserException", "BinderException", "ConversionException", "ProgrammingError"]
+)
+def test_without_a_state_the_drivers_class_says_that_the_statement_is_wrong(name: str) -> None:
+    assert not retried(None, [name, "Error"], "something")
+
+
+@pytest.mark.parametrize("name", ["IOException", "InterruptException", "TransactionException", "ServiceUnavailable"])
+def test_without_a_state_the_drivers_class_says_that_it_was_bad_luck(name: str) -> None:
+    assert retried(None, [name, "Error"], "something")
+
+
+def test_the_most_special_class_that_is_known_decides() -> None:
+    assert retried(None, ["IOException", "OperationalError", "ProgrammingError"], "Could not set lock on file")
+    assert not retried(None, ["Unheard", "CatalogException", "ProgrammingError"], "Table does not exist")
+
+
+def test_a_conflict_between_writers_is_retried_whatever_its_class() -> None:
+    assert retried(None, ["CatalogException"], "Catalog write-write conflict on create with t")
+
+
+def test_a_state_in_the_message_counts_where_the_driver_gives_none() -> None:
+    assert not retried(None, ["ServerOperationError"], "[TABLE_OR_VIEW_NOT_FOUND] ... SQLSTATE: 42P01")
+    assert retried(None, ["ProgrammingError"], "conflict, SQLSTATE: 40001")
+
+
+@pytest.mark.parametrize("message", ["Parser Error: syntax error at end of input", "Permission denied for schema x"])
+def test_without_state_and_class_the_words_decide(message: str) -> None:
+    assert not retried(None, [], message)
+
+
+def test_what_nobody_knows_is_retried() -> None:
+    assert retried(None, ["Exception"], "the wheel fell off")

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from dbt_temporal.application.load_projects import LoadProjects
+from dbt_temporal.application.ports.engine import LoadedProject, ProjectLocation
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, configuration_error
+from dbt_temporal.domain.project_config import ProjectConfig
+from dbt_temporal.testing import FakeEngine
+
+
+class Source:
+    """A source with projects at these paths."""
+
+    def __init__(self, *paths: str) -> None:
+        self._paths = paths
+
+    async def locate(self) -> list[ProjectLocation]:
+        return [ProjectLocation(Path(path), Path(path), source=path) for path in self._paths]
+
+
+def load(*sources: Source, engine: FakeEngine | None = None) -> LoadProjects:
+    return LoadProjects(sources, engine or FakeEngine(), lambda _: ProjectConfig())
+
+
+async def test_projects_come_in_the_order_of_their_sources() -> None:
+    projects = await load(Source("/x/b", "/x/a"), Source("/y/c"))()
+    assert [project.loaded.name for project in projects] == ["b", "a", "c"]
+
+
+async def test_each_project_has_its_own_configuration() -> None:
+    configs = {
+        Path("/x/a"): ProjectConfig(),
+        Path("/x/b"): ProjectConfig.model_validate({"retry": {"max_attempts": 7}}),
+    }
+    projects = await LoadProjects([Source("/x/a", "/x/b")], FakeEngine(), configs.__getitem__)()
+    assert [project.config.retry.max_attempts for project in projects] == [3, 7]
+
+
+async def test_two_projects_of_one_name_are_refused_with_both_places() -> None:
+    with pytest.raises(DbtTemporalError) as caught:
+        await load(Source("/x/shop"), Source("/y/shop"))()
+    assert caught.value.error_type == ErrorType.CONFIGURATION
+    assert caught.value.message.startswith("two projects are named 'shop': /x/shop and /y/shop")
+
+
+async def test_one_folder_given_twice_is_refused_as_well() -> None:
+    with pytest.raises(DbtTemporalError, match="two projects are named 'shop': /x/shop and /x/shop"):
+        await load(Source("/x/shop", "/x/shop"))()
+
+
+async def test_projects_are_loaded_side_by_side() -> None:
+    both = asyncio.Barrier(2)
+
+    class Waiting(FakeEngine):
+        async def load_project(self, location: ProjectLocation) -> LoadedProject:
+            await both.wait()
+            return await super().load_project(location)
+
+    projects = await asyncio.wait_for(load(Source("/x/a", "/x/b"), engine=Waiting())(), 5)
+    assert len(projects) == 2
+
+
+async def test_the_first_that_fails_cancels_the_others_and_is_told() -> None:
+    cancelled = []
+
+    class Failing(FakeEngine):
+        async def load_project(self, location: ProjectLocation) -> LoadedProject:
+            if location.source == "/x/bad":
+                raise configuration_error("no profile")
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.append(location.source)
+                raise
+            raise AssertionError
+
+    with pytest.raises(DbtTemporalError, match="no profile"):
+        await load(Source("/x/good", "/x/bad"), engine=Failing())()
+    assert cancelled == ["/x/good"]
