@@ -32,7 +32,7 @@ EXAMPLES = ROOT / "examples" / "hooks"
 README = EXAMPLES / "README.md"
 CONTRACT_TS = (EXAMPLES / "typescript" / "src" / "contract.ts").read_text()
 
-BLOCK = re.compile(r"^```(?P<language>\w+)(?: (?P<title>.+))?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(?P<language>\w+)(?: (?P<title>[^\n]+))?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 INTERFACE = re.compile(r"^export interface (?P<name>\w+) \{\n(?P<body>.*?)^\}$", re.MULTILINE | re.DOTALL)
 OF_OUR_OWN = {"relation", "overrides", "listing"}
 """Fields of NodeInfo that are sent, but are no part of what hook workflows may rely on."""
@@ -141,7 +141,7 @@ async def test_the_python_hook_reads_the_payload() -> None:
 
 
 def test_the_table_of_fields_has_all_fields_with_their_defaults() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| ([^|]*) \|", TEXT.split("| field | default |")[1].split("\n\n")[0], re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \|([^|]*)\|", TEXT.split("| field | default |")[1].split("\n\n")[0], re.MULTILINE)
     stated = {name: default.strip(" `") for name, default in rows}
     assert stated == {
         "workflow_type": "required",

@@ -79,7 +79,6 @@ async def test_project_hooks_are_tried_once_unless_the_project_says_otherwise() 
     runtime.before_run = [ProjectHooksOutput(results=[result(ON_RUN_START, "error")], retryable=True)]
     await execute(runtime)
     assert runtime.step_names.count("before_run") == 1
-    assert runtime.steps[1].retry.max_attempts == 1
 
 
 async def test_project_hooks_are_retried_with_backoff_where_the_project_asks_for_it() -> None:
@@ -91,9 +90,3 @@ async def test_project_hooks_are_retried_with_backoff_where_the_project_asks_for
     runtime.before_run = [lost, lost, ProjectHooksOutput(results=[result(ON_RUN_START)])]
     assert (await execute(runtime)).success
     assert runtime.slept == [2, 4]
-
-
-async def test_without_on_run_start_hooks_the_set_up_is_retried_like_a_node() -> None:
-    runtime = runtime_of(node("a"))
-    await execute(runtime)
-    assert runtime.steps[1].retry.max_attempts == 3

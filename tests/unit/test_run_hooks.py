@@ -73,12 +73,12 @@ async def test_a_hooks_own_input_replaces_the_payload() -> None:
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (False, "skipped by pre_run hook check"),
-        ({"skip": True}, "skipped by pre_run hook check"),
+        (False, None),
+        ({"skip": True}, None),
         ({"skip": True, "reason": "bank holiday"}, "bank holiday"),
     ],
 )
-async def test_a_pre_run_hook_can_skip_the_run(answer: Any, reason: str) -> None:
+async def test_a_pre_run_hook_can_skip_the_run(answer: Any, reason: str | None) -> None:
     runtime = runtime_with(pre_run=[hook("check"), hook("never")], on_success=[hook("never")])
     runtime.hooks["check"] = answer
     output = await execute(runtime)

@@ -101,8 +101,8 @@ class DbtRun:
         hooks = LifecycleHooks(self._runtime, self._live, configured, self._invocation_id, planned.plan)
         self._live.enter(RunPhase.PRE_RUN_HOOKS)
         decision = await hooks.before(run_input)
-        if decision.skip_reason is not None:
-            return self._skipped(decision.skip_reason, hooks)
+        if decision.skipped_by is not None:
+            return self._skipped(decision, hooks)
         if decision.aborted_by is not None:
             error = decision.aborted_by
             self._live.state.problem(f"pre_run hook {error.hook_workflow_type}", "Hook", error.error)
@@ -206,12 +206,13 @@ class DbtRun:
                 NodeExecutionResult(unique_id=node.unique_id, status="success", dbt_status="success", message=line)
             )
 
-    def _skipped(self, reason: str, hooks: LifecycleHooks) -> DbtRunOutput:
-        self._live.log.add(f"The run is skipped: {reason}")
+    def _skipped(self, decision: PreRunOutcome, hooks: LifecycleHooks) -> DbtRunOutput:
+        reason = f": {decision.skip_reason}" if decision.skip_reason else ""
+        self._live.log.add(f"The run is skipped by pre_run hook {decision.skipped_by}{reason}")
         self._live.enter(RunPhase.FINALIZING)
         self._live.set_outcome("skipped")
         output = self._output(hooks)
-        return output.model_copy(update={"success": True, "skipped": True, "skip_reason": reason})
+        return output.model_copy(update={"success": True, "skipped": True, "skip_reason": decision.skip_reason})
 
     async def _finish(self, planned: PlanProjectOutput, hooks: LifecycleHooks) -> DbtRunOutput:
         self._live.enter(RunPhase.FINALIZING)

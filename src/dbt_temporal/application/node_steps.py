@@ -6,7 +6,8 @@ import asyncio
 from functools import partial
 
 from dbt_temporal.application.messages import ExecuteNodeInput
-from dbt_temporal.application.ports.runtime import Step, StepFailedError, StepRetry
+from dbt_temporal.application.ports.runtime import Step, StepFailedError
+from dbt_temporal.application.retries import RetryRule, attempt_summary, with_retries
 from dbt_temporal.application.run_context import RunContext
 from dbt_temporal.domain.plan import NodeInfo, NodeOverrides
 from dbt_temporal.domain.project_config import RetryConfig
@@ -70,7 +71,7 @@ class NodeSteps:
             node = self._context.plan.nodes[unique_id]
             self._live.state.node_started(unique_id)
             self._live.log.started(node)
-            task = asyncio.create_task(self._context.runtime.run_step(self._step(node), NodeExecutionResult))
+            task = asyncio.create_task(self._run_node(node))
             self._tasks[unique_id] = task
             task.add_done_callback(partial(self._note_end, unique_id))
         self._live.changed()
@@ -130,11 +131,20 @@ class NodeSteps:
         self._record_skips(rest)
         self._live.changed()
 
-    def _step(self, node: NodeInfo) -> Step:
+    async def _run_node(self, node: NodeInfo) -> NodeExecutionResult:
+        rule = retry_rule(self._context.config.retry, node.overrides)
+        runtime = self._context.runtime
+        return await with_retries(
+            runtime,
+            rule,
+            lambda number: runtime.run_step(self._step(node, number), NodeExecutionResult),
+            on_retry=partial(self._retried, node, rule.max_attempts),
+        )
+
+    def _step(self, node: NodeInfo, attempt: int) -> Step:
         config = self._context.config
         overrides = node.overrides or NodeOverrides()
         timeout = overrides.timeout_secs or config.timeouts.node_secs
-        retry = step_retry(config.retry, overrides)
         return Step(
             name=node.activity_type,
             argument=ExecuteNodeInput(
@@ -145,11 +155,9 @@ class NodeSteps:
             ),
             timeout_secs=timeout,
             heartbeat_secs=min(config.timeouts.node_heartbeat_secs, timeout),
-            retry=retry,
-            summary=node.activity_type,
+            summary=attempt_summary(node.activity_type, attempt),
             task_queue=overrides.task_queue,
             priority=node.priority,
-            on_retry=partial(self._retried, node, retry.max_attempts),
         )
 
     def _retried(self, node: NodeInfo, max_attempts: int, attempt: int, reason: str) -> None:
@@ -157,10 +165,10 @@ class NodeSteps:
         self._live.changed()
 
 
-def step_retry(retry: RetryConfig, overrides: NodeOverrides | None = None) -> StepRetry:
+def retry_rule(retry: RetryConfig, overrides: NodeOverrides | None = None) -> RetryRule:
     """The project's retry settings with a node's own over them."""
     own = overrides or NodeOverrides()
-    return StepRetry(
+    return RetryRule(
         max_attempts=own.max_attempts or retry.max_attempts,
         initial_interval_secs=own.initial_interval_secs or retry.initial_interval_secs,
         backoff_coefficient=own.backoff_coefficient or retry.backoff_coefficient,

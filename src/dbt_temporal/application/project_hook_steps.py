@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from functools import partial
 
 from dbt_temporal.application.messages import AfterRunInput, BeforeRunInput, ProjectHooksOutput
-from dbt_temporal.application.node_steps import step_retry
-from dbt_temporal.application.ports.runtime import Step, StepName, StepRetry
+from dbt_temporal.application.node_steps import retry_rule
+from dbt_temporal.application.ports.runtime import Step, StepFailedError, StepName
+from dbt_temporal.application.retries import attempt_summary, with_retries
 from dbt_temporal.application.run_context import RunContext
+from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.results import NodeExecutionResult
 
-_ONCE = StepRetry(max_attempts=1)
+ON_RUN_START = "on-run-start"
+ON_RUN_END = "on-run-end"
 
 
 class ProjectHookSteps:
     """Runs on-run-start and on-run-end and records their results.
 
-    A hook may have had its effect before it failed, so the steps are tried once, unless `retry.project_hooks` says
-    otherwise; without hooks nothing is at stake and before_run is retried like a node. What a hook itself ends with
-    is a result, not a failed step, so that all results are kept: repeating it is done here.
+    A hook may have had its effect before it failed, so hooks are tried once, unless `retry.project_hooks` says
+    otherwise. What the database refused before the first hook began is retried like a node in any case.
     """
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
-        self._retry = step_retry(context.config.retry)
+        self._rule = retry_rule(context.config.retry)
 
     async def before_run(self) -> bool:
         """Runs before_run; whether all on-run-start hooks succeeded.
@@ -32,14 +34,9 @@ class ProjectHookSteps:
             StepFailedError: dbt could not set the run up.
         """
         context = self._context
-        retry = self._retry
-        if context.plan.has_on_run_start and not context.config.retry.project_hooks.on_run_start:
-            retry = _ONCE
         argument = BeforeRunInput(invocation=context.invocation, write_artifacts=context.plan.write_artifacts)
-        results = await self._with_retries(
-            "on-run-start", retry, lambda: self._run_once(StepName.BEFORE_RUN, argument, retry)
-        )
-        return self._record("on-run-start", results)
+        repeatable = context.config.retry.project_hooks.on_run_start or not context.plan.has_on_run_start
+        return await self._run(StepName.BEFORE_RUN, argument, ON_RUN_START, repeatable=repeatable)
 
     async def after_run(self, results: list[NodeExecutionResult]) -> None:
         """Runs after_run, whose on-run-end hooks see `results`.
@@ -48,17 +45,27 @@ class ProjectHookSteps:
             StepFailedError: the hooks could not be run.
         """
         context = self._context
-        retry = self._retry if context.config.retry.project_hooks.on_run_end else _ONCE
         argument = AfterRunInput(
             invocation=context.invocation, results=results, write_artifacts=context.plan.write_artifacts
         )
-        ended = await self._with_retries(
-            "on-run-end", retry, lambda: self._run_once(StepName.AFTER_RUN, argument, retry)
-        )
-        self._record("on-run-end", ended)
+        repeatable = context.config.retry.project_hooks.on_run_end
+        await self._run(StepName.AFTER_RUN, argument, ON_RUN_END, repeatable=repeatable)
 
-    async def _run_once(
-        self, name: StepName, argument: BeforeRunInput | AfterRunInput, retry: StepRetry
+    async def _run(
+        self, name: StepName, argument: BeforeRunInput | AfterRunInput, what: str, *, repeatable: bool
+    ) -> bool:
+        output = await with_retries(
+            self._context.runtime,
+            self._rule,
+            partial(self._attempt, name, argument, what),
+            on_retry=partial(self._note_retry, what),
+            may_retry=lambda failure: failure.retryable and (repeatable or _before_any_hook(failure)),
+            why_again=lambda output: _failed_hook(output) if repeatable else None,
+        )
+        return self._record(what, output.results)
+
+    async def _attempt(
+        self, name: StepName, argument: BeforeRunInput | AfterRunInput, what: str, number: int
     ) -> ProjectHooksOutput:
         timeouts = self._context.config.timeouts
         return await self._context.runtime.run_step(
@@ -67,26 +74,15 @@ class ProjectHookSteps:
                 argument=argument,
                 timeout_secs=timeouts.hook_secs,
                 heartbeat_secs=min(timeouts.hook_heartbeat_secs, timeouts.hook_secs),
-                retry=retry,
-                summary="on-run-start" if name is StepName.BEFORE_RUN else "on-run-end",
+                summary=attempt_summary(what, number),
                 priority=1,
             ),
             ProjectHooksOutput,
         )
 
-    async def _with_retries(
-        self, what: str, retry: StepRetry, attempt: Callable[[], Awaitable[ProjectHooksOutput]]
-    ) -> list[NodeExecutionResult]:
-        pause = retry.initial_interval_secs
-        for number in range(1, retry.max_attempts):
-            output = await attempt()
-            if not output.retryable:
-                return output.results
-            self._context.live.log.add(f"  => {what}  [RETRY after attempt {number} of {retry.max_attempts}]")
-            self._context.live.changed()
-            await self._context.runtime.sleep(pause)
-            pause = min(pause * retry.backoff_coefficient, retry.max_interval_secs)
-        return (await attempt()).results
+    def _note_retry(self, what: str, attempt: int, reason: str) -> None:
+        self._context.live.log.retried_step(what, attempt, self._rule.max_attempts, reason)
+        self._context.live.changed()
 
     def _record(self, what: str, results: list[NodeExecutionResult]) -> bool:
         live = self._context.live
@@ -97,3 +93,15 @@ class ProjectHookSteps:
             live.log.project_hook(result)
         live.changed()
         return all(result.status == "success" for result in results)
+
+
+def _before_any_hook(failure: StepFailedError) -> bool:
+    """What hooks end with are results, so an error of the database is one of connecting or of creating schemas."""
+    return failure.error_type is ErrorType.ADAPTER and not failure.timed_out
+
+
+def _failed_hook(output: ProjectHooksOutput) -> str | None:
+    """Why hooks are to be run again, where they ended with an error that another attempt may mend."""
+    if not output.retryable:
+        return None
+    return next((result.message or result.unique_id for result in output.results if result.status == "error"), None)

@@ -18,11 +18,13 @@ class PreRunOutcome:
     """What the pre_run hooks decided together.
 
     Attributes:
-        skip_reason: why the run is skipped, or None.
+        skipped_by: the workflow type of the hook that skips the run, or None.
+        skip_reason: why, where that hook says so.
         aborted_by: the error of a hook with the policy `fail`, or None.
         extra_env: what to add to the run's environment.
     """
 
+    skipped_by: str | None = None
     skip_reason: str | None = None
     aborted_by: HookError | None = None
     extra_env: dict[str, str] = field(default_factory=dict)
@@ -63,7 +65,8 @@ class LifecycleHooks:
                 self._log("pre_run", hook, f"warning: extra_env values that are not strings are ignored: {keys}")
             outcome.extra_env.update(meaning.extra_env)
             if meaning.skip:
-                outcome.skip_reason = meaning.skip_reason or f"skipped by pre_run hook {hook.workflow_type}"
+                outcome.skipped_by = hook.workflow_type
+                outcome.skip_reason = meaning.skip_reason
                 return outcome
         return outcome
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TypeVar
+
+from pydantic import BaseModel
 
 from dbt_temporal.application.live_state import LiveState
 from dbt_temporal.application.messages import (
@@ -13,7 +16,8 @@ from dbt_temporal.application.messages import (
     StoreArtifactsInput,
     StoreArtifactsOutput,
 )
-from dbt_temporal.application.ports.runtime import RunRuntime, Step, StepFailedError, StepName, StepRetry
+from dbt_temporal.application.ports.runtime import RunRuntime, Step, StepFailedError, StepName
+from dbt_temporal.application.retries import RetryRule, with_retries
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.run_input import DbtRunInput
 
@@ -22,6 +26,10 @@ PLAN_LIMIT_SECS = 3600.0
 HEARTBEAT_SECS = 60.0
 """Of steps for which dbt_temporal.yml names no heartbeat."""
 END_RUN_SECS = 30.0
+SETUP_RETRIES = RetryRule()
+"""Of planning and storing, which the project's `retry` does not speak of."""
+
+Output = TypeVar("Output", bound=BaseModel)
 
 
 class RunSteps:
@@ -50,7 +58,7 @@ class RunSteps:
             priority=1,
         )
         try:
-            planned = await self._runtime.run_step(step, PlanProjectOutput)
+            planned = await self._retried(step, PlanProjectOutput)
         except StepFailedError as failure:
             self._live.log.problem("Planning", failure.message)
             self._live.state.problem("planning", failure.error_type.value, failure.message)
@@ -78,7 +86,7 @@ class RunSteps:
             priority=1,
         )
         try:
-            return await self._runtime.run_step(step, StoreArtifactsOutput)
+            return await self._retried(step, StoreArtifactsOutput)
         except StepFailedError as failure:
             self._live.state.problem("storing artifacts", failure.error_type.value, failure.message)
             self._live.log.problem("Storing artifacts", failure.message)
@@ -91,13 +99,21 @@ class RunSteps:
             name=StepName.END_RUN,
             argument=EndRunInput(invocation=planned.invocation),
             timeout_secs=END_RUN_SECS,
-            retry=StepRetry(max_attempts=1),
             summary="free what the run held",
         )
         try:
             await self._runtime.run_step(step, EndRunOutput)
         except StepFailedError as failure:
             self._live.log.problem("Freeing what the run held", failure.message)
+
+    async def _retried(self, step: Step, output_type: type[Output]) -> Output:
+        def note(attempt: int, reason: str) -> None:
+            self._live.log.retried_step(step.summary or step.name, attempt, SETUP_RETRIES.max_attempts, reason)
+            self._live.changed()
+
+        return await with_retries(
+            self._runtime, SETUP_RETRIES, lambda _: self._runtime.run_step(step, output_type), on_retry=note
+        )
 
 
 def as_error(failure: StepFailedError) -> DbtTemporalError:

@@ -99,7 +99,11 @@ class RunLog:
 
     def retried(self, node: NodeInfo, attempt: int, max_attempts: int, reason: str) -> None:
         """An attempt at a node failed, and another will be made."""
-        self.add(f"  => {node_kind(node)} {node_label(node)}  [RETRY after attempt {attempt} of {max_attempts}]")
+        self.retried_step(f"{node_kind(node)} {node_label(node)}", attempt, max_attempts, reason)
+
+    def retried_step(self, what: str, attempt: int, max_attempts: int, reason: str) -> None:
+        """An attempt at a step that is no node failed, and another will be made."""
+        self.add(f"  => {what}  [RETRY after attempt {attempt} of {max_attempts}]")
         self._add_message(reason)
 
     def ended(self, node: NodeInfo, result: NodeExecutionResult) -> None:

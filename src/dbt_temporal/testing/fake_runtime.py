@@ -21,6 +21,7 @@ from dbt_temporal.application.messages import (
     StoreArtifactsOutput,
 )
 from dbt_temporal.application.ports.runtime import HookFailedError, StateChange, Step, StepFailedError, StepName
+from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult
 from dbt_temporal.testing.builders import result
@@ -183,10 +184,11 @@ class FakeRuntime:
         self._running += 1
         self.most_running = max(self.most_running, self._running)
         try:
-            for attempt, reason in enumerate(self.retries.get(unique_id, ()), start=1):
-                if step.on_retry is not None:
-                    step.on_retry(attempt, reason)
             await asyncio.sleep(0)
+            reasons = self.retries.get(unique_id, ())
+            attempt = self.step_names.count(str(step.name))
+            if attempt <= len(reasons):
+                return StepFailedError(ErrorType.ADAPTER, reasons[attempt - 1], retryable=True)
             if unique_id in self.gates:
                 await self.gates[unique_id].wait()
         finally:

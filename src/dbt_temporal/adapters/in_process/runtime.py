@@ -57,29 +57,19 @@ class InProcessRuntime:
         return datetime.now(UTC)
 
     async def run_step(self, step: Step, output_type: type[Output]) -> Output:
-        """Calls the step's use case, with retries. See `RunRuntime.run_step`."""
-        pause = step.retry.initial_interval_secs
-        for attempt in range(1, step.retry.max_attempts + 1):
-            try:
-                answer = await asyncio.wait_for(self._call(step.argument), step.timeout_secs)
-            except DbtTemporalError as error:
-                failure = StepFailedError(error.error_type, error.message, result=error.result)
-                retryable = error.retryable
-            except TimeoutError:
-                message = f"{step.name}: took longer than its limit of {step.timeout_secs:g} seconds"
-                failure = StepFailedError(ErrorType.ADAPTER, message, timed_out=True)
-                retryable = True
-            else:
-                if not isinstance(answer, output_type):
-                    raise TypeError(f"{step.name} returned {type(answer).__name__}, not {output_type.__name__}")
-                return answer
-            if not retryable or attempt == step.retry.max_attempts:
-                raise failure
-            if step.on_retry is not None:
-                step.on_retry(attempt, f"{failure.error_type}: {failure.message}")
-            await asyncio.sleep(pause)
-            pause = min(pause * step.retry.backoff_coefficient, step.retry.max_interval_secs)
-        raise ValueError(f"{step.name}: max_attempts must be at least 1")
+        """Calls the step's use case. See `RunRuntime.run_step`."""
+        try:
+            answer = await asyncio.wait_for(self._call(step.argument), step.timeout_secs)
+        except DbtTemporalError as error:
+            raise StepFailedError(
+                error.error_type, error.message, retryable=error.retryable, result=error.result
+            ) from error
+        except TimeoutError as error:
+            message = f"{step.name}: took longer than its limit of {step.timeout_secs:g} seconds"
+            raise StepFailedError(ErrorType.ADAPTER, message, retryable=True, timed_out=True) from error
+        if not isinstance(answer, output_type):
+            raise TypeError(f"{step.name} returned {type(answer).__name__}, not {output_type.__name__}")
+        return answer
 
     async def run_hook(self, hook: HookConfig, argument: Any, hook_id: str) -> Any:
         """Calls a hook's function. See `RunRuntime.run_hook`."""

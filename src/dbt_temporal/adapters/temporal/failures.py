@@ -66,7 +66,12 @@ def to_step_failed(error: ActivityError, step: Step) -> StepFailedError:
     if isinstance(cause, ApplicationError):
         known = _error_type(cause.type)
         message = cause.message if known else f"{cause.type or 'error'}: {cause.message}"
-        return StepFailedError(known or ErrorType.ENGINE_CRASHED, message, result=_read_result(cause.details))
+        return StepFailedError(
+            known or ErrorType.ENGINE_CRASHED,
+            message,
+            retryable=not cause.non_retryable,
+            result=_read_result(cause.details),
+        )
     reason = str(cause) if cause is not None else error.message
     return StepFailedError(ErrorType.ENGINE_CRASHED, f"{step.name} failed: {reason}")
 
@@ -74,12 +79,12 @@ def to_step_failed(error: ActivityError, step: Step) -> StepFailedError:
 def _timed_out(error: TimeoutError, step: Step) -> StepFailedError:
     if error.type == TimeoutType.HEARTBEAT and step.heartbeat_secs is not None:
         message = f"{step.name}: its worker was not heard of for {step.heartbeat_secs:g} seconds (heartbeat timeout)"
-        return StepFailedError(ErrorType.ENGINE_CRASHED, message, timed_out=True)
+        return StepFailedError(ErrorType.ENGINE_CRASHED, message, retryable=True, timed_out=True)
     if error.type == TimeoutType.START_TO_CLOSE:
         message = f"{step.name}: took longer than its limit of {step.timeout_secs:g} seconds (start-to-close timeout)"
     else:
         message = f"{step.name}: timed out: {error.message}"
-    return StepFailedError(ErrorType.ADAPTER, message, timed_out=True)
+    return StepFailedError(ErrorType.ADAPTER, message, retryable=True, timed_out=True)
 
 
 def to_hook_failed(error: FailureError, hook: HookConfig) -> HookFailedError:

@@ -18,7 +18,7 @@ from temporalio.exceptions import (
 
 from dbt_temporal.adapters.temporal.failures import to_hook_failed, to_step_failed
 from dbt_temporal.adapters.temporal.publisher import StatePublisher
-from dbt_temporal.application.ports.runtime import StateChange, Step, StepRetry
+from dbt_temporal.application.ports.runtime import StateChange, Step
 from dbt_temporal.domain.hooks import HookConfig
 
 Output = TypeVar("Output", bound=BaseModel)
@@ -35,7 +35,7 @@ class TemporalRuntime:
         return workflow.now()
 
     async def run_step(self, step: Step, output_type: type[Output]) -> Output:
-        """Runs an activity to its end. See `RunRuntime.run_step`."""
+        """Runs one activity, once. See `RunRuntime.run_step`."""
         cancels_before = _cancels_asked()
         try:
             output: Output = await workflow.execute_activity(
@@ -45,7 +45,8 @@ class TemporalRuntime:
                 task_queue=step.task_queue,
                 start_to_close_timeout=timedelta(seconds=step.timeout_secs),
                 heartbeat_timeout=None if step.heartbeat_secs is None else timedelta(seconds=step.heartbeat_secs),
-                retry_policy=_retry_policy(step.retry),
+                # Further attempts are the run's own (application.retries): then each has its place in the history.
+                retry_policy=RetryPolicy(maximum_attempts=1),
                 # A cancelled node is waited for: the run must not report while its statement still runs.
                 cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
                 summary=step.summary,
@@ -111,15 +112,6 @@ class TemporalRuntime:
             except asyncio.CancelledError:
                 if task.done():
                     return task.result()
-
-
-def _retry_policy(retry: StepRetry) -> RetryPolicy:
-    return RetryPolicy(
-        initial_interval=timedelta(seconds=retry.initial_interval_secs),
-        backoff_coefficient=retry.backoff_coefficient,
-        maximum_interval=timedelta(seconds=max(retry.max_interval_secs, retry.initial_interval_secs)),
-        maximum_attempts=retry.max_attempts,
-    )
 
 
 def _cancels_asked() -> int:

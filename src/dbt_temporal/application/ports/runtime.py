@@ -28,57 +28,52 @@ class StepName(StrEnum):
 
 
 @dataclass(frozen=True)
-class StepRetry:
-    """How often a step is tried, in Temporal's terms; seconds."""
-
-    max_attempts: int = 3
-    initial_interval_secs: float = 1.0
-    backoff_coefficient: float = 2.0
-    max_interval_secs: float = 60.0
-
-
-@dataclass(frozen=True)
 class Step:
-    """One activity-like step of the run.
+    """One attempt at an activity-like step of the run; `application.retries` makes further ones.
 
     Attributes:
         name: the activity type.
         argument: its input.
         timeout_secs: time for one attempt (start to close).
         heartbeat_secs: silence after which the attempt counts as lost; None where it does not heartbeat.
-        retry: how failed attempts are repeated; what is not retryable is said by the failure itself.
         summary: one line for the UI.
         task_queue: another queue than the run's own, or None.
         priority: 1 (first) to 5, or None.
-        on_retry: called before each further attempt, where the runtime knows of it, with the number of the attempt
-            that failed (from 1) and why. It only writes the log.
     """
 
     name: str
     argument: BaseModel
     timeout_secs: float
     heartbeat_secs: float | None = None
-    retry: StepRetry = StepRetry()
     summary: str | None = None
     task_queue: str | None = None
     priority: int | None = None
-    on_retry: Callable[[int, str], None] | None = None
 
 
 class StepFailedError(Exception):
-    """A step that failed for good, after all its attempts."""
+    """A step that failed.
+
+    Attributes:
+        error_type: what kind of error it was.
+        message: what went wrong.
+        retryable: whether another attempt may help.
+        result: the node's result, where the step ran a node that came to one.
+        timed_out: whether it ran out of time.
+    """
 
     def __init__(
         self,
         error_type: ErrorType,
         message: str,
         *,
+        retryable: bool = False,
         result: NodeExecutionResult | None = None,
         timed_out: bool = False,
     ) -> None:
         super().__init__(message)
         self.error_type = error_type
         self.message = message
+        self.retryable = retryable
         self.result = result
         self.timed_out = timed_out
 
@@ -108,10 +103,10 @@ class RunRuntime(Protocol):
         ...
 
     async def run_step(self, step: Step, output_type: type[Output]) -> Output:
-        """Runs one step to its end, with retries. Cancelling the awaiting task cancels the step and waits for it.
+        """Makes one attempt at a step. Cancelling the awaiting task cancels the step and waits for it.
 
         Raises:
-            StepFailedError: the step failed for good.
+            StepFailedError: the attempt failed; `retryable` says whether another may help.
             asyncio.CancelledError: the step was cancelled.
         """
         ...

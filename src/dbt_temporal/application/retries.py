@@ -1,0 +1,79 @@
+"""Further attempts at a step that failed, in the run itself: so each attempt and its reason is in history and log."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from dbt_temporal.application.ports.runtime import RunRuntime, StepFailedError
+
+Output = TypeVar("Output")
+
+
+@dataclass(frozen=True)
+class RetryRule:
+    """How often something is tried, in Temporal's terms; seconds."""
+
+    max_attempts: int = 3
+    initial_interval_secs: float = 1.0
+    backoff_coefficient: float = 2.0
+    max_interval_secs: float = 60.0
+
+
+ONCE = RetryRule(max_attempts=1)
+
+
+def _retryable(failure: StepFailedError) -> bool:
+    return failure.retryable
+
+
+def _accepted(_output: object) -> str | None:
+    return None
+
+
+async def with_retries(
+    runtime: RunRuntime,
+    rule: RetryRule,
+    attempt: Callable[[int], Awaitable[Output]],
+    *,
+    on_retry: Callable[[int, str], None] | None = None,
+    may_retry: Callable[[StepFailedError], bool] = _retryable,
+    why_again: Callable[[Output], str | None] = _accepted,
+) -> Output:
+    """Makes attempts until one ends well, may not be repeated, or was the last.
+
+    Args:
+        runtime: waits between attempts.
+        rule: how many, and how far apart.
+        attempt: makes one attempt; takes its number, from 1.
+        on_retry: told before each further attempt which one failed, and why.
+        may_retry: whether a failure may be followed by another attempt.
+        why_again: why an output is not good enough, or None where it is; the last one is returned as it is.
+
+    Raises:
+        StepFailedError: the failure of the last attempt.
+    """
+    pause = rule.initial_interval_secs
+    number = 1
+    while True:
+        last = number >= rule.max_attempts
+        try:
+            output = await attempt(number)
+            reason = why_again(output)
+            if last or reason is None:
+                return output
+        except StepFailedError as failure:
+            if last or not may_retry(failure):
+                raise
+            reason = f"{failure.error_type}: {failure.message}"
+        if on_retry is not None:
+            on_retry(number, reason)
+        await runtime.sleep(pause)
+        pause = min(pause * rule.backoff_coefficient, rule.max_interval_secs)
+        number += 1
+
+
+def attempt_summary(what: str, number: int) -> str:
+    """The summary of an attempt's step: the first is called by its plain name."""
+    return what if number == 1 else f"{what} (attempt {number})"
