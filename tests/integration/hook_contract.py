@@ -172,6 +172,7 @@ class HookContract:
         assert title.startswith("dbt build --select +b (prod) of shop failed: 1 error, 1 skipped in ")
         assert failed == f"- {A}: Compilation Error"
         (child,) = await children(runs.client, run)
+        assert child.id == f"{run.workflow_id}/{run.handle.first_execution_run_id}/on_failure-1-notify"
         assert await child.result() == message
 
     async def test_a_pre_run_hook_can_skip_the_run_with_a_reason(self, runs: RunHarness, hooks: HookWorker) -> None:

@@ -25,7 +25,7 @@ from dbt_temporal.adapters.temporal.client import TemporalRunGateway
 from tests.integration.servers import wait_for
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "hooks"
-STARTED_WITHIN_SECS = 90.0
+STARTED_WITHIN_SECS = 120.0
 """The TypeScript worker compiles and bundles its workflows first, which takes seconds on an idle machine."""
 
 

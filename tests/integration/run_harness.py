@@ -1,17 +1,20 @@
-"""The real workflow on a real server, with a fake engine behind the activities."""
+"""The real workflow on a real server, with a fake engine behind the activities, or with dbt."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 
+from dbt_temporal.adapters.artifact_stores.fsspec_store import FsspecArtifactStore
+from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.adapters.secrets import WorkerSecrets
 from dbt_temporal.adapters.temporal.activities import DbtActivities
 from dbt_temporal.adapters.temporal.client import TemporalRun, TemporalRunGateway
@@ -19,32 +22,37 @@ from dbt_temporal.adapters.temporal.search_attributes import registered_search_a
 from dbt_temporal.adapters.temporal.tuning import WorkerTuning
 from dbt_temporal.adapters.temporal.worker import build_worker
 from dbt_temporal.application.load_projects import ReadyProject
+from dbt_temporal.application.ports.artifact_store import ArtifactStore
+from dbt_temporal.application.ports.engine import DbtEngine, ProjectLocation
 from dbt_temporal.application.ports.runs import Outcome
 from dbt_temporal.application.project_registry import ProjectRegistry
 from dbt_temporal.application.secret_keeping_engine import SecretKeepingEngine
 from dbt_temporal.application.use_cases import UseCases
 from dbt_temporal.domain.project_config import ProjectConfig
+from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.testing import FakeEngine, InMemoryArtifactStore, ready_project
 from tests.integration.servers import wait_for
+
+Engine = TypeVar("Engine", bound=DbtEngine)
 
 FAST_RETRIES = {"initial_interval_secs": 0.05, "max_interval_secs": 0.1}
 
 
-class RunHarness:
+class WorkerHarness(Generic[Engine]):
     """Submits runs to a worker of its own.
 
     Attributes:
-        engine, store: the fakes behind the worker; set them up before the first run.
+        engine, store: what is behind the worker; set them up before the first run.
         config: the project's dbt_temporal.yml.
-        projects: what the worker has loaded; by default the one project `shop`.
+        projects: what the worker has loaded; by default the one project `shop`, with `config`.
         worker_env: the worker's environment, as far as secrets go.
     """
 
-    def __init__(self, client: Client, task_queue: str, stack: AsyncExitStack) -> None:
+    def __init__(self, client: Client, task_queue: str, stack: AsyncExitStack, engine: Engine) -> None:
         self.client = client
         self.task_queue = task_queue
-        self.engine = FakeEngine()
-        self.store = InMemoryArtifactStore()
+        self.engine = engine
+        self.store: ArtifactStore = InMemoryArtifactStore()
         self.config: dict[str, Any] = {"retry": FAST_RETRIES}
         self.projects: list[ReadyProject] | None = None
         self.write_artifacts = False
@@ -75,6 +83,11 @@ class RunHarness:
             self._worker = await self._stack.enter_async_context(worker)
         return self._worker
 
+    async def start_another_worker(self) -> Worker:
+        """Starts a worker beside, or in place of, the one before."""
+        self._worker = None
+        return await self.start_worker()
+
     async def submit(self, run_input: Mapping[str, Any] | None = None) -> TemporalRun:
         """Starts a run."""
         await self.start_worker()
@@ -92,6 +105,15 @@ class RunHarness:
         """Starts a run and waits for its end."""
         return await (await self.submit(run_input)).outcome()
 
+
+class RunHarness(WorkerHarness[FakeEngine]):
+    """A worker with a fake engine, which stores artifacts in memory."""
+
+    store: InMemoryArtifactStore
+
+    def __init__(self, client: Client, task_queue: str, stack: AsyncExitStack) -> None:
+        super().__init__(client, task_queue, stack, FakeEngine())
+
     async def has_begun(self, unique_id: str) -> None:
         """Waits until the engine has begun a node."""
 
@@ -99,6 +121,27 @@ class RunHarness:
             return unique_id in self.engine.executed
 
         await wait_for(begun, what=f"{unique_id} has begun")
+
+
+class DbtHarness(WorkerHarness[DbtCoreEngine]):
+    """A worker with dbt and one project. Its runs store their artifacts in `folder`."""
+
+    def __init__(
+        self, client: Client, task_queue: str, stack: AsyncExitStack, engine: DbtCoreEngine, folder: Path
+    ) -> None:
+        super().__init__(client, task_queue, stack, engine)
+        self.store = FsspecArtifactStore(str(folder))
+        self.folder = folder
+        self.write_artifacts = True
+
+    async def load(self, location: ProjectLocation) -> None:
+        """Loads the project of the runs, with `config`."""
+        loaded = await self.engine.load_project(location)
+        self.projects = [ReadyProject(loaded, ProjectConfig.model_validate(self.config))]
+
+    def artifact(self, output: DbtRunOutput, name: str) -> Path:
+        """Where a run's file is."""
+        return self.folder / output.invocation_id / name
 
 
 async def history(handle: WorkflowHandle[Any, Any]) -> list[HistoryEvent]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -22,3 +23,9 @@ class TestTypeScriptHooks(HookContract):
     """All of the contract."""
 
     credentials_activity = "findCredentials"
+
+
+def test_a_machine_without_node_is_told_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(AssertionError, match=r"`node` is missing: the TypeScript hooks need Node.js 20.3 or newer"):
+        installed_typescript_example(tmp_path)

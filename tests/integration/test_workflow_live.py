@@ -215,11 +215,18 @@ async def test_a_node_that_outlasts_the_grace_is_cancelled_and_left_to_other_wor
     await runs.has_begun(A)
     await (await runs.start_worker()).shutdown()
     assert runs.engine.cancelled == [A]
-    (pending,) = (await run.handle.describe()).raw_description.pending_activities
-    assert pending.attempt == 2
-    assert pending.last_failure.application_failure_info.type == "EngineCrashed"
-    assert pending.last_failure.message == "the worker was shut down before the activity ended"
-    await run.terminate("the test is over")
+    failures = [
+        event.activity_task_failed_event_attributes.failure
+        for event in await history(run.handle)
+        if event.HasField("activity_task_failed_event_attributes")
+    ]
+    (failure,) = failures
+    assert failure.application_failure_info.type == "EngineCrashed"
+    assert failure.message == "the worker was shut down before the activity ended"
+    del runs.engine.gates[A]
+    await runs.start_another_worker()
+    assert (await run.outcome()).ending is Ending.COMPLETED
+    assert runs.engine.executed == [A, A]
 
 
 async def test_facts_about_the_statement_travel_with_heartbeats(runs: RunHarness) -> None:

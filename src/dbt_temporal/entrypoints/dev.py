@@ -60,7 +60,7 @@ async def run_dev(options: DevOptions, environ: Mapping[str, str]) -> int:
         except asyncio.CancelledError:
             if not stop.ending:
                 raise
-            return SUCCESS
+            return stop.exit_code
 
 
 @asynccontextmanager
@@ -156,12 +156,13 @@ class DevSession:
         exit_code = SUCCESS
         if self.options.command is not None:
             exit_code = await self._run_command(self.options.command)
-            if self.stop.interrupted or not self.options.keep:
-                if self.server is not None:
-                    self._say(
-                        "The server and its UI end now; with --keep they stay until Ctrl-C, so that you can look."
-                    )
+            if self.stop.interrupted:
                 return exit_code
+            if not self.options.keep:
+                if self.server is not None:
+                    self._say("The server and its UI end now; with --keep they stay until Ctrl-C.")
+                return exit_code
+            self.stop.exit_code = exit_code
             self._quiet = False
             self._say("Staying until Ctrl-C, as --keep asks.")
         elif output is not None:

@@ -18,6 +18,8 @@ class Stop:
         forward: where signals go instead while a command runs: it cancels its run and ends, and we go on from there.
         kill: what ends the children at once.
         ending: whether the first signal has come.
+        interrupted: whether any signal has come.
+        exit_code: that of the program when a signal has ended it.
     """
 
     task: asyncio.Task[object]
@@ -25,6 +27,7 @@ class Stop:
     kill: list[Callable[[], None]] = field(default_factory=list)
     ending: bool = False
     interrupted: bool = False
+    exit_code: int = 0
 
     def signal(self, number: int) -> None:
         """Called by the signal handler."""

@@ -52,4 +52,6 @@ def _revision(project: ReadyProject) -> str:
 
 
 def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {kind}{'s' if count != 1 else ''}" for kind, count in sorted(counts.items()) if count)
+    """Nodes by type. Macros are no nodes, and dbt's own would hide what the project has."""
+    shown = [(kind, count) for kind, count in sorted(counts.items()) if count and kind != "macro"]
+    return ", ".join(f"{count} {kind}{'s' if count != 1 else ''}" for kind, count in shown) or "no nodes"

@@ -45,6 +45,8 @@ async def main(environ: Mapping[str, str] | None = None) -> int:
     """
     given = dict(os.environ if environ is None else environ)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # The SDK tells of its own start and end what we tell already.
+    logging.getLogger("temporalio").setLevel(logging.WARNING)
     await run_worker(read_settings(given), given)
     return 0
 

@@ -1,4 +1,4 @@
-"""Whether a project without a revision has changed: by size and time of its files, without reading them."""
+"""Whether a project has changed since it was parsed: by size and time of its files, without reading them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 
-_NOT_SOURCE = frozenset({".git", ".venv", "__pycache__", "logs", "target", "venv"})
-_SUFFIXES = frozenset({".csv", ".md", ".py", ".sql", ".yaml", ".yml"})
+from dbt_temporal.adapters.project_files import source_files
 
 
 def fingerprint(*folders: str) -> str:
@@ -20,13 +19,9 @@ def fingerprint(*folders: str) -> str:
 
 
 def _files(folder: str) -> Iterator[tuple[str, int, int]]:
-    for root, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name not in _NOT_SOURCE]
-        for name in names:
-            if os.path.splitext(name)[1] in _SUFFIXES:
-                path = os.path.join(root, name)
-                try:
-                    status = os.stat(path)
-                except OSError:
-                    continue
-                yield path, status.st_size, status.st_mtime_ns
+    for path in source_files(folder):
+        try:
+            status = os.stat(path)
+        except OSError:
+            continue
+        yield path, status.st_size, status.st_mtime_ns

@@ -31,12 +31,12 @@ def skip_message(run: HostRun, unique_id: str, skipped: frozenset[str]) -> str |
     if run.command != "build" or not skipped:  # elsewhere a skipped node marks nothing
         return None
     queue = run.task.job_queue.graph
-    causes = [above for above in sorted(queue.predecessors(unique_id)) if above in skipped] if unique_id in queue else []
+    causes = (
+        [above for above in sorted(queue.predecessors(unique_id)) if above in skipped] if unique_id in queue else []
+    )
     if not causes:
         return None
-    return (
-        f"Compilation Error in {unique_id}, caused by compilation error in referenced ephemeral model {causes[-1]}"
-    )
+    return f"Compilation Error in {unique_id}, caused by compilation error in referenced ephemeral model {causes[-1]}"
 
 
 def _continues(run: HostRun, unique_id: str) -> bool:

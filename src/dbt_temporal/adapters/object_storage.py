@@ -1,0 +1,69 @@
+"""Buckets and other places that fsspec reaches, with credentials and endpoints from the usual environment variables.
+
+What the libraries of the clouds read themselves (AWS_ACCESS_KEY_ID, AWS_PROFILE, AWS_ENDPOINT_URL,
+GOOGLE_APPLICATION_CREDENTIALS, STORAGE_EMULATOR_HOST, ...) they read from the process; here is the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import fsspec  # type: ignore[import-untyped]
+
+from dbt_temporal.domain.errors import configuration_error
+
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+"""The extra of this package that brings what a scheme needs."""
+_TRUE = frozenset({"1", "true", "yes", "on"})
+
+
+def scheme_of(url: str) -> str | None:
+    """The scheme of a URL, or None for a path."""
+    scheme, separator, _ = url.partition("://")
+    return scheme if separator else None
+
+
+def open_storage(what: str, url: str, environ: Mapping[str, str], **options: Any) -> tuple[Any, str]:
+    """A file system of fsspec, and the path of `url` in it.
+
+    Args:
+        what: how messages name the URL, such as `ARTIFACT_STORE='s3://bucket'`.
+        url: with a scheme.
+        environ: AWS_ENDPOINT and AWS_ALLOW_HTTP are read from it.
+        **options: for the file system.
+
+    Raises:
+        DbtTemporalError: of type Configuration, where the scheme is unknown or its package is missing.
+    """
+    scheme = scheme_of(url)
+    given = {**_endpoint(what, scheme, environ), **options}
+    try:
+        # Nothing is remembered between calls: others write to the same places, and the environment is read anew.
+        files, path = fsspec.core.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True, **given)
+    except ImportError as error:
+        extra = EXTRAS.get(scheme or "")
+        remedy = f'install "dbt-temporal[{extra}]"' if extra else f"install what it needs ({error})"
+        raise configuration_error(f"{what}: {scheme}:// is not available here: {remedy}") from error
+    except ValueError as error:
+        raise configuration_error(f"{what}: {error}") from error
+    return files, str(path)
+
+
+def _endpoint(what: str, scheme: str | None, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Options of s3fs for AWS_ENDPOINT and AWS_ALLOW_HTTP; AWS_ENDPOINT_URL and its kin come first."""
+    if EXTRAS.get(scheme or "") != "s3":
+        return {}
+    endpoint = environ.get("AWS_ENDPOINT", "").strip()
+    if not endpoint or environ.get("AWS_ENDPOINT_URL") or environ.get("AWS_ENDPOINT_URL_S3"):
+        return {}
+    if endpoint.startswith("http://") and environ.get("AWS_ALLOW_HTTP", "").strip().lower() not in _TRUE:
+        raise configuration_error(f"{what}: AWS_ENDPOINT={endpoint!r} is not encrypted; set AWS_ALLOW_HTTP=true for it")
+    return {"endpoint_url": endpoint}
+
+
+def reason_of(error: BaseException) -> str:
+    """What a file system's exception says, for a person; each library has exceptions of its own."""
+    if isinstance(error, FileNotFoundError) and "bucket does not exist" not in str(error):
+        return f"there is nothing at {error}" if str(error) else "there is nothing there"
+    return str(error) or type(error).__name__

@@ -1,0 +1,77 @@
+"""Folders that we fill once, use as long as a process needs them, and remove when nobody does.
+
+A copy appears whole or not at all (it is filled under another name and renamed), so a process that finds one may use it.
+Whoever uses a copy holds a shared lock on a file beside it, which the operating system lets go of with the process;
+nobody removes a copy whose lock is held, so several workers may share a cache folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+_UNFINISHED = "unfinished-"
+_LOCK = ".lock"
+_held: dict[Path, int] = {}
+
+
+def use_copy(copy: Path) -> bool:
+    """Holds a copy until this process ends. False where there is none."""
+    copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _hold(copy)
+    return copy.is_dir()
+
+
+@contextlib.contextmanager
+def unfinished_copy(parent: Path) -> Iterator[Path]:
+    """An empty folder to fill and then to `publish`; it is removed where the block leaves it behind."""
+    parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = Path(tempfile.mkdtemp(dir=parent, prefix=_UNFINISHED))
+    lock = _hold(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.unlink(missing_ok=True)
+        os.close(_held.pop(folder))
+
+
+def publish(folder: Path, copy: Path) -> None:
+    """Makes a filled folder the copy, at once. Where another process was faster, its copy stays."""
+    _hold(copy)
+    try:
+        folder.rename(copy)
+    except OSError:
+        if not copy.is_dir():
+            raise
+
+
+def remove_unused(parent: Path) -> None:
+    """Removes the copies below `parent` that no process holds."""
+    for folder in [entry for entry in parent.iterdir() if entry.is_dir()]:
+        lock = os.open(_lock_of(folder), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(lock)
+
+
+def _hold(copy: Path) -> Path:
+    lock = _lock_of(copy)
+    if copy not in _held:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        _held[copy] = descriptor
+    return lock
+
+
+def _lock_of(copy: Path) -> Path:
+    return copy.with_name(copy.name + _LOCK)
