@@ -6,6 +6,8 @@ VENV := .venv
 VENV_DBT_1_12 := .venv-dbt-1.12
 EXTRAS := duckdb,postgres,s3,gcs,dev
 EXAMPLE := examples/jaffle-shop
+# Of kinds that Kubernetes itself knows; a test looks at the others.
+KUBERNETES := $(addprefix deploy/kubernetes/,configmap.yaml deployment.yaml secret.example.yaml)
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -66,11 +68,15 @@ test-integration: setup ## Run the integration tests (real Temporal server, dbt,
 test-dbt-1.12: setup-dbt-1.12 ## Compare with the dbt CLI again, on dbt-core 1.12
 	$(VENV_DBT_1_12)/bin/python -m pytest tests/integration -m every_dbt_version
 
-lint: setup ## Check style, formatting, types and import directions
+lint: setup ## Check style, formatting, types, import directions and the files for deployment
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/yamllint --strict .yamllint.yaml docker deploy
+	$(VENV)/bin/hadolint docker/Dockerfile
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yml
+	$(VENV)/bin/kubernetes-validate --strict --quiet $(KUBERNETES)
 
 fmt: setup ## Format, and fix what ruff can fix
 	$(VENV)/bin/ruff check --fix .

@@ -92,7 +92,9 @@ def difference(mine: Any, other: Any, path: str = "") -> list[str]:
         return [line for a, b in zip(mine, other, strict=True) for line in difference(a, b, f"{path}[]")]
     if key == "compiled_code" and ".operation." in path:
         # Hooks may write down the results in the order in which threads ended, with their times.
-        mine, other = (sorted(re.sub(r"\d+\.\d+", "<time>", str(code)).replace(",\n", "\n").splitlines()) for code in (mine, other))
+        mine, other = (
+            sorted(re.sub(r"\d+\.\d+", "<time>", str(code)).replace(",\n", "\n").splitlines()) for code in (mine, other)
+        )
         return difference([_normalised(line) for line in mine], [_normalised(line) for line in other], path + "()")
     if _normalised(mine) != _normalised(other):
         return [f"{path}: {mine!r:.300} != {other!r:.300}"]

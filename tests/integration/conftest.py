@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from uuid import uuid4
@@ -11,10 +11,12 @@ from uuid import uuid4
 import pytest
 from temporalio.client import Client
 
+from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.adapters.temporal.connection import ConnectionSettings, connect
 from dbt_temporal.adapters.temporal.search_attributes import register_search_attributes
+from tests.integration.engine_driver import open_engine
 from tests.integration.fixtures_postgres import postgres, postgres_server
-from tests.integration.run_harness import RunHarness
+from tests.integration.run_harness import DbtHarness, RunHarness
 from tests.integration.servers import SEARCH_ATTRIBUTES, temporal_dev_server
 
 __all__ = ["postgres", "postgres_server"]
@@ -32,7 +34,7 @@ def temporal_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 async def temporal_client(temporal_address: str) -> Client:
     """A client as the worker and the commands have it."""
     client = await connect(ConnectionSettings(address=temporal_address), patience_secs=30)
@@ -51,3 +53,26 @@ async def runs(temporal_client: Client, task_queue: str) -> AsyncIterator[RunHar
     """A worker with a fake engine; it starts with the first run that the test submits."""
     async with AsyncExitStack() as stack:
         yield RunHarness(temporal_client, task_queue, stack)
+
+
+@pytest.fixture(scope="session")
+async def dbt_engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DbtCoreEngine]:
+    """dbt, for tests whose runs may share an engine: importing dbt takes seconds."""
+    # As the helper that runs dbt's command line has it, so that their artifacts can be compared.
+    environ = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+    async with open_engine(tmp_path_factory.mktemp("cache"), environ=environ) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+async def dbt_workers(
+    temporal_client: Client, dbt_engine: DbtCoreEngine, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Callable[[], DbtHarness]]:
+    """Makes workers with dbt, each with a task queue of its own; they end with the module's last test."""
+    async with AsyncExitStack() as stack:
+
+        def make() -> DbtHarness:
+            folder = tmp_path_factory.mktemp("artifacts")
+            return DbtHarness(temporal_client, f"dbt-{uuid4().hex[:12]}", stack, dbt_engine, folder)
+
+        yield make

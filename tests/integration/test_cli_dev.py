@@ -70,6 +70,20 @@ def test_ctrl_c_while_the_command_runs_cancels_its_run_and_ends_all(desk: Desk) 
     nothing_is_left(desk)
 
 
+def test_with_keep_it_stays_until_ctrl_c_and_ends_with_the_commands_exit_code(desk: Desk) -> None:
+    project, database = desk.project(PROJECTS / "slow"), desk.folder / "temporal.db"
+    args = ["--project-dir", str(project), "--db-file", str(database), "--run", "run --select nonsense:x", "--keep"]
+    # The second time the server finds its state, with the search attributes in it.
+    for _ in range(2):
+        with dev(desk, *args) as program:
+            program.says("Staying until Ctrl-C")
+            program.signal(signal.SIGINT)
+            assert program.ended() == 2, program.output
+        assert "'nonsense' is not a valid method name" in program.output
+    assert database.stat().st_size > 0
+    nothing_is_left(desk)
+
+
 def test_children_do_not_outlive_a_dev_that_is_killed(desk: Desk) -> None:
     with dev(desk, "--project-dir", str(desk.project(PROJECTS / "slow"))) as program:
         program.says("Ctrl-C ends all of it.")

@@ -28,7 +28,7 @@ async def test_a_server_that_is_not_there_is_told_with_its_address_and_a_remedy(
     with pytest.raises(DbtTemporalError) as caught:
         await connect(ConnectionSettings(address=address))
     assert caught.value.error_type == ErrorType.CONFIGURATION
-    assert f"cannot connect to Temporal at {address} (no TLS, namespace 'default')" in caught.value.message
+    assert f"cannot connect to Temporal at {address}, namespace 'default', no TLS: " in caught.value.message
     assert "Check TEMPORAL_ADDRESS" in caught.value.message
 
 
@@ -43,7 +43,7 @@ async def test_tls_to_a_server_without_it_is_told(temporal_address: str) -> None
     settings = ConnectionSettings(address=temporal_address, api_key=SecretStr("s3cret"))
     with pytest.raises(DbtTemporalError) as caught:
         await connect(settings)
-    assert "(TLS, namespace 'default')" in caught.value.message
+    assert "namespace 'default', TLS, API key: " in caught.value.message
     assert "s3cret" not in caught.value.message
 
 

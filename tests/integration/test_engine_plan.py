@@ -18,14 +18,20 @@ from tests.integration.engine_driver import copy_project, drive, new_invocation,
 pytestmark = pytest.mark.every_dbt_version
 
 
-@pytest.fixture
-async def engine(tmp_path: Path) -> AsyncIterator[DbtCoreEngine]:
-    async with open_engine(tmp_path / "cache") as engine:
+@pytest.fixture(scope="module")
+async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DbtCoreEngine]:
+    async with open_engine(tmp_path_factory.mktemp("cache")) as engine:
         yield engine
 
 
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> ProjectLocation:
+    return copy_project("examples/jaffle-shop", tmp_path_factory.mktemp("shop") / "project")
+
+
 @pytest.fixture
-def shop(tmp_path: Path) -> ProjectLocation:
+def own_shop(tmp_path: Path) -> ProjectLocation:
+    """A shop that the test may change."""
     return copy_project("examples/jaffle-shop", tmp_path / "shop")
 
 
@@ -42,7 +48,9 @@ def names(plan: ExecutionPlan) -> set[str]:
     return {node.name for node in plan.nodes.values()}
 
 
-async def test_a_loaded_project_says_what_the_start_up_table_shows(engine: DbtCoreEngine, shop: ProjectLocation) -> None:
+async def test_a_loaded_project_says_what_the_start_up_table_shows(
+    engine: DbtCoreEngine, shop: ProjectLocation
+) -> None:
     loaded = await engine.load_project(shop)
 
     assert (loaded.name, loaded.adapter_type, loaded.target, loaded.threads) == ("jaffle_shop", "duckdb", "dev", 4)
@@ -57,7 +65,7 @@ async def test_edges_lead_through_ephemeral_models_which_are_not_in_the_plan(
     orders = plan.nodes["model.jaffle_shop.fct_orders"]
     assert "model.jaffle_shop.int_order_lines" not in plan.nodes
     assert "model.jaffle_shop.stg_order_items" in orders.depends_on
-    assert orders.materialization == "table"
+    assert orders.materialization == "incremental"
     assert orders.relation == "dev_marts.fct_orders"
 
 
@@ -163,15 +171,13 @@ async def test_a_broken_project_fails_to_load_with_dbts_own_words(
     assert (caught.value.error_type, words in caught.value.message) == (error_type, True), caught.value.message
 
 
-async def test_meta_of_a_node_overrides_how_it_is_executed(
-    engine: DbtCoreEngine, shop: ProjectLocation
-) -> None:
+async def test_meta_of_a_node_overrides_how_it_is_executed(engine: DbtCoreEngine, own_shop: ProjectLocation) -> None:
     write_files(
-        shop.project_dir,
+        own_shop.project_dir,
         {"models/odd.sql": "{{ config(meta={'dbt_temporal': {'retry': {'max_attempts': 7}}}) }} select 1 as one"},
     )
 
-    plan = await plan_of(engine, shop, select="odd")
+    plan = await plan_of(engine, own_shop, select="odd")
 
     overrides = plan.nodes["model.jaffle_shop.odd"].overrides
     assert overrides is not None
@@ -179,42 +185,40 @@ async def test_meta_of_a_node_overrides_how_it_is_executed(
 
 
 async def test_wrong_meta_of_a_node_is_a_configuration_error_that_names_it(
-    engine: DbtCoreEngine, shop: ProjectLocation
+    engine: DbtCoreEngine, own_shop: ProjectLocation
 ) -> None:
     write_files(
-        shop.project_dir,
+        own_shop.project_dir,
         {"models/odd.sql": "{{ config(meta={'dbt_temporal': {'tries': 7}}) }} select 1 as one"},
     )
 
     with pytest.raises(DbtTemporalError, match=r"model\.jaffle_shop\.odd.*tries"):
-        await plan_of(engine, shop, select="odd")
+        await plan_of(engine, own_shop, select="odd")
 
 
 async def test_a_changed_project_without_a_revision_is_parsed_again(
-    engine: DbtCoreEngine, shop: ProjectLocation
+    engine: DbtCoreEngine, own_shop: ProjectLocation
 ) -> None:
-    await engine.load_project(shop)
-    write_files(shop.project_dir, {"models/new_one.sql": "select 1 as one"})
+    await engine.load_project(own_shop)
+    write_files(own_shop.project_dir, {"models/new_one.sql": "select 1 as one"})
 
-    assert "new_one" in names(await plan_of(engine, shop, command="run"))
+    assert "new_one" in names(await plan_of(engine, own_shop, command="run"))
 
 
 async def test_state_selects_what_has_changed_since_a_manifest(
-    engine: DbtCoreEngine, shop: ProjectLocation, tmp_path: Path
+    engine: DbtCoreEngine, own_shop: ProjectLocation, tmp_path: Path
 ) -> None:
-    listed = await drive(engine, shop, new_invocation(command="list"))
+    listed = await drive(engine, own_shop, new_invocation(command="list"))
     (tmp_path / "before").mkdir()
     (tmp_path / "before" / "manifest.json").write_bytes(listed.artifacts["manifest.json"])
-    write_files(shop.project_dir, {"models/new_one.sql": "select 1 as one"})
+    write_files(own_shop.project_dir, {"models/new_one.sql": "select 1 as one"})
 
     for reference in (str(tmp_path / "before"), (tmp_path / "before" / "manifest.json").as_uri()):
-        plan = await plan_of(engine, shop, command="run", select="state:new", state_manifest_ref=reference)
+        plan = await plan_of(engine, own_shop, command="run", select="state:new", state_manifest_ref=reference)
         assert names(plan) == {"new_one"}
 
 
-async def test_retry_runs_what_did_not_succeed(
-    engine: DbtCoreEngine, tmp_path: Path, env: dict[str, str]
-) -> None:
+async def test_retry_runs_what_did_not_succeed(engine: DbtCoreEngine, tmp_path: Path, env: dict[str, str]) -> None:
     location = copy_project("tests/projects/with_failures", tmp_path / "failures")
     first = await drive(engine, location, new_invocation(env=env))
     results = tmp_path / "run_results.json"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from examples.postgres_server import PostgresUnavailableError
 from tests.integration import postgres as postgres_module
-from tests.integration.postgres import PostgresDatabase, PostgresUnavailableError, running_postgres
+from tests.integration.postgres import PostgresDatabase, running_postgres
 
 
 def test_each_test_gets_an_empty_database_that_is_gone_afterwards(postgres_server: PostgresDatabase) -> None:

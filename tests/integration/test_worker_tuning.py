@@ -23,7 +23,9 @@ def activities() -> DbtActivities:
     return DbtActivities(UseCases.build(FakeEngine(), ProjectRegistry(), InMemoryArtifactStore()))
 
 
-async def test_every_variable_reaches_the_sdk(temporal_client: Client, activities: DbtActivities) -> None:
+async def test_every_variable_reaches_the_sdk(
+    temporal_client: Client, task_queue: str, activities: DbtActivities
+) -> None:
     environ = {
         "WORKER_MAX_CONCURRENT_WORKFLOW_TASKS": "11",
         "WORKER_MAX_CONCURRENT_ACTIVITIES": "12",
@@ -35,7 +37,7 @@ async def test_every_variable_reaches_the_sdk(temporal_client: Client, activitie
         "WORKER_MAX_TASK_QUEUE_ACTIVITIES_PER_SECOND": "18",
         "WORKER_GRACEFUL_SHUTDOWN_SECS": "19",
     }
-    config = build_worker(temporal_client, "q", activities, read_settings(environ).tuning).config()
+    config = build_worker(temporal_client, task_queue, activities, read_settings(environ).tuning).config()
     assert config["max_cached_workflows"] == 14
     assert config["sticky_queue_schedule_to_start_timeout"] == timedelta(seconds=15)
     assert config["nonsticky_to_sticky_poll_ratio"] == 0.4
@@ -46,7 +48,9 @@ async def test_every_variable_reaches_the_sdk(temporal_client: Client, activitie
     assert all(f"num_slots={number}" in slots for number in (11, 12, 13))
 
 
-async def test_resource_limits_reach_the_sdk(temporal_client: Client, activities: DbtActivities) -> None:
+async def test_resource_limits_reach_the_sdk(
+    temporal_client: Client, task_queue: str, activities: DbtActivities
+) -> None:
     environ = {
         "WORKER_TUNER": "resource-based",
         "WORKER_RESOURCE_TARGET_MEM": "0.51",
@@ -54,15 +58,15 @@ async def test_resource_limits_reach_the_sdk(temporal_client: Client, activities
         "WORKER_RESOURCE_ACTIVITY_MIN_SLOTS": "3",
         "WORKER_RESOURCE_ACTIVITY_MAX_SLOTS": "7",
     }
-    tuner = str(build_worker(temporal_client, "q", activities, read_settings(environ).tuning).config()["tuner"])
+    tuner = str(build_worker(temporal_client, task_queue, activities, read_settings(environ).tuning).config()["tuner"])
     assert "target_memory_usage=0.51, target_cpu_usage=0.52" in tuner
     assert "minimum_slots=3, maximum_slots=7" in tuner
 
 
 async def test_by_default_running_nodes_have_all_the_time_they_need(
-    temporal_client: Client, activities: DbtActivities
+    temporal_client: Client, task_queue: str, activities: DbtActivities
 ) -> None:
-    config = build_worker(temporal_client, "q", activities, WorkerTuning()).config()
+    config = build_worker(temporal_client, task_queue, activities, WorkerTuning()).config()
     assert config["graceful_shutdown_timeout"] == NO_LIMIT
     assert config["disable_eager_activity_execution"] is False
 

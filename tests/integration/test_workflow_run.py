@@ -163,6 +163,14 @@ async def test_an_unforeseen_exception_in_an_activity_is_told_and_ends_the_run(r
     assert outcome.output.node_results[0].message == "unexpected error in the worker: OSError: disk full"
 
 
+async def test_a_fault_in_the_run_fails_the_workflow_instead_of_repeating_its_task(runs: RunHarness) -> None:
+    # An engine that answers for another node than it was asked for: nothing that the run is prepared for.
+    runs.engine.run_plan = plan(node("a")).model_copy(update={"nodes": {A: node("b")}})
+    outcome = await runs.run()
+    assert (outcome.ending, outcome.error_type) == (Ending.FAILED, "Internal")
+    assert (outcome.message or "").startswith("fault in dbt-temporal: KeyError")
+
+
 async def test_a_node_that_takes_too_long_is_told_with_the_limit(runs: RunHarness) -> None:
     runs.config = {"retry": {"max_attempts": 1}, "timeouts": {"node_secs": 1}}
     runs.engine.run_plan = plan(node("a"))
@@ -170,7 +178,7 @@ async def test_a_node_that_takes_too_long_is_told_with_the_limit(runs: RunHarnes
     outcome = await runs.run()
     assert outcome.output is not None
     message = outcome.output.node_results[0].message
-    assert message == "model:a: took longer than its limit of 1 seconds (start-to-close timeout)"
+    assert message == "model.shop.a: took longer than its limit of 1 seconds, and was cancelled"
 
 
 async def test_artifacts_are_stored_and_their_places_returned(runs: RunHarness) -> None:

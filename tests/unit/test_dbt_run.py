@@ -3,6 +3,8 @@ import asyncio
 import pytest
 
 from dbt_temporal.application.dbt_run import DbtRun
+from dbt_temporal.application.messages import ExecuteNodeInput
+from dbt_temporal.application.node_steps import CANCEL_SECS
 from dbt_temporal.application.ports.runtime import StepFailedError
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.plan import NodeOverrides
@@ -129,9 +131,11 @@ async def test_a_node_carries_the_projects_timeouts() -> None:
     runtime = runtime_of(node("a", priority=2), config=config)
     await execute(runtime)
     step = runtime.steps[2]
-    assert (step.timeout_secs, step.heartbeat_secs, step.priority) == (60, 60, 2)
+    assert isinstance(step.argument, ExecuteNodeInput)
+    # The step has some time beyond the node's limit, to end the statement.
+    assert (step.argument.timeout_secs, step.timeout_secs, step.priority) == (60, 60 + CANCEL_SECS, None)
     assert step.name == step.summary == "model:a"
-    assert step.argument.non_retryable_errors == ["denied"]  # type: ignore[attr-defined]
+    assert step.argument.non_retryable_errors == ["denied"]
 
 
 async def test_a_nodes_own_settings_come_before_the_projects() -> None:
@@ -139,7 +143,8 @@ async def test_a_nodes_own_settings_come_before_the_projects() -> None:
     runtime = runtime_of(node("a", overrides=overrides))
     await execute(runtime)
     step = runtime.steps[2]
-    assert (step.timeout_secs, step.task_queue) == (5, "big-machines")
+    assert isinstance(step.argument, ExecuteNodeInput)
+    assert (step.argument.timeout_secs, step.task_queue) == (5, "big-machines")
 
 
 async def test_the_log_tells_the_run_in_the_order_of_events() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -24,27 +23,16 @@ from dbt_temporal.domain.plan import ExecutionPlan, NodeInfo
 from dbt_temporal.domain.project_config import parse_project_config
 from dbt_temporal.domain.results import ArtifactPaths, DbtRunOutput, Freshness, NodeExecutionResult
 from dbt_temporal.domain.run_input import DbtRunInput, parse_run_input
+from tests.unit.doc_pages import ROOT, Page
 
-ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs" / "hooks.md"
-TEXT = DOCS.read_text()
+PAGE = Page("docs/hooks.md")
 EXAMPLES = ROOT / "examples" / "hooks"
-README = EXAMPLES / "README.md"
+README = Page("examples/hooks/README.md")
 CONTRACT_TS = (EXAMPLES / "typescript" / "src" / "contract.ts").read_text()
 
-BLOCK = re.compile(r"^```(?P<language>\w+)(?: (?P<title>[^\n]+))?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 INTERFACE = re.compile(r"^export interface (?P<name>\w+) \{\n(?P<body>.*?)^\}$", re.MULTILINE | re.DOTALL)
 OF_OUR_OWN = {"relation", "overrides", "listing"}
 """Fields of NodeInfo that are sent, but are no part of what hook workflows may rely on."""
-
-
-def blocks(language: str, title: str | None) -> list[str]:
-    """The text of the fenced blocks of that kind."""
-    return [found["text"] for found in BLOCK.finditer(TEXT) if (found["language"], found["title"]) == (language, title)]
-
-
-def json_blocks(title: str) -> list[Any]:
-    return [json.loads(text) for text in blocks("json", title)]
 
 
 def without_own_fields(plan: dict[str, Any]) -> dict[str, Any]:
@@ -56,8 +44,7 @@ def without_own_fields(plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_every_example_is_of_a_kind_that_a_test_reads() -> None:
-    kinds = {(found["language"], found["title"]) for found in BLOCK.finditer(TEXT)}
-    assert kinds == {
+    assert PAGE.kinds == {
         ("json", "answer: adds env"),
         ("json", "answer: continues"),
         ("json", "answer: skips"),
@@ -70,13 +57,13 @@ def test_every_example_is_of_a_kind_that_a_test_reads() -> None:
     }
 
 
-@pytest.mark.parametrize("text", blocks("yaml", "dbt_temporal.yml"))
+@pytest.mark.parametrize("text", PAGE.blocks("yaml", "dbt_temporal.yml"))
 def test_each_dbt_temporal_yml_is_accepted_and_has_hooks(text: str) -> None:
     hooks = parse_project_config(yaml.safe_load(text), "docs/hooks.md").hooks
     assert hooks.pre_run or hooks.on_success or hooks.on_failure
 
 
-@pytest.mark.parametrize("text", blocks("yaml", "dbt_temporal.yml"))
+@pytest.mark.parametrize("text", PAGE.blocks("yaml", "dbt_temporal.yml"))
 def test_an_input_for_dbt_run_is_one_that_it_accepts_and_does_not_recurse(text: str) -> None:
     hooks = parse_project_config(yaml.safe_load(text), "docs/hooks.md").hooks
     for hook in [*hooks.pre_run, *hooks.on_success, *hooks.on_failure]:
@@ -85,19 +72,19 @@ def test_an_input_for_dbt_run_is_one_that_it_accepts_and_does_not_recurse(text: 
 
 
 def test_the_profile_uses_the_variables_that_the_answer_adds() -> None:
-    (answer,) = json_blocks("answer: adds env")
-    (profile,) = blocks("yaml", "profiles.yml")
+    (answer,) = PAGE.json_blocks("answer: adds env")
+    (profile,) = PAGE.blocks("yaml", "profiles.yml")
     assert yaml.safe_load(profile)["my_profile"]["outputs"]["prod"]["type"] == "snowflake"
     assert set(re.findall(r"env_var\('(\w+)'", profile)) == set(answer["extra_env"])
 
 
-@pytest.mark.parametrize("run_input", json_blocks("run input"))
+@pytest.mark.parametrize("run_input", PAGE.json_blocks("run input"))
 def test_each_run_input_is_accepted_and_replaces_the_hooks(run_input: dict[str, Any]) -> None:
     assert parse_run_input(run_input).hooks is not None
 
 
 def test_the_payload_has_every_field_that_is_sent() -> None:
-    (payload,) = json_blocks("payload")
+    (payload,) = PAGE.json_blocks("payload")
     assert list(payload) == ["event", "invocation_id", "input", "plan", "output"]
     assert payload["event"] in get_args(HookEvent)
     assert parse_run_input(payload["input"]).model_dump(mode="json") == payload["input"]
@@ -108,7 +95,7 @@ def test_the_payload_has_every_field_that_is_sent() -> None:
 
 
 def test_the_payload_is_consistent() -> None:
-    (payload,) = json_blocks("payload")
+    (payload,) = PAGE.json_blocks("payload")
     ids = {payload["invocation_id"], payload["plan"]["invocation_id"], payload["output"]["invocation_id"]}
     assert len(ids) == 1
     planned = {unique_id for level in payload["plan"]["levels"] for unique_id in level}
@@ -117,31 +104,31 @@ def test_the_payload_is_consistent() -> None:
 
 
 def test_the_answers_mean_what_the_page_says() -> None:
-    skipping = [read_pre_run_answer(answer) for answer in json_blocks("answer: skips")]
+    skipping = [read_pre_run_answer(answer) for answer in PAGE.json_blocks("answer: skips")]
     assert [answer.skip for answer in skipping] == [True] * 3
     assert [answer.skip_reason for answer in skipping] == ["no new data since yesterday", None, None]
-    (adds,) = json_blocks("answer: adds env")
+    (adds,) = PAGE.json_blocks("answer: adds env")
     assert read_pre_run_answer(adds) == PreRunAnswer(extra_env=adds["extra_env"])
-    continuing = [read_pre_run_answer(answer) for answer in json_blocks("answer: continues")]
+    continuing = [read_pre_run_answer(answer) for answer in PAGE.json_blocks("answer: continues")]
     assert continuing == [PreRunAnswer()] * 2
 
 
 def test_the_hook_errors_are_those_of_the_output() -> None:
-    (errors,) = json_blocks("hook errors")
+    (errors,) = PAGE.json_blocks("hook errors")
     read = TypeAdapter(list[HookError]).validate_python(errors)
     assert [each.model_dump(mode="json") for each in read] == errors
 
 
 async def test_the_python_hook_reads_the_payload() -> None:
-    (payload,) = json_blocks("payload")
-    (code,) = blocks("python", None)
+    (payload,) = PAGE.json_blocks("payload")
+    (code,) = PAGE.blocks("python", None)
     names: dict[str, Any] = {"__name__": "docs"}
     exec(code, names)
     assert await names["Summarize"]().run(payload) == "2 nodes, failed: model.shop.customers"
 
 
 def test_the_table_of_fields_has_all_fields_with_their_defaults() -> None:
-    rows = re.findall(r"^\| `(\w+)` \|([^|]*)\|", TEXT.split("| field | default |")[1].split("\n\n")[0], re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \|([^|]*)\|", PAGE.text.split("| field | default |")[1].split("\n\n")[0], re.MULTILINE)
     stated = {name: default.strip(" `") for name, default in rows}
     assert stated == {
         "workflow_type": "required",
@@ -155,14 +142,12 @@ def test_the_table_of_fields_has_all_fields_with_their_defaults() -> None:
 
 @pytest.mark.parametrize("word", [*get_args(HookEvent), *get_args(HookErrorPolicy)])
 def test_every_event_and_policy_is_explained(word: str) -> None:
-    assert f"| `{word}` |" in TEXT
+    assert f"| `{word}` |" in PAGE.text
 
 
-@pytest.mark.parametrize("page", [DOCS, README], ids=lambda page: page.name)
-def test_every_linked_file_exists(page: Path) -> None:
-    links = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", page.read_text())
-    assert links
-    assert [link for link in links if not (page.parent / link).exists()] == []
+@pytest.mark.parametrize("page", [PAGE, README], ids=lambda page: page.path.name)
+def test_every_linked_file_exists(page: Page) -> None:
+    assert page.broken_links() == []
 
 
 def test_the_sample_configuration_wires_every_hook_of_the_examples() -> None:
@@ -173,7 +158,7 @@ def test_the_sample_configuration_wires_every_hook_of_the_examples() -> None:
     typescript = set(
         re.findall(r"export async function (\w+)", (EXAMPLES / "typescript" / "src" / "workflows.ts").read_text())
     )
-    in_readme = set(re.findall(r"^\| `(\w+)` \|", README.read_text(), re.MULTILINE))
+    in_readme = set(re.findall(r"^\| `(\w+)` \|", README.text, re.MULTILINE))
     assert wired == python == typescript == in_readme
 
 

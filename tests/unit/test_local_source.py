@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from dbt_temporal.adapters.project_sources.local import LocalFolder
 from dbt_temporal.application.ports.project_source import ProjectSource
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.entrypoints.discovery import project_sources
-from dbt_temporal.entrypoints.settings import ProjectSettings
+from dbt_temporal.entrypoints.settings import read_settings
 
 
 @pytest.fixture(autouse=True)
@@ -91,19 +92,63 @@ async def test_the_workers_target_goes_with_the_project(tmp_path: Path) -> None:
 async def test_discovery_follows_the_order_of_the_variables(tmp_path: Path) -> None:
     one, two, many = make_project(tmp_path / "one"), make_project(tmp_path / "two"), tmp_path / "many"
     three = make_project(many / "three")
-    variables = {"project_dirs": (str(one), str(two)), "projects_dir": str(many), "project_dir": str(two)}
+    variables = {
+        "DBT_PROJECT_DIRS": f"{one},{two}",
+        "DBT_PROJECTS_DIR": str(many),
+        "DBT_PROJECT_DIR": str(two),
+    }
 
     async def found(*names: str) -> list[Path]:
-        settings = ProjectSettings.model_validate({name: variables[name] for name in names})
-        return [place for source in project_sources(settings, one) for place in await places(source)]
+        environ = {name: variables[name] for name in names}
+        sources = project_sources(read_settings(environ), one, environ)
+        return [place for source in sources for place in await places(source)]
 
-    assert await found("project_dirs", "projects_dir", "project_dir") == [one, two]
-    assert await found("projects_dir", "project_dir") == [three]
-    assert await found("project_dir") == [two]
+    assert await found("DBT_PROJECT_DIRS", "DBT_PROJECTS_DIR", "DBT_PROJECT_DIR") == [one, two]
+    assert await found("DBT_PROJECTS_DIR", "DBT_PROJECT_DIR") == [three]
+    assert await found("DBT_PROJECT_DIR") == [two]
     assert await found() == [one]
 
 
 def test_a_source_of_an_unknown_kind_is_refused() -> None:
-    settings = ProjectSettings.model_validate({"project_dirs": ("ftp://host/x",)})
+    environ = {"DBT_PROJECT_DIRS": "ftp://host/x"}
     with pytest.raises(DbtTemporalError, match="DBT_PROJECT_DIRS: sources of the kind ftp:// are not supported"):
-        project_sources(settings, Path())
+        project_sources(read_settings(environ), Path(), environ)
+
+
+async def revision(project: Path) -> str:
+    (location,) = await LocalFolder(project, named_by="x").locate()
+    assert location.revision is not None
+    return location.revision
+
+
+async def test_the_same_files_have_the_same_revision_wherever_they_lie(tmp_path: Path) -> None:
+    for folder in (one := make_project(tmp_path / "a" / "shop"), two := make_project(tmp_path / "b" / "shop")):
+        (folder / "models").mkdir()
+        (folder / "models" / "m.sql").write_text("select 1")
+    os.utime(two / "models" / "m.sql", (1, 1))
+    assert await revision(one) == await revision(two)
+
+
+@pytest.mark.parametrize("name", ["models/m.sql", "seeds/s.csv", "dbt_project.yml", "packages.yml"])
+async def test_a_changed_file_of_the_project_changes_its_revision(tmp_path: Path, name: str) -> None:
+    project = make_project(tmp_path / "shop")
+    before = await revision(project)
+    (project / name).parent.mkdir(exist_ok=True)
+    (project / name).write_text("changed")
+    assert await revision(project) != before
+
+
+@pytest.mark.parametrize(
+    "name", ["target/manifest.sql", "logs/dbt.md", "dbt_packages/utils/m.sql", ".git/x.sql", ".user.yml", "shop.duckdb"]
+)
+async def test_what_tools_write_into_a_project_leaves_its_revision(tmp_path: Path, name: str) -> None:
+    project = make_project(tmp_path / "shop")
+    before = await revision(project)
+    (project / name).parent.mkdir(parents=True, exist_ok=True)
+    (project / name).write_text("written")
+    assert await revision(project) == before
+
+
+async def test_a_local_project_may_change_while_it_is_used(tmp_path: Path) -> None:
+    (location,) = await LocalFolder(make_project(tmp_path / "shop"), named_by="x").locate()
+    assert location.changeable

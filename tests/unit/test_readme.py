@@ -44,10 +44,6 @@ def test_every_variable_in_the_readme_is_one_that_is_read() -> None:
     assert variables_in_readme() - known == set()
 
 
-def test_every_variable_of_connection_and_tuning_is_in_the_readme() -> None:
-    assert (fields_of(ConnectionSettings) | fields_of(WorkerTuning)) - variables_in_readme() == set()
-
-
 def test_every_command_in_the_readme_exists() -> None:
     in_table = {name for cell in first_cells() if "dbt-temporal" in cell for name in re.findall(r"`([a-z -]+)`", cell)}
     named = {name.removeprefix("dbt-temporal ") for name in in_table}

@@ -193,6 +193,7 @@ async def test_a_run_cancelled_during_a_pre_run_hook_runs_nothing() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert runtime.step_names == ["plan_project", "end_run"]
+    # The log is stored: it says that the run was cancelled, and when.
+    assert runtime.step_names == ["plan_project", "store_artifacts", "end_run"]
     assert started(runtime) == ["check"]
     assert runtime.outcome == "cancelled"

@@ -59,7 +59,9 @@ class TalkativeEngine(FakeEngine):
         outcome = self.fails(unique_id, f"refused: {told}")
         return NodeOutcome(outcome.result, outcome.error, record=f'{{"message": "{told}"}}'.encode(), log=told)
 
-    async def artifacts(self, location: ProjectLocation, invocation: DbtInvocation, *_: Any) -> dict[str, bytes]:
+    async def artifacts(
+        self, location: ProjectLocation, invocation: DbtInvocation, *_: Any, with_catalog: bool = False
+    ) -> dict[str, bytes]:
         told = " ".join(invocation.input.plain_env.values())
         return {"run_results.json": f'{{"message": "{told}"}}'.encode()}
 

@@ -40,11 +40,18 @@ class World:
             PlanProjectInput(invocation_id=INVOCATION_ID, started_at=STARTED_AT, input=parse_run_input(run_input))
         )
 
-    async def execute(self, *, non_retryable: list[str] | None = None, write_artifacts: bool = True) -> Any:
+    async def execute(
+        self,
+        *,
+        non_retryable: list[str] | None = None,
+        write_artifacts: bool = True,
+        timeout_secs: float | None = None,
+    ) -> Any:
         return await self.use_cases.execute_node(
             ExecuteNodeInput(
                 invocation=invocation(),
                 unique_id=A,
+                timeout_secs=timeout_secs,
                 non_retryable_errors=non_retryable or [],
                 write_artifacts=write_artifacts,
             ),
@@ -178,6 +185,15 @@ async def test_a_pattern_holds_for_errors_that_are_no_nodes_outcome_too() -> Non
     assert not caught.value.retryable
 
 
+async def test_a_node_over_its_limit_is_cancelled_in_the_database_before_the_attempt_ends() -> None:
+    world = World()
+    world.engine.gates[A] = asyncio.Event()
+    with pytest.raises(DbtTemporalError, match="took longer than its limit of 0.01 seconds") as caught:
+        await world.execute(timeout_secs=0.01)
+    assert (caught.value.error_type, caught.value.retryable) == (ErrorType.ADAPTER, True)
+    assert world.engine.cancelled == [A]
+
+
 async def test_a_failed_test_is_not_retried() -> None:
     world = World()
     world.engine.script[A] = [world.engine.fails(A, "Got 1 result", error_type=ErrorType.TEST_FAILURE, status="fail")]
@@ -226,6 +242,14 @@ async def test_a_record_that_cannot_be_read_is_replaced_by_the_small_result() ->
     await world.use_cases.store_artifacts(StoreArtifactsInput(invocation=invocation(), results=[result("a")]))
     assert [each.record for each in world.engine.seen_by_artifacts] == [b""]
     assert f"{INVOCATION_ID}/run_results.json" in world.store.files
+
+
+async def test_the_run_log_can_be_written_alone() -> None:
+    world = World()
+    asked = StoreArtifactsInput(invocation=invocation(), run_log="hello\n", log_only=True)
+    output = await world.use_cases.store_artifacts(asked)
+    assert world.store.files == {f"{INVOCATION_ID}/log.txt": b"hello\n"}
+    assert output.log_path == output.artifacts.log_path == f"memory://{INVOCATION_ID}/log.txt"
 
 
 async def test_the_run_log_is_not_written_where_it_is_off() -> None:

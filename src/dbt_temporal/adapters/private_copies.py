@@ -1,6 +1,6 @@
 """Folders that we fill once, use as long as a process needs them, and remove when nobody does.
 
-A copy appears whole or not at all (it is filled under another name and renamed), so a process that finds one may use it.
+A copy appears whole or not at all (it is filled under another name and renamed), so whoever finds one may use it.
 Whoever uses a copy holds a shared lock on a file beside it, which the operating system lets go of with the process;
 nobody removes a copy whose lock is held, so several workers may share a cache folder.
 """
@@ -12,6 +12,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,13 +52,15 @@ def publish(folder: Path, copy: Path) -> None:
             raise
 
 
-def remove_unused(parent: Path) -> None:
-    """Removes the copies below `parent` that no process holds."""
+def remove_unused(parent: Path, older_than_secs: float = 0.0) -> None:
+    """Removes the copies below `parent` that no process holds, and that none has begun to use for that long."""
+    limit = time.time() - older_than_secs
     for folder in [entry for entry in parent.iterdir() if entry.is_dir()]:
         lock = os.open(_lock_of(folder), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
+            if os.fstat(lock).st_mtime <= limit:
+                shutil.rmtree(folder, ignore_errors=True)
         except BlockingIOError:
             continue
         finally:
@@ -69,6 +72,7 @@ def _hold(copy: Path) -> Path:
     if copy not in _held:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_SH)
+        os.utime(lock)
         _held[copy] = descriptor
     return lock
 

@@ -17,6 +17,7 @@ from dbt_temporal.application.live_state import LiveState
 from dbt_temporal.application.messages import PlanProjectOutput, StoreArtifactsOutput
 from dbt_temporal.application.node_steps import NodeSteps
 from dbt_temporal.application.ports.runtime import RunPhase, RunRuntime, StepFailedError
+from dbt_temporal.application.ports.telemetry import RunEnded
 from dbt_temporal.application.project_hook_steps import ProjectHookSteps
 from dbt_temporal.application.run_context import RunContext
 from dbt_temporal.application.run_hooks import LifecycleHooks, PreRunOutcome
@@ -24,7 +25,7 @@ from dbt_temporal.application.run_steps import RunSteps, as_error
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.memo import command_memo
 from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
-from dbt_temporal.domain.run_input import parse_run_input
+from dbt_temporal.domain.run_input import DbtRunInput, parse_run_input
 
 CANCELLED_LINE = "The run was cancelled."
 
@@ -55,10 +56,23 @@ class DbtRun:
         """
         self._started_at = self._runtime.now()
         run_input = parse_run_input(raw_input)
+        try:
+            output = await self._execute_input(run_input, self._started_at)
+        except asyncio.CancelledError:
+            self._count(run_input, "cancelled")
+            raise
+        except Exception:
+            # No `finally`: see `_execute_input`.
+            self._count(run_input, "failed")
+            raise
+        self._count(run_input, "skipped" if output.skipped else "passed" if output.success else "failed")
+        return output
+
+    async def _execute_input(self, run_input: DbtRunInput, started_at: datetime) -> DbtRunOutput:
         self._live.state.fail_fast = run_input.fail_fast
         self._live.log.header(__version__)
         self._live.enter(RunPhase.PLANNING)
-        planned = await self._steps.plan(run_input, self._started_at)
+        planned = await self._steps.plan(run_input, started_at)
         try:
             output = await self._run_planned(planned)
         except (asyncio.CancelledError, Exception) as error:
@@ -128,7 +142,11 @@ class DbtRun:
             self._live.set_outcome("cancelled")
         else:
             self._live.set_outcome("failed")
-        await self._runtime.shielded(self._steps.end_run(planned))
+        await self._runtime.shielded(self._close(planned))
+
+    async def _close(self, planned: PlanProjectOutput) -> None:
+        await self._steps.store_log(planned)
+        await self._steps.end_run(planned)
 
     def _describe(self, planned: PlanProjectOutput) -> None:
         plan, run_input = planned.plan, planned.invocation.input
@@ -216,8 +234,12 @@ class DbtRun:
 
     async def _finish(self, planned: PlanProjectOutput, hooks: LifecycleHooks) -> DbtRunOutput:
         self._live.enter(RunPhase.FINALIZING)
+        if self._stored is None:
+            # Nothing was executed, or its artifacts could not be stored: the log tells why.
+            self._stored = await self._steps.store_log(planned)
         output = await hooks.after(planned.invocation.input, self._output(hooks))
         self._live.set_outcome("passed" if output.success else "failed")
+        await self._steps.store_log(planned)
         return output
 
     def _output(self, hooks: LifecycleHooks) -> DbtRunOutput:
@@ -239,6 +261,13 @@ class DbtRun:
         self._live.log.finished(len(self._live.state.node_results), elapsed, self._live.state.results)
         self._live.enter(RunPhase.FINALIZING)
         self._stored = await self._steps.store_artifacts(planned, elapsed)
+
+    def _count(self, run_input: DbtRunInput, status: str) -> None:
+        assert self._started_at is not None
+        plan = self._live.state.plan
+        # A name that the input gives is no label before a project of that name was found.
+        project = plan.project if plan is not None else ""
+        self._runtime.record(RunEnded(project, run_input.command, status, self._seconds_since(self._started_at)))
 
     def _seconds_since(self, instant: datetime) -> float:
         return (self._runtime.now() - instant).total_seconds()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 from dbt_temporal.application.messages import ExecuteNodeInput
@@ -31,7 +32,14 @@ class ExecuteNode:
         invocation = request.invocation
         location = self._registry.resolve(invocation.project, invocation.revision).loaded.location
         try:
-            outcome = await self._engine.execute_node(location, invocation, request.unique_id, progress)
+            # The limit is kept here, where the statement can be ended with it: whoever made another attempt or
+            # reported the end of the run while it goes on in the database would be wrong about it.
+            async with asyncio.timeout(request.timeout_secs) as limit:
+                outcome = await self._engine.execute_node(location, invocation, request.unique_id, progress)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise _too_slow(request) from error
         except DbtTemporalError as error:
             error.retryable = error.retryable and not _matches(request.non_retryable_errors, error.message)
             raise
@@ -53,6 +61,11 @@ def _failure(outcome: NodeOutcome, non_retryable: list[str], log_location: str |
         retryable=outcome.error.retryable and not _matches(non_retryable, message),
         result=outcome.result,
     )
+
+
+def _too_slow(request: ExecuteNodeInput) -> DbtTemporalError:
+    message = f"{request.unique_id}: took longer than its limit of {request.timeout_secs:g} seconds, and was cancelled"
+    return DbtTemporalError(ErrorType.ADAPTER, message, retryable=not _matches(request.non_retryable_errors, message))
 
 
 def _matches(patterns: list[str], message: str) -> bool:

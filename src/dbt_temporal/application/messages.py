@@ -16,6 +16,9 @@ class StepInput(BaseModel):
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
+    attempt: int = 1
+    """Which attempt of the run's at this step it is, from 1; for the worker's log."""
+
 
 class PlanProjectInput(StepInput):
     """Asks for the plan of a run; `input.project` may be null where one project is loaded."""
@@ -42,6 +45,8 @@ class PlanProjectOutput(BaseModel):
     """dbt's behavior flag of that name, as the project sets it."""
     write_run_log: bool = True
     """WRITE_RUN_LOG: whether log.txt is among the artifacts."""
+    priority_scheduling: bool = False
+    """TEMPORAL_PRIORITY_SCHEDULING: whether steps carry priorities."""
 
 
 class BeforeRunInput(StepInput):
@@ -72,6 +77,8 @@ class ExecuteNodeInput(StepInput):
 
     invocation: DbtInvocation
     unique_id: str
+    timeout_secs: float | None = None
+    """How long the node may take; then its statement is ended in the database."""
     non_retryable_errors: list[str] = Field(default_factory=list)
     write_artifacts: bool = False
 
@@ -84,6 +91,8 @@ class StoreArtifactsInput(StepInput):
     elapsed_time: float = 0.0
     run_log: str | None = None
     """The text of log.txt; null where WRITE_RUN_LOG is off."""
+    log_only: bool = False
+    """Writes log.txt alone: again, with what hooks added to it, or where the run got no further."""
 
 
 class StoreArtifactsOutput(BaseModel):

@@ -14,6 +14,8 @@ from dbt_temporal.domain.project_config import RetryConfig
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.scheduler import FAIL_FAST_REASON, Scheduler, SkippedNode, Turn
 
+CANCEL_SECS = 120.0
+"""What an attempt has beyond its limit, to end its statement in the database."""
 CANCELLED_REASON = "Skipping due to cancellation"
 """Of nodes that had not started when the run was cancelled, after the model of dbt's fail-fast message."""
 
@@ -102,6 +104,7 @@ class NodeSteps:
             result, error_type = _outcome(unique_id, task)
         self._live.log.ended(node, result)
         self._live.state.node_ended(result, error_type=error_type)
+        self._context.count(node, result)
         return result
 
     def _record_skips(self, skips: list[SkippedNode]) -> None:
@@ -110,8 +113,10 @@ class NodeSteps:
 
     def _record_skip(self, skip: SkippedNode, *, message: str | None) -> NodeExecutionResult:
         result = NodeExecutionResult(unique_id=skip.unique_id, status="skipped", dbt_status="skipped", message=message)
-        self._live.log.skipped(self._context.plan.nodes[skip.unique_id], skip)
+        node = self._context.plan.nodes[skip.unique_id]
+        self._live.log.skipped(node, skip)
         self._live.state.node_ended(result, skipped_by_parent=skip.cause is not None)
+        self._context.count(node, result)
         return result
 
     def _cancel_running(self) -> None:
@@ -150,14 +155,16 @@ class NodeSteps:
             argument=ExecuteNodeInput(
                 invocation=self._context.invocation,
                 unique_id=node.unique_id,
+                timeout_secs=timeout,
+                attempt=attempt,
                 non_retryable_errors=config.retry.non_retryable_errors,
                 write_artifacts=self._context.plan.write_artifacts,
             ),
-            timeout_secs=timeout,
-            heartbeat_secs=min(config.timeouts.node_heartbeat_secs, timeout),
+            timeout_secs=timeout + CANCEL_SECS,
+            heartbeat_secs=min(config.timeouts.node_heartbeat_secs, timeout + CANCEL_SECS),
             summary=attempt_summary(node.activity_type, attempt),
             task_queue=overrides.task_queue,
-            priority=node.priority,
+            priority=self._context.priority(node.priority),
         )
 
     def _retried(self, node: NodeInfo, max_attempts: int, attempt: int, reason: str) -> None:

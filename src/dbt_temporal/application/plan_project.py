@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 
+from dbt_temporal.application.log_context import log_fields
 from dbt_temporal.application.messages import PlanProjectInput, PlanProjectOutput
 from dbt_temporal.application.ports.engine import DbtEngine, EnginePlan
 from dbt_temporal.application.project_registry import ProjectRegistry
@@ -23,6 +24,7 @@ class PlanProject:
         registry: the loaded projects.
         write_artifacts: WRITE_ARTIFACTS.
         write_run_log: WRITE_RUN_LOG.
+        priority_scheduling: TEMPORAL_PRIORITY_SCHEDULING.
         static_search_attributes: TEMPORAL_SEARCH_ATTRIBUTES; they win over the dynamic ones.
         registered_search_attributes: what the namespace knows; the rest is left out. None where nothing is to be
             left out (runs without Temporal).
@@ -35,6 +37,7 @@ class PlanProject:
         *,
         write_artifacts: bool = False,
         write_run_log: bool = True,
+        priority_scheduling: bool = False,
         static_search_attributes: Mapping[str, str] | None = None,
         registered_search_attributes: Collection[str] | None = None,
     ) -> None:
@@ -42,6 +45,7 @@ class PlanProject:
         self._registry = registry
         self._write_artifacts = write_artifacts
         self._write_run_log = write_run_log
+        self._priority_scheduling = priority_scheduling
         self._static = dict(static_search_attributes or {})
         self._registered = registered_search_attributes
 
@@ -62,7 +66,8 @@ class PlanProject:
         )
         limit = project.config.timeouts.plan_secs
         try:
-            engine_plan = await asyncio.wait_for(self._engine.plan(location, invocation), limit)
+            with log_fields(project=invocation.project):
+                engine_plan = await asyncio.wait_for(self._engine.plan(location, invocation), limit)
         except TimeoutError as error:
             raise configuration_error(
                 f"planning {project.loaded.name!r} took longer than {limit:g} seconds (timeouts.plan_secs)"
@@ -84,6 +89,7 @@ class PlanProject:
             counts=dict(engine_plan.counts),
             skip_nodes_if_on_run_start_fails=engine_plan.skip_nodes_if_on_run_start_fails,
             write_run_log=self._write_run_log,
+            priority_scheduling=self._priority_scheduling,
         )
 
     def _search_attributes(self, invocation: DbtInvocation, engine_plan: EnginePlan) -> dict[str, str]:

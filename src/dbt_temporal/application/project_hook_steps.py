@@ -71,11 +71,11 @@ class ProjectHookSteps:
         return await self._context.runtime.run_step(
             Step(
                 name=name,
-                argument=argument,
+                argument=argument.model_copy(update={"attempt": number}),
                 timeout_secs=timeouts.hook_secs,
                 heartbeat_secs=min(timeouts.hook_heartbeat_secs, timeouts.hook_secs),
                 summary=attempt_summary(what, number),
-                priority=1,
+                priority=self._context.priority(1),
             ),
             ProjectHooksOutput,
         )

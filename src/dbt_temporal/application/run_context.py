@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from dbt_temporal.application.live_state import LiveState
 from dbt_temporal.application.messages import PlanProjectOutput
-from dbt_temporal.application.ports.runtime import RunRuntime
+from dbt_temporal.application.ports.runtime import RunRuntime, StepPriority
+from dbt_temporal.application.ports.telemetry import NodeEnded
 from dbt_temporal.domain.invocation import DbtInvocation
-from dbt_temporal.domain.plan import ExecutionPlan
+from dbt_temporal.domain.plan import ExecutionPlan, NodeInfo
 from dbt_temporal.domain.project_config import ProjectConfig
+from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run_input import DbtRunInput
 
 
@@ -40,3 +42,18 @@ class RunContext:
     def run_input(self) -> DbtRunInput:
         """The run's input, with what pre_run hooks added to `env`."""
         return self.planned.invocation.input
+
+    def priority(self, level: int) -> StepPriority | None:
+        """A step's priority, where the run uses them."""
+        return step_priority(self.planned, level)
+
+    def count(self, node: NodeInfo, result: NodeExecutionResult) -> None:
+        """Has metrics know of a node's end."""
+        never_ran = result.status == "skipped"
+        seconds = None if never_ran else result.execution_time
+        self.runtime.record(NodeEnded(self.plan.project, node.resource_type, result.status, seconds))
+
+
+def step_priority(planned: PlanProjectOutput, level: int) -> StepPriority | None:
+    """A step's priority, where the run uses them: a large run must not keep small ones waiting."""
+    return StepPriority(level, planned.invocation.invocation_id) if planned.priority_scheduling else None

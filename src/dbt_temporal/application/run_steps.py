@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from dbt_temporal.application.messages import (
 )
 from dbt_temporal.application.ports.runtime import RunRuntime, Step, StepFailedError, StepName
 from dbt_temporal.application.retries import RetryRule, with_retries
+from dbt_temporal.application.run_context import step_priority
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.run_input import DbtRunInput
 
@@ -39,6 +41,7 @@ class RunSteps:
         self._runtime = runtime
         self._live = live
         self._invocation_id = invocation_id
+        self._log_lines_stored = 0
 
     async def plan(self, run_input: DbtRunInput, started_at: datetime) -> PlanProjectOutput:
         """Plans the run.
@@ -55,7 +58,6 @@ class RunSteps:
             timeout_secs=PLAN_LIMIT_SECS,
             heartbeat_secs=HEARTBEAT_SECS,
             summary=f"dbt {run_input.command}",
-            priority=1,
         )
         try:
             planned = await self._retried(step, PlanProjectOutput)
@@ -71,27 +73,53 @@ class RunSteps:
         """Stores the artifacts. That they could not be stored fails the run: who reads them must not miss it."""
         if not planned.plan.write_artifacts:
             return None
-        limit = planned.config.timeouts.store_artifacts_secs
-        step = Step(
-            name=StepName.STORE_ARTIFACTS,
-            argument=StoreArtifactsInput(
-                invocation=planned.invocation,
-                results=self._live.state.results_as_dbt_has_them,
-                elapsed_time=elapsed,
-                run_log=self._live.log.text() if planned.write_run_log else None,
-            ),
-            timeout_secs=limit,
-            heartbeat_secs=min(HEARTBEAT_SECS, limit),
-            summary="store artifacts",
-            priority=1,
+        argument = StoreArtifactsInput(
+            invocation=planned.invocation,
+            results=self._live.state.results_as_dbt_has_them,
+            elapsed_time=elapsed,
+            run_log=self._live.log.text() if planned.write_run_log else None,
         )
         try:
-            return await self._retried(step, StoreArtifactsOutput)
+            return await self._store(planned, argument, "store artifacts")
         except StepFailedError as failure:
             self._live.state.problem("storing artifacts", failure.error_type.value, failure.message)
             self._live.log.problem("Storing artifacts", failure.message)
             self._live.changed()
             return None
+
+    async def store_log(self, planned: PlanProjectOutput) -> StoreArtifactsOutput | None:
+        """Stores the log where it has grown since it was stored, or was not stored yet. A failure is only told.
+
+        Returns:
+            Where it lies, or None where nothing was stored.
+        """
+        wanted = planned.plan.write_artifacts and planned.write_run_log
+        if not wanted or len(self._live.log) == self._log_lines_stored:
+            return None
+        argument = StoreArtifactsInput(invocation=planned.invocation, run_log=self._live.log.text(), log_only=True)
+        try:
+            return await self._store(planned, argument, "store the run log")
+        except StepFailedError as failure:
+            self._live.log.problem("Storing the run log", failure.message)
+            self._live.changed()
+            return None
+
+    async def _store(
+        self, planned: PlanProjectOutput, argument: StoreArtifactsInput, summary: str
+    ) -> StoreArtifactsOutput:
+        limit = planned.config.timeouts.store_artifacts_secs
+        lines = len(self._live.log)
+        step = Step(
+            name=StepName.STORE_ARTIFACTS,
+            argument=argument,
+            timeout_secs=limit,
+            heartbeat_secs=min(HEARTBEAT_SECS, limit),
+            summary=summary,
+            priority=step_priority(planned, 1),
+        )
+        stored = await self._retried(step, StoreArtifactsOutput)
+        self._log_lines_stored = lines
+        return stored
 
     async def end_run(self, planned: PlanProjectOutput) -> None:
         """Frees what the run held, as well as that goes: what remains are idle processes, which end by themselves."""
@@ -112,8 +140,15 @@ class RunSteps:
             self._live.changed()
 
         return await with_retries(
-            self._runtime, SETUP_RETRIES, lambda _: self._runtime.run_step(step, output_type), on_retry=note
+            self._runtime,
+            SETUP_RETRIES,
+            lambda number: self._runtime.run_step(_numbered(step, number), output_type),
+            on_retry=note,
         )
+
+
+def _numbered(step: Step, attempt: int) -> Step:
+    return replace(step, argument=step.argument.model_copy(update={"attempt": attempt}))
 
 
 def as_error(failure: StepFailedError) -> DbtTemporalError:

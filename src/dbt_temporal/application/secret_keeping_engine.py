@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
+from dbt_temporal.application.log_context import log_redactor
 from dbt_temporal.application.ports.engine import (
     CompletedNode,
     DbtEngine,
@@ -79,11 +80,15 @@ class SecretKeepingEngine:
         invocation: DbtInvocation,
         results: list[CompletedNode],
         elapsed_time: float,
+        *,
+        with_catalog: bool = False,
     ) -> Mapping[str, bytes]:
         """See `DbtEngine.artifacts`."""
         revealed, redactor = await self._reveal(invocation)
         with _redacted_errors(redactor):
-            documents = await self._engine.artifacts(location, revealed, results, elapsed_time)
+            documents = await self._engine.artifacts(
+                location, revealed, results, elapsed_time, with_catalog=with_catalog
+            )
             # A large project's manifest takes a while to read through; other runs go on meanwhile.
             return await asyncio.to_thread(
                 lambda: {name: redactor.document(content) for name, content in documents.items()}
@@ -116,9 +121,13 @@ def _outcome(outcome: NodeOutcome, redactor: Redactor) -> NodeOutcome:
 
 @contextmanager
 def _redacted_errors(redactor: Redactor) -> Iterator[None]:
-    """Raises errors without secrets, and without the chain of causes, which would travel with its own messages."""
+    """Raises errors without secrets, and without the chain of causes, which would travel with its own messages.
+
+    Log lines that are written meanwhile show no secrets either.
+    """
     try:
-        yield
+        with log_redactor(redactor):
+            yield
     except DbtTemporalError as error:
         raise DbtTemporalError(
             error.error_type,

@@ -25,10 +25,13 @@ _PATH_OF = {
 class StoreArtifacts:
     """The use case behind `store_artifacts`. Repeating it writes the same files again."""
 
-    def __init__(self, engine: DbtEngine, registry: ProjectRegistry, store: ArtifactStore) -> None:
+    def __init__(
+        self, engine: DbtEngine, registry: ProjectRegistry, store: ArtifactStore, *, write_catalog: bool = False
+    ) -> None:
         self._engine = engine
         self._registry = registry
         self._store = store
+        self._write_catalog = write_catalog
 
     async def __call__(self, request: StoreArtifactsInput) -> StoreArtifactsOutput:
         """Has the engine assemble the artifacts from the records, and writes them.
@@ -41,9 +44,13 @@ class StoreArtifacts:
         paths: dict[str, str] = {}
         if request.run_log is not None:
             paths["log_path"] = await files.write(RUN_LOG_FILE, request.run_log.encode())
+        if request.log_only:
+            return StoreArtifactsOutput(artifacts=ArtifactPaths(**paths), log_path=paths.get("log_path"))
         location = self._registry.resolve(invocation.project, invocation.revision).loaded.location
         completed = await files.with_records(request.results)
-        artifacts = await self._engine.artifacts(location, invocation, completed, request.elapsed_time)
+        artifacts = await self._engine.artifacts(
+            location, invocation, completed, request.elapsed_time, with_catalog=self._write_catalog
+        )
         names = list(artifacts)
         written = await asyncio.gather(*(files.write(name, artifacts[name]) for name in names))
         paths |= {_PATH_OF[name]: place for name, place in zip(names, written, strict=True) if name in _PATH_OF}

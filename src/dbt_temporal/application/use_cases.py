@@ -35,22 +35,25 @@ class UseCases:
         *,
         write_artifacts: bool = False,
         write_run_log: bool = True,
+        priority_scheduling: bool = False,
+        write_catalog: bool = False,
         static_search_attributes: Mapping[str, str] | None = None,
         registered_search_attributes: Collection[str] | None = None,
     ) -> UseCases:
-        """All use cases on the same ports; the settings are those of `PlanProject`."""
+        """All use cases on the same ports; the settings are those of `PlanProject`, and WRITE_CATALOG."""
         return cls(
             plan_project=PlanProject(
                 engine,
                 registry,
                 write_artifacts=write_artifacts,
                 write_run_log=write_run_log,
+                priority_scheduling=priority_scheduling,
                 static_search_attributes=static_search_attributes,
                 registered_search_attributes=registered_search_attributes,
             ),
             before_run=BeforeRun(engine, registry, store),
             execute_node=ExecuteNode(engine, registry, store),
             after_run=AfterRun(engine, registry, store),
-            store_artifacts=StoreArtifacts(engine, registry, store),
+            store_artifacts=StoreArtifacts(engine, registry, store, write_catalog=write_catalog),
             end_run=EndRun(engine),
         )

@@ -8,11 +8,14 @@ from pathlib import Path
 from dependency_injector import containers, providers
 
 from dbt_temporal.adapters.artifact_stores.fsspec_store import FsspecArtifactStore
+from dbt_temporal.adapters.artifact_stores.references import FsspecReferences
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.adapters.project_config_file import read_project_config
 from dbt_temporal.adapters.secrets import WorkerSecrets
 from dbt_temporal.adapters.temporal.activities import DbtActivities
+from dbt_temporal.adapters.temporal.step_telemetry import SpanFactory, no_span
 from dbt_temporal.application.load_projects import LoadProjects
+from dbt_temporal.application.ports.telemetry import NoTelemetry, Telemetry
 from dbt_temporal.application.project_registry import ProjectRegistry
 from dbt_temporal.application.secret_keeping_engine import SecretKeepingEngine
 from dbt_temporal.application.use_cases import UseCases
@@ -23,7 +26,8 @@ from dbt_temporal.entrypoints.settings import Settings
 class WorkerContainer(containers.DeclarativeContainer):
     """What a worker is made of.
 
-    Given from outside: `settings`, `environ`, `current_dir`; `registered_search_attributes` once connected; `registry`
+    Given from outside: `settings`, `environ`, `current_dir`; `registered_search_attributes` once connected; `telemetry`
+    and `spans` where somebody listens; `registry`
     is one object that is filled when the projects are loaded.
     """
 
@@ -31,13 +35,24 @@ class WorkerContainer(containers.DeclarativeContainer):
     environ: providers.Dependency[Mapping[str, str]] = providers.Dependency()
     current_dir: providers.Dependency[Path] = providers.Dependency(instance_of=Path)
     registered_search_attributes: providers.Dependency[frozenset[str]] = providers.Dependency(default=frozenset())
+    telemetry: providers.Dependency[Telemetry] = providers.Dependency(default=NoTelemetry())
+    spans: providers.Dependency[SpanFactory] = providers.Dependency(default=no_span)
 
-    dbt_engine = providers.Singleton(DbtCoreEngine, cache_dir=settings.provided.cache_dir, environ=environ)
+    references = providers.Singleton(FsspecReferences, environ)
+    dbt_engine = providers.Singleton(
+        DbtCoreEngine,
+        cache_dir=settings.provided.cache_dir,
+        environ=environ,
+        deps=settings.provided.projects.deps,
+        references=references,
+        telemetry=telemetry,
+        limits=settings.provided.engine,
+    )
     secret_resolver = providers.Singleton(WorkerSecrets, environ, settings.provided.secrets)
     engine = providers.Singleton(SecretKeepingEngine, dbt_engine, secret_resolver, environ)
-    artifact_store = providers.Singleton(FsspecArtifactStore, settings.provided.artifacts.store)
+    artifact_store = providers.Singleton(FsspecArtifactStore, settings.provided.artifacts.store, environ)
     registry = providers.Singleton(ProjectRegistry)
-    sources = providers.Singleton(project_sources, settings.provided.projects, current_dir)
+    sources = providers.Singleton(project_sources, settings, current_dir, environ)
     load_projects = providers.Factory(
         LoadProjects, sources=sources, engine=engine, read_config=providers.Object(read_project_config)
     )
@@ -48,7 +63,9 @@ class WorkerContainer(containers.DeclarativeContainer):
         artifact_store,
         write_artifacts=settings.provided.artifacts.write_artifacts,
         write_run_log=settings.provided.artifacts.write_run_log,
+        priority_scheduling=settings.provided.tuning.priority_scheduling,
+        write_catalog=settings.provided.artifacts.write_catalog,
         static_search_attributes=settings.provided.search_attributes,
         registered_search_attributes=registered_search_attributes,
     )
-    activities = providers.Singleton(DbtActivities, use_cases)
+    activities = providers.Singleton(DbtActivities, use_cases, telemetry, spans)

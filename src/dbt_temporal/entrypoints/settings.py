@@ -11,14 +11,21 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import AliasChoices, SecretStr, ValidationError, field_validator, model_validator
 
-from dbt_temporal.adapters.environment import EnvironmentModel, problems_of, variable, without_blanks
+from dbt_temporal.adapters.dbt_core.limits import EngineLimits
+from dbt_temporal.adapters.environment import EnvironmentModel, problems_of, variable, variable_names, without_blanks
+from dbt_temporal.adapters.project_sources.limits import SourceLimits
 from dbt_temporal.adapters.secrets import SecretSettings
+from dbt_temporal.adapters.telemetry.settings import LogSettings
 from dbt_temporal.adapters.temporal.connection import ConnectionSettings
+from dbt_temporal.adapters.temporal.metrics_export import MetricsSettings
+from dbt_temporal.adapters.temporal.profile import TemporalProfile, read_profile
+from dbt_temporal.adapters.temporal.tracing_settings import TracingSettings
 from dbt_temporal.adapters.temporal.tuning import WorkerTuning
+from dbt_temporal.adapters.temporal.versioning import VersioningSettings
 
 DEFAULT_HEALTH_FILE = Path("/tmp/health")
 _TRUE_OR_FALSE = "true or false"
@@ -43,6 +50,7 @@ class ProjectSettings(EnvironmentModel):
     profiles_dir: Path | None = variable("DBT_PROFILES_DIR", None, allowed="the folder of profiles.yml")
     target: str | None = variable("DBT_TARGET", None, allowed="the name of a target of the profile")
     git_token: SecretStr | None = variable(AliasChoices("GITHUB_TOKEN", "GIT_TOKEN"), None, allowed="an access token")
+    deps: Literal["auto", "always", "never"] = variable("DBT_DEPS", "auto", allowed="auto, always or never")
 
     @field_validator("project_dirs", mode="before")
     @classmethod
@@ -124,10 +132,16 @@ class Settings(EnvironmentModel):
 
     connection: ConnectionSettings
     tuning: WorkerTuning
+    versioning: VersioningSettings
+    engine: EngineLimits
     projects: ProjectSettings
+    source_limits: SourceLimits
     artifacts: ArtifactSettings
     health: HealthSettings
     secrets: SecretSettings
+    logs: LogSettings
+    metrics: MetricsSettings
+    tracing: TracingSettings
     search_attributes: dict[str, str]
     cache_dir: Path
 
@@ -150,23 +164,18 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     """
     given = without_blanks(environ)
     problems: list[str] = []
-    connection = _read(ConnectionSettings, given, problems)
-    tuning = _read(WorkerTuning, given, problems)
-    projects = _read(ProjectSettings, given, problems)
-    artifacts = _read(ArtifactSettings, given, problems)
-    health = _read(HealthSettings, given, problems)
-    secrets = _read(SecretSettings, given, problems)
+    groups: dict[str, Any] = {}
+    for name, field in Settings.model_fields.items():
+        if field.annotation is ConnectionSettings:
+            groups[name] = _read_connection(given, problems)
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, EnvironmentModel):
+            groups[name] = _read(field.annotation, given, problems)
     run = _read(RunSettings, given, problems)
-    if not (connection and tuning and projects and artifacts and health and secrets and run) or problems:
+    if problems or run is None:
         raise SettingsError(problems)
     try:
         return Settings(
-            connection=connection,
-            tuning=tuning,
-            projects=projects,
-            artifacts=artifacts,
-            health=health,
-            secrets=secrets,
+            **groups,
             search_attributes=run.search_attributes,
             cache_dir=run.cache_dir or default_cache_dir(given),
         )
@@ -198,7 +207,24 @@ def _can_hold_files(folder: Path) -> bool:
     return os.access(folder, os.W_OK | os.X_OK)
 
 
+def _read_connection(environ: Mapping[str, str], problems: list[str]) -> ConnectionSettings | None:
+    """Our own variables, over what Temporal's own configuration says."""
+    try:
+        profile = read_profile(environ)
+    except ValueError as error:
+        problems.append(str(error))
+        profile = TemporalProfile()
+    connection = _read(ConnectionSettings, {**profile.variables(), **environ}, problems)
+    try:
+        return connection.with_profile(profile) if connection else None
+    except ValueError as error:
+        problems.append(str(error))
+        return None
+
+
 def _read(model: type[Group], environ: Mapping[str, str], problems: list[str]) -> Group | None:
+    variables = {name for field in model.model_fields.values() for name in variable_names(field)}
+    environ = {name: value for name, value in environ.items() if name in variables}
     try:
         return model.model_validate(environ)
     except ValidationError as error:

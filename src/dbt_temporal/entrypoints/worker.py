@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dependency_injector import providers
 from rich.console import Console
 from temporalio.client import Client
+from temporalio.runtime import Runtime
 
 from dbt_temporal.adapters.health.beat import beat, check_health
 from dbt_temporal.adapters.health.server import health_server
 from dbt_temporal.adapters.temporal.connection import connect
+from dbt_temporal.adapters.temporal.metrics import MeterTelemetry
+from dbt_temporal.adapters.temporal.metrics_export import build_runtime
 from dbt_temporal.adapters.temporal.search_attributes import (
     DBT_SEARCH_ATTRIBUTES,
     registered_search_attributes,
     warn_of_missing,
 )
+from dbt_temporal.adapters.temporal.tracing_settings import start_tracing
 from dbt_temporal.adapters.temporal.worker import build_worker
+from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.entrypoints.container import WorkerContainer
 from dbt_temporal.entrypoints.settings import HealthSettings, Settings, read_health_file, read_settings
 from dbt_temporal.entrypoints.start_table import print_projects
+from dbt_temporal.entrypoints.summary import COULD_NOT_RUN, SUCCESS
+from dbt_temporal.entrypoints.worker_log import logger, start_log, worker_console
+
+if TYPE_CHECKING:
+    from dbt_temporal.adapters.temporal.tracing import Tracing
 
 CONNECT_PATIENCE_SECS = 30.0
 """In compose files and pods the worker often starts before the server."""
@@ -44,11 +53,16 @@ async def main(environ: Mapping[str, str] | None = None) -> int:
         DbtTemporalError: the server, a source or a project is not as it must be.
     """
     given = dict(os.environ if environ is None else environ)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # The SDK tells of its own start and end what we tell already.
-    logging.getLogger("temporalio").setLevel(logging.WARNING)
-    await run_worker(read_settings(given), given)
-    return 0
+    settings = read_settings(given)
+    start_log(settings, given)
+    try:
+        await run_worker(settings, given)
+    except DbtTemporalError as error:
+        if settings.logs.format == "text":
+            raise
+        logger.error("%s: %s", error.error_type, error.message)
+        return COULD_NOT_RUN
+    return SUCCESS
 
 
 def healthcheck(environ: Mapping[str, str]) -> int:
@@ -77,26 +91,34 @@ async def run_worker(
     container.settings.override(providers.Object(settings))
     container.environ.override(providers.Object(environ))
     container.current_dir.override(providers.Object(Path.cwd()))
-    console = console or Console()
+    console = console or worker_console(settings)
+    runtime = build_runtime(settings.metrics)
+    container.telemetry.override(providers.Object(MeterTelemetry(runtime.metric_meter)))
+    tracing = start_tracing(settings.tracing)
+    if tracing is not None:
+        container.spans.override(providers.Object(tracing.span))
     with _stopped_by_signal() as stopping:
         try:
             # A store whose package is missing is told now, not after the first run.
             container.artifact_store()
-            client = await _until(stopping, _connect(container, settings))
+            client = await _until(stopping, _connect(container, settings, runtime, tracing))
             projects = await _until(stopping, container.load_projects()())
             for project in projects:
                 container.registry().add(project)
             print_projects(console, projects)
-            await _serve(container, client, settings, console, stopping)
+            await _serve(container, client, settings, console, stopping, tracing)
         except _StoppedError:
             console.print("Stopped before the worker was ready.", highlight=False)
         finally:
             await container.engine().close()
+            if tracing is not None:
+                await tracing.close()
 
 
-async def _connect(container: WorkerContainer, settings: Settings) -> Client:
+async def _connect(container: WorkerContainer, settings: Settings, runtime: Runtime, tracing: Tracing | None) -> Client:
     """Connects, and asks which search attributes there are."""
-    client = await connect(settings.connection, patience_secs=CONNECT_PATIENCE_SECS)
+    plugins = [] if tracing is None else [tracing.plugin]
+    client = await connect(settings.connection, patience_secs=CONNECT_PATIENCE_SECS, runtime=runtime, plugins=plugins)
     registered = await registered_search_attributes(client)
     warn_of_missing(frozenset(DBT_SEARCH_ATTRIBUTES) | frozenset(settings.search_attributes), registered)
     container.registered_search_attributes.override(providers.Object(registered))
@@ -104,9 +126,16 @@ async def _connect(container: WorkerContainer, settings: Settings) -> Client:
 
 
 async def _serve(
-    container: WorkerContainer, client: Client, settings: Settings, console: Console, stopping: asyncio.Event
+    container: WorkerContainer,
+    client: Client,
+    settings: Settings,
+    console: Console,
+    stopping: asyncio.Event,
+    tracing: Tracing | None,
 ) -> None:
-    worker = build_worker(client, settings.connection.task_queue, container.activities(), settings.tuning)
+    interceptors = [] if tracing is None else [tracing.interceptor]
+    queue = settings.connection.task_queue
+    worker = build_worker(client, queue, container.activities(), settings.tuning, interceptors)
     polling = asyncio.create_task(worker.run())
     stop = asyncio.create_task(stopping.wait())
     async with _health(settings.health):

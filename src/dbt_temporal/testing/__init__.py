@@ -4,6 +4,7 @@
 - `FakeRuntime`: carries a `DbtRun` with scripted steps and hooks; records what was asked of it.
 - `FakeEngine`: a dbt engine with scripted nodes, for use cases, in-process runs and workers.
 - `FakeRunGateway`, `FakeRun`: a place for runs, and a run with scripted snapshots, for whatever submits and follows.
+- `FakeTelemetry`: keeps the facts that metrics are made of.
 - `InMemoryArtifactStore`: a store in a dictionary, which can be told to fail.
 
 None of them sleeps: a node can be held by a gate (`runtime.gates["model.shop.a"] = asyncio.Event()`), and
@@ -14,6 +15,7 @@ from dbt_temporal.testing.builders import model_id, node, plan, planned, result
 from dbt_temporal.testing.fake_engine import FakeEngine, ready_project
 from dbt_temporal.testing.fake_gateway import FakeRun, FakeRunGateway
 from dbt_temporal.testing.fake_runtime import FakeRuntime
+from dbt_temporal.testing.fake_telemetry import FakeTelemetry
 from dbt_temporal.testing.in_memory_store import InMemoryArtifactStore
 from dbt_temporal.testing.waiting import until
 
@@ -22,6 +24,7 @@ __all__ = [
     "FakeRun",
     "FakeRunGateway",
     "FakeRuntime",
+    "FakeTelemetry",
     "InMemoryArtifactStore",
     "model_id",
     "node",

@@ -123,14 +123,18 @@ class FakeEngine:
         invocation: DbtInvocation,
         results: list[CompletedNode],
         elapsed_time: float,
+        *,
+        with_catalog: bool = False,
     ) -> Mapping[str, bytes]:
-        """A run_results.json of statuses, and a manifest.json of ids."""
+        """A run_results.json of statuses, a manifest.json of ids, and an empty catalog.json where it is asked for."""
         del location, invocation
         self.seen_by_artifacts = results
         statuses = {each.result.unique_id: each.result.dbt_status for each in results}
+        catalog = {"catalog.json": b"{}"} if with_catalog else {}
         return {
             "run_results.json": json.dumps({"elapsed_time": elapsed_time, "statuses": statuses}).encode(),
             "manifest.json": json.dumps(list(self.run_plan.nodes)).encode(),
+            **catalog,
         }
 
     async def end_run(self, invocation: DbtInvocation) -> None:

@@ -21,6 +21,7 @@ from dbt_temporal.application.messages import (
     StoreArtifactsOutput,
 )
 from dbt_temporal.application.ports.runtime import HookFailedError, StateChange, Step, StepFailedError, StepName
+from dbt_temporal.application.ports.telemetry import Fact
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult
@@ -52,6 +53,7 @@ class FakeRuntime:
         hooks: for a workflow type, its answer, or the error to raise; None for those that are not named.
         steps, hooks_started, changes, slept: what was asked, in order.
         cancelled: names of the steps that were cancelled.
+        facts: what was recorded for metrics, in order.
         most_running: how many nodes ran at once at most.
     """
 
@@ -72,6 +74,7 @@ class FakeRuntime:
         self.hooks_started: list[StartedHook] = []
         self.changes: list[StateChange] = []
         self.slept: list[float] = []
+        self.facts: list[Fact] = []
         self.cancelled: list[str] = []
         self.most_running = 0
         self._running = 0
@@ -148,6 +151,10 @@ class FakeRuntime:
     def publish(self, changed: StateChange) -> None:
         """Takes note."""
         self.changes.append(changed)
+
+    def record(self, fact: Fact) -> None:
+        """Takes note."""
+        self.facts.append(fact)
 
     async def shielded(self, awaitable: Awaitable[Any]) -> Any:
         """Awaits to the end, whatever is cancelled meanwhile."""

@@ -5,29 +5,33 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import fsspec  # type: ignore[import-untyped]
 
-from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, configuration_error
+from dbt_temporal.adapters.object_storage import open_storage
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 
-EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
-"""The extra of this package that brings what a scheme needs."""
+ATTEMPTS = 3
+FIRST_WAIT_SECS = 0.2
+_PERMANENT = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, ValueError)
+"""What another attempt a moment later does not mend."""
 
 Found = TypeVar("Found")
 
 
 class FsspecArtifactStore:
-    """Implements `ArtifactStore`. Blocking calls run in threads; transient errors are retried by the caller."""
+    """Implements `ArtifactStore`. Blocking calls run in threads; a remote store is tried three times."""
 
-    def __init__(self, root: str, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, root: str, environ: Mapping[str, str] | None = None) -> None:
         """A store below `root`, a path or a URL.
 
         Args:
             root: as in ARTIFACT_STORE.
-            options: for fsspec's file system; credentials come from the usual environment variables.
+            environ: for endpoints; credentials come from the usual variables of the process.
 
         Raises:
             DbtTemporalError: of type Configuration, where the scheme is unknown or its package is missing.
@@ -35,17 +39,11 @@ class FsspecArtifactStore:
         scheme, separator, _ = root.partition("://")
         self._is_local = not separator or scheme == "file"
         self._root = _local_root(root) if self._is_local else root.rstrip("/")
-        try:
-            # Listings are not cached: other workers write here too.
-            self._files, self._base = fsspec.core.url_to_fs(self._root, use_listings_cache=False, **(options or {}))
-        except ImportError as error:
-            extra = EXTRAS.get(scheme)
-            remedy = f'install "dbt-temporal[{extra}]"' if extra else f"install what it needs ({error})"
-            raise configuration_error(
-                f"ARTIFACT_STORE={root!r}: {scheme}:// is not available here: {remedy}"
-            ) from error
-        except ValueError as error:
-            raise configuration_error(f"ARTIFACT_STORE={root!r}: {error}") from error
+        if self._is_local:
+            self._files: Any = fsspec.filesystem("file")
+            self._base = self._root
+        else:
+            self._files, self._base = open_storage(f"ARTIFACT_STORE={root!r}", self._root, environ or {})
 
     async def write(self, path: str, content: bytes) -> str:
         """Writes a file whole. See `ArtifactStore.write`."""
@@ -87,14 +85,20 @@ class FsspecArtifactStore:
             return
 
     async def _call(self, verb: str, place: str, call: Callable[[], Found]) -> Found:
-        try:
-            return await asyncio.to_thread(call)
-        except Exception as error:  # each backend has exceptions of its own
-            reason = str(error) or type(error).__name__
-            raise DbtTemporalError(
-                ErrorType.ARTIFACT_STORE,
-                f"cannot {verb} {place} in the artifact store {self._root}: {reason}",
-            ) from error
+        wait = FIRST_WAIT_SECS
+        for attempts_left in range(ATTEMPTS - 1, -1, -1):
+            try:
+                return await asyncio.to_thread(call)
+            except Exception as error:  # each backend has exceptions of its own
+                if attempts_left == 0 or self._is_local or isinstance(error, _PERMANENT):
+                    reason = str(error) or type(error).__name__
+                    raise DbtTemporalError(
+                        ErrorType.ARTIFACT_STORE,
+                        f"cannot {verb} {place} in the artifact store {self._root}: {reason}",
+                    ) from error
+            await asyncio.sleep(wait)
+            wait *= 4
+        raise AssertionError("the last attempt returns or raises")
 
 
 def _local_root(root: str) -> str:
@@ -124,7 +128,12 @@ def _write_local(path: Path, content: bytes) -> None:
         raise
 
 
+_umask_lock = threading.Lock()
+
+
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    """The process's mask, which can only be read by setting it: one thread at a time, or one reads the other's zero."""
+    with _umask_lock:
+        mask = os.umask(0)
+        os.umask(mask)
+        return mask

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dbt_temporal.adapters.dbt_core.limits import EngineLimits
 from dbt_temporal.adapters.dbt_core.hosts import HostPool, RunHost
-from dbt_temporal.adapters.dbt_core.parents import ParentPool
+from dbt_temporal.adapters.dbt_core.parents import DepsMode, ParentPool
 from dbt_temporal.adapters.dbt_core.parse_key import ParseSettings
 from dbt_temporal.adapters.dbt_core.template import Template
 from dbt_temporal.application.ports.engine import (
@@ -23,6 +24,8 @@ from dbt_temporal.application.ports.engine import (
     Progress,
     ProjectLocation,
 )
+from dbt_temporal.application.ports.references import ArtifactReferences
+from dbt_temporal.application.ports.telemetry import Telemetry
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.invocation import DbtInvocation
 from dbt_temporal.domain.plan import ExecutionPlan
@@ -31,8 +34,6 @@ from dbt_temporal.domain.results import NodeExecutionResult
 _WORKER_SECRETS = frozenset({"TEMPORAL_API_KEY", "TEMPORAL_CODEC_KEYS", "DBT_TEMPORAL_CODEC_SERVER_TOKEN"})
 """The worker's own; whoever may start a run must not be able to read them into a warehouse."""
 
-DEFAULT_IDLE_SECS = 120.0
-DEFAULT_MAX_PARENTS = 8
 DEFAULT_CANCEL_SECS = 30.0
 
 
@@ -43,10 +44,11 @@ class DbtCoreEngine:
         cache_dir: everything that dbt writes goes below it; nothing is written into projects.
         python: the interpreter that has dbt; by default the worker's own.
         environ: the environment that runs see below their own overrides; by default the worker's.
-        idle_secs: a host without requests for that long is ended.
-        max_parents: parsed projects kept; those in use are never evicted.
-        memory_limit_bytes: a host above it is replaced between nodes; None for no limit.
+        limits: how many processes, how long idle, how large.
         cancel_secs: a node that does not end within that time after its cancellation is ended with its host.
+        deps: DBT_DEPS: when packages are installed into a private folder.
+        references: fetches what a run refers to by URL; without it, only paths are taken.
+        telemetry: hears of parsed projects and of hosts.
     """
 
     def __init__(
@@ -55,17 +57,18 @@ class DbtCoreEngine:
         *,
         python: str = sys.executable,
         environ: Mapping[str, str] | None = None,
-        idle_secs: float = DEFAULT_IDLE_SECS,
-        max_parents: int = DEFAULT_MAX_PARENTS,
-        memory_limit_bytes: int | None = None,
+        limits: EngineLimits | None = None,
         cancel_secs: float = DEFAULT_CANCEL_SECS,
+        deps: DepsMode = "auto",
+        references: ArtifactReferences | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         given = os.environ if environ is None else environ
         own_environ = {key: value for key, value in given.items() if key not in _WORKER_SECRETS}
         self._cache_dir = cache_dir.absolute()
         self._template = Template(python, own_environ)
-        self._parents = ParentPool(self._template, own_environ, self._cache_dir, max_parents)
-        self._hosts = HostPool(self._parents, self._cache_dir, idle_secs, memory_limit_bytes)
+        self._parents = ParentPool(self._template, own_environ, self._cache_dir, max_parents, deps, telemetry)
+        self._hosts = HostPool(self._parents, self._cache_dir, idle_secs, memory_limit_bytes, references, telemetry)
         self._cancel_secs = cancel_secs
 
     async def load_project(self, location: ProjectLocation) -> LoadedProject:
@@ -126,11 +129,16 @@ class DbtCoreEngine:
         invocation: DbtInvocation,
         results: list[CompletedNode],
         elapsed_time: float,
+        *,
+        with_catalog: bool = False,
     ) -> Mapping[str, bytes]:
         """See `DbtEngine`."""
         async with self._host(location, invocation) as host:
             files: dict[str, str] = await host.process.channel.request(
-                "artifacts", results=[_sent(item) for item in results], elapsed_time=elapsed_time
+                "artifacts",
+                results=[_sent(item) for item in results],
+                elapsed_time=elapsed_time,
+                with_catalog=with_catalog,
             )
         return {name: text.encode() for name, text in files.items()}
 

@@ -8,6 +8,7 @@ import logging
 import shutil
 import time
 from collections.abc import AsyncIterator
+from contextvars import Context
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,15 @@ import psutil
 from dbt_temporal.adapters.dbt_core.parents import ParentPool, ProjectParent
 from dbt_temporal.adapters.dbt_core.parse_key import ParseSettings
 from dbt_temporal.adapters.dbt_core.template import ForkedProcess
+from dbt_temporal.application.ports.references import ArtifactReferences
+from dbt_temporal.application.ports.telemetry import HostsCounted, NoTelemetry, Telemetry
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.invocation import DbtInvocation
 
 logger = logging.getLogger("dbt_temporal.engine")
 
 _REAP_EVERY_SECS = 5.0
+_REFERENCES = ("state_manifest_ref", "defer_manifest_ref", "retry_from")
 
 
 @dataclass
@@ -68,12 +72,20 @@ class HostPool:
     """Finds or makes the host of a run."""
 
     def __init__(
-        self, parents: ParentPool, cache_dir: Path, idle_secs: float, memory_limit_bytes: int | None = None
+        self,
+        parents: ParentPool,
+        cache_dir: Path,
+        idle_secs: float,
+        memory_limit_bytes: int | None = None,
+        references: ArtifactReferences | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._parents = parents
         self._cache_dir = cache_dir
         self._idle_secs = idle_secs
         self._memory_limit_bytes = memory_limit_bytes
+        self._references = references
+        self._telemetry = telemetry or NoTelemetry()
         self._hosts: dict[_HostKey, RunHost] = {}
         self._locks: dict[_HostKey, asyncio.Lock] = {}
         self._left_sessions: dict[str, list[dict[str, Any]]] = {}
@@ -111,7 +123,7 @@ class HostPool:
 
     async def _get(self, settings: ParseSettings, invocation: DbtInvocation) -> RunHost:
         if self._reaper is None:
-            self._reaper = asyncio.get_running_loop().create_task(self._reap())
+            self._reaper = asyncio.get_running_loop().create_task(self._reap(), context=Context())  # no run's
         key = (invocation.invocation_id, settings.key)
         async with self._locks.setdefault(key, asyncio.Lock()):
             host = self._hosts.get(key)
@@ -122,6 +134,7 @@ class HostPool:
             if host is None:
                 host = await self._open(settings, invocation)
                 self._hosts[key] = host
+                self._count_hosts()
                 await self._end_left_sessions(host, key[0])
                 await self._retire_strangers(key)
             return host
@@ -138,16 +151,25 @@ class HostPool:
             await self._parents.release(parent)
             raise
         host = RunHost(process, parent)
+        run_dir = self._run_dir(invocation.invocation_id) / settings.key
         try:
-            await process.channel.request(
-                "open",
-                invocation=invocation.model_dump(mode="json"),
-                run_dir=str(self._run_dir(invocation.invocation_id) / settings.key),
-            )
+            here = await self._with_local_references(invocation, run_dir)
+            await process.channel.request("open", invocation=here.model_dump(mode="json"), run_dir=str(run_dir))
         except BaseException:
             await self._end(host)
             raise
         return host
+
+    async def _with_local_references(self, invocation: DbtInvocation, run_dir: Path) -> DbtInvocation:
+        """The invocation, with the artifacts of earlier runs that it names copied to this machine."""
+        if self._references is None:
+            return invocation
+        found = {}
+        for name in _REFERENCES:
+            reference = getattr(invocation.input, name)
+            if reference:
+                found[name] = await self._references.fetch(name, reference, run_dir / "references" / name)
+        return invocation.model_copy(update={"input": invocation.input.model_copy(update=found)})
 
     async def _end_left_sessions(self, host: RunHost, invocation_id: str) -> None:
         """Ends the statements that a killed host has left running, before anything else runs."""
@@ -166,11 +188,15 @@ class HostPool:
     async def _retire(self, key: _HostKey) -> None:
         host = self._hosts.pop(key, None)
         if host is not None:
+            self._count_hosts()
             await self._end(host)
 
     async def _end(self, host: RunHost) -> None:
         await host.process.channel.close()
         await self._parents.release(host.parent)
+
+    def _count_hosts(self) -> None:
+        self._telemetry.record(HostsCounted(len(self._hosts)))
 
     async def _reap(self) -> None:
         while True:

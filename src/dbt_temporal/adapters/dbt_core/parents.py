@@ -9,12 +9,16 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 from dbt_temporal.adapters.dbt_core.fingerprint import fingerprint
 from dbt_temporal.adapters.dbt_core.parse_key import ParseSettings
 from dbt_temporal.adapters.dbt_core.template import ForkedProcess, Forker, Template
+from dbt_temporal.application.ports.telemetry import NoTelemetry, ProjectParsed, Telemetry
+
+DepsMode = Literal["auto", "always", "never"]
+"""When packages are installed into a private folder: where the project's own one lacks some, in any case, or never."""
 
 
 @dataclass
@@ -55,11 +59,23 @@ class _Loading:
 class ParentPool:
     """Finds or makes the parent of a parse key."""
 
-    def __init__(self, template: Template, environ: Mapping[str, str], cache_dir: Path, max_parents: int) -> None:
+    def __init__(
+        self,
+        template: Template,
+        environ: Mapping[str, str],
+        cache_dir: Path,
+        max_parents: int,
+        deps: DepsMode = "auto",
+        telemetry: Telemetry | None = None,
+    ) -> None:
         self._template = template
         self._environ = environ
         self._cache_dir = cache_dir
         self._max_parents = max_parents
+        self._deps = deps
+        self._telemetry = telemetry or NoTelemetry()
+        # With `always`, packages are installed anew once in the life of a worker; all its parses share them.
+        self._install = uuid4().hex if deps == "always" else ""
         self._parents: OrderedDict[str, ProjectParent] = OrderedDict()
         self._loading: dict[str, _Loading] = {}
 
@@ -75,7 +91,7 @@ class ParentPool:
     async def acquire(self, settings: ParseSettings) -> ProjectParent:
         """A loaded parent, which the caller must `release`. Callers for one key wait for one load."""
         key = settings.key
-        if settings.revision is None:
+        if settings.changeable:
             key = f"{key}-{await asyncio.to_thread(fingerprint, settings.project_dir, settings.profiles_dir)}"
         async with self._one_at_a_time(key):
             parent = self._parents.get(key)
@@ -111,11 +127,13 @@ class ParentPool:
                 environ={**self._environ, **settings.env},
                 target_path=str(folder),
                 partial_parse=str(parsed / f"{settings.cache_key}.msgpack"),
+                packages={"mode": self._deps, "folder": str(self._cache_dir / "packages"), "install": self._install},
             )
         except BaseException:
             await process.channel.close()
             shutil.rmtree(folder, ignore_errors=True)
             raise
+        self._telemetry.record(ProjectParsed(facts["name"], facts["load_seconds"]))
         return ProjectParent(process, forker, facts, folder)
 
     async def discard(self, parent: ProjectParent) -> None:

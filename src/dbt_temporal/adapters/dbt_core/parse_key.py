@@ -23,6 +23,7 @@ class ParseSettings:
         target: `--target`, or None for the profile's own.
         vars: `--vars`.
         env: the environment overrides of the run, over the worker's own environment.
+        changeable: whether files may change although the revision is the same.
     """
 
     project_dir: str
@@ -31,6 +32,7 @@ class ParseSettings:
     target: str | None = None
     vars: Mapping[str, Any] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
+    changeable: bool = False
 
     @property
     def key(self) -> str:
@@ -58,6 +60,7 @@ class ParseSettings:
             target=target or location.target,
             vars=dict(variables or {}),
             env=dict(env or {}),
+            changeable=location.changeable or location.revision is None,
         )
 
 

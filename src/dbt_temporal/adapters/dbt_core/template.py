@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Mapping
+from contextvars import Context
 from typing import Any
 
 from dbt_temporal.adapters.dbt_core import wire
@@ -106,7 +107,10 @@ class Template:
                 start_new_session=True,  # Ctrl-C in a terminal reaches the worker alone, which then ends these
             )
         assert self._process.stdout is not None
-        self._reading = asyncio.get_running_loop().create_task(self._output.read(self._process.stdout))
+        self._reading = asyncio.get_running_loop().create_task(
+            self._output.read(self._process.stdout),
+            context=Context(),  # all runs print there: the lines are of none
+        )
         channel = await Channel.over(ours)
         process = self._process
         channel.settle_end = lambda: _wait_briefly(process.wait())

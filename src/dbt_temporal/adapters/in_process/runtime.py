@@ -20,6 +20,7 @@ from dbt_temporal.application.messages import (
     StoreArtifactsInput,
 )
 from dbt_temporal.application.ports.runtime import HookFailedError, StateChange, Step, StepFailedError
+from dbt_temporal.application.ports.telemetry import Fact, NoTelemetry, Telemetry
 from dbt_temporal.application.use_cases import UseCases
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.hooks import HookConfig
@@ -39,6 +40,7 @@ class InProcessRuntime:
         use_cases: what the steps call.
         hooks: hook functions by workflow type; another type fails with HookFailedError, under the hook's policy.
         observe: called with every change of the run's state.
+        telemetry: takes note of facts for metrics.
     """
 
     def __init__(
@@ -46,10 +48,12 @@ class InProcessRuntime:
         use_cases: UseCases,
         hooks: Mapping[str, HookFunction] | None = None,
         observe: Callable[[StateChange], None] | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._use_cases = use_cases
         self._hooks = dict(hooks or {})
         self._observe = observe
+        self._telemetry = telemetry or NoTelemetry()
         self._abandoned: list[asyncio.Task[Any]] = []
 
     def now(self) -> datetime:
@@ -98,6 +102,10 @@ class InProcessRuntime:
         """Tells the observer."""
         if self._observe is not None:
             self._observe(changed)
+
+    def record(self, fact: Fact) -> None:
+        """Hands a fact on."""
+        self._telemetry.record(fact)
 
     async def shielded(self, awaitable: Awaitable[Any]) -> Any:
         """Awaits to the end, whatever is cancelled meanwhile."""

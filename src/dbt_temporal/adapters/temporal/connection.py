@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import re
+import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr, field_validator, model_validator
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
-from temporalio.client import Client
+from temporalio.client import Client, Plugin
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import DataConverter
+from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 
 from dbt_temporal.adapters.environment import EnvironmentModel, variable
 from dbt_temporal.adapters.temporal.codec_keys import KEYS_VARIABLE, parse_keys
+from dbt_temporal.adapters.temporal.connection_errors import can_pass, cause_of, remedy_for
 from dbt_temporal.adapters.temporal.missing_keys import unencrypted_data_converter
+from dbt_temporal.adapters.temporal.profile import TemporalProfile, read_pem
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_PORT = 7233
 RETRY_PAUSE_SECS = 1.0
+NAMESPACE_PATIENCE_SECS = 5.0
+"""A server that sets itself up answers a moment before its namespace is there."""
 
 
 class ConnectionSettings(EnvironmentModel):
@@ -39,6 +46,8 @@ class ConnectionSettings(EnvironmentModel):
     tls_cert: Path | None = variable("TEMPORAL_TLS_CERT", None, allowed="the path of a PEM file")
     tls_key: Path | None = variable("TEMPORAL_TLS_KEY", None, allowed="the path of a PEM file")
     codec_keys: SecretStr | None = variable(KEYS_VARIABLE, None, allowed="id:key,id:key, keys in base64")
+    profile: TemporalProfile = TemporalProfile()
+    """What Temporal's own configuration adds; see `with_profile`."""
 
     @field_validator("address")
     @classmethod
@@ -50,7 +59,7 @@ class ConnectionSettings(EnvironmentModel):
     @classmethod
     def _is_readable(cls, path: Path | None) -> Path | None:
         if path is not None:
-            _read_pem(path)
+            read_pem(path)
         return path
 
     @field_validator("codec_keys")
@@ -92,8 +101,53 @@ class ConnectionSettings(EnvironmentModel):
 
     @property
     def tls(self) -> bool:
-        """Whether the connection is encrypted: by the URL, or because an API key or a certificate is set."""
-        return parse_address(self.address)[1] or self.api_key is not None or self.tls_cert is not None
+        """Whether the connection is encrypted: by the URL, or because a key or certificate is set; or as is said."""
+        profile = self.profile
+        if parse_address(self.address)[1] or self.tls_cert is not None:
+            return True
+        if profile.tls_disabled is not None:
+            return not profile.tls_disabled
+        return any((self.api_key, profile.client_cert, profile.server_ca, profile.server_name))
+
+    @property
+    def has_client_cert(self) -> bool:
+        """Whether a client certificate is shown."""
+        return self.tls and (self.tls_cert is not None or self.profile.client_cert is not None)
+
+    def tls_config(self) -> TLSConfig | bool:
+        """As the SDK takes it."""
+        if not self.tls:
+            return False
+        client_cert, client_key = self.profile.client_cert, self.profile.client_key
+        if self.tls_cert is not None and self.tls_key is not None:
+            client_cert, client_key = read_pem(self.tls_cert), read_pem(self.tls_key)
+        return TLSConfig(
+            server_root_ca_cert=self.profile.server_ca,
+            domain=self.profile.server_name,
+            client_cert=client_cert,
+            client_private_key=client_key,
+        )
+
+    def describe(self) -> str:
+        """Where it leads and who we are there, in one line without secrets."""
+        facts = [f"Temporal at {self.target}", f"namespace {self.namespace!r}", "TLS" if self.tls else "no TLS"]
+        facts += ["client certificate"] if self.has_client_cert else []
+        facts += ["API key"] if self.api_key else []
+        facts += [f"profile {self.profile.name!r}"] if self.profile.name else []
+        return ", ".join(facts)
+
+    def with_profile(self, profile: TemporalProfile) -> ConnectionSettings:
+        """These settings with Temporal's own configuration below them.
+
+        Raises:
+            ValueError: it has half of a client certificate.
+        """
+        if (profile.client_cert is None) != (profile.client_key is None):
+            raise ValueError(
+                "TEMPORAL_TLS_CLIENT_CERT_PATH, TEMPORAL_TLS_CLIENT_KEY_PATH (or tls in temporal.toml): "
+                "a client certificate and its key must be set together"
+            )
+        return self.model_copy(update={"profile": profile})
 
 
 def parse_address(address: str) -> tuple[str, bool]:
@@ -116,88 +170,92 @@ def parse_address(address: str) -> tuple[str, bool]:
     return f"{host}:{port}", parts.scheme == "https"
 
 
-async def connect(settings: ConnectionSettings, *, patience_secs: float = 0.0) -> Client:
+async def connect(
+    settings: ConnectionSettings,
+    *,
+    patience_secs: float = 0.0,
+    runtime: Runtime | None = None,
+    plugins: Sequence[Plugin] = (),
+) -> Client:
     """Connects and checks that the namespace is there.
 
     Args:
         settings: where to.
-        patience_secs: how long to try again while the server cannot be reached.
+        patience_secs: how long to try again where waiting can help.
+        runtime: the SDK's runtime, which exports metrics; by default one that exports none.
+        plugins: what the SDK adds to the client, and to the workers that are made with it.
 
     Raises:
         DbtTemporalError: of type Configuration, with the cause and a remedy.
     """
-    give_up_at = time.monotonic() + patience_secs
+    began = time.monotonic()
+    warned = False
     while True:
+        limit = patience_secs
         try:
-            client = await Client.connect(
-                settings.target,
-                namespace=settings.namespace,
-                api_key=settings.api_key.get_secret_value() if settings.api_key else None,
-                tls=_tls(settings),
-                data_converter=settings.data_converter,
-            )
-            break
+            client = await _open(settings, runtime, plugins)
+            found = await _has_namespace(client, settings)
+            if found:
+                return client
+            problem = _no_namespace(settings)
+            limit = min(patience_secs, NAMESPACE_PATIENCE_SECS)
         except (RuntimeError, RPCError) as error:
-            if _is_refusal(error) or time.monotonic() >= give_up_at:
-                raise _connection_error(settings, error) from error
-            await asyncio.sleep(RETRY_PAUSE_SECS)
-    await _check_namespace(client, settings)
-    return client
+            problem = _connection_error(settings, error)
+            if not can_pass(error, tls=settings.tls, client_cert=settings.has_client_cert):
+                raise problem from error
+        if time.monotonic() - began >= limit:
+            raise problem
+        if not warned:
+            logger.warning("%s Trying again for %g seconds.", problem.message, limit)
+            warned = True
+        await asyncio.sleep(RETRY_PAUSE_SECS)
 
 
-def _tls(settings: ConnectionSettings) -> TLSConfig | bool:
-    if settings.tls_cert is None or settings.tls_key is None:
-        return settings.tls
-    return TLSConfig(client_cert=_read_pem(settings.tls_cert), client_private_key=_read_pem(settings.tls_key))
+async def _open(settings: ConnectionSettings, runtime: Runtime | None, plugins: Sequence[Plugin]) -> Client:
+    return await Client.connect(
+        settings.target,
+        namespace=settings.namespace,
+        api_key=settings.api_key.get_secret_value() if settings.api_key else None,
+        tls=settings.tls_config(),
+        rpc_metadata=settings.profile.metadata,
+        data_converter=settings.data_converter,
+        runtime=runtime,
+        plugins=plugins,
+    )
 
 
-def _read_pem(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"cannot be read ({error.strerror}): give the path of a PEM file") from error
-    if b"-----BEGIN" not in content:
-        raise ValueError("is not a PEM file (no -----BEGIN line)")
-    return content
+async def _has_namespace(client: Client, settings: ConnectionSettings) -> bool:
+    """Whether the namespace is there, as far as the server says.
 
-
-async def _check_namespace(client: Client, settings: ConnectionSettings) -> None:
+    Raises:
+        RPCError: the server refuses us, or is not ready yet.
+    """
     try:
         await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=settings.namespace))
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND:
-            raise configuration_error(
-                f"the Temporal server at {settings.target} has no namespace {settings.namespace!r}: correct "
-                "TEMPORAL_NAMESPACE, or create it with `temporal operator namespace create`"
-            ) from error
-        if _is_refusal(error):
-            raise _connection_error(settings, error) from error
+            return False
+        if error.status in _SAYS_SOMETHING:
+            raise
         # Anything else says nothing about the namespace (some servers do not let clients describe it).
+    return True
 
 
-def _is_refusal(error: Exception) -> bool:
-    """Whether the server answered, and said no: waiting does not help."""
-    refusals = (RPCStatusCode.UNAUTHENTICATED, RPCStatusCode.PERMISSION_DENIED)
-    if isinstance(error, RPCError):
-        return error.status in refusals
-    text = str(error).lower()
-    return any(word in text for word in ("unauthenticated", "permission denied", "certificate", "invalid pem"))
+_SAYS_SOMETHING = (
+    RPCStatusCode.UNAUTHENTICATED,
+    RPCStatusCode.PERMISSION_DENIED,
+    RPCStatusCode.UNAVAILABLE,
+    RPCStatusCode.DEADLINE_EXCEEDED,
+)
 
 
-def _reason(error: Exception) -> str:
-    """The cause alone, where the SDK gives it within nested errors in Rust's debug form."""
-    causes = re.findall(r'message: "([^"]+)"', str(error))
-    return causes[-1] if causes else str(error)
+def _no_namespace(settings: ConnectionSettings) -> DbtTemporalError:
+    return configuration_error(
+        f"the Temporal server at {settings.target} has no namespace {settings.namespace!r}: correct "
+        "TEMPORAL_NAMESPACE, or create it with `temporal operator namespace create`."
+    )
 
 
 def _connection_error(settings: ConnectionSettings, error: Exception) -> DbtTemporalError:
-    facts: list[Any] = [f"cannot connect to Temporal at {settings.target}"]
-    facts.append(f" ({'TLS' if settings.tls else 'no TLS'}, namespace {settings.namespace!r}): {_reason(error)}. ")
-    text = str(error).lower()
-    if _is_refusal(error) and "certificate" not in text:
-        facts.append("Check TEMPORAL_API_KEY (or the client certificate) and that it may use this namespace.")
-    elif "certificate" in text or "tls" in text or "handshake" in text:
-        facts.append("Check TEMPORAL_TLS_CERT and TEMPORAL_TLS_KEY, and that the server speaks TLS.")
-    else:
-        facts.append("Check TEMPORAL_ADDRESS, and that a server runs there (`dbt-temporal dev` starts one).")
-    return configuration_error("".join(facts))
+    remedy = remedy_for(error, tls=settings.tls, client_cert=settings.has_client_cert)
+    return configuration_error(f"cannot connect to {settings.describe()}: {cause_of(error)}. {remedy}")

@@ -17,8 +17,10 @@ from temporalio.exceptions import (
 )
 
 from dbt_temporal.adapters.temporal.failures import to_hook_failed, to_step_failed
+from dbt_temporal.adapters.temporal.metrics import MeterTelemetry
 from dbt_temporal.adapters.temporal.publisher import StatePublisher
 from dbt_temporal.application.ports.runtime import StateChange, Step
+from dbt_temporal.application.ports.telemetry import Fact
 from dbt_temporal.domain.hooks import HookConfig
 
 Output = TypeVar("Output", bound=BaseModel)
@@ -29,6 +31,8 @@ class TemporalRuntime:
 
     def __init__(self) -> None:
         self._publisher = StatePublisher()
+        # A workflow's meter is silent on replay, and knows namespace, task queue and workflow type.
+        self._telemetry = MeterTelemetry(workflow.metric_meter())
 
     def now(self) -> datetime:
         """The workflow's time."""
@@ -50,7 +54,7 @@ class TemporalRuntime:
                 # A cancelled node is waited for: the run must not report while its statement still runs.
                 cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
                 summary=step.summary,
-                priority=Priority(priority_key=step.priority) if step.priority is not None else Priority.default,
+                priority=_priority(step),
             )
         except ActivityError as error:
             if is_cancelled_exception(error):
@@ -103,6 +107,10 @@ class TemporalRuntime:
         """Shows at once what was gathered: the last thing that a workflow does."""
         self._publisher.flush()
 
+    def record(self, fact: Fact) -> None:
+        """Counts it, but not on replay."""
+        self._telemetry.record(fact)
+
     async def shielded(self, awaitable: Any) -> Any:
         """Awaits to the end, whatever is cancelled meanwhile."""
         task = asyncio.ensure_future(awaitable)
@@ -112,6 +120,12 @@ class TemporalRuntime:
             except asyncio.CancelledError:
                 if task.done():
                     return task.result()
+
+
+def _priority(step: Step) -> Priority:
+    if step.priority is None:
+        return Priority.default
+    return Priority(priority_key=step.priority.level, fairness_key=step.priority.fairness_key)
 
 
 def _cancels_asked() -> int:

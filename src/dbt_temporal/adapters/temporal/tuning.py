@@ -6,7 +6,14 @@ from datetime import timedelta
 from typing import Literal
 
 from pydantic import model_validator
-from temporalio.worker import FixedSizeSlotSupplier, ResourceBasedSlotConfig, WorkerTuner
+from temporalio.worker import (
+    FixedSizeSlotSupplier,
+    PollerBehavior,
+    PollerBehaviorAutoscaling,
+    PollerBehaviorSimpleMaximum,
+    ResourceBasedSlotConfig,
+    WorkerTuner,
+)
 
 from dbt_temporal.adapters.environment import EnvironmentModel, variable
 
@@ -50,6 +57,8 @@ class WorkerTuning(EnvironmentModel):
     max_task_queue_activities_per_second: float | None = variable(
         "WORKER_MAX_TASK_QUEUE_ACTIVITIES_PER_SECOND", None, allowed="a number above 0", gt=0, allow_inf_nan=False
     )
+    poller_autoscaling: bool = variable("WORKER_POLLER_AUTOSCALING", False, allowed="true or false")
+    priority_scheduling: bool = variable("TEMPORAL_PRIORITY_SCHEDULING", False, allowed="true or false")
     graceful_shutdown_secs: float | None = variable(
         "WORKER_GRACEFUL_SHUTDOWN_SECS",
         None,
@@ -73,6 +82,15 @@ class WorkerTuning(EnvironmentModel):
         if self.graceful_shutdown_secs is None:
             return NO_LIMIT
         return timedelta(seconds=self.graceful_shutdown_secs)
+
+    @property
+    def takes_from_queue_only(self) -> bool:
+        """Whether rates or priorities rule what is taken next."""
+        return self.priority_scheduling or self.max_activities_per_second is not None
+
+    def pollers(self) -> PollerBehavior:
+        """How many polls are open at once, per kind of task."""
+        return PollerBehaviorAutoscaling() if self.poller_autoscaling else PollerBehaviorSimpleMaximum()
 
     def slots(self) -> WorkerTuner:
         """The SDK's tuner that these settings describe."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.worker import Interceptor, Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from dbt_temporal.adapters.temporal.activities import DbtActivities
@@ -17,6 +19,7 @@ PASSED_THROUGH = (
     "dbt_temporal.domain",
     "dbt_temporal.application",
     "dbt_temporal.adapters.temporal.failures",
+    "dbt_temporal.adapters.temporal.metrics",
     "dbt_temporal.adapters.temporal.publisher",
     "dbt_temporal.adapters.temporal.runtime",
     "pydantic",
@@ -33,7 +36,14 @@ def workflow_runner() -> SandboxedWorkflowRunner:
     return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH))
 
 
-def build_worker(client: Client, task_queue: str, activities: DbtActivities, tuning: WorkerTuning) -> Worker:
+def build_worker(
+    client: Client,
+    task_queue: str,
+    activities: DbtActivities,
+    tuning: WorkerTuning,
+    interceptors: Sequence[Interceptor] = (),
+    deployment: WorkerDeploymentConfig | None = None,
+) -> Worker:
     """A worker for runs and their nodes; it starts with `run()`, or as an async context."""
     return Worker(
         client,
@@ -41,12 +51,25 @@ def build_worker(client: Client, task_queue: str, activities: DbtActivities, tun
         workflows=[DbtRunWorkflow],
         activities=activities.all,
         workflow_runner=workflow_runner(),
+        interceptors=interceptors,
+        deployment_config=deployment,
+        **worker_options(tuning),
+    )
+
+
+def worker_options(tuning: WorkerTuning) -> dict[str, Any]:
+    """The SDK's options that the settings stand for."""
+    return dict(  # noqa: C408 -- reads as the call that it becomes
         tuner=tuning.slots(),
+        workflow_task_poller_behavior=tuning.pollers(),
+        activity_task_poller_behavior=tuning.pollers(),
         max_cached_workflows=tuning.max_cached_workflows,
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=tuning.sticky_queue_timeout_secs),
         nonsticky_to_sticky_poll_ratio=tuning.nonsticky_to_sticky_poll_ratio,
         max_activities_per_second=tuning.max_activities_per_second,
         max_task_queue_activities_per_second=tuning.max_task_queue_activities_per_second,
+        # Activities that start eagerly come with the answer to a workflow task, past the queue and its order.
+        disable_eager_activity_execution=tuning.takes_from_queue_only,
         graceful_shutdown_timeout=tuning.grace,
         # Cancels come with the answers to heartbeats: by default the SDK would send one a minute.
         max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,

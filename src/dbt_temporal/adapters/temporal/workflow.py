@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from temporalio import workflow
@@ -33,6 +34,17 @@ class DbtRunWorkflow:
         the workflow task, which Temporal repeats for ever.
         """
         try:
+            output = await self._execute(run_input)
+        except (Exception, asyncio.CancelledError):
+            # Not `finally`, which would run for workflows that are only thrown out of the cache, too.
+            self._runtime.flush()
+            raise
+        self._runtime.flush()
+        return output
+
+    async def _execute(self, run_input: object) -> DbtRunOutput:
+        """The run, with its failures as Temporal has them."""
+        try:
             output = await self._run.execute(run_input)
             if not output.success:
                 raise run_failed(output, self._run.failure_message())
@@ -46,8 +58,6 @@ class DbtRunWorkflow:
             # A run that hangs in workflow tasks that fail and fail is worse than one that says what is wrong.
             message = f"fault in dbt-temporal: {type(error).__name__}: {error}"
             raise ApplicationError(message, type=BUG_TYPE, non_retryable=True) from error
-        finally:
-            self._runtime.flush()
 
     @workflow.query
     def run_status(self) -> dict[str, Any]:

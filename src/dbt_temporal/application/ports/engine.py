@@ -23,6 +23,8 @@ class ProjectLocation:
     """The source as the user gave it: a path, or a URL without credentials."""
     target: str | None = None
     """The worker's DBT_TARGET; a run's own target comes first."""
+    changeable: bool = False
+    """Whether somebody may edit it while the worker runs, as in a local folder; a fetched copy never changes."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +135,18 @@ class DbtEngine(Protocol):
         invocation: DbtInvocation,
         results: list[CompletedNode],
         elapsed_time: float,
+        *,
+        with_catalog: bool = False,
     ) -> Mapping[str, bytes]:
-        """The artifacts as dbt writes them, by file name: run_results.json, manifest.json, and what applies."""
+        """The artifacts as dbt writes them, by file name: run_results.json, manifest.json, and what applies.
+
+        Args:
+            location: where the project lies.
+            invocation: the run.
+            results: of nodes and hooks, in the order of run_results.json.
+            elapsed_time: of the run, in seconds.
+            with_catalog: whether the warehouse is asked for the columns of all relations, for catalog.json.
+        """
         ...
 
     async def end_run(self, invocation: DbtInvocation) -> None:

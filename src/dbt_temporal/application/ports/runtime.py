@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel
 
+from dbt_temporal.application.ports.telemetry import Fact
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.results import NodeExecutionResult
@@ -28,6 +29,19 @@ class StepName(StrEnum):
 
 
 @dataclass(frozen=True)
+class StepPriority:
+    """A step's place among the steps that wait for a free worker.
+
+    Attributes:
+        level: 1 (first) to 5.
+        fairness_key: among steps of one level, those of different keys take turns.
+    """
+
+    level: int
+    fairness_key: str
+
+
+@dataclass(frozen=True)
 class Step:
     """One attempt at an activity-like step of the run; `application.retries` makes further ones.
 
@@ -38,7 +52,7 @@ class Step:
         heartbeat_secs: silence after which the attempt counts as lost; None where it does not heartbeat.
         summary: one line for the UI.
         task_queue: another queue than the run's own, or None.
-        priority: 1 (first) to 5, or None.
+        priority: None for first come, first served.
     """
 
     name: str
@@ -47,7 +61,7 @@ class Step:
     heartbeat_secs: float | None = None
     summary: str | None = None
     task_queue: str | None = None
-    priority: int | None = None
+    priority: StepPriority | None = None
 
 
 class StepFailedError(Exception):
@@ -130,6 +144,10 @@ class RunRuntime(Protocol):
 
     def publish(self, changed: StateChange) -> None:
         """Tells observers that the run's state has changed. Cheap; a runtime may gather changes."""
+        ...
+
+    def record(self, fact: Fact) -> None:
+        """Takes note of a fact for metrics, once: never again on replay."""
         ...
 
     async def shielded(self, awaitable: Any) -> Any:

@@ -142,13 +142,20 @@ def share_invocation_context(context: Any) -> None:
     dbt_common.context._INVOCATION_CONTEXT_VAR.set(context)
 
 
-def load(settings: Settings, callback: EventCallback) -> ParsedProject:
-    """Loads profile and project and parses, reusing the partial-parse file below `settings.target_path`."""
+def load(settings: Settings, callback: EventCallback, provide_packages: Callable[[Any], None]) -> ParsedProject:
+    """Loads profile and project and parses, reusing the partial-parse file below `settings.target_path`.
+
+    Args:
+        settings: what to parse.
+        callback: hears dbt's events.
+        provide_packages: given the loaded project, sees to it that its packages are installed.
+    """
     started = time.perf_counter()
     flags = make_flags("build", settings, {})
     begin_invocation(flags, dbt_common.invocation.get_invocation_id(), datetime.now(UTC), callback)
     profile = load_profile(settings.project_dir, flags.VARS, flags.PROFILE, flags.TARGET, flags.THREADS)
     project = load_project(settings.project_dir, flags.VERSION_CHECK, profile, flags.VARS, validate=True)
+    provide_packages(project)
     set_up_plugin_manager(project_name=project.project_name)
     config = RuntimeConfig.from_parts(project, profile, flags)
     own_target_path = config.target_path

@@ -1,15 +1,30 @@
 """A node's own database connection: what identifies its statement, and how it alone is stopped.
 
-Checked on dbt-adapters 1.24, dbt-postgres 1.11 (psycopg2) and dbt-duckdb 1.11: `thread_connections`, `Connection`.
+Checked on dbt-adapters 1.24, dbt-postgres 1.11 (psycopg2) and dbt-duckdb 1.11: `thread_connections`, `Connection`,
+`LazyHandle`.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 from dbt.adapters.base.impl import BaseAdapter
 from dbt.adapters.contracts.connection import Connection, ConnectionState, LazyHandle
+
+
+def watch_opening(adapter: BaseAdapter, opened: Callable[[], None]) -> None:
+    """Has `opened` called on the thread of each connection that opens, before its first statement runs."""
+    manager = adapter.connections
+    open_connection = manager.open
+
+    def watched(connection: Connection) -> Connection:
+        result = open_connection(connection)
+        opened()
+        return result
+
+    manager.open = watched  # dbt takes it from the instance: LazyHandle(self.open)
 
 
 def cancel_statement(adapter: BaseAdapter, unique_id: str) -> bool:

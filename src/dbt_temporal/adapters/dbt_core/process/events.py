@@ -34,11 +34,11 @@ def without_colors(text: str) -> str:
 class NodeCapture:
     """What one attempt at a node leaves behind beside its result."""
 
-    def __init__(self, on_statement: Callable[[], None] | None = None) -> None:
+    def __init__(self, on_connection: Callable[[], None] | None = None) -> None:
         self._lines: list[str] = []
         self._size = 0
         self._lock = threading.Lock()
-        self._on_statement = on_statement
+        self._on_connection = on_connection
         self.exception: BaseException | None = None
 
     @property
@@ -46,14 +46,17 @@ class NodeCapture:
         """The text, in the format of dbt.log."""
         return "\n".join(self._lines)
 
+    def connection_opened(self) -> None:
+        """Passes on that the calling thread has a session in the database now."""
+        if self._on_connection is not None:
+            self._on_connection()
+
     def take(self, msg: EventMsg, line: str) -> None:
         """Takes one event; called on the thread that fired it."""
         name = msg.info.name
         if name in _EXCEPTION_EVENTS and (error := sys.exc_info()[1]) is not None:
             # dbt fires these while it handles the exception, of which its results keep the text only.
             self.exception = error
-        if name == "SQLQuery" and self._on_statement is not None:
-            self._on_statement()
         with self._lock:
             if self._size < LOG_LIMIT_CHARS:
                 self._lines.append(line)
@@ -89,6 +92,12 @@ class EventRouter:
                 self._captures.pop(unique_id, None)
             else:
                 self._captures[unique_id] = before
+
+    def connection_opened(self) -> None:
+        """Tells the node of the calling thread that its database connection is open."""
+        capture = self._captures.get(get_node_info().get("unique_id", ""))
+        if capture is not None:
+            capture.connection_opened()
 
     def keep_exception(self, unique_id: str, error: BaseException | None) -> None:
         """Remembers an exception that dbt caught outside of a node's own handling."""

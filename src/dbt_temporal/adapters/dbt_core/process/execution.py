@@ -28,6 +28,7 @@ from dbt_temporal.adapters.dbt_core.process.results import (
     changed_fields,
     make_record,
     resource_fields,
+    with_own_paths,
 )
 from dbt_temporal.adapters.dbt_core.process.run_setup import HostRun, is_ephemeral
 from dbt_temporal.domain.error_classification import Classification
@@ -81,7 +82,9 @@ class NodeExecutor:
             node = copy.deepcopy(run.manifest.expect(unique_id))
             before = resource_fields(node)
             runner = self._runner(node, failed_ephemeral, attempt)
-            result: AnyResult = run.task.call_runner(runner)
+            result = with_own_paths(
+                run.task.call_runner(runner), str(run.project.config.target_path), run.project.own_target_path
+            )
         if NODE_STATUSES.get(str(result.status)) == "success":
             self._built.add(unique_id)
         nodes = {unique_id: self._changed(before, result.node)}

@@ -17,6 +17,8 @@ from dbt.contracts.graph.manifest import Manifest
 from dbt.graph import Graph
 from dbt.graph.graph import UniqueId
 
+from dbt_temporal.adapters.dbt_core.process.gating import edges_from_tests
+
 
 class ProjectGraph(Graph):  # type: ignore[misc]
     """dbt's graph with a faster `get_subset_graph`."""
@@ -57,8 +59,14 @@ class ProjectGraphs:
     with_test_edges: ProjectGraph
 
 
-def build_graphs(manifest: Manifest) -> ProjectGraphs:
+def build_graphs(manifest: Manifest, *, use_fast_test_edges: bool) -> ProjectGraphs:
     """Links the manifest's nodes.
+
+    Args:
+        manifest: the project.
+        use_fast_test_edges: dbt's flag of that name. Its method forgets tests of several models where these read
+            sources (their edges start at nodes without parents, and sources are not among them), so it is no stand-in
+            for the default one, only what it is asked for.
 
     Raises:
         RuntimeError: dbt's own "Found a cycle".
@@ -66,8 +74,11 @@ def build_graphs(manifest: Manifest) -> ProjectGraphs:
     plain = _link(manifest)
     tested = Linker()
     tested.graph = plain.graph.copy()
-    manifest.build_parent_and_child_maps()
-    tested.add_test_edges_2(manifest)
+    if use_fast_test_edges:
+        manifest.build_parent_and_child_maps()
+        tested.add_test_edges_2(manifest)
+    else:
+        tested.graph.add_edges_from(edges_from_tests(plain.graph, manifest), edge_type="parent_test")
     return ProjectGraphs(ProjectGraph(plain.graph), ProjectGraph(tested.graph))
 
 

@@ -17,6 +17,7 @@ from dbt_common.events.base_types import EventMsg
 from dbt_temporal.adapters.dbt_core import wire
 from dbt_temporal.adapters.dbt_core.process import bootstrap
 from dbt_temporal.adapters.dbt_core.process.graph import ProjectGraphs, build_graphs
+from dbt_temporal.adapters.dbt_core.process.packages import provide_packages
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,10 @@ def load_project(message: wire.Message) -> LoadedParent:
     kept = Path(message["partial_parse"])
     with contextlib.suppress(FileNotFoundError):
         shutil.copyfile(kept, partial_parse)
-    project = bootstrap.load(settings, _ignore_event)
-    graphs = build_graphs(project.manifest)
+    how = message["packages"]
+    project = bootstrap.load(settings, _ignore_event, lambda loaded: provide_packages(loaded, settings, how))
+    use_fast = bool(getattr(project.config.args, "USE_FAST_TEST_EDGES", False))
+    graphs = build_graphs(project.manifest, use_fast_test_edges=use_fast)
     with contextlib.suppress(FileNotFoundError):
         os.replace(partial_parse, kept)  # whole or not at all: other parents read it
     return LoadedParent(project, graphs)

@@ -53,6 +53,13 @@ def changed_fields(before: dict[str, Any], node: Any, target_path: str, own_targ
     return changed
 
 
+def with_own_paths(result: AnyResult, target_path: str, own_target_path: str) -> AnyResult:
+    """The result with paths in its message as the project's own target path would have them."""
+    if result.message and target_path in result.message:
+        result.message = result.message.replace(target_path, own_target_path)
+    return result
+
+
 def execution_result(result: AnyResult, *, with_compiled_code: bool = False) -> NodeExecutionResult:
     """The small result that travels through the run."""
     dbt_status = str(result.status)

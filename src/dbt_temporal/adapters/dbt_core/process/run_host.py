@@ -15,8 +15,9 @@ from dbt_common.context import get_invocation_context
 
 from dbt_temporal.adapters.dbt_core import wire
 from dbt_temporal.adapters.dbt_core.process import artifacts, bootstrap, forking, hooks
+from dbt_temporal.adapters.dbt_core.process.catalog import make_catalog
 from dbt_temporal.adapters.dbt_core.process.classify import classify_exception
-from dbt_temporal.adapters.dbt_core.process.connections import end_session, statement_facts
+from dbt_temporal.adapters.dbt_core.process.connections import end_session, statement_facts, watch_opening
 from dbt_temporal.adapters.dbt_core.process.duckdb_file import gate_for
 from dbt_temporal.adapters.dbt_core.process.events import NodeCapture
 from dbt_temporal.adapters.dbt_core.process.execution import Attempt, NodeExecutor
@@ -29,6 +30,8 @@ from dbt_temporal.domain.invocation import DbtInvocation
 
 MAX_THREADS = 256
 """More nodes than this never run at once in one host; the run itself starts no more than the profile's `threads`."""
+
+_WITHOUT_CATALOG = frozenset({"list", "source-freshness"})
 
 _thread_numbers = count(1)
 
@@ -55,6 +58,7 @@ class RunHost:
         self._sock = sock
         self._run = run
         self._gate = gate_for(run.adapter)
+        watch_opening(run.adapter, run.router.connection_opened)
         self._executor = NodeExecutor(run)
         self._attempts: dict[int, Attempt] = {}
         self._send_lock = threading.Lock()
@@ -100,13 +104,13 @@ class RunHost:
     def _new_attempt(self, message: wire.Message) -> Attempt:
         sent: dict[str, Any] = {}
 
-        def on_statement() -> None:
+        def on_connection() -> None:
             facts = statement_facts(self._run.adapter)
             if facts is not None and facts != sent:
                 sent.update(facts)
                 self._send({"id": message["id"], "connection": facts})
 
-        return Attempt(message["unique_id"], NodeCapture(on_statement))
+        return Attempt(message["unique_id"], NodeCapture(on_connection))
 
     def _cancel(self, target: int) -> None:
         attempt = self._attempts.get(target)
@@ -169,7 +173,20 @@ class RunHost:
         self._compile_rest({node for item in completed if item.record for node in item.record["nodes"]} | skipped)
         compiled = [(unique_id, ephemerals.original(unique_id)) for unique_id in ephemerals.compiled()]
         completed = artifacts.with_skip_messages(self._run, completed, skipped)
-        return artifacts.make_artifacts(self._run, completed, message["elapsed_time"], compiled)
+        files = artifacts.make_artifacts(self._run, completed, message["elapsed_time"], compiled)
+        if message["with_catalog"] and self._run.command not in _WITHOUT_CATALOG:
+            files.update(self._catalog())
+        return files
+
+    def _catalog(self) -> dict[str, str]:
+        """catalog.json; a warehouse that does not give it costs the run nothing else."""
+        try:
+            with self._gate.using():
+                self._prepare()
+                return {"catalog.json": make_catalog(self._run)}
+        except Exception as error:
+            print(f"catalog.json of run {self._run.invocation.invocation_id} is left out: {error}", flush=True)
+            return {}
 
     def _compile_rest(self, done: set[str]) -> None:
         """Compiles the ephemeral models that no node of the run used, as dbt does, for manifest.json."""

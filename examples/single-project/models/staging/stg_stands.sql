@@ -1,0 +1,1 @@
+select stand_id, city, opened_on from {{ source('raw', 'stands') }}

@@ -1,0 +1,62 @@
+"""Artifacts of earlier runs on any file system that fsspec reaches, copied to this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import posixpath
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dbt_temporal.adapters.object_storage import open_storage, scheme_of
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, configuration_error
+
+ARTIFACTS = ("manifest.json", "run_results.json", "sources.json")
+"""What dbt reads of an earlier run; `state:` and `result:` want those beside the one that is named."""
+
+
+class FsspecReferences:
+    """Implements `ArtifactReferences`.
+
+    Args:
+        environ: the worker's environment, for endpoints.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    async def fetch(self, field: str, reference: str, folder: Path) -> str:
+        """Copies what a URL names. See `ArtifactReferences.fetch`."""
+        if scheme_of(reference) in (None, "file"):
+            return reference
+        files, path = open_storage(f"{field}={reference!r}", reference.rstrip("/"), self._environ)
+        try:
+            return await asyncio.to_thread(_copy, files, path, folder)
+        except FileNotFoundError:
+            raise configuration_error(
+                f"{field}: there is nothing at {reference}; give the URL of an artifact, or of the folder of a run"
+            ) from None
+        except Exception as error:  # each backend has exceptions of its own
+            reason = str(error) or type(error).__name__
+            raise DbtTemporalError(ErrorType.ARTIFACT_STORE, f"{field}: cannot read {reference}: {reason}") from error
+
+
+def _copy(files: Any, path: str, folder: Path) -> str:
+    """Copies a file with the artifacts beside it, or the artifacts in a folder. Returns the path of the copy."""
+    names_file = posixpath.splitext(path)[1] == ".json"
+    place = posixpath.dirname(path) if names_file else path
+    named = posixpath.basename(path) if names_file else None
+    folder.mkdir(parents=True, exist_ok=True)
+    found = 0
+    for name in dict.fromkeys([*([named] if named else []), *ARTIFACTS]):
+        try:
+            content = files.cat_file(f"{place}/{name}")
+        except FileNotFoundError:
+            if name == named:
+                raise
+            continue
+        (folder / name).write_bytes(content)
+        found += 1
+    if not found:
+        raise FileNotFoundError(path)
+    return str(folder / named if named else folder)

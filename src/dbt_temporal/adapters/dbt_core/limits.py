@@ -1,0 +1,32 @@
+"""How much the engine holds at once on one worker."""
+
+from __future__ import annotations
+
+from dbt_temporal.adapters.environment import EnvironmentModel, variable
+
+_A_COUNT = "a whole number of at least 1"
+MEGABYTE = 1024 * 1024
+
+
+class EngineLimits(EnvironmentModel):
+    """The DBT_TEMPORAL_* variables about engine processes. None means no limit.
+
+    Attributes:
+        max_hosts: run hosts at once: a run beyond it waits until a host of another run is between nodes.
+        host_idle_secs: a host without requests for that long is ended.
+        host_memory_mb: a host that holds more memory of its own (in MiB; not what it shares with its project) gets no
+            further nodes: a new host takes the next one.
+        max_projects: parsed projects kept in memory; those in use are never evicted.
+    """
+
+    max_hosts: int | None = variable("DBT_TEMPORAL_MAX_HOSTS", None, allowed=_A_COUNT, ge=1)
+    host_idle_secs: float = variable(
+        "DBT_TEMPORAL_HOST_IDLE_SECS", 120.0, allowed="a number of seconds above 0", gt=0, allow_inf_nan=False
+    )
+    host_memory_mb: int | None = variable("DBT_TEMPORAL_HOST_MEMORY_MB", None, allowed=_A_COUNT, ge=1)
+    max_projects: int = variable("DBT_TEMPORAL_MAX_PARSED_PROJECTS", 8, allowed=_A_COUNT, ge=1)
+
+    @property
+    def host_memory_bytes(self) -> int | None:
+        """`host_memory_mb` in bytes."""
+        return None if self.host_memory_mb is None else self.host_memory_mb * MEGABYTE

@@ -1,0 +1,170 @@
+"""Projects in a git repository."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from dbt_temporal.adapters import private_copies
+from dbt_temporal.adapters.project_sources.git_address import GitAddress
+from dbt_temporal.adapters.project_sources.git_process import (
+    GitFailedError,
+    GitProcess,
+    StoppedError,
+    TooLargeError,
+    TooSlowError,
+    git_environ,
+    last_words,
+    list_tree,
+    redacted,
+)
+from dbt_temporal.adapters.project_sources.locations import RemoteSource
+from dbt_temporal.application.ports.engine import ProjectLocation
+
+_LINK, _SUBMODULE = "120000", "160000"
+_SHOWN_BRANCHES = 10
+_DENIED = ("Authentication failed", "could not read Username", "could not read Password", "error: 403", "error: 401")
+_NOT_FOUND = ("not found", "does not appear to be a git repository", "does not exist", "error: 404")
+_NO_SUCH_COMMIT = ("not our ref", "couldn't find remote ref", "unadvertised object", "no such remote ref")
+
+logger = logging.getLogger(__name__)
+
+
+class GitRepository:
+    """A repository at a branch, a tag or a commit; only that commit is fetched, and only once."""
+
+    def __init__(
+        self, address: GitAddress, source: RemoteSource, *, token: str | None, environ: Mapping[str, str]
+    ) -> None:
+        """A source.
+
+        Args:
+            address: which repository, commit and folder.
+            source: limits and names.
+            token: for http and https.
+            environ: the worker's environment.
+        """
+        self._address = address
+        self._source = source
+        self._token = token
+        self._environ = environ
+        digest = hashlib.sha256(address.url.encode()).hexdigest()[:16]
+        self._copies = source.cache_dir / "sources" / f"{Path(address.url).stem[:40]}-{digest}"
+
+    async def locate(self) -> list[ProjectLocation]:
+        """Fetches the commit and finds the projects. See `ProjectSource.locate`."""
+        stop = threading.Event()
+        try:
+            return await asyncio.to_thread(self._fetch, stop)
+        finally:
+            stop.set()
+
+    def _fetch(self, stop: threading.Event) -> list[ProjectLocation]:
+        try:
+            with private_copies.unfinished_copy(self._copies) as folder:
+                return self._locations(*self._copy(folder, stop))
+        except GitFailedError as error:
+            raise self._source.error(self._problem(str(error))) from None
+        except TooSlowError:
+            raise self._source.too_slow() from None
+        except TooLargeError:
+            raise self._source.too_large() from None
+        except StoppedError:
+            raise self._source.error("fetching was stopped") from None
+        except ImportError as error:
+            raise self._source.error("needs the program git, which is not on the PATH") from error
+        except OSError as error:
+            raise self._source.error(f"could not be copied: {error}") from error
+
+    def _copy(self, folder: Path, stop: threading.Event) -> tuple[str, Path]:
+        """The commit, and a copy of its files."""
+        address, limits = self._address, self._source.limits
+        environ = git_environ(address.scheme, address.host, self._token, self._environ)
+        git = GitProcess(folder, environ, limits.timeout_secs, limits.max_bytes, stop)
+        commit = address.ref if address.is_commit else self._commit_of(git)
+        copy = self._copies / commit
+        if not private_copies.use_copy(copy):
+            # The template would bring hooks.
+            git.run("init", "--quiet", "--template=")
+            git.run("fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", address.url, commit)
+            links = self._check(git, commit)
+            git.run("checkout", "--quiet", "--force", commit)
+            for path in links:
+                self._check_link(git.files, path)
+            private_copies.publish(git.files, copy)
+        return commit, copy
+
+    def _commit_of(self, git: GitProcess) -> str:
+        ref = self._address.ref
+        names = [f"refs/heads/{ref}", f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}"]
+        found = _refs(git.run("ls-remote", self._address.url, *names))
+        for name in names:
+            if name in found:
+                return found[name]
+        heads = _refs(git.run("ls-remote", self._address.url, "refs/heads/*"))
+        branches = [name.removeprefix("refs/heads/") for name in heads]
+        some = ", ".join(sorted(branches)[:_SHOWN_BRANCHES]) or "none"
+        more = f" and {len(branches) - _SHOWN_BRANCHES} more" if len(branches) > _SHOWN_BRANCHES else ""
+        raise self._source.error(
+            f"there is neither a branch nor a tag {ref!r} (a commit is named by its whole id); branches: {some}{more}"
+        )
+
+    def _check(self, git: GitProcess, commit: str) -> list[str]:
+        """Refuses a commit that is too large. Returns the paths of its links."""
+        tree = list_tree(git, commit)
+        if sum(size for _, _, size, _ in tree) > self._source.limits.max_bytes:
+            raise self._source.too_large()
+        for mode, _, _, path in tree:
+            if mode == _SUBMODULE:
+                logger.warning("%s: the submodule %s is not fetched", self._source.shown, path)
+        return [path for mode, _, _, path in tree if mode == _LINK]
+
+    def _check_link(self, files: Path, path: str) -> None:
+        """Refuses a link to something outside of the repository, be it by way of other links."""
+        link, root = files / path, files.resolve()
+        if link.is_symlink() and not link.resolve().is_relative_to(root):
+            raise self._source.error(
+                f"the file {path!r} is a link to {os.readlink(link)!r}, outside of the repository; remove it there"
+            )
+
+    def _locations(self, commit: str, copy: Path) -> list[ProjectLocation]:
+        private_copies.remove_unused(self._copies)
+        folder = copy / self._address.folder
+        # Where it is a link, it stays inside the copy: `_check_link` has seen to it.
+        if not folder.is_dir():
+            raise self._source.error(f"there is no folder {self._address.folder!r} in it at {commit[:12]}")
+        below = "/" if self._address.folder else ":"
+        return self._source.projects(folder, lambda _: commit, below=below)
+
+    def _problem(self, said: str) -> str:
+        """What git said, as a person can act on it."""
+        words = redacted(last_words(said), self._token)
+        remedy = self._remedy(said)
+        return f"{remedy} (git says: {words})" if remedy else f"could not be fetched: {words}"
+
+    def _remedy(self, said: str) -> str | None:
+        if "Host key verification failed" in said:
+            return "the server's host key is not known here; add it to ~/.ssh/known_hosts (ssh-keyscan)"
+        if "Permission denied (" in said:
+            return "access was denied; give ssh a key of this worker that may read the repository"
+        if any(words in said for words in _DENIED):
+            if self._token:
+                return "access was denied; the token of GITHUB_TOKEN or GIT_TOKEN is not valid or may not read it"
+            return "access was denied; set GITHUB_TOKEN or GIT_TOKEN to a token that may read it"
+        if any(words in said for words in _NO_SUCH_COMMIT):
+            return f"there is no commit {self._address.ref} in it, or the server does not give commits by id"
+        if any(words in said for words in _NOT_FOUND):
+            hint = "" if self._token or self._address.scheme != "https" else ", or it is private: set GITHUB_TOKEN"
+            return f"there is no such repository{hint}"
+        return None
+
+
+def _refs(listed: str) -> dict[str, str]:
+    """Names to object ids, from the output of ls-remote."""
+    lines = (line.split("\t") for line in listed.splitlines() if "\t" in line)
+    return {name: object_id for object_id, name in lines}

@@ -1,0 +1,103 @@
+"""What all kinds of sources share: the projects in a folder, and how a source's errors read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dbt_temporal.adapters.project_sources.limits import SourceLimits
+from dbt_temporal.application.ports.engine import ProjectLocation
+from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
+
+PROJECT_FILE = "dbt_project.yml"
+PROFILES_FILE = "profiles.yml"
+HOME_PROFILES_DIR = Path("~/.dbt")
+"""Where dbt looks for profiles.yml when neither --profiles-dir nor the project's folder has one."""
+
+
+@dataclass(frozen=True)
+class ProjectUse:
+    """What the settings say of all projects: DBT_PROFILES_DIR and DBT_TARGET."""
+
+    profiles_dir: Path | None = None
+    target: str | None = None
+
+    def location(self, folder: Path, source: str, revision: str, *, changeable: bool = False) -> ProjectLocation:
+        """The location of a project in `folder`."""
+        return ProjectLocation(
+            project_dir=folder,
+            profiles_dir=self.profiles_dir.resolve() if self.profiles_dir else default_profiles_dir(folder),
+            revision=revision,
+            source=source,
+            target=self.target,
+            changeable=changeable,
+        )
+
+
+@dataclass(frozen=True)
+class RemoteSource:
+    """A remote source as all kinds of them need it.
+
+    Attributes:
+        named_by: the variable that names it, for error messages.
+        shown: its URL as it may be shown.
+        cache_dir: where copies of all sources lie.
+        limits: on size and time.
+        use: of the projects in it.
+    """
+
+    named_by: str
+    shown: str
+    cache_dir: Path
+    limits: SourceLimits
+    use: ProjectUse
+
+    def error(self, what: str) -> DbtTemporalError:
+        """A Configuration error that names the source."""
+        return configuration_error(f"{self.named_by}: {self.shown}: {what}")
+
+    def too_large(self) -> DbtTemporalError:
+        """The source is beyond the size limit."""
+        limit = f"DBT_TEMPORAL_SOURCE_MAX_MB={self.limits.max_mb}"
+        return self.error(f"is larger than {self.limits.max_mb} MB; name a smaller part of it, or raise {limit}")
+
+    def too_slow(self) -> DbtTemporalError:
+        """The source is beyond the time limit."""
+        secs = f"{self.limits.timeout_secs:g}"
+        return self.error(
+            f"could not be fetched within {secs} seconds; is the server reachable from here? "
+            f"(DBT_TEMPORAL_SOURCE_TIMEOUT_SECS={secs} is the limit)"
+        )
+
+    def projects(self, folder: Path, revision_of: Callable[[Path], str], *, below: str) -> list[ProjectLocation]:
+        """The projects in a fetched folder; `below` says how the source's URL goes on to a subfolder of it."""
+        found = find_projects(folder)
+        if not found:
+            raise self.error(f"holds no dbt project: there is no {PROJECT_FILE} in it or its subfolders")
+        return [
+            self.use.location(
+                project, self.shown if project == folder else f"{self.shown}{below}{project.name}", revision_of(project)
+            )
+            for project in found
+        ]
+
+
+def find_projects(folder: Path, *, only_subfolders: bool = False) -> list[Path]:
+    """The folder itself where it is a project, else its subfolders that are, one level down.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    if (folder / PROJECT_FILE).is_file() and not only_subfolders:
+        return [folder]
+    return sorted(child for child in folder.iterdir() if (child / PROJECT_FILE).is_file())
+
+
+def default_profiles_dir(project_dir: Path) -> Path:
+    """The project's folder, or ~/.dbt where only that has a profiles.yml (dbt's own order)."""
+    home = HOME_PROFILES_DIR.expanduser()
+    if not (project_dir / PROFILES_FILE).is_file() and os.access(home / PROFILES_FILE, os.R_OK):
+        return home
+    return project_dir

@@ -1,0 +1,116 @@
+"""The log: one line per record, as text or as JSON, with the fields of the run that it belongs to, without secrets.
+
+The standard library's logging with two formatters: what a library for structured logs offers beyond that (bound
+loggers, pipelines of processors) nothing here needs, and records of other libraries take the same way.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import IO, Any
+
+import orjson
+
+from dbt_temporal.adapters.telemetry.settings import LogSettings
+from dbt_temporal.application.log_context import current_fields, current_redactor
+from dbt_temporal.domain.redaction import Redactor
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_CHATTY = ("temporalio", "asyncio", "fsspec", "botocore", "aiobotocore", "urllib3", "opentelemetry")
+"""Libraries whose start and end, and each request, is no news; their warnings are."""
+
+
+class _Formatter(logging.Formatter):
+    """Finds a record's parts, without secrets: those of the worker, and those of the run that is going on."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        super().__init__()
+        self._redactor = redactor
+
+    def _safe(self, text: str) -> str:
+        of_run = current_redactor()
+        text = self._redactor.text(text)
+        return text if of_run is None else of_run.text(text)
+
+    def _message(self, record: logging.LogRecord) -> str:
+        return self._safe(record.getMessage())
+
+    def _trace(self, record: logging.LogRecord) -> str | None:
+        parts = [self.formatException(record.exc_info)] if record.exc_info else []
+        if record.stack_info:
+            parts.append(self.formatStack(record.stack_info))
+        return self._safe("\n".join(parts)) if parts else None
+
+
+class JsonFormatter(_Formatter):
+    """A JSON object per line: timestamp, level, logger, message, the fields of the run, exception."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        line: dict[str, Any] = {
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": self._message(record),
+            **current_fields(),
+        }
+        trace = self._trace(record)
+        if trace:
+            line["exception"] = trace
+        return orjson.dumps(line, default=str).decode()
+
+
+class TextFormatter(_Formatter):
+    """A line for people, the fields of the run at its end; a traceback follows on lines of its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and the traceback where there is one."""
+        time = datetime.fromtimestamp(record.created).astimezone().isoformat(sep=" ", timespec="milliseconds")
+        fields = "".join(f" {name}={value}" for name, value in current_fields().items())
+        line = f"{time} {record.levelname} {record.name}: {self._message(record)}{' |' if fields else ''}{fields}"
+        trace = self._trace(record)
+        return f"{line}\n{trace}" if trace else line
+
+
+def configure_logging(
+    settings: LogSettings, secrets: frozenset[str] = frozenset(), stream: IO[str] | None = None
+) -> None:
+    """Sets the process's log up; what was set up before goes.
+
+    Args:
+        settings: format and level.
+        secrets: values of the worker's own that no line may show.
+        stream: where to; by default stderr.
+    """
+    handler = logging.StreamHandler(stream or sys.stderr)
+    formatter = JsonFormatter if settings.format == "json" else TextFormatter
+    handler.setFormatter(formatter(Redactor(secrets)))
+    level = _LEVELS[settings.level]
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(level if level == logging.DEBUG else max(level, logging.WARNING))
+
+
+class LogLines:
+    """A text stream whose lines become log records: for what else is printed, where every line must be JSON."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._open = ""
+
+    def write(self, text: str) -> int:
+        """Logs every line that is complete now."""
+        *lines, self._open = (self._open + text).split("\n")
+        for line in lines:
+            if line.strip():
+                self._logger.info("%s", line.rstrip())
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing waits but an open line."""
+
+    def isatty(self) -> bool:
+        """No terminal."""
+        return False

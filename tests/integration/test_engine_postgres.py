@@ -1,0 +1,160 @@
+"""What needs a database server: sessions that are cancelled or left behind, and relations that others build."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
+from dbt_temporal.application.ports.engine import ProjectLocation
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+from tests.integration.engine_driver import new_invocation, open_engine, write_files
+from tests.integration.postgres import PostgresDatabase
+from tests.integration.test_engine_cli_equality import postgres_env
+
+pytestmark = pytest.mark.every_dbt_version
+
+PROJECT = {
+    "dbt_project.yml": "name: pg\nversion: '1.0'\nprofile: pg\n",
+    "profiles.yml": """
+pg:
+  target: dev
+  outputs:
+    dev:
+      type: postgres
+      host: "{{ env_var('PG_HOST') }}"
+      port: "{{ env_var('PG_PORT') | as_number }}"
+      user: "{{ env_var('PG_USER') }}"
+      password: "{{ env_var('PG_PASSWORD') }}"
+      dbname: "{{ env_var('PG_DBNAME') }}"
+      schema: main
+      threads: 4
+""",
+    "models/base.sql": "{{ config(materialized='table') }} select 1 as one",
+    "models/grows.sql": "{{ config(materialized='incremental') }} select * from {{ ref('base') }}",
+    "models/sees.sql": "{{ config(materialized='table') }}\n"
+    "-- depends_on: {{ ref('grows') }}\n"
+    "{% set found = adapter.get_relation(target.database, 'main', 'grows') %}\n"
+    "select '{{ found is not none }}' as found",
+    "models/sleeps.sql": "{{ config(materialized='table') }} select 1 as one from pg_sleep(600)",
+    "models/times_out.sql": "{{ config(materialized='table', pre_hook=\"set statement_timeout = 100\") }} "
+    "select 1 as one from pg_sleep(60)",
+}
+SLEEPERS = """
+select count(*) from pg_stat_activity
+where datname = current_database() and state = 'active' and query like '%pg_sleep(600)%' and pid <> pg_backend_pid()
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> ProjectLocation:
+    folder = tmp_path / "pg"
+    write_files(folder, PROJECT)
+    return ProjectLocation(folder, folder)
+
+
+@pytest.fixture
+def environ(postgres: PostgresDatabase) -> dict[str, str]:
+    return {**os.environ, **postgres_env(postgres, "PG")}
+
+
+@pytest.fixture
+async def engine(tmp_path: Path, environ: dict[str, str]) -> AsyncIterator[DbtCoreEngine]:
+    async with open_engine(tmp_path / "cache", environ=environ) as engine:
+        yield engine
+
+
+def count(database: PostgresDatabase, query: str) -> int:
+    with closing(database.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute(query)
+        row = cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+async def eventually(condition: Callable[[], bool], within: float = 30.0) -> None:
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        await asyncio.sleep(0.02)
+
+
+async def test_a_cancelled_node_ends_its_statement_and_no_other(
+    engine: DbtCoreEngine, project: ProjectLocation, postgres: PostgresDatabase
+) -> None:
+    invocation = new_invocation(command="run")
+    facts: dict[str, Any] = {}
+    sleeping = asyncio.ensure_future(engine.execute_node(project, invocation, "model.pg.sleeps", facts.update))
+    await eventually(lambda: "connection" in facts and count(postgres, SLEEPERS) == 1)
+    assert facts["connection"]["backend_pid"] > 0
+
+    sleeping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sleeping
+
+    assert count(postgres, SLEEPERS) == 0
+    after: dict[str, Any] = {}
+    outcome = await engine.execute_node(project, invocation, "model.pg.base", after.update)
+    assert (outcome.result.status, after["host_pid"]) == ("success", facts["host_pid"])
+
+
+async def test_the_statement_of_a_killed_host_is_ended_by_the_next_one(
+    engine: DbtCoreEngine, project: ProjectLocation, postgres: PostgresDatabase
+) -> None:
+    invocation = new_invocation(command="run")
+    facts: dict[str, Any] = {}
+    sleeping = asyncio.ensure_future(engine.execute_node(project, invocation, "model.pg.sleeps", facts.update))
+    await eventually(lambda: "connection" in facts and count(postgres, SLEEPERS) == 1)
+
+    os.kill(facts["host_pid"], signal.SIGKILL)
+    with pytest.raises(DbtTemporalError) as caught:
+        await sleeping
+    assert caught.value.error_type is ErrorType.ENGINE_CRASHED
+
+    outcome = await engine.execute_node(project, invocation, "model.pg.base", facts.update)
+    assert outcome.result.status == "success"
+    await eventually(lambda: count(postgres, SLEEPERS) == 0)
+
+
+async def test_a_statement_timeout_of_the_database_is_a_failure_worth_another_attempt(
+    engine: DbtCoreEngine, project: ProjectLocation
+) -> None:
+    outcome = await engine.execute_node(project, new_invocation(command="run"), "model.pg.times_out", lambda _: None)
+
+    assert outcome.error is not None
+    assert (outcome.error.error_type, outcome.error.retryable) == (ErrorType.ADAPTER, True)
+
+
+async def test_a_host_sees_relations_that_another_worker_built_in_the_same_run(
+    engine: DbtCoreEngine, project: ProjectLocation, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    invocation = new_invocation(command="run", select="base grows sees")
+    await engine.plan(project, invocation)
+    await engine.before_run(project, invocation)
+
+    async with open_engine(tmp_path / "other_cache", environ=environ) as other:
+        for node in ("base", "grows"):
+            built = await other.execute_node(project, invocation, f"model.pg.{node}", lambda _: None)
+            assert built.result.status == "success"
+
+    outcome = await engine.execute_node(project, invocation, "model.pg.sees", lambda _: None)
+    assert b"'True' as found" in outcome.record
+    again = await engine.execute_node(project, invocation, "model.pg.grows", lambda _: None)
+    assert (again.result.status, again.result.message) == ("success", "INSERT 0 1")
+
+
+async def test_a_refused_connection_is_an_adapter_error_worth_another_attempt(
+    project: ProjectLocation, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    async with open_engine(tmp_path / "cache", environ={**environ, "PG_PORT": "1"}) as engine:
+        with pytest.raises(DbtTemporalError) as caught:
+            await engine.before_run(project, new_invocation(command="run"))
+
+    assert (caught.value.error_type, caught.value.retryable) == (ErrorType.ADAPTER, True)

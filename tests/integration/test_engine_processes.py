@@ -1,0 +1,260 @@
+"""Engine processes: shared, isolated, replaced when they die, and gone when their worker is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psutil
+import pytest
+
+from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
+from dbt_temporal.application.ports.engine import ProjectLocation
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+from tests.integration.engine_driver import REPOSITORY, DrivenRun, drive, new_invocation, open_engine, write_files
+
+pytestmark = pytest.mark.every_dbt_version
+
+PROJECT = {
+    "dbt_project.yml": """
+name: small
+version: "1.0"
+profile: small
+on-run-start: >
+  create table if not exists {{ target.schema }}.starts as select 1 as one;
+  insert into {{ target.schema }}.starts values (1)
+models:
+  +materialized: "{{ env_var('MATERIALIZED', 'table') }}"
+""",
+    "profiles.yml": """
+small:
+  target: dev
+  outputs:
+    dev: {type: duckdb, path: "{{ env_var('SMALL_DB') }}", schema: main, threads: 4}
+    prod: {type: duckdb, path: "{{ env_var('SMALL_DB') }}", schema: prod, threads: 4}
+""",
+    "models/one.sql": 'select \'{{ var("word", "none") }}\' as word, \'{{ env_var("LABEL", "none") }}\' as label,'
+    " '{{ target.name }}' as target, '{{ invocation_id }}' as id, '{{ flags.FULL_REFRESH }}' as full_refresh",
+    "models/two.sql": "select * from {{ ref('one') }}",
+    "models/grows.sql": "{{ config(materialized='incremental') }} select 1 as one",
+    "models/slow.sql": "{{ config(materialized='table') }} select count(*) as n from range(100000000) a(i), "
+    "range(100000000) b(j) where (a.i * b.j + a.i) % 1000003 = 7",
+}
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> ProjectLocation:
+    folder = tmp_path / "small"
+    write_files(folder, PROJECT)
+    return ProjectLocation(folder, folder)
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[DbtCoreEngine]:
+    async with open_engine(
+        tmp_path / "cache", environ={**os.environ, "SMALL_DB": str(tmp_path / "w.duckdb")}
+    ) as engine:
+        yield engine
+
+
+async def eventually(condition: Callable[[], bool], within: float = 30.0) -> None:
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        await asyncio.sleep(0.02)
+
+
+async def eventually_read(file: Path, query: str) -> Any:
+    """One value from a DuckDB file that an engine process may be about to close."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            with duckdb.connect(str(file), read_only=True) as connection:
+                row = connection.execute(query).fetchone()
+                return row[0] if row else None
+        except duckdb.IOException:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+
+
+def compiled(run: DrivenRun, unique_id: str) -> str:
+    record = json.loads(run.outcomes[unique_id].record)
+    return str(record["result"]["compiled_code"])
+
+
+async def test_runs_at_the_same_time_do_not_influence_each_other(
+    engine: DbtCoreEngine, small: ProjectLocation, tmp_path: Path
+) -> None:
+    settings: list[dict[str, Any]] = [
+        {"vars": {"word": "alpha"}},
+        {"target": "prod"},
+        {"full_refresh": True},
+        {"env": {"LABEL": "beta", "MATERIALIZED": "view"}},
+    ]
+    invocations = []
+    for number, setting in enumerate(settings):
+        env = {"SMALL_DB": str(tmp_path / f"{number}.duckdb"), **setting.get("env", {})}
+        invocations.append(new_invocation(command="run", select="one two", **{**setting, "env": env}))
+
+    runs = await asyncio.gather(*(drive(engine, small, invocation) for invocation in invocations))
+
+    codes = [compiled(run, "model.small.one") for run in runs]
+    for code, invocation in zip(codes, invocations, strict=True):
+        assert f"'{invocation.invocation_id}' as id" in code
+    assert ["'alpha' as word" in code for code in codes] == [True, False, False, False]
+    assert ["'prod' as target" in code for code in codes] == [False, True, False, False]
+    assert ["'True' as full_refresh" in code for code in codes] == [False, False, True, False]
+    assert ["'beta' as label" in code for code in codes] == [False, False, False, True]
+    assert runs[3].plan.plan.nodes["model.small.one"].materialization == "view"
+    assert runs[0].plan.plan.nodes["model.small.one"].materialization == "table"
+
+
+async def test_two_runs_on_one_duckdb_file_take_turns(engine: DbtCoreEngine, small: ProjectLocation) -> None:
+    invocations = [new_invocation(command="run", select="one two") for _ in range(3)]
+
+    runs = await asyncio.gather(*(drive(engine, small, invocation) for invocation in invocations))
+
+    for run in runs:
+        assert set(run.statuses().values()) == {"success"}
+
+
+async def test_nothing_is_written_into_the_project(engine: DbtCoreEngine, small: ProjectLocation) -> None:
+    def snapshot() -> dict[str, tuple[int, int]]:
+        stats = {str(path): path.stat() for path in small.project_dir.rglob("*")}
+        return {path: (stat.st_size, stat.st_mtime_ns) for path, stat in stats.items()}
+
+    before = snapshot()
+    for command in ("build", "compile", "list"):
+        await drive(engine, small, new_invocation(command=command, exclude="slow"))
+
+    assert snapshot() == before
+
+
+async def test_callers_at_the_same_time_wait_for_one_load(
+    engine: DbtCoreEngine, small: ProjectLocation, tmp_path: Path
+) -> None:
+    await asyncio.gather(*(engine.load_project(small) for _ in range(5)))
+
+    assert len(list((tmp_path / "cache" / "parents").iterdir())) == 1
+
+
+async def test_unused_parents_are_evicted_when_there_are_too_many(tmp_path: Path, small: ProjectLocation) -> None:
+    environ = {**os.environ, "SMALL_DB": str(tmp_path / "w.duckdb")}
+    async with open_engine(tmp_path / "cache", environ=environ, max_parents=2) as engine:
+        for word in ("a", "b", "c", "d"):
+            invocation = new_invocation(command="list", vars={"word": word})
+            await drive(engine, small, invocation)
+
+        await eventually(lambda: len(list((tmp_path / "cache" / "parents").iterdir())) == 2)
+
+
+async def test_a_killed_host_is_reported_and_replaced_without_running_on_run_start_again(
+    engine: DbtCoreEngine, small: ProjectLocation, tmp_path: Path
+) -> None:
+    invocation = new_invocation(command="run")
+    await engine.plan(small, invocation)
+    await engine.before_run(small, invocation)
+    facts: dict[str, Any] = {}
+    running = asyncio.ensure_future(engine.execute_node(small, invocation, "model.small.slow", facts.update))
+    await eventually(lambda: "host_pid" in facts)
+
+    os.kill(facts["host_pid"], signal.SIGKILL)
+    with pytest.raises(DbtTemporalError, match="killed by signal 9") as caught:
+        await running
+    assert (caught.value.error_type, caught.value.retryable) == (ErrorType.ENGINE_CRASHED, True)
+
+    outcome = await engine.execute_node(small, invocation, "model.small.one", facts.update)
+    assert outcome.result.status == "success"
+    await engine.end_run(invocation)
+    # The hook makes the table with one row and adds one: a second time would have added another.
+    assert await eventually_read(tmp_path / "w.duckdb", "select count(*) from starts") == 2
+
+
+async def test_an_idle_host_is_ended_and_a_new_one_takes_over(tmp_path: Path, small: ProjectLocation) -> None:
+    environ = {**os.environ, "SMALL_DB": str(tmp_path / "w.duckdb")}
+    async with open_engine(tmp_path / "cache", environ=environ, idle_secs=0.2) as engine:
+        invocation = new_invocation(command="run")
+        pids = []
+        for node in ("model.small.one", "model.small.two"):
+            facts: dict[str, Any] = {}
+            outcome = await engine.execute_node(small, invocation, node, facts.update)
+            assert outcome.result.status == "success"
+            pids.append(facts["host_pid"])
+            await eventually(lambda: not psutil.pid_exists(pids[-1]))
+
+    assert pids[0] != pids[1]
+
+
+async def test_a_node_cancelled_on_duckdb_ends_alone(engine: DbtCoreEngine, small: ProjectLocation) -> None:
+    invocation = new_invocation(command="run")
+    facts: dict[str, Any] = {}
+    await engine.before_run(small, invocation)
+    slow = asyncio.ensure_future(engine.execute_node(small, invocation, "model.small.slow", facts.update))
+    await eventually(lambda: "host_pid" in facts)
+    sibling = await engine.execute_node(small, invocation, "model.small.one", lambda _: None)
+
+    slow.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await slow
+
+    assert sibling.result.status == "success"
+    after: dict[str, Any] = {}
+    again = await engine.execute_node(small, invocation, "model.small.two", after.update)
+    assert again.result.status == "success"
+    assert after["host_pid"] == facts["host_pid"]
+
+
+async def test_a_failed_attempt_can_be_repeated_in_the_same_host(engine: DbtCoreEngine, small: ProjectLocation) -> None:
+    write_files(
+        small.project_dir,
+        {
+            "models/inlined.sql": "{{ config(materialized='ephemeral') }} select 1 as one",
+            "models/user.sql": "select * from {{ ref('inlined') }} union all select * from {{ ref('missing') }}",
+            "models/missing.sql": "select 2 as one",
+        },
+    )
+    invocation = new_invocation(command="run")
+    first = await engine.execute_node(small, invocation, "model.small.user", lambda _: None)
+    await engine.execute_node(small, invocation, "model.small.missing", lambda _: None)
+    second = await engine.execute_node(small, invocation, "model.small.user", lambda _: None)
+
+    assert (first.result.status, second.result.status) == ("error", "success")
+
+
+async def test_no_process_outlives_a_killed_worker(tmp_path: Path, small: ProjectLocation) -> None:
+    script = f"""
+import asyncio, os, sys
+from pathlib import Path
+sys.path.insert(0, {str(REPOSITORY)!r})
+from tests.integration.engine_driver import new_invocation
+from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
+from dbt_temporal.application.ports.engine import ProjectLocation
+
+async def main():
+    engine = DbtCoreEngine(Path({str(tmp_path / "cache")!r}))
+    location = ProjectLocation(Path({str(small.project_dir)!r}), Path({str(small.project_dir)!r}))
+    invocation = new_invocation(command="run")
+    await engine.execute_node(location, invocation, "model.small.slow", lambda facts: print(facts, flush=True))
+
+asyncio.run(main())
+"""
+    environ = {**os.environ, "SMALL_DB": str(tmp_path / "w.duckdb")}
+    with subprocess.Popen(  # noqa: ASYNC220
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, env=environ, text=True
+    ) as worker:
+        assert worker.stdout is not None
+        assert "host_pid" in await asyncio.to_thread(worker.stdout.readline)
+        family = psutil.Process(worker.pid).children(recursive=True)
+        assert len(family) == 3  # template, parent, host
+
+        worker.kill()
+        await eventually(lambda: not any(process.is_running() and process.status() != "zombie" for process in family))

@@ -1,0 +1,162 @@
+"""Runs with different environments at once on one worker keep apart: real server, real dbt, PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psutil
+import pytest
+from rich.console import Console
+from temporalio import workflow
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from dbt_temporal.adapters.temporal.client import TemporalRunGateway
+from dbt_temporal.application.ports.runs import Ending
+from dbt_temporal.domain.results import DbtRunOutput
+from dbt_temporal.entrypoints.settings import read_settings
+from dbt_temporal.entrypoints.worker import run_worker
+from tests.integration.postgres import PostgresDatabase
+from tests.integration.servers import wait_for
+from tests.integration.tenants import Tenant, relations_of, server_environment
+
+PROJECT = Path(__file__).parents[1] / "projects" / "tenants"
+RUNS = 20
+logger = logging.getLogger(__name__)
+
+
+@workflow.defn(name="choose_tenant", sandboxed=False)
+class ChooseTenant:
+    """A pre_run hook that says where the run goes."""
+
+    @workflow.run
+    async def run(self, payload: dict[str, Any]) -> dict[str, Any]:
+        env: dict[str, str] = payload["input"]["vars"]["resolved"]
+        return {"extra_env": env}
+
+
+@pytest.fixture
+def databases(postgres_server: PostgresDatabase) -> Iterator[list[PostgresDatabase]]:
+    with postgres_server.fresh_database("tenants_a") as a, postgres_server.fresh_database("tenants_b") as b:
+        yield [a, b]
+
+
+@asynccontextmanager
+async def worker(address: str, task_queue: str, folder: Path, database: PostgresDatabase) -> AsyncIterator[None]:
+    """A worker in this process that serves the project `tenants`."""
+    environ = {
+        **{name: value for name, value in psutil.Process().environ().items() if not name.startswith("DBT_")},
+        **server_environment(database),
+        "TEMPORAL_ADDRESS": address,
+        "TEMPORAL_TASK_QUEUE": task_queue,
+        "DBT_PROJECT_DIRS": str(PROJECT),
+        "DBT_TEMPORAL_CACHE_DIR": str(folder / "cache"),
+        "HEALTH_FILE": str(folder / "health"),
+    }
+    output = io.StringIO()
+    running = asyncio.create_task(run_worker(read_settings(environ), environ, console=Console(file=output)))
+
+    async def ready() -> bool:
+        if running.done():
+            await running
+        return (folder / "health").exists()
+
+    try:
+        await wait_for(ready, within=60, what="the worker is ready")
+        yield
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def build(client: Client, task_queue: str, run_input: dict[str, Any]) -> DbtRunOutput:
+    run = await TemporalRunGateway(client, task_queue).submit(run_input, f"run-{uuid4().hex}")
+    outcome = await run.outcome()
+    assert outcome.ending is Ending.COMPLETED, outcome
+    assert outcome.output is not None
+    return outcome.output
+
+
+def engine_memory_mb() -> tuple[int, float]:
+    """The engine's processes below this one: how many, and their memory in MB, shared pages counted once (PSS)."""
+    children = psutil.Process().children(recursive=True)
+    engine = [child for child in children if any("dbt_core.process" in word for word in child.cmdline())]
+    return len(engine), sum(process.memory_full_info().pss for process in engine) / 1e6
+
+
+async def test_twenty_runs_at_once_with_their_own_environments_keep_apart(
+    temporal_address: str, temporal_client: Client, task_queue: str, tmp_path: Path, databases: list[PostgresDatabase]
+) -> None:
+    tenants = [Tenant(number, databases[number % 4 // 2]) for number in range(1, RUNS + 1)]
+    async with worker(temporal_address, task_queue, tmp_path, databases[0]):
+        started = time.monotonic()
+        first = await asyncio.gather(*[build(temporal_client, task_queue, tenant.run_input()) for tenant in tenants])
+        first_seconds = time.monotonic() - started
+        for tenant, output in zip(tenants, first, strict=True):
+            tenant.check_contents(factor=tenant.number)
+            assert tenant.diary(output.invocation_id) == tenant.diary_of_a_build()
+            assert tenant.select("tenant, incremental", "counted") == [(tenant.name, "False")]
+        for database in databases:
+            expected = [tenant.relations().values() for tenant in tenants if tenant.database is database]
+            assert relations_of(database) == {relation for relations in expected for relation in relations}
+
+        # Again, half of them from scratch, all with other vars.
+        started = time.monotonic()
+        second = await asyncio.gather(
+            *[
+                build(
+                    temporal_client,
+                    task_queue,
+                    tenant.run_input(vars={"factor": 100 + tenant.number}, full_refresh=tenant.number > RUNS // 2),
+                )
+                for tenant in tenants
+            ]
+        )
+        logger.info("20 runs: %.1f s; again with other vars: %.1f s", first_seconds, time.monotonic() - started)
+        for tenant, before, output in zip(tenants, first, second, strict=True):
+            tenant.check_contents(factor=100 + tenant.number)
+            assert tenant.diary(output.invocation_id) == tenant.diary_of_a_build()
+            kept = {(tenant.name, before.invocation_id, "False"), (tenant.name, output.invocation_id, "True")}
+            if tenant.number > RUNS // 2:
+                kept = {(tenant.name, output.invocation_id, "False")}
+            assert set(tenant.select("tenant, invocation, incremental", "counted")) == kept
+        logger.info("engine processes: %d, %.0f MB", *engine_memory_mb())
+
+
+async def test_the_environment_that_a_pre_run_hook_adds_chooses_the_database(
+    temporal_address: str, temporal_client: Client, task_queue: str, tmp_path: Path, databases: list[PostgresDatabase]
+) -> None:
+    tenants = [Tenant(number, databases[number % 2]) for number in (1, 3, 4)]
+    hook = {"workflow_type": "choose_tenant", "task_queue": f"{task_queue}-hooks", "on_error": "fail"}
+    async with (
+        worker(temporal_address, task_queue, tmp_path, databases[0]),
+        Worker(temporal_client, task_queue=f"{task_queue}-hooks", workflows=[ChooseTenant]),
+    ):
+        await asyncio.gather(
+            *[
+                build(
+                    temporal_client,
+                    task_queue,
+                    {
+                        **tenant.run_input(),
+                        "env": {"TENANT": "overruled by the hook"},
+                        "vars": {"factor": 7, "resolved": tenant.env},
+                        "hooks": {"pre_run": [hook]},
+                    },
+                )
+                for tenant in tenants
+            ]
+        )
+    for tenant in tenants:
+        tenant.check_contents(factor=7)
+    for database in databases:
+        expected = [tenant.relations().values() for tenant in tenants if tenant.database is database]
+        assert relations_of(database) == {relation for relations in expected for relation in relations}

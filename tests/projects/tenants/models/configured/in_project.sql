@@ -1,0 +1,1 @@
+select label, '{{ this.schema }}' as own_schema from {{ ref('by_macro') }}

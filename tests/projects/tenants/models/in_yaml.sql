@@ -1,0 +1,1 @@
+select tenant, '{{ this.schema }}' as own_schema from {{ ref('in_config') }}

@@ -1,0 +1,179 @@
+"""docker/ and deploy/ agree with each other and with what the worker reads; linters check their syntax (make lint)."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dbt_temporal.adapters.environment import variable_names
+from dbt_temporal.adapters.temporal.tuning import WorkerTuning
+from dbt_temporal.entrypoints.settings import Settings, read_settings
+from tests.dockerfile import ROOT, assignments, exec_form, stages, values
+
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker" / "compose.yml").read_text())
+IMAGE = stages()[-1]
+OF_OTHERS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+"""Variables that a library reads."""
+
+
+def manifests(name: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((KUBERNETES / name).read_text()))
+
+
+CONFIG, PROFILES = manifests("configmap.yaml")
+(SECRET,) = manifests("secret.example.yaml")
+(DEPLOYMENT,) = manifests("deployment.yaml")
+SCALED, AUTHENTICATION = manifests("keda.yaml")
+POD = DEPLOYMENT["spec"]["template"]["spec"]
+(CONTAINER,) = POD["containers"]
+
+
+def variables_of_settings(model: Any = Settings) -> set[str]:
+    """The variables that the worker reads, those of groups included."""
+    groups = [field.annotation for field in model.model_fields.values() if hasattr(field.annotation, "model_fields")]
+    own = {name for field in model.model_fields.values() for name in variable_names(field)}
+    return own.union(*(variables_of_settings(group) for group in groups)) if groups else own
+
+
+def variables_of_profile(text: str) -> set[str]:
+    return set(re.findall(r"env_var\('(\w+)'", text))
+
+
+def worker_environment() -> dict[str, str]:
+    found: dict[str, str] = COMPOSE["services"]["worker"]["environment"]
+    return found
+
+
+class TestImage:
+    def test_it_runs_as_another_user_than_root_by_number_as_kubernetes_wants_it(self) -> None:
+        assert values(IMAGE, "USER") == ["10001:10001"]
+        assert POD["securityContext"]["runAsUser"] == 10001
+        assert POD["securityContext"]["runAsNonRoot"] is True
+
+    def test_all_that_the_worker_writes_is_below_tmp(self) -> None:
+        environment = assignments(IMAGE, "ENV")
+        for name in ("HOME", "DBT_TEMPORAL_CACHE_DIR", "HEALTH_FILE"):
+            assert Path(environment[name]).is_relative_to("/tmp")
+        assert {mount["mountPath"] for mount in CONTAINER["volumeMounts"] if not mount.get("readOnly")} == {"/tmp"}
+        assert CONTAINER["securityContext"]["readOnlyRootFilesystem"] is True
+        assert COMPOSE["services"]["worker"]["read_only"] is True
+        assert COMPOSE["services"]["worker"]["tmpfs"] == ["/tmp"]
+
+    def test_health_is_asked_for_without_a_shell(self) -> None:
+        _, _, command = values(IMAGE, "HEALTHCHECK")[0].partition("CMD ")
+        assert exec_form(command) == ["dbt-temporal", "healthcheck"]
+        assert CONTAINER["livenessProbe"]["exec"]["command"] == ["dbt-temporal", "healthcheck"]
+        assert CONTAINER["startupProbe"]["exec"]["command"] == ["dbt-temporal", "healthcheck"]
+
+    def test_it_takes_what_the_build_stage_has_installed(self) -> None:
+        prefix = assignments(stages()[0], "ARG")["PREFIX"]
+        assert values(IMAGE, "COPY") == [f"--from=build {prefix} {prefix}"]
+        assert assignments(IMAGE, "ENV")["PATH"].split(":")[0] == f"{prefix}/bin"
+
+    def test_the_build_context_holds_all_that_is_copied(self) -> None:
+        lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
+        assert lines[0] == "*"
+        allowed = {line[1:].rstrip("/") for line in lines if line.startswith("!")}
+        copied = {source for value in values(stages()[0], "COPY") for source in value.split()[:-1]}
+        assert copied == allowed
+        assert all((ROOT / source).exists() for source in copied)
+        assert not any(fnmatch(source, line) for source in copied for line in lines[1:] if line[0] != "!")
+
+
+class TestSettings:
+    def test_the_variables_of_the_compose_file_are_ones_that_are_read(self) -> None:
+        profile = (ROOT / "examples" / "postgres-shop" / "profiles.yml").read_text()
+        assert set(worker_environment()) - variables_of_settings() == variables_of_profile(profile)
+
+    def test_the_variables_of_the_manifests_are_ones_that_are_read(self) -> None:
+        given = set(CONFIG["data"]) | set(SECRET["stringData"])
+        profile = variables_of_profile(PROFILES["data"]["profiles.yml"])
+        assert given - variables_of_settings() - OF_OTHERS == profile
+
+    @pytest.mark.parametrize("environment", [worker_environment(), CONFIG["data"]], ids=["compose", "kubernetes"])
+    def test_the_values_are_ones_that_the_worker_takes(self, environment: dict[str, str], tmp_path: Path) -> None:
+        read_settings({**environment, "DBT_PROFILES_DIR": str(tmp_path), "HOME": str(tmp_path)})
+
+    def test_no_secret_is_in_the_config_map(self) -> None:
+        assert set(CONFIG["data"]) & set(SECRET["stringData"]) == set()
+        assert not [name for name in CONFIG["data"] if re.search("KEY|SECRET|PASSWORD|TOKEN", name)]
+
+
+class TestShutdown:
+    def test_docker_waits_longer_than_the_worker(self) -> None:
+        minutes = re.fullmatch(r"(\d+)m", COMPOSE["services"]["worker"]["stop_grace_period"])
+        assert minutes is not None
+        assert int(minutes[1]) * 60 >= graceful_secs(worker_environment()) + 60
+
+    def test_kubernetes_waits_longer_than_the_worker(self) -> None:
+        assert POD["terminationGracePeriodSeconds"] >= graceful_secs(CONFIG["data"]) + 60
+
+
+def graceful_secs(environment: dict[str, str]) -> float:
+    grace = WorkerTuning.model_validate(environment).graceful_shutdown_secs
+    assert grace is not None
+    return grace
+
+
+class TestKubernetes:
+    def test_the_pod_takes_its_environment_from_the_config_map_and_the_secret(self) -> None:
+        assert CONTAINER["envFrom"] == [
+            {"configMapRef": {"name": CONFIG["metadata"]["name"]}},
+            {"secretRef": {"name": SECRET["metadata"]["name"]}},
+        ]
+
+    def test_the_profiles_are_where_the_worker_looks_for_them(self) -> None:
+        (mount,) = [mount for mount in CONTAINER["volumeMounts"] if mount["mountPath"] != "/tmp"]
+        (volume,) = [volume for volume in POD["volumes"] if volume["name"] == mount["name"]]
+        assert mount["mountPath"] == CONFIG["data"]["DBT_PROFILES_DIR"]
+        assert volume["configMap"]["name"] == PROFILES["metadata"]["name"]
+        assert set(PROFILES["data"]) == {"profiles.yml"}
+
+    def test_the_probed_port_is_the_health_server_s(self) -> None:
+        (port,) = CONTAINER["ports"]
+        assert str(port["containerPort"]) == CONFIG["data"]["HEALTH_PORT"]
+        assert CONTAINER["readinessProbe"]["httpGet"] == {"path": "/ready", "port": port["name"]}
+
+    def test_pods_are_selected_by_the_labels_that_they_have(self) -> None:
+        wanted = DEPLOYMENT["spec"]["selector"]["matchLabels"]
+        assert wanted.items() <= DEPLOYMENT["spec"]["template"]["metadata"]["labels"].items()
+
+    def test_the_kustomization_names_files_that_exist_and_no_example(self) -> None:
+        (kustomization,) = manifests("kustomization.yaml")
+        assert kustomization["kind"] == "Kustomization"
+        assert all((KUBERNETES / name).is_file() and "example" not in name for name in kustomization["resources"])
+
+
+class TestScaler:
+    """KEDA's kinds have no schema in the validator, so their fields are looked at here (keda.sh, ScaledObject)."""
+
+    def test_it_scales_the_deployment(self) -> None:
+        assert (SCALED["apiVersion"], SCALED["kind"]) == ("keda.sh/v1alpha1", "ScaledObject")
+        assert SCALED["spec"]["scaleTargetRef"] == {"name": DEPLOYMENT["metadata"]["name"]}
+        allowed = {"scaleTargetRef", "minReplicaCount", "maxReplicaCount", "pollingInterval", "advanced", "triggers"}
+        assert set(SCALED["spec"]) <= allowed
+        assert 1 <= SCALED["spec"]["minReplicaCount"] < SCALED["spec"]["maxReplicaCount"]
+
+    def test_it_asks_for_the_task_queue_that_the_workers_poll(self) -> None:
+        (trigger,) = SCALED["spec"]["triggers"]
+        assert trigger["type"] == "temporal"
+        assert trigger["metadata"] == {
+            "endpoint": CONFIG["data"]["TEMPORAL_ADDRESS"],
+            "namespace": CONFIG["data"]["TEMPORAL_NAMESPACE"],
+            "taskQueue": CONFIG["data"]["TEMPORAL_TASK_QUEUE"],
+            "queueTypes": "workflow,activity",
+            "targetQueueSize": "10",
+        }
+
+    def test_it_authenticates_with_the_worker_s_key(self) -> None:
+        assert (AUTHENTICATION["apiVersion"], AUTHENTICATION["kind"]) == ("keda.sh/v1alpha1", "TriggerAuthentication")
+        (reference,) = AUTHENTICATION["spec"]["secretTargetRef"]
+        assert reference["parameter"] == "apiKey"
+        assert reference["name"] == SECRET["metadata"]["name"]
+        assert reference["key"] in SECRET["stringData"]
