@@ -14,7 +14,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup setup-dbt-1.12 demo dev worker test test-unit test-integration test-dbt-1.12 lint fmt bench package clean distclean
+PHONY_EXAMPLES := services postgres postgres-start postgres-stop ui run run-multi run-env run-git submit submit-analytics \
+  submit-marketing submit-env submit-git
+.PHONY: $(PHONY_EXAMPLES) help setup setup-dbt-1.12 demo dev worker test test-unit test-integration test-dbt-1.12 lint fmt bench package clean distclean
 
 help: ## List the targets
 	@echo "Targets (make TARGET):"
@@ -56,6 +58,64 @@ dev: setup ## Start a Temporal server with its UI and a worker for the example, 
 
 worker: setup ## Start a worker (DBT_PROJECT_DIRS, or the example) for the server at TEMPORAL_ADDRESS
 	DBT_PROJECT_DIRS="$${DBT_PROJECT_DIRS:-$(EXAMPLE)}" $(VENV)/bin/dbt-temporal worker
+
+# The examples on PostgreSQL, each in a namespace of its own. `make services` first, then a worker and a run in other terminals.
+TEMPORAL_PORT ?= 7233
+UI_PORT ?= 8233
+EXAMPLES_PG_PORT ?= 5433
+NAMESPACES := single-project multi-project env-override git-project
+GIT_EXAMPLE := /tmp/dbt-temporal-git-project
+SEARCH_ATTRIBUTES := DbtProject DbtCommand DbtTarget DbtSelector DbtStatus
+export EXAMPLES_PG_PORT
+
+# $(call in_namespace,NAMESPACE): our command, at the examples' server
+in_namespace = TEMPORAL_ADDRESS=localhost:$(TEMPORAL_PORT) TEMPORAL_NAMESPACE=$(1) $(VENV)/bin/dbt-temporal
+
+services: setup postgres-start ## Start PostgreSQL with the examples' data and a Temporal server with its UI, until Ctrl-C
+	@echo "Temporal's UI: http://localhost:$(UI_PORT)"
+	@trap '$(VENV)/bin/python -m examples.postgres stop' EXIT; trap : INT TERM; \
+	  $(VENV)/bin/temporal server start-dev --ip 127.0.0.1 --port $(TEMPORAL_PORT) --ui-port $(UI_PORT) --log-level error \
+	    $(addprefix --namespace ,$(NAMESPACES)) $(patsubst %,--search-attribute %=Keyword,$(SEARCH_ATTRIBUTES))
+
+postgres: setup ## Start the examples' PostgreSQL alone, until Ctrl-C (port 5433, or EXAMPLES_PG_PORT)
+	$(VENV)/bin/python -m examples.postgres
+
+postgres-start: setup ## Start it in the background
+	$(VENV)/bin/python -m examples.postgres start
+
+postgres-stop: setup ## Stop it
+	$(VENV)/bin/python -m examples.postgres stop
+
+ui: ## Open Temporal's UI
+	$(VENV)/bin/python -m webbrowser http://localhost:$(UI_PORT)
+
+run: setup ## Start a worker for examples/single-project
+	DBT_PROJECT_DIR=examples/single-project $(call in_namespace,single-project) worker
+
+run-multi: setup ## Start a worker for examples/multi-project
+	DBT_PROJECTS_DIR=examples/multi-project $(call in_namespace,multi-project) worker
+
+run-env: setup ## Start a worker for examples/env-override
+	DBT_PROJECT_DIR=examples/env-override $(call in_namespace,env-override) worker
+
+run-git: setup ## Start a worker for examples/git-project: a project out of a git repository
+	DBT_PROJECT_DIRS="$$(examples/git-project/make_repository.sh $(GIT_EXAMPLE))" $(call in_namespace,git-project) worker
+
+submit: setup ## Build single-project
+	$(call in_namespace,single-project) build
+
+submit-analytics: setup ## Run the project analytics of multi-project
+	$(call in_namespace,multi-project) run --project analytics
+
+submit-marketing: setup ## Build the project marketing of multi-project
+	$(call in_namespace,multi-project) build --project marketing
+
+submit-env: setup ## Run env-override for two cities, each with an environment of its own
+	$(call in_namespace,env-override) run --env CITY=Ghent --env DB_SCHEMA=ghent
+	$(call in_namespace,env-override) run --env CITY=Lille --env DB_SCHEMA=lille --env FEE_SHARE=0.08 --env REPORT_AREA=rapports
+
+submit-git: setup ## Build git-project
+	$(call in_namespace,git-project) build
 
 test: setup setup-dbt-1.12 test-unit test-integration test-dbt-1.12 ## Run all tests
 

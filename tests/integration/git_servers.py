@@ -149,17 +149,12 @@ class SshServer:
 @asynccontextmanager
 async def git_over_ssh(folder: Path) -> AsyncIterator[SshServer]:
     """Gives repositories by their paths to the holder of one key; `folder` takes the keys."""
-    folder.mkdir(parents=True)
-    key, other, host_key = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(3))
-    for name, private in (("key", key), ("other", other)):
-        private.write_private_key(folder / name)
-        (folder / name).chmod(0o600)
-    key.write_public_key(folder / "authorized")
+    host_key = _make_keys(folder)
     server = await asyncssh.listen(
         "127.0.0.1",
         0,
         server_host_keys=[host_key],
-        authorized_client_keys=str(folder / "authorized"),
+        authorized_client_keys=str(folder / "key.pub"),
         process_factory=_serve_git,
         encoding=None,
     )
@@ -178,6 +173,17 @@ async def git_over_ssh(folder: Path) -> AsyncIterator[SshServer]:
     finally:
         server.close()
         await server.wait_closed()
+
+
+def _make_keys(folder: Path) -> asyncssh.SSHKey:
+    """Two keys of users, of which the server knows one. Returns the server's own."""
+    folder.mkdir(parents=True)
+    for name in ("key", "other"):
+        private = asyncssh.generate_private_key("ssh-ed25519")
+        private.write_private_key(folder / name)
+        private.write_public_key(folder / f"{name}.pub")
+        (folder / name).chmod(0o600)
+    return asyncssh.generate_private_key("ssh-ed25519")
 
 
 async def _serve_git(process: asyncssh.SSHServerProcess[bytes]) -> None:

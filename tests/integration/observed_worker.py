@@ -19,7 +19,7 @@ from tests.integration.otlp_collector import Collector, collecting
 from tests.integration.programs import EXAMPLE, PROJECTS, Desk, Program, started
 from tests.integration.servers import free_port
 
-SECRET = "relation_that_does_not_exist"
+SECRET = "no_hook_log"
 """A value of the run's `env` that a database error repeats."""
 HOOK_QUEUE = "nobody-serves-this"
 
@@ -100,13 +100,13 @@ async def do_runs(worker: ObservedWorker, client: Client, task_queue: str) -> No
     listing = {"command": "list", "project": "jaffle_shop", "hooks": {}}
     passed = {
         "project": "jaffle_shop",
-        "select": "+stg_customers",
+        "select": "+path:models/staging",
         "hooks": {"pre_run": [{"workflow_type": "dbt_run", "task_queue": task_queue, "input": listing}]},
     }
     lost = {"workflow_type": "tell_somebody", "task_queue": HOOK_QUEUE, "fire_and_forget": True}
     failed = {
         "project": "with_failures",
-        "select": "path:models/staging+",
+        "select": "+stg_items +compile_error+ missing_relation",
         "env": {"DBT_ENV_SECRET_NAME": SECRET},
         "hooks": {"on_failure": [lost]},
     }

@@ -83,7 +83,7 @@ def collecting() -> Iterator[Collector]:
 
 def _handler(collector: Collector) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802 - the base class's name
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
@@ -102,7 +102,7 @@ def _handler(collector: Collector) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-class _MetricsMethod(grpc.GenericRpcHandler):  # type: ignore[misc]
+class _MetricsMethod(grpc.GenericRpcHandler):
     def __init__(self, collector: Collector) -> None:
         self._collector = collector
 

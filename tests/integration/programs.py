@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,12 @@ EXAMPLE = ROOT / "examples" / "jaffle-shop"
 PROJECTS = ROOT / "tests" / "projects"
 PROGRAM = (sys.executable, "-m", "dbt_temporal")
 PATIENCE_SECS = 90.0
+
+
+def readme_program() -> str:
+    """The Python program of the README, which builds examples/jaffle-shop below the current folder."""
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    return str(program)
 
 
 class Desk:

@@ -20,6 +20,7 @@ from dbt_temporal.adapters.temporal.activities import DbtActivities
 from dbt_temporal.adapters.temporal.client import TemporalRun, TemporalRunGateway
 from dbt_temporal.adapters.temporal.search_attributes import registered_search_attributes
 from dbt_temporal.adapters.temporal.tuning import WorkerTuning
+from dbt_temporal.adapters.temporal.versioning import VersioningSettings
 from dbt_temporal.adapters.temporal.worker import build_worker
 from dbt_temporal.application.load_projects import ReadyProject
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
@@ -58,6 +59,7 @@ class WorkerHarness(Generic[Engine]):
         self.write_artifacts = False
         self.static_search_attributes: Mapping[str, str] = {}
         self.tuning = WorkerTuning()
+        self.versioning = VersioningSettings()
         self.worker_env: Mapping[str, str] = {}
         self._stack = stack
         self._worker: Worker | None = None
@@ -76,10 +78,17 @@ class WorkerHarness(Generic[Engine]):
                 ProjectRegistry(projects),
                 self.store,
                 write_artifacts=self.write_artifacts,
+                priority_scheduling=self.tuning.priority_scheduling,
                 static_search_attributes=self.static_search_attributes,
                 registered_search_attributes=await registered_search_attributes(self.client),
             )
-            worker = build_worker(self.client, self.task_queue, DbtActivities(use_cases), self.tuning)
+            worker = build_worker(
+                self.client,
+                self.task_queue,
+                DbtActivities(use_cases),
+                self.tuning,
+                deployment=self.versioning.deployment_config(),
+            )
             self._worker = await self._stack.enter_async_context(worker)
         return self._worker
 

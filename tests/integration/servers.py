@@ -27,7 +27,7 @@ def free_port() -> int:
         return port
 
 
-async def wait_for(condition: Callable[[], Awaitable[Found]], *, within: float = 20.0, what: str = "") -> Found:
+async def wait_for(condition: Callable[[], Awaitable[Found | None]], *, within: float = 20.0, what: str = "") -> Found:
     """Asks again and again until the answer is true, and returns it. Fails after `within` seconds."""
     deadline = time.monotonic() + within
     while True:

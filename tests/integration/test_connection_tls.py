@@ -213,7 +213,9 @@ class KeyedServer:
         finally:
             await server.stop(None)
 
-    def _handler(self, answer: GetSystemInfoResponse | DescribeNamespaceResponse) -> grpc.RpcMethodHandler:
+    def _handler(
+        self, answer: GetSystemInfoResponse | DescribeNamespaceResponse
+    ) -> grpc.RpcMethodHandler[bytes, bytes]:
         async def handle(_request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
             headers = {key: str(value) for key, value in context.invocation_metadata() or ()}
             self.shown.append(headers)

@@ -120,7 +120,9 @@ def test_every_node_of_the_output_has_the_contracts_word_beside_dbts(built: Buil
         message = theirs["message"] and COLOURS.sub("", theirs["message"])
         assert (each.message, each.failures) == (message, theirs["failures"])
         assert each.adapter_response == theirs["adapter_response"]
-        assert [instants(phase.model_dump()) for phase in each.timing] == [instants(phase) for phase in theirs["timing"]]
+        assert [instants(phase.model_dump()) for phase in each.timing] == [
+            instants(phase) for phase in theirs["timing"]
+        ]
         assert each.compiled_code is None, "it is in run_results.json"
 
 

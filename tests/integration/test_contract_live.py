@@ -37,7 +37,9 @@ async def test_the_memos_of_a_plan_of_3000_nodes_fit_and_the_queries_tell_all(ru
         runs.engine.gates[each.unique_id] = gate
     for name in broken:
         runs.engine.script[f"model.shop.{name}"] = [
-            FakeEngine.fails(f"model.shop.{name}", "Compilation Error\n  " + "x" * 400, error_type=ErrorType.COMPILATION)
+            FakeEngine.fails(
+                f"model.shop.{name}", "Compilation Error\n  " + "x" * 400, error_type=ErrorType.COMPILATION
+            )
         ]
     run = await runs.submit({"vars": {"list": ["y" * 50] * 200}})
 
@@ -129,8 +131,10 @@ async def test_each_attempt_is_an_activity_with_its_reason_and_the_log_tells_it(
     events = await history(run.handle)
     assert scheduled(events).count("model:a") == 3
     reasons = [
-        (event.activity_task_failed_event_attributes.failure.application_failure_info.type,
-         event.activity_task_failed_event_attributes.failure.message.splitlines()[0])
+        (
+            event.activity_task_failed_event_attributes.failure.application_failure_info.type,
+            event.activity_task_failed_event_attributes.failure.message.splitlines()[0],
+        )
         for event in events
         if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED
     ]
@@ -195,4 +199,3 @@ async def test_phases_are_told_by_the_contracts_words(runs: RunHarness) -> None:
     await run.outcome()
     assert await phase_is("finalizing")
     assert seen == ["planning", "executing"]
-

@@ -167,7 +167,10 @@ async def test_a_skipped_run_has_its_reason_and_no_results(runs: RunHarness) -> 
     queue = f"{runs.task_queue}-hooks"
     after = [{"workflow_type": "does_well", "task_queue": queue}]
     hooks = {
-        "pre_run": [{"workflow_type": "says_skip", "task_queue": queue}, {"workflow_type": "fails", "task_queue": queue}],
+        "pre_run": [
+            {"workflow_type": "says_skip", "task_queue": queue},
+            {"workflow_type": "fails", "task_queue": queue},
+        ],
         "on_success": after,
         "on_failure": after,
     }
@@ -192,7 +195,7 @@ async def test_a_cancelled_run_is_cancelled_everywhere(runs: RunHarness) -> None
     exit_code, printed = await follower
     run = runs.gateway.find(runs.task_queue)
     assert (await run.handle.describe()).status is WorkflowExecutionStatus.CANCELED
-    assert exit_code != 0, printed
+    assert exit_code == 2, printed
     assert await wait_for(lambda: dbt_status(run)) == "cancelled"
     assert await run.handle.query("node_status") == {A: "cancelled", B: "skipped"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -145,10 +145,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> ProjectLocation:
 
 
 @pytest.fixture
-async def runs(dbt_workers: Callable[[], DbtHarness], project: ProjectLocation) -> AsyncIterator[DbtHarness]:
+async def runs(dbt_workers: Callable[[], DbtHarness], project: ProjectLocation) -> DbtHarness:
     runs = dbt_workers()
     await runs.load(project)
-    yield runs
+    return runs
 
 
 async def attempts(run: TemporalRun, activity_type: str) -> int:

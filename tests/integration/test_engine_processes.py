@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
+from dbt_temporal.adapters.dbt_core.limits import EngineLimits
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from tests.integration.engine_driver import REPOSITORY, DrivenRun, drive, new_invocation, open_engine, write_files
@@ -149,7 +150,7 @@ async def test_callers_at_the_same_time_wait_for_one_load(
 
 async def test_unused_parents_are_evicted_when_there_are_too_many(tmp_path: Path, small: ProjectLocation) -> None:
     environ = {**os.environ, "SMALL_DB": str(tmp_path / "w.duckdb")}
-    async with open_engine(tmp_path / "cache", environ=environ, max_parents=2) as engine:
+    async with open_engine(tmp_path / "cache", environ=environ, limits=EngineLimits(max_projects=2)) as engine:
         for word in ("a", "b", "c", "d"):
             invocation = new_invocation(command="list", vars={"word": word})
             await drive(engine, small, invocation)
@@ -181,7 +182,7 @@ async def test_a_killed_host_is_reported_and_replaced_without_running_on_run_sta
 
 async def test_an_idle_host_is_ended_and_a_new_one_takes_over(tmp_path: Path, small: ProjectLocation) -> None:
     environ = {**os.environ, "SMALL_DB": str(tmp_path / "w.duckdb")}
-    async with open_engine(tmp_path / "cache", environ=environ, idle_secs=0.2) as engine:
+    async with open_engine(tmp_path / "cache", environ=environ, limits=EngineLimits(host_idle_secs=0.2)) as engine:
         invocation = new_invocation(command="run")
         pids = []
         for node in ("model.small.one", "model.small.two"):

@@ -16,7 +16,7 @@ from tests.dockerfile import ROOT
 from tests.integration.installing import PINS, built_wheel, done, installed, outside_environment, pip_for, wheelhouse
 from tests.integration.servers import free_port
 
-EXTRAS = ("", "duckdb", "postgres", "s3", "gcs")
+EXTRAS = ("", "duckdb", "postgres", "s3", "gcs", "otel")
 ADAPTERS = {"duckdb": "dbt-duckdb", "postgres": "dbt-postgres"}
 STORES = {"s3": "s3://bucket/artifacts", "gcs": "gs://bucket/artifacts"}
 
@@ -66,6 +66,9 @@ def start_worker(python: Path, extra: str, place: Path) -> Installed:
     if extra in STORES:
         # The store's package is imported before the server is asked.
         settings |= {"WRITE_ARTIFACTS": "true", "ARTIFACT_STORE": STORES[extra]}
+    if extra == "otel":
+        # It stops the worker where a package is missing.
+        settings["OTEL_TRACES_EXPORTER"] = "otlp"
     worker = subprocess.Popen(
         [python.with_name("dbt-temporal"), "worker"],
         cwd=place,

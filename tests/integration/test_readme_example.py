@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.integration.programs import ROOT, readme_program
 
 
 @pytest.mark.every_dbt_version
 def test_the_program_of_the_readme_builds_the_example_in_its_own_process(tmp_path: Path) -> None:
-    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     environment = {
         **os.environ,
         "JAFFLE_SHOP_DB": str(tmp_path / "jaffle_shop.duckdb"),
@@ -23,7 +21,7 @@ def test_the_program_of_the_readme_builds_the_example_in_its_own_process(tmp_pat
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", readme_program()], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith("success ")

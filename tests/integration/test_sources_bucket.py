@@ -24,6 +24,10 @@ def put(storage: Storage, prefix: str = "shop/", **more: str) -> None:
         storage.put(f"{prefix}{name}", text.encode())
 
 
+def names_below(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob("*")]
+
+
 async def test_what_lies_below_a_prefix_is_copied(worker: Worker, storage: Storage) -> None:
     put(storage)
     storage.put("shop2/dbt_project.yml", b"name: another")
@@ -86,7 +90,7 @@ async def test_a_key_that_climbs_out_is_refused_with_its_name(worker: Worker, s3
     s3.put("shop/../../../outside.sql", b"x")
     problem = await worker.problem(f"{s3.url}/shop")
     assert "../outside.sql' is no path below the prefix; rename or delete that object" in problem
-    assert not list(tmp_path.rglob("outside.sql"))
+    assert "outside.sql" not in names_below(tmp_path)
 
 
 async def test_objects_beyond_the_size_limit_are_not_downloaded(worker: Worker, storage: Storage) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from dbt_temporal.domain.errors import DbtTemporalError
 from tests.integration.git_servers import HttpServer, Repository, git_over_http, git_over_ssh
 from tests.integration.sources import PROJECT, Worker, files_below
 
@@ -200,7 +201,7 @@ async def test_a_folder_that_is_not_in_the_repository_is_told(
     worker: Worker, repository: Repository, server: HttpServer
 ) -> None:
     commit = repository.commit(PROJECT)
-    with pytest.raises(Exception, match=f"there is no folder 'dbt' in it at {commit[:12]}"):
+    with pytest.raises(DbtTemporalError, match=f"there is no folder 'dbt' in it at {commit[:12]}"):
         await worker.locate(http(server, "#main:dbt"))
 
 
@@ -208,7 +209,7 @@ async def test_a_repository_without_a_project_is_told(
     worker: Worker, repository: Repository, server: HttpServer
 ) -> None:
     repository.commit({"README.md": "nothing here"})
-    with pytest.raises(Exception, match="holds no dbt project: there is no dbt_project.yml in it or its subfolders"):
+    with pytest.raises(DbtTemporalError, match=r"holds no dbt project: there is no dbt_project\.yml in it"):
         await worker.locate(http(server, "#main"))
 
 

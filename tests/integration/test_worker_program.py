@@ -130,7 +130,8 @@ async def test_a_signal_before_the_worker_is_ready_ends_it(environ: dict[str, st
     await asyncio.sleep(0)
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(running, 20)
-    assert output.getvalue() == "Stopped before the worker was ready.\n"
+    assert output.getvalue().startswith(f"Connecting to Temporal at {environ['TEMPORAL_ADDRESS']}, namespace 'default'")
+    assert output.getvalue().endswith("\nStopped before the worker was ready.\n")
 
 
 async def test_two_projects_of_one_name_stop_the_worker_with_both_places(
@@ -145,6 +146,18 @@ async def test_two_projects_of_one_name_stop_the_worker_with_both_places(
     assert caught.value.message.startswith("two projects are named 'shop': ")
     assert f"{tmp_path}/projects/shop" in caught.value.message
     assert f"{tmp_path}/other/shop" in caught.value.message
+
+
+async def test_a_wrong_dbt_temporal_yml_stops_the_worker_with_file_key_and_what_is_allowed(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    config = tmp_path / "projects" / "shop" / "dbt_temporal.yml"
+    config.write_text("retry:\n  attempts: 5\n")
+    with pytest.raises(DbtTemporalError) as caught:
+        async with worker(environ, FakeEngine()):
+            pass
+    assert caught.value.message.startswith(f"invalid {config}: unknown field `retry.attempts` (allowed: ")
+    assert "max_attempts" in caught.value.message
 
 
 async def test_an_unknown_namespace_stops_the_worker_with_a_remedy(environ: dict[str, str]) -> None:

@@ -205,4 +205,4 @@ async def test_a_node_can_go_to_a_task_queue_of_its_own(runs: RunHarness) -> Non
         if event.activity_task_scheduled_event_attributes.activity_type.name == "model:a"
     ]
     assert [asked.task_queue.name for asked in attempts] == [runs.task_queue] * 2
-    assert [asked.priority.priority_key for asked in attempts] == [5, 5]
+    assert [asked.priority.priority_key for asked in attempts] == [0, 0]

@@ -136,9 +136,15 @@ class TestKubernetes:
         assert set(PROFILES["data"]) == {"profiles.yml"}
 
     def test_the_probed_port_is_the_health_server_s(self) -> None:
-        (port,) = CONTAINER["ports"]
-        assert str(port["containerPort"]) == CONFIG["data"]["HEALTH_PORT"]
-        assert CONTAINER["readinessProbe"]["httpGet"] == {"path": "/ready", "port": port["name"]}
+        ports = {port["name"]: str(port["containerPort"]) for port in CONTAINER["ports"]}
+        assert ports["health"] == CONFIG["data"]["HEALTH_PORT"]
+        assert CONTAINER["readinessProbe"]["httpGet"] == {"path": "/ready", "port": "health"}
+
+    def test_the_metrics_port_is_where_the_worker_serves_them(self) -> None:
+        ports = {port["name"]: str(port["containerPort"]) for port in CONTAINER["ports"]}
+        given = {name: value for name, value in CONFIG["data"].items() if name.startswith("TEMPORAL_METRICS_")}
+        metrics = read_settings(given).metrics
+        assert (metrics.exporter, metrics.prometheus_addr) == ("prometheus", f"0.0.0.0:{ports['metrics']}")
 
     def test_pods_are_selected_by_the_labels_that_they_have(self) -> None:
         wanted = DEPLOYMENT["spec"]["selector"]["matchLabels"]

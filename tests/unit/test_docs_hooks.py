@@ -128,7 +128,9 @@ async def test_the_python_hook_reads_the_payload() -> None:
 
 
 def test_the_table_of_fields_has_all_fields_with_their_defaults() -> None:
-    rows = re.findall(r"^\| `(\w+)` \|([^|]*)\|", PAGE.text.split("| field | default |")[1].split("\n\n")[0], re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(\w+)` \|([^|]*)\|", PAGE.text.split("| field | default |")[1].split("\n\n")[0], re.MULTILINE
+    )
     stated = {name: default.strip(" `") for name, default in rows}
     assert stated == {
         "workflow_type": "required",

@@ -15,10 +15,11 @@ from dbt_temporal.domain.errors import RETRYABLE_TYPES, DbtTemporalError, ErrorT
 from dbt_temporal.domain.project_config import ProjectConfig, parse_project_config
 from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
 from dbt_temporal.domain.run_input import Command, DbtRunInput, IndirectSelection, parse_run_input
-from tests.unit.doc_pages import Page
+from tests.unit.doc_pages import ROOT, Page
 
 INPUT = Page("docs/run-input.md")
 ERRORS = Page("docs/error-handling.md")
+PROOFS = Page("docs/contract-tests.md")
 
 
 def code(cell: str) -> list[str]:
@@ -116,3 +117,18 @@ def test_the_meta_of_the_example_is_accepted() -> None:
         "timeout_secs": 14400,
         "task_queue": "dbt-big-machines",
     }
+
+
+def proofs() -> list[str]:
+    """What stands in the second column: `file` or `file: test, test`, all tests without their `test_`."""
+    cells = [line.strip("| ").split(" | ")[1] for line in PROOFS.text.splitlines() if line.startswith("| ")]
+    told = {proof.strip() for cell in cells for proof in cell.split(";")}
+    return sorted(told - {"proven by", "---"})
+
+
+@pytest.mark.parametrize("proof", proofs())
+def test_every_proof_of_the_contract_is_there(proof: str) -> None:
+    name, _, tests = proof.partition(": ")
+    path = ROOT / "tests" / (f"{name}.py" if name.startswith("unit/") else f"integration/{name}.py")
+    text = path.read_text(encoding="utf-8")
+    assert [test for test in tests.split(", ") if test and f"def test_{test}" not in text] == []

@@ -3,10 +3,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import ClassVar
 
+import fsspec  # type: ignore[import-untyped]
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
 
-from dbt_temporal.adapters.artifact_stores.fsspec_store import FsspecArtifactStore
+from dbt_temporal.adapters.artifact_stores import fsspec_store
+from dbt_temporal.adapters.artifact_stores.fsspec_store import ATTEMPTS, FsspecArtifactStore
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 
 
@@ -75,3 +79,43 @@ def test_a_missing_package_is_told_with_the_extra_to_install(
 def test_an_unknown_scheme_is_told() -> None:
     with pytest.raises(DbtTemporalError, match="ARTIFACT_STORE='nope://x'"):
         FsspecArtifactStore("nope://x")
+
+
+class _Flaky(MemoryFileSystem):  # type: ignore[misc]
+    """A store that fails as often as it is told to."""
+
+    protocol = "flaky"
+    failures: ClassVar[list[Exception]] = []
+
+    def pipe_file(self, path: str, value: bytes, **options: object) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        super().pipe_file(path, value, **options)
+
+
+@pytest.fixture
+def flaky(monkeypatch: pytest.MonkeyPatch) -> FsspecArtifactStore:
+    monkeypatch.setattr(fsspec_store, "FIRST_WAIT_SECS", 0.001)
+    fsspec.register_implementation("flaky", _Flaky, clobber=True)
+    _Flaky.failures = []
+    return FsspecArtifactStore("flaky://store")
+
+
+async def test_a_remote_store_that_has_a_bad_moment_is_tried_again(flaky: FsspecArtifactStore) -> None:
+    _Flaky.failures = [ConnectionResetError("reset")]
+    await flaky.write("a", b"x")
+    assert await flaky.read("a") == b"x"
+
+
+async def test_a_remote_store_that_stays_bad_is_told(flaky: FsspecArtifactStore) -> None:
+    _Flaky.failures = [ConnectionResetError("reset") for _ in range(9)]
+    with pytest.raises(DbtTemporalError, match="in the artifact store flaky://store: reset"):
+        await flaky.write("a", b"x")
+    assert len(_Flaky.failures) == 9 - ATTEMPTS
+
+
+async def test_what_another_attempt_does_not_mend_is_told_at_once(flaky: FsspecArtifactStore) -> None:
+    _Flaky.failures = [PermissionError("denied"), PermissionError("denied")]
+    with pytest.raises(DbtTemporalError, match="denied"):
+        await flaky.write("a", b"x")
+    assert len(_Flaky.failures) == 1

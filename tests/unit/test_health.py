@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 from dbt_temporal.adapters.health.beat import beat, check_health
+from dbt_temporal.adapters.health.readiness import Readiness
 from dbt_temporal.adapters.health.server import health_server
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.entrypoints.worker import healthcheck
 
 
-async def ask(port: int) -> tuple[int, str]:
+async def ask(port: int, path: str = "/") -> tuple[int, str]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     answer = (await reader.read()).decode()
     writer.close()
     return int(answer.split()[1]), answer.partition("\r\n\r\n")[2]
@@ -61,7 +62,7 @@ async def test_the_file_is_touched_again_and_again_and_gone_afterwards(tmp_path:
 
 async def test_the_server_answers_200_while_the_beat_is_fresh_and_503_when_it_is_not(tmp_path: Path) -> None:
     path = tmp_path / "health"
-    async with health_server(0, path, "127.0.0.1") as port:
+    async with health_server(0, path, Readiness(), "127.0.0.1") as port:
         assert (await ask(port))[0] == 503
         path.touch()
         assert (await ask(port))[0] == 200
@@ -71,7 +72,63 @@ async def test_the_server_answers_200_while_the_beat_is_fresh_and_503_when_it_is
 
 
 async def test_a_taken_port_is_told_with_its_variable(tmp_path: Path) -> None:
-    async with health_server(0, tmp_path / "x", "127.0.0.1") as port:
+    async with health_server(0, tmp_path / "x", Readiness(), "127.0.0.1") as port:
         with pytest.raises(DbtTemporalError, match=f"HEALTH_PORT={port}: cannot listen there"):
-            async with health_server(port, tmp_path / "x", "127.0.0.1"):
+            async with health_server(port, tmp_path / "x", Readiness(), "127.0.0.1"):
                 pass
+
+
+async def test_readiness_is_asked_at_a_path_of_its_own(tmp_path: Path) -> None:
+    readiness = Readiness()
+    async with health_server(0, tmp_path / "x", readiness, "127.0.0.1") as port:
+        assert await ask(port, "/ready") == (503, "not ready: projects are being loaded\n")
+        readiness.say(True, "the worker polls")
+        assert await ask(port, "/ready?full=1") == (200, "ready: the worker polls\n")
+        assert (await ask(port, "/"))[0] == 503
+
+
+async def test_a_worker_is_ready_while_the_server_hears_it(tmp_path: Path) -> None:
+    readiness = Readiness()
+    answers: list[bool | Exception] = [True, False, OSError("no route"), True]
+    seen: list[tuple[bool, str]] = []
+    all_seen = asyncio.Event()
+
+    async def polls() -> bool:
+        seen.append(readiness.answer)
+        if len(seen) == len(answers) + 1:
+            all_seen.set()
+            await asyncio.Event().wait()
+        answer = answers[len(seen) - 1]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    watching = asyncio.create_task(readiness.watch(polls, every_secs=0))
+    await asyncio.wait_for(all_seen.wait(), 5)
+    watching.cancel()
+    assert [ready for ready, _ in seen] == [False, True, False, False, True]
+    assert seen[3][1] == "not ready: Temporal cannot be asked (OSError: no route)"
+
+
+@pytest.mark.parametrize("kind", ["no", "late", "error"])
+async def test_the_file_is_not_touched_while_the_worker_is_not_alive(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "health"
+    asked = 0
+    asked_again = asyncio.Event()
+
+    async def alive() -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            asked_again.set()
+        if kind == "late":
+            await asyncio.Event().wait()
+        if kind == "error":
+            raise OSError("broken")
+        return False
+
+    beating = asyncio.create_task(beat(path, every_secs=0.01, alive=alive, limit_secs=0.01))
+    await asyncio.wait_for(asked_again.wait(), 5)
+    assert not path.exists()
+    beating.cancel()
+    await asyncio.gather(beating, return_exceptions=True)

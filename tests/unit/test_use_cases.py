@@ -188,7 +188,7 @@ async def test_a_pattern_holds_for_errors_that_are_no_nodes_outcome_too() -> Non
 async def test_a_node_over_its_limit_is_cancelled_in_the_database_before_the_attempt_ends() -> None:
     world = World()
     world.engine.gates[A] = asyncio.Event()
-    with pytest.raises(DbtTemporalError, match="took longer than its limit of 0.01 seconds") as caught:
+    with pytest.raises(DbtTemporalError, match=r"took longer than its limit of 0\.01 seconds") as caught:
         await world.execute(timeout_secs=0.01)
     assert (caught.value.error_type, caught.value.retryable) == (ErrorType.ADAPTER, True)
     assert world.engine.cancelled == [A]
@@ -296,3 +296,11 @@ def test_unique_ids_become_safe_file_names() -> None:
     long_names = {safe_name("test.shop." + "x" * 300 + end) for end in "ab"}
     assert len(long_names) == 2
     assert all(len(name) <= 180 for name in long_names)
+
+
+@pytest.mark.parametrize("write_catalog", [True, False])
+async def test_the_catalog_is_stored_where_the_settings_ask_for_it(write_catalog: bool) -> None:
+    world = World(write_catalog=write_catalog)
+    stored = await world.use_cases.store_artifacts(StoreArtifactsInput(invocation=invocation()))
+    assert (stored.artifacts.catalog_path is not None) == write_catalog
+    assert (f"{INVOCATION_ID}/catalog.json" in world.store.files) == write_catalog

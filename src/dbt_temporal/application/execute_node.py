@@ -35,6 +35,8 @@ class ExecuteNode:
             # The limit is kept here, where the statement can be ended with it: whoever made another attempt or
             # reported the end of the run while it goes on in the database would be wrong about it.
             async with asyncio.timeout(request.timeout_secs) as limit:
+                if request.lost:
+                    await self._engine.end_session(location, invocation, request.lost)
                 outcome = await self._engine.execute_node(location, invocation, request.unique_id, progress)
         except TimeoutError as error:
             if not limit.expired():

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from dbt_temporal.application.ports.engine import DbtEngine, LoadedProject, ProjectLocation
 from dbt_temporal.application.ports.project_source import ProjectSource
-from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.project_config import ProjectConfig
 
 Found = TypeVar("Found")
@@ -47,9 +47,17 @@ class LoadProjects:
         located = await _all([source.locate() for source in self._sources])
         locations = [location for of_source in located for location in of_source]
         configs = [self._read_config(location.project_dir) for location in locations]
-        loaded = await _all([self._engine.load_project(location) for location in locations])
+        loaded = await _all([self._load(location) for location in locations])
         _refuse_duplicates(loaded)
         return [ReadyProject(project, config) for project, config in zip(loaded, configs, strict=True)]
+
+    async def _load(self, location: ProjectLocation) -> LoadedProject:
+        try:
+            return await self._engine.load_project(location)
+        except DbtTemporalError as error:
+            # dbt's message names the file, but seldom the project.
+            message = f"the project {location.source} does not load: {error.message}"
+            raise DbtTemporalError(error.error_type, message, retryable=error.retryable) from error
 
 
 def _refuse_duplicates(projects: Sequence[LoadedProject]) -> None:

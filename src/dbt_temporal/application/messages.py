@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from dbt_temporal.domain.invocation import DbtInvocation
@@ -81,6 +83,8 @@ class ExecuteNodeInput(StepInput):
     """How long the node may take; then its statement is ended in the database."""
     non_retryable_errors: list[str] = Field(default_factory=list)
     write_artifacts: bool = False
+    lost: dict[str, Any] | None = None
+    """What an attempt before this one last told of itself, where it was lost: its statement may still run."""
 
 
 class StoreArtifactsInput(StepInput):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from dbt_temporal.application.messages import ExecuteNodeInput
 from dbt_temporal.application.ports.runtime import Step, StepFailedError
@@ -139,14 +141,24 @@ class NodeSteps:
     async def _run_node(self, node: NodeInfo) -> NodeExecutionResult:
         rule = retry_rule(self._context.config.retry, node.overrides)
         runtime = self._context.runtime
+        lost: Mapping[str, Any] | None = None
+
+        async def attempt(number: int) -> NodeExecutionResult:
+            nonlocal lost
+            try:
+                return await runtime.run_step(self._step(node, number, lost), NodeExecutionResult)
+            except StepFailedError as failure:
+                lost = failure.last_facts
+                raise
+
         return await with_retries(
             runtime,
             rule,
-            lambda number: runtime.run_step(self._step(node, number), NodeExecutionResult),
+            attempt,
             on_retry=partial(self._retried, node, rule.max_attempts),
         )
 
-    def _step(self, node: NodeInfo, attempt: int) -> Step:
+    def _step(self, node: NodeInfo, attempt: int, lost: Mapping[str, Any] | None) -> Step:
         config = self._context.config
         overrides = node.overrides or NodeOverrides()
         timeout = overrides.timeout_secs or config.timeouts.node_secs
@@ -159,6 +171,7 @@ class NodeSteps:
                 attempt=attempt,
                 non_retryable_errors=config.retry.non_retryable_errors,
                 write_artifacts=self._context.plan.write_artifacts,
+                lost=None if lost is None else dict(lost),
             ),
             timeout_secs=timeout + CANCEL_SECS,
             heartbeat_secs=min(config.timeouts.node_heartbeat_secs, timeout + CANCEL_SECS),

@@ -102,6 +102,8 @@ class RunSteps:
         except StepFailedError as failure:
             self._live.log.problem("Storing the run log", failure.message)
             self._live.changed()
+            # Nobody tries again for the lines that say so, only for what comes after them.
+            self._log_lines_stored = len(self._live.log)
             return None
 
     async def _store(

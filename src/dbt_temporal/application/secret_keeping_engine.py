@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from dbt_temporal.application.log_context import log_redactor
 from dbt_temporal.application.ports.engine import (
@@ -66,6 +67,12 @@ class SecretKeepingEngine:
         with _redacted_errors(redactor):
             return _outcome(await self._engine.execute_node(location, revealed, unique_id, progress), redactor)
 
+    async def end_session(self, location: ProjectLocation, invocation: DbtInvocation, facts: Mapping[str, Any]) -> None:
+        """See `DbtEngine.end_session`."""
+        revealed, redactor = await self._reveal(invocation)
+        with _redacted_errors(redactor):
+            await self._engine.end_session(location, revealed, facts)
+
     async def after_run(
         self, location: ProjectLocation, invocation: DbtInvocation, results: list[CompletedNode]
     ) -> list[NodeOutcome]:
@@ -93,6 +100,10 @@ class SecretKeepingEngine:
             return await asyncio.to_thread(
                 lambda: {name: redactor.document(content) for name, content in documents.items()}
             )
+
+    async def ping(self) -> None:
+        """See `DbtEngine.ping`."""
+        await self._engine.ping()
 
     async def end_run(self, invocation: DbtInvocation) -> None:
         """See `DbtEngine.end_run`. Ending a run takes no secrets, so it works where one is missing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -99,12 +99,26 @@ def input_error(what: str, error: ValidationError, model: type[BaseModel]) -> Db
     problems = []
     for found in error.errors():
         field = ".".join(str(part) for part in found["loc"])
-        if found["type"] == "extra_forbidden" and len(found["loc"]) == 1:
-            allowed = ", ".join(sorted(model.model_fields))
-            problems.append(f"unknown field `{field}` (allowed: {allowed})")
-        elif found["type"] == "extra_forbidden":
-            problems.append(f"unknown field `{field}`")
+        if found["type"] == "extra_forbidden":
+            allowed = ", ".join(_fields_beside(model, found["loc"]))
+            problems.append(f"unknown field `{field}`" + (f" (allowed: {allowed})" if allowed else ""))
         else:
             message = found["msg"].removeprefix("Value error, ")
             problems.append(f"`{field}`: {message}" if field else message)
     return configuration_error(f"invalid {what}: " + "; ".join(problems))
+
+
+def _fields_beside(model: type[BaseModel] | None, place: tuple[int | str, ...]) -> list[str]:
+    """The fields that are allowed where an unknown one stands; none where that is not a model's place."""
+    for part in place[:-1]:
+        if model is not None and isinstance(part, str):
+            field = model.model_fields.get(part)
+            model = _model_within(field.annotation) if field else None
+    return sorted(model.model_fields) if model else []
+
+
+def _model_within(annotation: Any) -> type[BaseModel] | None:
+    """The model that an annotation holds: `list[HookConfig]`, `HooksConfig | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_within(part))), None)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,10 +16,12 @@ from temporalio.client import Client
 from temporalio.runtime import Runtime
 
 from dbt_temporal.adapters.health.beat import beat, check_health
+from dbt_temporal.adapters.health.readiness import Readiness
 from dbt_temporal.adapters.health.server import health_server
 from dbt_temporal.adapters.temporal.connection import connect
 from dbt_temporal.adapters.temporal.metrics import MeterTelemetry
 from dbt_temporal.adapters.temporal.metrics_export import build_runtime
+from dbt_temporal.adapters.temporal.polling import is_heard
 from dbt_temporal.adapters.temporal.search_attributes import (
     DBT_SEARCH_ATTRIBUTES,
     registered_search_attributes,
@@ -97,16 +99,19 @@ async def run_worker(
     tracing = start_tracing(settings.tracing)
     if tracing is not None:
         container.spans.override(providers.Object(tracing.span))
+    readiness = Readiness()
+    console.print(f"Connecting to {settings.connection.describe()}", highlight=False, soft_wrap=True, markup=False)
     with _stopped_by_signal() as stopping:
         try:
             # A store whose package is missing is told now, not after the first run.
             container.artifact_store()
-            client = await _until(stopping, _connect(container, settings, runtime, tracing))
-            projects = await _until(stopping, container.load_projects()())
-            for project in projects:
-                container.registry().add(project)
-            print_projects(console, projects)
-            await _serve(container, client, settings, console, stopping, tracing)
+            async with _probes(settings.health, readiness):
+                client = await _until(stopping, _connect(container, settings, runtime, tracing))
+                projects = await _until(stopping, container.load_projects()())
+                for project in projects:
+                    container.registry().add(project)
+                print_projects(console, projects)
+                await _serve(container, client, settings, console, stopping, tracing, readiness)
         except _StoppedError:
             console.print("Stopped before the worker was ready.", highlight=False)
         finally:
@@ -132,21 +137,33 @@ async def _serve(
     console: Console,
     stopping: asyncio.Event,
     tracing: Tracing | None,
+    readiness: Readiness,
 ) -> None:
     interceptors = [] if tracing is None else [tracing.interceptor]
     queue = settings.connection.task_queue
-    worker = build_worker(client, queue, container.activities(), settings.tuning, interceptors)
+    deployment = settings.versioning.deployment_config()
+    worker = build_worker(client, queue, container.activities(), settings.tuning, interceptors, deployment)
     polling = asyncio.create_task(worker.run())
     stop = asyncio.create_task(stopping.wait())
-    async with _health(settings.health):
+
+    async def alive() -> bool:
+        await container.engine().ping()
+        return not polling.done()
+
+    watching = asyncio.create_task(readiness.watch(lambda: is_heard(client, queue)))
+    async with _beating(settings.health, alive), _ended(watching):
         console.print(
             f"Working on task queue {settings.connection.task_queue!r} of namespace "
             f"{settings.connection.namespace!r} at {settings.connection.target}",
             highlight=False,
             soft_wrap=True,
         )
+        if settings.versioning.describe():
+            console.print(settings.versioning.describe(), highlight=False, soft_wrap=True, markup=False)
         await asyncio.wait([polling, stop], return_when=asyncio.FIRST_COMPLETED)
         if not polling.done():
+            await _cancelled(watching)
+            readiness.say(False, "the worker is shutting down")
             console.print("Shutting down: running nodes may end; a second signal ends them.", highlight=False)
             await worker.shutdown()
         stop.cancel()
@@ -156,23 +173,38 @@ async def _serve(
 
 
 @contextlib.asynccontextmanager
-async def _health(settings: HealthSettings) -> AsyncIterator[None]:
-    """Tells others that the worker lives, while it does."""
-    file = settings.beat_file
-    if file is None:
+async def _probes(settings: HealthSettings, readiness: Readiness) -> AsyncIterator[None]:
+    """Answers probes, where a port is set, from the start on."""
+    if settings.port is None or settings.beat_file is None:
         yield
         return
-    beating = asyncio.create_task(beat(file))
+    async with health_server(settings.port, settings.beat_file, readiness):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _beating(settings: HealthSettings, alive: Callable[[], Awaitable[bool]]) -> AsyncIterator[None]:
+    """Touches the health file while the worker is well."""
+    if settings.beat_file is None:
+        yield
+        return
+    async with _ended(asyncio.create_task(beat(settings.beat_file, alive=alive))):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _ended(task: asyncio.Task[None]) -> AsyncIterator[None]:
+    """Lets a task run as long as the block does."""
     try:
-        if settings.port is None:
-            yield
-        else:
-            async with health_server(settings.port, file):
-                yield
+        yield
     finally:
-        beating.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await beating
+        await _cancelled(task)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 class _StoppedError(Exception):
@@ -196,7 +228,11 @@ async def _until(stopping: asyncio.Event, work: Coroutine[Any, Any, Output]) -> 
 
 @contextlib.contextmanager
 def _stopped_by_signal() -> Iterator[asyncio.Event]:
-    """An event that the first SIGTERM or SIGINT sets. The second ends the process: its hosts end with it."""
+    """An event that the first SIGTERM or SIGINT sets.
+
+    The second ends the process at once; its hosts then
+    see its end, cancel their statements, and end too.
+    """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from dbt_temporal.application.load_projects import ReadyProject
 from dbt_temporal.application.ports.engine import (
@@ -48,6 +49,8 @@ class FakeEngine:
         executed: every attempt that was begun, in order.
         cancelled: nodes whose attempt was cancelled.
         ended_runs: invocation ids that were ended.
+        ended_sessions: the facts of lost attempts whose sessions were to be ended.
+        stuck: whether `ping` never answers.
         seen_by_on_run_end, seen_by_artifacts: what the engine was given.
     """
 
@@ -61,6 +64,8 @@ class FakeEngine:
         self.executed: list[str] = []
         self.cancelled: list[str] = []
         self.ended_runs: list[str] = []
+        self.ended_sessions: list[dict[str, Any]] = []
+        self.stuck = False
         self.planned: list[DbtInvocation] = []
         self.seen_by_on_run_end: list[CompletedNode] = []
         self.seen_by_artifacts: list[CompletedNode] = []
@@ -109,6 +114,11 @@ class FakeEngine:
             raise step
         return step
 
+    async def end_session(self, location: ProjectLocation, invocation: DbtInvocation, facts: Mapping[str, Any]) -> None:
+        """Takes note."""
+        del location, invocation
+        self.ended_sessions.append(dict(facts))
+
     async def after_run(
         self, location: ProjectLocation, invocation: DbtInvocation, results: list[CompletedNode]
     ) -> list[NodeOutcome]:
@@ -136,6 +146,11 @@ class FakeEngine:
             "manifest.json": json.dumps(list(self.run_plan.nodes)).encode(),
             **catalog,
         }
+
+    async def ping(self) -> None:
+        """Answers, unless `stuck` is set."""
+        if self.stuck:
+            await asyncio.Event().wait()
 
     async def end_run(self, invocation: DbtInvocation) -> None:
         """Takes note."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dbt_temporal.adapters.dbt_core.limits import EngineLimits
 from dbt_temporal.adapters.dbt_core.hosts import HostPool, RunHost
+from dbt_temporal.adapters.dbt_core.limits import EngineLimits
 from dbt_temporal.adapters.dbt_core.parents import DepsMode, ParentPool
 from dbt_temporal.adapters.dbt_core.parse_key import ParseSettings
 from dbt_temporal.adapters.dbt_core.template import Template
@@ -30,6 +31,8 @@ from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.invocation import DbtInvocation
 from dbt_temporal.domain.plan import ExecutionPlan
 from dbt_temporal.domain.results import NodeExecutionResult
+
+logger = logging.getLogger("dbt_temporal.engine")
 
 _WORKER_SECRETS = frozenset({"TEMPORAL_API_KEY", "TEMPORAL_CODEC_KEYS", "DBT_TEMPORAL_CODEC_SERVER_TOKEN"})
 """The worker's own; whoever may start a run must not be able to read them into a warehouse."""
@@ -67,8 +70,9 @@ class DbtCoreEngine:
         own_environ = {key: value for key, value in given.items() if key not in _WORKER_SECRETS}
         self._cache_dir = cache_dir.absolute()
         self._template = Template(python, own_environ)
-        self._parents = ParentPool(self._template, own_environ, self._cache_dir, max_parents, deps, telemetry)
-        self._hosts = HostPool(self._parents, self._cache_dir, idle_secs, memory_limit_bytes, references, telemetry)
+        limits = limits or EngineLimits()
+        self._parents = ParentPool(self._template, own_environ, self._cache_dir, limits.max_projects, deps, telemetry)
+        self._hosts = HostPool(self._parents, self._cache_dir, limits, references, telemetry)
         self._cancel_secs = cancel_secs
 
     async def load_project(self, location: ProjectLocation) -> LoadedProject:
@@ -115,6 +119,13 @@ class DbtCoreEngine:
             answer = await self._execute(host, unique_id, progress)
         return _outcome(answer)
 
+    async def end_session(self, location: ProjectLocation, invocation: DbtInvocation, facts: Mapping[str, Any]) -> None:
+        """See `DbtEngine`."""
+        connection = facts.get("connection")
+        if connection:
+            async with self._host(location, invocation) as host:
+                await host.process.channel.request("end_session", connection=connection)
+
     async def after_run(
         self, location: ProjectLocation, invocation: DbtInvocation, results: list[CompletedNode]
     ) -> list[NodeOutcome]:
@@ -141,6 +152,10 @@ class DbtCoreEngine:
                 with_catalog=with_catalog,
             )
         return {name: text.encode() for name, text in files.items()}
+
+    async def ping(self) -> None:
+        """See `DbtEngine`. Asks the process that all others come from."""
+        await self._template.ping()
 
     async def end_run(self, invocation: DbtInvocation) -> None:
         """See `DbtEngine`."""
@@ -173,9 +188,12 @@ class DbtCoreEngine:
         except asyncio.CancelledError:
             await _to_the_end(self._cancel(host, request_id, future))
             raise
+        except DbtTemporalError:
+            # The failure is told when nothing of the attempt runs any more, here or in the database.
+            await self._clean_up(host)
+            raise
         finally:
-            if host.alive:  # of a host that died, the sessions are ended by the next one
-                host.sessions.pop(unique_id, None)
+            host.sessions.pop(unique_id, None)
         return answer
 
     async def _cancel(self, host: RunHost, request_id: int, future: asyncio.Future[Any]) -> None:
@@ -187,6 +205,15 @@ class DbtCoreEngine:
             await asyncio.wait([future], timeout=self._cancel_secs)
         with contextlib.suppress(DbtTemporalError, asyncio.CancelledError):
             future.result()
+        await self._clean_up(host)
+
+    async def _clean_up(self, host: RunHost) -> None:
+        if host.alive:
+            return
+        try:
+            await self._hosts.clean_up_after(host)
+        except DbtTemporalError as error:
+            logger.warning("database sessions of a process that died could not be ended yet: %s", error.message)
 
 
 async def _to_the_end(work: Any) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from dbt_temporal.adapters.dbt_core.limits import EngineLimits
 from dbt_temporal.adapters.dbt_core.parents import ParentPool, ProjectParent
 from dbt_temporal.adapters.dbt_core.parse_key import ParseSettings
 from dbt_temporal.adapters.dbt_core.template import ForkedProcess
@@ -36,15 +37,20 @@ class RunHost:
     Attributes:
         process: the process and the channel to it.
         parent: where it came from, held until the host ends.
+        settings, invocation: what it was made for.
         sessions: by unique_id, what identifies the database sessions of running nodes.
         users: requests under way.
+        served: requests that it has ended.
         last_used: when the last request ended (monotonic seconds).
     """
 
     process: ForkedProcess
     parent: ProjectParent
+    settings: ParseSettings
+    invocation: DbtInvocation
     sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
     users: int = 0
+    served: int = 0
     last_used: float = field(default_factory=time.monotonic)
 
     @property
@@ -53,16 +59,15 @@ class RunHost:
         return not self.process.channel.closed.is_set()
 
     def memory_bytes(self) -> int:
-        """Resident memory; 0 where the process has gone."""
+        """Memory of its own, without what it still shares with its project; 0 where the process has gone."""
         try:
-            return int(psutil.Process(self.process.pid).memory_info().rss)
+            return int(psutil.Process(self.process.pid).memory_full_info().uss)
         except psutil.Error:
             return 0
 
     def kill(self) -> None:
         """Kills the process; its channel then reports the end."""
-        with contextlib.suppress(psutil.Error):
-            psutil.Process(self.process.pid).kill()
+        self.process.kill()
 
 
 _HostKey = tuple[str, str]
@@ -75,18 +80,19 @@ class HostPool:
         self,
         parents: ParentPool,
         cache_dir: Path,
-        idle_secs: float,
-        memory_limit_bytes: int | None = None,
+        limits: EngineLimits,
         references: ArtifactReferences | None = None,
         telemetry: Telemetry | None = None,
     ) -> None:
         self._parents = parents
         self._cache_dir = cache_dir
-        self._idle_secs = idle_secs
-        self._memory_limit_bytes = memory_limit_bytes
+        self._limits = limits
         self._references = references
         self._telemetry = telemetry or NoTelemetry()
         self._hosts: dict[_HostKey, RunHost] = {}
+        self._leaving: list[RunHost] = []  # take no further requests, and end with their last one
+        self._opening = 0
+        self._room = asyncio.Event()
         self._locks: dict[_HostKey, asyncio.Lock] = {}
         self._left_sessions: dict[str, list[dict[str, Any]]] = {}
         self._reaper: asyncio.Task[None] | None = None
@@ -95,12 +101,10 @@ class HostPool:
     async def using(self, settings: ParseSettings, invocation: DbtInvocation) -> AsyncIterator[RunHost]:
         """The run's host, which is not retired meanwhile."""
         host = await self._get(settings, invocation)
-        host.users += 1
         try:
             yield host
         finally:
-            host.users -= 1
-            host.last_used = time.monotonic()
+            await self._let_go(host)
 
     async def end_run(self, invocation_id: str) -> None:
         """Ends the hosts of a run and removes its files."""
@@ -108,7 +112,8 @@ class HostPool:
             await self._retire(key)
         for key in [key for key in self._locks if key[0] == invocation_id]:
             del self._locks[key]
-        self._left_sessions.pop(invocation_id, None)
+        for connection in self._left_sessions.pop(invocation_id, []):
+            logger.warning("a database session of a host that died may still run: %s", connection)
         await asyncio.to_thread(shutil.rmtree, self._run_dir(invocation_id), True)
 
     async def close(self) -> None:
@@ -120,24 +125,89 @@ class HostPool:
             self._reaper = None
         for invocation_id in {key[0] for key in self._hosts}:
             await self.end_run(invocation_id)
+        while self._leaving:
+            await self._end(self._leaving.pop())
+
+    async def clean_up_after(self, host: RunHost) -> None:
+        """Ends the database sessions that a host has left behind by dying, by a new host of the run."""
+        left = list(host.sessions.values())
+        host.sessions.clear()  # many requests end with the host, and the first one does this
+        if not left:
+            return
+        self._left_sessions.setdefault(host.invocation.invocation_id, []).extend(left)
+        async with self.using(host.settings, host.invocation):
+            pass
 
     async def _get(self, settings: ParseSettings, invocation: DbtInvocation) -> RunHost:
         if self._reaper is None:
             self._reaper = asyncio.get_running_loop().create_task(self._reap(), context=Context())  # no run's
         key = (invocation.invocation_id, settings.key)
         async with self._locks.setdefault(key, asyncio.Lock()):
-            host = self._hosts.get(key)
-            if host is not None and not host.alive:
-                self._left_sessions.setdefault(key[0], []).extend(host.sessions.values())
-                await self._retire(key)
-                host = None
+            host = await self._found(key)
             if host is None:
-                host = await self._open(settings, invocation)
+                host = await self._open_in_turn(settings, invocation)
+                host.users += 1
                 self._hosts[key] = host
                 self._count_hosts()
+            try:
                 await self._end_left_sessions(host, key[0])
                 await self._retire_strangers(key)
+            except BaseException:
+                await self._let_go(host)
+                raise
             return host
+
+    async def _found(self, key: _HostKey) -> RunHost | None:
+        """The host that the run has, counted as used; None where it has none that may take another request."""
+        host = self._hosts.get(key)
+        if host is None:
+            return None
+        if not host.alive:
+            self._left_sessions.setdefault(key[0], []).extend(host.sessions.values())
+            host.sessions.clear()
+            await self._retire(key)
+            return None
+        host.users += 1
+        try:
+            too_large = host.served > 0 and await self._is_too_large(host)
+        except BaseException:
+            await self._let_go(host)
+            raise
+        if not too_large:
+            return host
+        logger.info("a run host holds more than DBT_TEMPORAL_HOST_MEMORY_MB, and a new one takes its place")
+        if self._hosts.get(key) is host:
+            del self._hosts[key]
+            self._leaving.append(host)
+        await self._let_go(host)
+        return None
+
+    async def _let_go(self, host: RunHost) -> None:
+        host.users -= 1
+        host.served += 1
+        host.last_used = time.monotonic()
+        self._room.set()
+        if host.users == 0 and host in self._leaving:
+            self._leaving.remove(host)
+            self._count_hosts()
+            await self._end(host)
+
+    async def _open_in_turn(self, settings: ParseSettings, invocation: DbtInvocation) -> RunHost:
+        """Opens a host as soon as there may be one more. Hosts between requests make way, the longest unused first."""
+        limit = self._limits.max_hosts
+        while limit is not None and self._count() + self._opening >= limit:
+            unused = [key for key, host in self._hosts.items() if host.users == 0]
+            if unused:
+                await self._retire(min(unused, key=lambda key: self._hosts[key].last_used))
+            else:
+                self._room.clear()
+                await self._room.wait()
+        self._opening += 1
+        try:
+            return await self._open(settings, invocation)
+        finally:
+            self._opening -= 1
+            self._room.set()
 
     async def _open(self, settings: ParseSettings, invocation: DbtInvocation) -> RunHost:
         parent = await self._parents.acquire(settings)
@@ -150,7 +220,7 @@ class HostPool:
         except BaseException:
             await self._parents.release(parent)
             raise
-        host = RunHost(process, parent)
+        host = RunHost(process, parent, settings, invocation)
         run_dir = self._run_dir(invocation.invocation_id) / settings.key
         try:
             here = await self._with_local_references(invocation, run_dir)
@@ -188,6 +258,7 @@ class HostPool:
     async def _retire(self, key: _HostKey) -> None:
         host = self._hosts.pop(key, None)
         if host is not None:
+            self._room.set()
             self._count_hosts()
             await self._end(host)
 
@@ -196,20 +267,24 @@ class HostPool:
         await self._parents.release(host.parent)
 
     def _count_hosts(self) -> None:
-        self._telemetry.record(HostsCounted(len(self._hosts)))
+        self._telemetry.record(HostsCounted(self._count()))
+
+    def _count(self) -> int:
+        return len(self._hosts) + len(self._leaving)
 
     async def _reap(self) -> None:
         while True:
-            await asyncio.sleep(min(_REAP_EVERY_SECS, self._idle_secs))
+            await asyncio.sleep(min(_REAP_EVERY_SECS, self._limits.host_idle_secs))
             for key, host in list(self._hosts.items()):
-                if host.users == 0 and (not host.alive or self._is_idle(host) or self._is_too_large(host)):
+                if host.users == 0 and self._hosts.get(key) is host and (not host.alive or self._is_idle(host)):
                     await self._retire(key)
 
     def _is_idle(self, host: RunHost) -> bool:
-        return time.monotonic() - host.last_used > self._idle_secs
+        return time.monotonic() - host.last_used > self._limits.host_idle_secs
 
-    def _is_too_large(self, host: RunHost) -> bool:
-        return self._memory_limit_bytes is not None and host.memory_bytes() > self._memory_limit_bytes
+    async def _is_too_large(self, host: RunHost) -> bool:
+        limit = self._limits.host_memory_bytes
+        return limit is not None and await asyncio.to_thread(host.memory_bytes) > limit
 
     def _run_dir(self, invocation_id: str) -> Path:
         return self._cache_dir / "runs" / invocation_id

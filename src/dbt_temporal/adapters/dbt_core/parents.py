@@ -130,6 +130,7 @@ class ParentPool:
                 packages={"mode": self._deps, "folder": str(self._cache_dir / "packages"), "install": self._install},
             )
         except BaseException:
+            process.kill()  # it may be amid parsing, and would not hear of its end
             await process.channel.close()
             shutil.rmtree(folder, ignore_errors=True)
             raise

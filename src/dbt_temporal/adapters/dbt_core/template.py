@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 from collections.abc import Mapping
 from contextvars import Context
@@ -13,9 +14,12 @@ from typing import Any
 from dbt_temporal.adapters.dbt_core import wire
 from dbt_temporal.adapters.dbt_core.channel import Channel
 from dbt_temporal.adapters.dbt_core.output import OutputTail
+from dbt_temporal.domain.errors import DbtTemporalError
 
 _MODULE = "dbt_temporal.adapters.dbt_core.process.parent"
 _EXIT_NEWS_SECS = 1.0
+_END_SECS = 15.0
+"""Longer than the template waits for what it forked (`process.forking.CHILDREN_SECS`)."""
 
 
 class ForkedProcess:
@@ -25,6 +29,11 @@ class ForkedProcess:
         self.channel = channel
         self.pid = pid
 
+    def kill(self) -> None:
+        """Kills the process; its channel then reports the end."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
 
 class Forker:
     """The worker's end of a fork server: asks for forks, and hears how they ended."""
@@ -32,6 +41,7 @@ class Forker:
     def __init__(self, channel: Channel, output: OutputTail) -> None:
         self.channel = channel
         self.output = output
+        self.ready = False
         self._statuses: dict[int, asyncio.Future[int]] = {}
         channel.on_event(self._hear)
 
@@ -73,6 +83,7 @@ class Template:
         self._forker: Forker | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._has_forked = False
         self.facts: Mapping[str, Any] = {}
 
     async def fork_parent(self) -> tuple[ForkedProcess, Forker]:
@@ -81,8 +92,16 @@ class Template:
             if self._forker is None or self._forker.channel.closed.is_set():
                 await self._start()
             assert self._forker is not None
+            self._has_forked = True
             parent = await self._forker.fork("fork_parent")
         return parent, Forker(parent.channel, self._output)
+
+    async def ping(self) -> None:
+        """Waits for an answer of the template, where there is one. One that has died is replaced on the next use."""
+        forker = self._forker
+        if forker is not None and forker.ready:
+            with contextlib.suppress(DbtTemporalError):
+                await forker.channel.request("hello")
 
     async def close(self) -> None:
         """Ends the template and all that came from it."""
@@ -116,13 +135,18 @@ class Template:
         channel.settle_end = lambda: _wait_briefly(process.wait())
         channel.describe_end = lambda: _describe(process.returncode, self._output)
         self._forker = Forker(channel, self._output)
+        self._has_forked = False
         self.facts = await channel.request("hello")
+        self._forker.ready = True
 
     async def _stop(self) -> None:
         if self._forker is not None:
             await self._forker.channel.close()
             self._forker = None
         if self._process is not None:
+            if self._has_forked:  # else there is nothing that it could have to wait for
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._process.wait(), _END_SECS)
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()

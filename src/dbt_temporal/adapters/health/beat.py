@@ -1,4 +1,4 @@
-"""A file that the worker touches while its event loop turns."""
+"""A file that the worker touches while it is well."""
 
 from __future__ import annotations
 
@@ -6,24 +6,55 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
 BEAT_SECS = 15.0
 STALE_SECS = 60.0
+LIMIT_SECS = 20.0
 
 
-async def beat(path: Path, every_secs: float = BEAT_SECS) -> None:
-    """Touches the file until it is cancelled, then deletes it: a worker that has ended is not healthy."""
+async def _always() -> bool:
+    return True
+
+
+async def beat(
+    path: Path,
+    every_secs: float = BEAT_SECS,
+    *,
+    alive: Callable[[], Awaitable[bool]] = _always,
+    limit_secs: float = LIMIT_SECS,
+) -> None:
+    """Touches the file until it is cancelled, then deletes it: a worker that has ended is not healthy.
+
+    Args:
+        path: the file.
+        every_secs: how often.
+        alive: asked before each touch; without a yes the file is left to grow old.
+        limit_secs: an answer that takes longer is a no.
+    """
     healthy = True
     try:
         while True:
-            healthy = _touch(path, warn=healthy)
+            if await _says_yes(alive, limit_secs):
+                healthy = _touch(path, warn=healthy)
             await asyncio.sleep(every_secs)
     finally:
         _forget(path)
+
+
+async def _says_yes(alive: Callable[[], Awaitable[bool]], limit_secs: float) -> bool:
+    try:
+        if await asyncio.wait_for(alive(), limit_secs):
+            return True
+        logger.error("unhealthy: the worker does not poll any more")
+    except TimeoutError:
+        logger.error("unhealthy: the dbt engine has not answered within %g seconds", limit_secs)
+    except Exception as error:
+        logger.error("unhealthy: %s: %s", type(error).__name__, error)
+    return False
 
 
 def _touch(path: Path, *, warn: bool) -> bool:

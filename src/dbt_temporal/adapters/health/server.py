@@ -1,4 +1,4 @@
-"""A small HTTP server for probes: 200 while the worker's beat is fresh, 503 when it is not."""
+"""A small HTTP server for probes: 200 or 503. `/ready` is about readiness, every other path about health."""
 
 from __future__ import annotations
 
@@ -9,14 +9,22 @@ from http import HTTPStatus
 from pathlib import Path
 
 from dbt_temporal.adapters.health.beat import check_health
+from dbt_temporal.adapters.health.readiness import Readiness
 from dbt_temporal.domain.errors import configuration_error
 
+READY_PATH = b"/ready"
 REQUEST_TIMEOUT_SECS = 5.0
 
 
 @contextlib.asynccontextmanager
-async def health_server(port: int, path: Path, host: str = "0.0.0.0") -> AsyncIterator[int]:
+async def health_server(port: int, path: Path, readiness: Readiness, host: str = "0.0.0.0") -> AsyncIterator[int]:
     """Serves on the port while the context lasts; yields the port (a free one for 0).
+
+    Args:
+        port: where to listen.
+        path: the health file; a fresh one is health.
+        readiness: what `/ready` answers.
+        host: the address to listen on.
 
     Raises:
         DbtTemporalError: of type Configuration, where the port is taken.
@@ -24,8 +32,10 @@ async def health_server(port: int, path: Path, host: str = "0.0.0.0") -> AsyncIt
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), REQUEST_TIMEOUT_SECS)
-            writer.write(_response(path))
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), REQUEST_TIMEOUT_SECS)
+            words = head.split(maxsplit=2)
+            asked = words[1].partition(b"?")[0] if len(words) > 1 else b""
+            writer.write(_response(*(readiness.answer if asked.rstrip(b"/") == READY_PATH else check_health(path))))
             await writer.drain()
         writer.close()
 
@@ -37,9 +47,8 @@ async def health_server(port: int, path: Path, host: str = "0.0.0.0") -> AsyncIt
         yield server.sockets[0].getsockname()[1]
 
 
-def _response(path: Path) -> bytes:
-    healthy, text = check_health(path)
-    status = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
+def _response(well: bool, text: str) -> bytes:
+    status = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
     body = f"{text}\n".encode()
     head = [
         f"HTTP/1.1 {status.value} {status.phrase}",

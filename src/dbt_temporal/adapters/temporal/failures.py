@@ -79,12 +79,19 @@ def to_step_failed(error: ActivityError, step: Step) -> StepFailedError:
 def _timed_out(error: TimeoutError, step: Step) -> StepFailedError:
     if error.type == TimeoutType.HEARTBEAT and step.heartbeat_secs is not None:
         message = f"{step.name}: its worker was not heard of for {step.heartbeat_secs:g} seconds (heartbeat timeout)"
-        return StepFailedError(ErrorType.ENGINE_CRASHED, message, retryable=True, timed_out=True)
+        return StepFailedError(
+            ErrorType.ENGINE_CRASHED, message, retryable=True, timed_out=True, last_facts=_last_facts(error)
+        )
     if error.type == TimeoutType.START_TO_CLOSE:
         message = f"{step.name}: took longer than its limit of {step.timeout_secs:g} seconds (start-to-close timeout)"
     else:
         message = f"{step.name}: timed out: {error.message}"
-    return StepFailedError(ErrorType.ADAPTER, message, retryable=True, timed_out=True)
+    return StepFailedError(ErrorType.ADAPTER, message, retryable=True, timed_out=True, last_facts=_last_facts(error))
+
+
+def _last_facts(error: TimeoutError) -> dict[str, Any] | None:
+    details = error.last_heartbeat_details
+    return dict(details[0]) if details and isinstance(details[0], dict) else None
 
 
 def to_hook_failed(error: FailureError, hook: HookConfig) -> HookFailedError:

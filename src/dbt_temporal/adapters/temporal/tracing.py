@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from threading import Thread
 from typing import Any
 
 from opentelemetry import trace
@@ -30,6 +31,8 @@ from temporalio.worker import (
 from dbt_temporal.adapters.temporal.tracing_settings import TracingSettings
 
 SERVICE = "dbt-temporal"
+CLOSE_SECS = 5.0
+"""A collector that is down must not hold up the end of a worker."""
 _SCOPE = "dbt_temporal"
 _TRACES_PATH = "/v1/traces"
 
@@ -38,8 +41,9 @@ class Tracing:
     """What a traced process has: a plugin for its client, an interceptor for its worker, spans for its activities."""
 
     def __init__(self, settings: TracingSettings) -> None:
-        self._provider = create_tracer_provider(resource=_resource())
-        self._provider.add_span_processor(BatchSpanProcessor(_exporter(settings)))
+        exporter = _exporter(settings)
+        self._provider = create_tracer_provider(resource=_resource(), shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
         trace.set_tracer_provider(self._provider)
         self.plugin = OpenTelemetryPlugin()
         self.interceptor = RunSpans()
@@ -61,8 +65,19 @@ class Tracing:
                 raise
 
     async def close(self) -> None:
-        """Exports what is left."""
-        await asyncio.to_thread(self._provider.shutdown)
+        """Exports what is left, as far as the collector takes it in time."""
+        done = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def shut_down() -> None:
+            self._provider.shutdown()
+            with suppress(RuntimeError):  # too late: the loop has ended
+                loop.call_soon_threadsafe(done.set)
+
+        # A thread of asyncio's own would hold the process until it ends; an exporter tries again for long.
+        Thread(target=shut_down, daemon=True).start()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(done.wait(), CLOSE_SECS)
 
 
 class RunSpans(Interceptor):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from typing import TYPE_CHECKING, Literal
 
@@ -60,18 +59,15 @@ def start_tracing(settings: TracingSettings) -> Tracing | None:
     """
     if not settings.on:
         return None
-    if not _installed():
+    try:
+        from dbt_temporal.adapters.temporal.tracing import Tracing
+
+        return Tracing(settings)
+    except ImportError as error:
         if settings.exporter is not None:
-            raise configuration_error(f"OTEL_TRACES_EXPORTER={settings.exporter!r} needs packages: {INSTALL}")
+            raise configuration_error(
+                f"OTEL_TRACES_EXPORTER={settings.exporter!r} needs packages: {INSTALL} ({error})"
+            ) from error
         # Platforms set the endpoint for every container, whoever uses it.
         logger.warning("OTEL_EXPORTER_OTLP_ENDPOINT is set, but runs are not traced without packages: %s", INSTALL)
         return None
-    from dbt_temporal.adapters.temporal.tracing import Tracing
-
-    return Tracing(settings)
-
-
-def _installed() -> bool:
-    names = ("opentelemetry", "opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.exporter.otlp")
-    # One after the other: asking for a package within one that is missing raises.
-    return all(importlib.util.find_spec(name) is not None for name in names)

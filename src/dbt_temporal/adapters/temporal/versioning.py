@@ -49,7 +49,7 @@ class VersioningSettings(EnvironmentModel):
         if self.deployment_name is None:
             return None
         return (
-            f"Version {self.build_id!r} of deployment {self.deployment_name!r}: runs stay on the version that they began "
-            "on. New runs come here once the version is current: `temporal worker deployment set-current-version "
+            f"Version {self.build_id!r} of deployment {self.deployment_name!r}: runs stay on the version that they "
+            "began on. New runs come here once the version is current: `temporal worker deployment set-current-version "
             f"--deployment-name {self.deployment_name} --build-id {self.build_id}`"
         )

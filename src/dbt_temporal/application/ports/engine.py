@@ -123,6 +123,19 @@ class DbtEngine(Protocol):
         """
         ...
 
+    async def end_session(self, location: ProjectLocation, invocation: DbtInvocation, facts: Mapping[str, Any]) -> None:
+        """Ends what a lost attempt may still be running in the database, and waits for its end.
+
+        Args:
+            location: where the project lies.
+            invocation: the run.
+            facts: what the attempt told by its `Progress`.
+
+        Raises:
+            DbtTemporalError: the database could not be asked.
+        """
+        ...
+
     async def after_run(
         self, location: ProjectLocation, invocation: DbtInvocation, results: list[CompletedNode]
     ) -> list[NodeOutcome]:
@@ -147,6 +160,10 @@ class DbtEngine(Protocol):
             elapsed_time: of the run, in seconds.
             with_catalog: whether the warehouse is asked for the columns of all relations, for catalog.json.
         """
+        ...
+
+    async def ping(self) -> None:
+        """Returns when the engine's processes answer. One that has died does not count: another takes its place."""
         ...
 
     async def end_run(self, invocation: DbtInvocation) -> None:

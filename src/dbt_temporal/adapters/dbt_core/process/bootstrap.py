@@ -142,18 +142,25 @@ def share_invocation_context(context: Any) -> None:
     dbt_common.context._INVOCATION_CONTEXT_VAR.set(context)
 
 
-def load(settings: Settings, callback: EventCallback, provide_packages: Callable[[Any], None]) -> ParsedProject:
+def load(
+    settings: Settings,
+    callback: EventCallback,
+    provide_packages: Callable[[Any], None],
+    provide_parse: Callable[[Mapping[str, Any]], None] = lambda _: None,
+) -> ParsedProject:
     """Loads profile and project and parses, reusing the partial-parse file below `settings.target_path`.
 
     Args:
         settings: what to parse.
         callback: hears dbt's events.
         provide_packages: given the loaded project, sees to it that its packages are installed.
+        provide_parse: given what Jinja sees as `target`, may put a partial-parse file below the target path.
     """
     started = time.perf_counter()
     flags = make_flags("build", settings, {})
     begin_invocation(flags, dbt_common.invocation.get_invocation_id(), datetime.now(UTC), callback)
     profile = load_profile(settings.project_dir, flags.VARS, flags.PROFILE, flags.TARGET, flags.THREADS)
+    provide_parse(profile.to_target_dict())
     project = load_project(settings.project_dir, flags.VERSION_CHECK, profile, flags.VARS, validate=True)
     provide_packages(project)
     set_up_plugin_manager(project_name=project.project_name)

@@ -10,6 +10,7 @@ import select
 import signal
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
@@ -18,6 +19,11 @@ from dbt_temporal.adapters.dbt_core import wire
 from dbt_temporal.domain.errors import ErrorType
 
 _PR_SET_PDEATHSIG = 1
+
+WIND_UP_SECS = 8.0
+"""What a host that has lost its worker has for ending its statements in the database."""
+CHILDREN_SECS = 10.0
+"""What a process that has lost its worker gives those that it forked: each of them has lost the worker, too."""
 
 Operation = Callable[[wire.Message], Any]
 ChildMain = Callable[[socket.socket], None]
@@ -34,12 +40,15 @@ def die_with_parent(parent_pid: int) -> None:
 class ForkServer:
     """A single-threaded process that answers requests over its control socket, some of them by forking.
 
+    When its peer goes, it gives what it has forked a while to end in good order, then kills the rest.
+
     The child of a fork gets the socket that came with the request; its exit status is reported as an event
     `{"event": "exited", "pid", "status"}` (status as of `waitpid`: negative is a signal).
     """
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
+        self._children: set[int] = set()
         self._wake_reader, self._wake_writer = os.pipe()
         for fd in (self._wake_reader, self._wake_writer):
             os.set_blocking(fd, False)
@@ -66,6 +75,7 @@ class ForkServer:
             if self._control in ready:
                 message, fds = wire.receive(self._control)
                 if message is None:
+                    self._await_children()
                     return
                 if takeovers and message["op"] in takeovers:
                     self._control.sendall(wire.encode({"id": message["id"], "ok": {"pid": os.getpid()}}))
@@ -101,7 +111,17 @@ class ForkServer:
         pid = os.fork()
         if pid == 0:
             self._run_child(fd, main, own_pid)
+        self._children.add(pid)
         return pid
+
+    def _await_children(self) -> None:
+        deadline = time.monotonic() + CHILDREN_SECS
+        while self._children and time.monotonic() < deadline:
+            self._take_exits()
+            select.select([self._wake_reader], [], [], 0.1)
+        for pid in self._children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def _run_child(self, fd: int, main: ChildMain, parent_pid: int) -> NoReturn:
         status = 1
@@ -129,15 +149,22 @@ class ForkServer:
         with contextlib.suppress(BlockingIOError):
             while os.read(self._wake_reader, 512):
                 pass
+        for pid, status in self._take_exits():
+            event = {"event": "exited", "pid": pid, "status": os.waitstatus_to_exitcode(status)}
+            self._control.sendall(wire.encode(event))
+
+    def _take_exits(self) -> list[tuple[int, int]]:
+        """Which children have ended since the last call, and with which wait status."""
+        ended: list[tuple[int, int]] = []
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                return ended
             if pid == 0:
-                return
-            event = {"event": "exited", "pid": pid, "status": os.waitstatus_to_exitcode(status)}
-            self._control.sendall(wire.encode(event))
+                return ended
+            self._children.discard(pid)
+            ended.append((pid, status))
 
 
 def error_to_wire(error: BaseException) -> wire.Message:

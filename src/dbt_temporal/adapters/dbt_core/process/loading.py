@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +15,7 @@ from dbt_common.events.base_types import EventMsg
 from dbt_temporal.adapters.dbt_core import wire
 from dbt_temporal.adapters.dbt_core.process import bootstrap
 from dbt_temporal.adapters.dbt_core.process.graph import ProjectGraphs, build_graphs
+from dbt_temporal.adapters.dbt_core.process.kept_parse import KeptParse
 from dbt_temporal.adapters.dbt_core.process.packages import provide_packages
 
 
@@ -53,16 +52,14 @@ def load_project(message: wire.Message) -> LoadedParent:
     )
     # Relative paths in profiles.yml (a DuckDB file) mean the project's folder, where people run dbt.
     os.chdir(settings.project_dir)
-    partial_parse = Path(settings.target_path) / PARTIAL_PARSE_FILE_NAME
-    kept = Path(message["partial_parse"])
-    with contextlib.suppress(FileNotFoundError):
-        shutil.copyfile(kept, partial_parse)
+    kept = KeptParse(Path(message["partial_parse"]), Path(settings.target_path) / PARTIAL_PARSE_FILE_NAME)
     how = message["packages"]
-    project = bootstrap.load(settings, _ignore_event, lambda loaded: provide_packages(loaded, settings, how))
+    project = bootstrap.load(
+        settings, _ignore_event, lambda loaded: provide_packages(loaded, settings, how), kept.fetch
+    )
     use_fast = bool(getattr(project.config.args, "USE_FAST_TEST_EDGES", False))
     graphs = build_graphs(project.manifest, use_fast_test_edges=use_fast)
-    with contextlib.suppress(FileNotFoundError):
-        os.replace(partial_parse, kept)  # whole or not at all: other parents read it
+    kept.keep()
     return LoadedParent(project, graphs)
 
 

@@ -25,7 +25,10 @@ FORKABLE_ADAPTERS = frozenset({"postgres", "duckdb", "redshift"})
 def main() -> None:
     """Runs the template."""
     control = socket.socket(fileno=int(sys.argv[1]))
-    forking.die_with_parent(int(sys.argv[2]))
+    # Not by the kernel's signal: when the worker dies, hosts must have the time to end their statements. All processes
+    # see the end of their sockets then; those below this one die with it at the latest.
+    if os.getppid() != int(sys.argv[2]):
+        return
     forking.prepare_process()
     started = time.perf_counter()
     from dbt_temporal.adapters.dbt_core.process import run_host  # noqa: F401  (imports all of dbt)

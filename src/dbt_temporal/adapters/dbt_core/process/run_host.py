@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -17,7 +18,12 @@ from dbt_temporal.adapters.dbt_core import wire
 from dbt_temporal.adapters.dbt_core.process import artifacts, bootstrap, forking, hooks
 from dbt_temporal.adapters.dbt_core.process.catalog import make_catalog
 from dbt_temporal.adapters.dbt_core.process.classify import classify_exception
-from dbt_temporal.adapters.dbt_core.process.connections import end_session, statement_facts, watch_opening
+from dbt_temporal.adapters.dbt_core.process.connections import (
+    cancel_everything,
+    end_session,
+    statement_facts,
+    watch_opening,
+)
 from dbt_temporal.adapters.dbt_core.process.duckdb_file import gate_for
 from dbt_temporal.adapters.dbt_core.process.events import NodeCapture
 from dbt_temporal.adapters.dbt_core.process.execution import Attempt, NodeExecutor
@@ -32,6 +38,8 @@ MAX_THREADS = 256
 """More nodes than this never run at once in one host; the run itself starts no more than the profile's `threads`."""
 
 _WITHOUT_CATALOG = frozenset({"list", "source-freshness"})
+
+_CANCEL_AGAIN_SECS = 0.1
 
 _thread_numbers = count(1)
 
@@ -61,6 +69,7 @@ class RunHost:
         watch_opening(run.adapter, run.router.connection_opened)
         self._executor = NodeExecutor(run)
         self._attempts: dict[int, Attempt] = {}
+        self._running: set[int] = set()
         self._send_lock = threading.Lock()
         self._prepare_lock = threading.Lock()
         self._prepared = False
@@ -76,16 +85,18 @@ class RunHost:
         }
 
     def serve(self) -> None:
-        """Reads requests until the worker has gone, which ends the process whatever still runs."""
+        """Reads requests until the worker has gone, or wants no more; then ends what still runs, and the process."""
         while True:
             message, _ = wire.receive(self._sock)
             if message is None:
+                self._wind_up()
                 return
             if message["op"] == "cancel":
                 self._cancel(message["target"])
             else:
                 if message["op"] == "execute":
                     self._attempts[message["id"]] = self._new_attempt(message)
+                self._running.add(message["id"])
                 self._pool.submit(self._answer, message)
 
     def _answer(self, message: wire.Message) -> None:
@@ -94,7 +105,18 @@ class RunHost:
             answer["ok"] = self._operations[message["op"]](message)
         except Exception as error:
             answer["error"] = forking.error_to_wire(error)
+        finally:
+            self._running.discard(message["id"])
         self._send(answer)
+
+    def _wind_up(self) -> None:
+        """Cancels every statement, again and again until all requests have ended: they may be between statements."""
+        deadline = time.monotonic() + forking.WIND_UP_SECS
+        for attempt in list(self._attempts.values()):
+            attempt.cancelled.set()
+        while self._running and time.monotonic() < deadline:
+            cancel_everything(self._run.adapter)
+            time.sleep(_CANCEL_AGAIN_SECS)
 
     def _send(self, message: wire.Message) -> None:
         data = wire.encode(message)
@@ -108,7 +130,7 @@ class RunHost:
             facts = statement_facts(self._run.adapter)
             if facts is not None and facts != sent:
                 sent.update(facts)
-                self._send({"id": message["id"], "connection": facts})
+                self._send({"id": message["id"], "connection": {**facts, "seen_at": time.time()}})
 
         return Attempt(message["unique_id"], NodeCapture(on_connection))
 

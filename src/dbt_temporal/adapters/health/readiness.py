@@ -1,0 +1,42 @@
+"""Whether the worker can be given work: its projects are loaded, and the Temporal server hears it poll."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+LOOK_SECS = 10.0
+LOOK_LIMIT_SECS = 5.0
+
+
+class Readiness:
+    """The last answer, for probes. A worker begins as not ready."""
+
+    def __init__(self) -> None:
+        self._ready = False
+        self._why = "projects are being loaded"
+
+    @property
+    def answer(self) -> tuple[bool, str]:
+        """Whether it is ready, and why in words."""
+        return self._ready, f"{'ready' if self._ready else 'not ready'}: {self._why}"
+
+    def say(self, ready: bool, why: str) -> None:
+        """Sets the answer."""
+        self._ready, self._why = ready, why
+
+    async def watch(self, polls: Callable[[], Awaitable[bool]], every_secs: float = LOOK_SECS) -> None:
+        """Keeps the answer up to date until it is cancelled.
+
+        Args:
+            polls: asks whether the server hears the worker poll; what it raises means that nobody knows.
+            every_secs: how often.
+        """
+        while True:
+            try:
+                heard = await asyncio.wait_for(polls(), LOOK_LIMIT_SECS)
+            except Exception as error:
+                self.say(False, f"Temporal cannot be asked ({type(error).__name__}: {error})")
+            else:
+                self.say(heard, "the worker polls" if heard else "the server has not heard the worker poll")
+            await asyncio.sleep(every_secs)

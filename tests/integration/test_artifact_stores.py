@@ -1,0 +1,124 @@
+"""Artifacts on moto's S3 and fake-gcs-server, and earlier runs read from there."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from dbt_temporal.adapters.artifact_stores.fsspec_store import FsspecArtifactStore
+from dbt_temporal.adapters.artifact_stores.references import FsspecReferences
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+from tests.integration.buckets import S3, Storage
+from tests.integration.engine_driver import copy_project, drive, new_invocation, open_engine
+from tests.integration.fixtures_buckets import gcs_endpoint, s3, s3_endpoint, storage
+
+__all__ = ["gcs_endpoint", "s3", "s3_endpoint", "storage"]
+
+
+def store_of(storage: Storage) -> FsspecArtifactStore:
+    return FsspecArtifactStore(f"{storage.url}/runs", os.environ)
+
+
+async def test_what_is_written_is_an_object_at_the_place_that_is_returned(storage: Storage) -> None:
+    store = store_of(storage)
+    place = await store.write("id/manifest.json", b"{}")
+    assert place == f"{storage.url}/runs/id/manifest.json"
+    assert storage.get("runs/id/manifest.json") == b"{}"
+    assert await store.read("id/manifest.json") == b"{}"
+
+
+async def test_what_others_have_written_since_is_read(storage: Storage) -> None:
+    store = store_of(storage)
+    assert await store.read("id/log.txt") is None
+    storage.put("runs/id/log.txt", b"one")
+    assert await store.read("id/log.txt") == b"one"
+    storage.put("runs/id/log.txt", b"two")
+    assert await store.read("id/log.txt") == b"two"
+
+
+async def test_a_folder_is_deleted_with_all_below_it(storage: Storage) -> None:
+    store = store_of(storage)
+    await asyncio.gather(*(store.write(f"id/records/{number}", b"x") for number in range(20)))
+    await store.write("id/log.txt", b"x")
+    await store.delete("id/records")
+    await store.delete("id/records")
+    assert [await store.read(f"id/records/{number}") for number in (0, 19)] == [None, None]
+    assert await store.read("id/log.txt") == b"x"
+
+
+async def test_no_reader_sees_half_of_a_file_that_is_written_again(storage: Storage) -> None:
+    store = store_of(storage)
+    whole = [letter * 2_000_000 for letter in (b"a", b"b")]
+    await store.write("id/manifest.json", whole[0])
+    writing = asyncio.ensure_future(asyncio.gather(*(store.write("id/manifest.json", each) for each in whole * 3)))
+    while not writing.done():
+        assert await store.read("id/manifest.json") in whole
+    await writing
+
+
+async def test_a_bucket_that_is_gone_is_told_with_its_name(storage: Storage) -> None:
+    store = FsspecArtifactStore(f"{storage.url}-gone/runs", os.environ)
+    with pytest.raises(DbtTemporalError, match=f"in the artifact store {storage.url}-gone/runs") as caught:
+        await store.write("id/log.txt", b"x")
+    assert caught.value.error_type == ErrorType.ARTIFACT_STORE
+
+
+async def test_the_endpoint_variables_of_the_predecessor_are_read(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    environ = {"AWS_ENDPOINT": s3.endpoint, "AWS_ALLOW_HTTP": "true"}
+    await FsspecArtifactStore(s3.url, environ).write("log.txt", b"x")
+    assert s3.get("log.txt") == b"x"
+
+
+@pytest.mark.parametrize("reference", ["old/manifest.json", "old", "old/"])
+async def test_an_earlier_artifact_is_copied_with_those_beside_it(
+    storage: Storage, tmp_path: Path, reference: str
+) -> None:
+    for name in ("manifest.json", "run_results.json", "log.txt"):
+        storage.put(f"old/{name}", name.encode())
+    path = await FsspecReferences(os.environ).fetch("retry_from", f"{storage.url}/{reference}", tmp_path / "here")
+    assert path == str(tmp_path / "here" / "manifest.json" if reference.endswith("json") else tmp_path / "here")
+    assert sorted(os.listdir(tmp_path / "here")) == ["manifest.json", "run_results.json"]
+    assert (tmp_path / "here" / "run_results.json").read_text() == "run_results.json"
+
+
+@pytest.mark.parametrize("reference", ["none/manifest.json", "none"])
+async def test_a_reference_that_leads_nowhere_is_told_with_its_field(
+    storage: Storage, tmp_path: Path, reference: str
+) -> None:
+    url = f"{storage.url}/{reference}"
+    with pytest.raises(DbtTemporalError, match=f"state_manifest_ref: there is nothing at {url}") as caught:
+        await FsspecReferences(os.environ).fetch("state_manifest_ref", url, tmp_path)
+    assert caught.value.error_type == ErrorType.CONFIGURATION
+
+
+@pytest.mark.parametrize("reference", ["target/manifest.json", "/x/manifest.json", "file:///x/manifest.json"])
+async def test_a_path_is_left_to_the_engine(tmp_path: Path, reference: str) -> None:
+    assert await FsspecReferences({}).fetch("retry_from", reference, tmp_path) == reference
+
+
+async def test_a_run_takes_state_and_results_of_earlier_runs_from_a_bucket(
+    s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAFFLE_SHOP_DB", str(tmp_path / "jaffle_shop.duckdb"))
+    location = copy_project("examples/jaffle-shop", tmp_path / "shop")
+    async with open_engine(tmp_path / "cache", references=FsspecReferences(os.environ)) as engine:
+        first = await drive(engine, location, new_invocation(command="seed"))
+        results = json.loads(first.artifacts["run_results.json"])
+        failed = next(result for result in results["results"] if result["unique_id"].startswith("seed."))
+        failed["status"] = "error"
+        s3.put("runs/first/manifest.json", first.artifacts["manifest.json"])
+        s3.put("runs/first/run_results.json", json.dumps(results).encode())
+        again = new_invocation(command="seed", retry_from=f"{s3.url}/runs/first/run_results.json")
+        assert list((await engine.plan(location, again)).plan.nodes) == [failed["unique_id"]]
+        model = next((location.project_dir / "models").rglob("*.sql"))
+        model.write_text(model.read_text() + "\n-- changed\n")
+        changed = new_invocation(
+            command="list", select="state:modified", state_manifest_ref=f"{s3.url}/runs/first/manifest.json"
+        )
+        names = [node.name for node in (await engine.plan(location, changed)).plan.nodes.values()]
+        assert names == [model.stem]

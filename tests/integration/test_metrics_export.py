@@ -1,0 +1,80 @@
+"""Metrics leave by OTLP, by either protocol; an exporter that cannot start says why; a dead collector harms nothing."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from temporalio.client import Client
+
+from dbt_temporal.adapters.temporal.connection import ConnectionSettings, connect
+from dbt_temporal.adapters.temporal.metrics_export import build_runtime
+from dbt_temporal.adapters.temporal.tracing import CLOSE_SECS
+from dbt_temporal.application.ports.runs import Ending
+from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.entrypoints.settings import read_settings
+from dbt_temporal.testing import node, plan
+from tests.integration.otlp_collector import collecting
+from tests.integration.programs import EXAMPLE, Desk, started
+from tests.integration.run_harness import RunHarness
+from tests.integration.servers import free_port, wait_for
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+async def test_a_collector_gets_the_metrics(temporal_address: str, task_queue: str, protocol: str) -> None:
+    with collecting() as collector:
+        environ = {
+            "TEMPORAL_METRICS_EXPORTER": "otlp",
+            "TEMPORAL_METRICS_OTLP_URL": collector.grpc_url if protocol == "grpc" else collector.http_url,
+            "TEMPORAL_METRICS_OTLP_PROTOCOL": protocol,
+            "TEMPORAL_METRICS_OTLP_HEADERS": "x-tenant=shop",
+        }
+        runtime = build_runtime(read_settings(environ).metrics)
+        client = await connect(ConnectionSettings(address=temporal_address), runtime=runtime)
+        await run_once(client, task_queue)
+
+        async def arrived() -> bool:
+            return {"dbt_temporal_nodes", "dbt_temporal_node_seconds", "temporal_request"} <= collector.metrics
+
+        await wait_for(arrived, what="metrics at the collector")
+        assert protocol == "grpc" or collector.headers["x-tenant"] == "shop"
+
+
+async def run_once(client: Client, task_queue: str) -> None:
+    async with AsyncExitStack() as stack:
+        runs = RunHarness(client, task_queue, stack)
+        runs.engine.run_plan = plan(node("a"))
+        assert (await runs.run()).ending is Ending.COMPLETED
+
+
+async def test_a_port_that_is_taken_is_told_with_its_variable() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        environ = {"TEMPORAL_METRICS_EXPORTER": "prometheus", "TEMPORAL_METRICS_PROMETHEUS_ADDR": address}
+        with pytest.raises(DbtTemporalError, match=rf"TEMPORAL_METRICS_PROMETHEUS_ADDR='{address}'.*in use"):
+            build_runtime(read_settings(environ).metrics)
+
+
+def test_a_collector_that_is_down_holds_up_no_worker(temporal_address: str, task_queue: str, tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.env |= {
+        "TEMPORAL_ADDRESS": temporal_address,
+        "TEMPORAL_TASK_QUEUE": task_queue,
+        "DBT_PROJECT_DIR": str(desk.project(EXAMPLE)),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}",
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+    }
+    with started(desk, "worker") as program:
+        program.says("Working on task queue")
+        assert desk.command("build", "--select", "raw_customers").returncode == 0
+        program.signal(signal.SIGTERM)
+        program.says("Worker ended.")
+        began = time.monotonic()
+        assert program.ended() == 0
+        assert time.monotonic() - began < CLOSE_SECS + 5
