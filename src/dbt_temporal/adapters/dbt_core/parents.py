@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
@@ -78,6 +79,8 @@ class ParentPool:
         self._install = uuid4().hex if deps == "always" else ""
         self._parents: OrderedDict[str, ProjectParent] = OrderedDict()
         self._loading: dict[str, _Loading] = {}
+        # A parse keeps a core busy: more at once would only make each of them, and the nodes beside them, later.
+        self._parsing = asyncio.Semaphore(os.cpu_count() or 1)
 
     @contextlib.asynccontextmanager
     async def using(self, settings: ParseSettings) -> AsyncIterator[ProjectParent]:
@@ -112,6 +115,10 @@ class ParentPool:
 
     async def load(self, settings: ParseSettings) -> ProjectParent:
         """A parent of the caller's own, outside of the pool."""
+        async with self._parsing:
+            return await self._load(settings)
+
+    async def _load(self, settings: ParseSettings) -> ProjectParent:
         folder = self._cache_dir / "parents" / uuid4().hex
         parsed = self._cache_dir / "parsed"
         for needed in (folder, parsed):
