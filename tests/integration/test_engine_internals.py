@@ -42,6 +42,7 @@ NAMES = {
     "dbt.adapters.factory": ["FACTORY"],
     "dbt.adapters.reference_keys": ["_make_ref_key"],
     "dbt.adapters.duckdb.connections": ["DuckDBConnectionManager._ENV", "DuckDBConnectionManager._LOCK"],
+    "dbt_common.clients.jinja": ["template_cache.get_node_template"],
     "dbt_common.invocation": ["_INVOCATION_ID", "_INVOCATION_STARTED_AT"],
     "dbt_common.context": ["_INVOCATION_CONTEXT_VAR"],
     "dbt_common.events.logger": ["_TextLogger.create_line"],

@@ -231,6 +231,22 @@ async def test_a_failed_attempt_can_be_repeated_in_the_same_host(engine: DbtCore
     assert (first.result.status, second.result.status) == ("error", "success")
 
 
+async def test_a_ping_is_answered_by_the_process_that_all_others_come_from(
+    engine: DbtCoreEngine, small: ProjectLocation
+) -> None:
+    await engine.ping()  # nothing there yet
+    await engine.load_project(small)
+    (template,) = (each for each in psutil.Process().children() if "process.parent" in " ".join(each.cmdline()))
+    await asyncio.wait_for(engine.ping(), 10)
+    template.suspend()
+    try:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(engine.ping(), 0.5)
+    finally:
+        template.resume()
+    await asyncio.wait_for(engine.ping(), 10)
+
+
 async def test_no_process_outlives_a_killed_worker(tmp_path: Path, small: ProjectLocation) -> None:
     script = f"""
 import asyncio, os, sys

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from dbt_temporal.adapters.health import beat as beating
 from dbt_temporal.testing import FakeEngine, node, plan
 from tests.integration.servers import free_port, temporal_dev_server, wait_for
 from tests.integration.test_worker_program import environ, worker
@@ -93,21 +92,12 @@ async def test_while_projects_are_loaded_a_worker_answers_that_it_is_not_ready(e
         await answers(port, "/ready", 200)
 
 
-async def test_an_engine_that_does_not_answer_makes_a_worker_unhealthy(
-    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(beating, "BEAT_SECS", 0.05)
-    monkeypatch.setitem(beating.beat.__kwdefaults__, "limit_secs", 0.05)
-    monkeypatch.setattr(beating.beat, "__defaults__", (0.05,))
+async def test_an_engine_that_does_not_answer_makes_a_worker_unhealthy(environ: dict[str, str]) -> None:
+    port = free_port()
+    environ["HEALTH_PORT"] = str(port)
     engine = FakeEngine(plan(node("a")))
-    async with worker(environ, engine) as started:
-        engine.stuck = True
-
-        async def silent() -> bool:
-            started.health_file.unlink(missing_ok=True)
-            await asyncio.sleep(0.3)
-            return not started.health_file.exists()
-
-        await wait_for(silent)
-        engine.stuck = False
-        await wait_for(started.is_ready)
+    engine.stuck = True
+    async with worker(environ, engine, healthy=False) as started:
+        await answers(port, "/ready", 200)
+        assert (await ask(port))[0] == 503
+        assert not started.health_file.exists()

@@ -44,6 +44,10 @@ class Started:
             await self.task
         return self.health_file.exists()
 
+    async def is_working(self) -> bool:
+        """Whether it has told that it works."""
+        return "Working on" in self.output.getvalue()
+
 
 def make_project(folder: Path, name: str) -> None:
     folder.mkdir(parents=True)
@@ -65,7 +69,7 @@ def environ(temporal_address: str, task_queue: str, tmp_path: Path) -> dict[str,
 
 
 @asynccontextmanager
-async def worker(environ: dict[str, str], engine: FakeEngine) -> AsyncIterator[Started]:
+async def worker(environ: dict[str, str], engine: FakeEngine, *, healthy: bool = True) -> AsyncIterator[Started]:
     container = WorkerContainer()
     container.dbt_engine.override(providers.Object(engine))
     output = io.StringIO()
@@ -74,7 +78,7 @@ async def worker(environ: dict[str, str], engine: FakeEngine) -> AsyncIterator[S
     task = asyncio.create_task(run_worker(settings, environ, console=console, container=container))
     started = Started(task, output, Path(environ["HEALTH_FILE"]))
     try:
-        await wait_for(started.is_ready)
+        await wait_for(started.is_ready if healthy else started.is_working)
         yield started
     finally:
         task.cancel()

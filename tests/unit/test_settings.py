@@ -31,6 +31,14 @@ def value(settings: Settings, path: str) -> Any:
         ("connection.api_key", None),
         ("connection.tls_cert", None),
         ("connection.tls_key", None),
+        ("tuning.poller_autoscaling", False),
+        ("tuning.priority_scheduling", False),
+        ("versioning.deployment_name", None),
+        ("versioning.build_id", None),
+        ("engine.max_hosts", None),
+        ("engine.host_idle_secs", 120.0),
+        ("engine.host_memory_mb", None),
+        ("engine.max_projects", 8),
         ("projects.project_dirs", ()),
         ("projects.projects_dir", None),
         ("projects.project_dir", None),
@@ -228,3 +236,58 @@ def test_a_projects_folder_is_no_cache(tmp_path: Path) -> None:
 def test_the_healthcheck_reads_one_variable_only() -> None:
     assert read_health_file({"HEALTH_PORT": "nonsense"}) == Path("/tmp/health")
     assert read_health_file({"HEALTH_FILE": "/tmp/x"}) == Path("/tmp/x")
+
+
+def problems(**environ: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        read_settings(environ)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "allowed"),
+    [
+        ("DBT_TEMPORAL_MAX_HOSTS", "0", "must be a whole number of at least 1"),
+        ("DBT_TEMPORAL_HOST_IDLE_SECS", "0", "must be a number of seconds above 0"),
+        ("DBT_TEMPORAL_HOST_MEMORY_MB", "1GB", "must be a whole number of at least 1"),
+        ("DBT_TEMPORAL_MAX_PARSED_PROJECTS", "-1", "must be a whole number of at least 1"),
+        ("TEMPORAL_PRIORITY_SCHEDULING", "perhaps", "must be true or false"),
+        ("WORKER_POLLER_AUTOSCALING", "perhaps", "must be true or false"),
+    ],
+)
+def test_a_wrong_limit_is_told_with_what_is_allowed(name: str, text: str, allowed: str) -> None:
+    assert f"{name}={text!r}: {allowed}" in problems(**{name: text})
+
+
+def test_a_deployment_needs_its_name_and_its_build() -> None:
+    told = problems(TEMPORAL_DEPLOYMENT_NAME="dbt")
+    assert "TEMPORAL_WORKER_BUILD_ID: must be set as well, because TEMPORAL_DEPLOYMENT_NAME is set" in told
+    assert "TEMPORAL_DEPLOYMENT_NAME: must be set as well" in problems(TEMPORAL_WORKER_BUILD_ID="1")
+    both = problems(TEMPORAL_DEPLOYMENT_NAME="a.b", TEMPORAL_WORKER_BUILD_ID="1")
+    assert "TEMPORAL_DEPLOYMENT_NAME='a.b': must have no dot" in both
+
+
+def test_a_missing_configuration_file_or_profile_of_temporal_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "temporal.toml"
+    assert f"TEMPORAL_CONFIG_FILE='{file}': there is no such file" in problems(TEMPORAL_CONFIG_FILE=str(file))
+    file.write_text('[profile.default]\naddress = "cloud:7233"\n')
+    told = problems(TEMPORAL_CONFIG_FILE=str(file), TEMPORAL_PROFILE="prod")
+    assert "TEMPORAL_PROFILE): Profile 'prod' not found" in told
+
+
+def test_our_variables_come_before_a_profile(tmp_path: Path) -> None:
+    file = tmp_path / "temporal.toml"
+    file.write_text('[profile.default]\naddress = "cloud:7233"\nnamespace = "theirs"\napi_key = "k"\n')
+    connection = read_settings({"TEMPORAL_CONFIG_FILE": str(file), "TEMPORAL_NAMESPACE": "ours"}).connection
+    assert connection.describe() == "Temporal at cloud:7233, namespace 'ours', TLS, API key"
+    plain = {"TEMPORAL_CONFIG_FILE": str(file), "TEMPORAL_TLS": "false"}
+    assert not read_settings(plain).connection.tls
+
+
+def test_a_half_client_certificate_in_a_profile_is_told() -> None:
+    pem = "-----BEGIN CERTIFICATE-----"
+    assert "must be set together" in problems(TEMPORAL_TLS_CLIENT_CERT_DATA=pem)
+
+
+def test_variables_are_named_in_capitals_only() -> None:
+    assert read_settings({"namespace": "x", "port": "http", "profile": "y"}).connection.namespace == "default"

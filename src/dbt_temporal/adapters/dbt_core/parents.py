@@ -131,6 +131,8 @@ class ParentPool:
                 profiles_dir=settings.profiles_dir,
                 target=settings.target,
                 vars=settings.vars,
+                # A run's own environment is seldom that of many runs; the worker's is.
+                long_lived=not settings.env,
                 environ={**self._environ, **settings.env},
                 target_path=str(folder),
                 partial_parse=str(parsed / f"{settings.cache_key}.msgpack"),

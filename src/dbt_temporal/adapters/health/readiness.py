@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 LOOK_SECS = 10.0
+UNREADY_LOOK_SECS = 1.0
 LOOK_LIMIT_SECS = 5.0
 
 
@@ -39,4 +40,4 @@ class Readiness:
                 self.say(False, f"Temporal cannot be asked ({type(error).__name__}: {error})")
             else:
                 self.say(heard, "the worker polls" if heard else "the server has not heard the worker poll")
-            await asyncio.sleep(every_secs)
+            await asyncio.sleep(every_secs if self._ready else min(every_secs, UNREADY_LOOK_SECS))

@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from dbt_temporal.adapters.dbt_core import wire
@@ -48,6 +48,8 @@ class ForkServer:
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
+        self.idle_work: Iterator[None] = iter(())
+        """Small pieces of work for the time between requests; a fork inherits what is done by then."""
         self._children: set[int] = set()
         self._wake_reader, self._wake_writer = os.pipe()
         for fd in (self._wake_reader, self._wake_writer):
@@ -69,7 +71,7 @@ class ForkServer:
             takeovers: by name, what this process itself does with the socket, after which it ends.
         """
         while True:
-            ready, _, _ = select.select([self._control, self._wake_reader], [], [])
+            ready = self._next_ready()
             if self._wake_reader in ready:
                 self._report_exits()
             if self._control in ready:
@@ -83,6 +85,16 @@ class ForkServer:
                     takeovers[message["op"]](socket.socket(fileno=fds[0]))
                     return
                 self._answer(message, fds, operations, forks)
+
+    def _next_ready(self) -> list[Any]:
+        """Waits for a request or for the end of a child, and does idle work meanwhile."""
+        sources = [self._control, self._wake_reader]
+        for _ in self.idle_work:
+            ready, _, _ = select.select(sources, [], [], 0)
+            if ready:
+                return ready
+        ready, _, _ = select.select(sources, [], [])
+        return ready
 
     def _answer(
         self,

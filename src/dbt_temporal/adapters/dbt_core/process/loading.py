@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 from dbt.compilation import _generate_stats
 from dbt.constants import PARTIAL_PARSE_FILE_NAME
+from dbt_common.clients.jinja import template_cache
 from dbt_common.events.base_types import EventMsg
 
 from dbt_temporal.adapters.dbt_core import wire
@@ -61,6 +64,19 @@ def load_project(message: wire.Message) -> LoadedParent:
     graphs = build_graphs(project.manifest, use_fast_test_edges=use_fast)
     kept.keep()
     return LoadedParent(project, graphs)
+
+
+def compile_macros(loaded: LoadedParent) -> Iterator[None]:
+    """Compiles the project's macros, one a step, into dbt's own cache of templates.
+
+    dbt compiles a macro when it is first used; a host that inherits them spares that in every run (jaffle-shop uses a
+    third of its 520, at 2 ms each). Checked on dbt-common 1.39: `dbt_common.clients.jinja.template_cache`.
+    """
+    for macro in list(loaded.project.manifest.macros.values()):
+        # A macro that does not compile is its user's error, told when it is used.
+        with contextlib.suppress(Exception):
+            template_cache.get_node_template(macro)
+        yield
 
 
 def counts(manifest: Any) -> dict[str, int]:

@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
@@ -63,10 +64,19 @@ class ProjectParent:
         self._project = load_project(message)
         gc.collect()
         gc.freeze()
+        if message["long_lived"]:
+            self._server.idle_work = self._warm_up()
         facts = self._project.facts()
         facts["forkable"] = facts["adapter_type"] in FORKABLE_ADAPTERS and threading.active_count() == 1
         facts["pid"] = os.getpid()
         return dict(facts)
+
+    def _warm_up(self) -> Iterator[None]:
+        from dbt_temporal.adapters.dbt_core.process.loading import compile_macros
+
+        yield from compile_macros(self._project)
+        gc.collect()
+        gc.freeze()
 
     def _run_host(self, sock: socket.socket) -> None:
         from dbt_temporal.adapters.dbt_core.process.run_host import serve_host
