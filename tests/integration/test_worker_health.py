@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -64,6 +66,8 @@ async def test_a_worker_is_ready_when_it_polls_and_an_outage_of_temporal_makes_i
         await wait_for(touched, within=40, what="the file is touched again, without a server")
         assert (await ask(port))[0] == 200
         assert not started.task.done()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(started.task, 60)
 
 
 async def test_while_projects_are_loaded_a_worker_answers_that_it_is_not_ready(environ: dict[str, str]) -> None:

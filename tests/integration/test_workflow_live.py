@@ -242,4 +242,3 @@ async def test_facts_about_the_statement_travel_with_heartbeats(runs: RunHarness
     assert await wait_for(facts) == b'{"attempt":1}'
     runs.engine.gates[A].set()
     await run.outcome()
-
