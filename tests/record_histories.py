@@ -7,6 +7,7 @@ that go on during an upgrade. Record anew only on purpose, never to make a faili
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -94,13 +95,18 @@ async def record(address: str) -> dict[str, WorkflowHistory]:
     return histories
 
 
+def without_traces(history: str) -> str:
+    """The history without stack traces, which replay does not read and which hold the paths of one machine."""
+    return re.sub(r'"stackTrace": "(?:[^"\\\\]|\\\\.)*"', '"stackTrace": ""', history)
+
+
 def main() -> int:
     """Writes the histories as files."""
     HISTORIES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, temporal_dev_server(Path(folder) / "server.log") as address:
         for name, history in asyncio.run(record(address)).items():
             path = HISTORIES / f"{name}.json"
-            path.write_text(history.to_json() + "\n")
+            path.write_text(without_traces(history.to_json()) + "\n")
             print(f"{path.name}: {len(history.events)} events")
     return 0
 
