@@ -20,6 +20,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from dbt_temporal.application.ports.runs import Ending, Outcome
 from dbt_temporal.domain.results import DbtRunOutput
 from tests.integration.compare import manifest_difference, run_cli, run_results_difference
+from tests.integration.compare_relations import relation_differences
 from tests.integration.engine_driver import copy_project
 from tests.integration.run_harness import DbtHarness, history, scheduled
 from tests.integration.servers import wait_for
@@ -81,6 +82,10 @@ def test_a_failed_run_stores_what_the_command_line_writes(built: BuiltProject, b
     ours = built.runs.folder / built.output.invocation_id
     assert run_results_difference((ours / "run_results.json").read_bytes(), by_cli / "run_results.json") == []
     assert manifest_difference((ours / "manifest.json").read_bytes(), by_cli / "manifest.json") == []
+
+
+def test_a_failed_run_builds_the_relations_that_the_command_line_builds(built: BuiltProject, by_cli: Path) -> None:
+    assert relation_differences(built.database, by_cli / "warehouse.duckdb") == []
 
 
 def test_the_artifacts_are_read_by_dbts_own_classes(built: BuiltProject) -> None:

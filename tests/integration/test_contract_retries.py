@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -110,6 +113,14 @@ class Warehouse:
             with session.cursor() as cursor:
                 yield cursor
 
+    def sleeping(self) -> int:
+        """How many statements of dbt's still sleep."""
+        rows = self.database.query(
+            f"select count(*) from pg_stat_activity where datname = '{self.database.dbname}' and state = 'active'"
+            " and query like '%pg_sleep%' and pid <> pg_backend_pid()"
+        )
+        return int(str(rows[0][0]))
+
     async def backend(self, wait_event_type: str, query: str) -> int:
         """Waits until a statement of dbt's waits for something. Returns the process of its session."""
 
@@ -182,6 +193,40 @@ async def test_a_lost_connection_is_tried_again(runs: DbtHarness, warehouse: War
     pid = await warehouse.backend("Timeout", "pg_sleep")
     warehouse.execute("update public.pause set seconds = 0", f"select pg_terminate_backend({pid})")
     await succeeds_at_last(run, "slow", "connection")
+
+
+async def test_a_run_host_that_is_killed_amid_a_node_is_replaced_and_the_run_succeeds(
+    runs: DbtHarness, warehouse: Warehouse
+) -> None:
+    warehouse.execute("update public.pause set seconds = 60")
+    run = await runs.submit({"select": "slow", "env": warehouse.env})
+    await warehouse.backend("Timeout", "pg_sleep")
+    host = await wait_for(lambda: host_pid(run), within=60, what="a heartbeat that names the run host")
+    warehouse.execute("update public.pause set seconds = 0")
+    os.kill(host, signal.SIGKILL)
+    await succeeds_at_last(run, "slow", "EngineCrashed")
+    assert warehouse.sleeping() == 0
+
+
+async def test_a_cancelled_run_stops_its_statement_in_the_database(runs: DbtHarness, warehouse: Warehouse) -> None:
+    warehouse.execute("update public.pause set seconds = 600")
+    run = await runs.submit({"select": "slow", "env": warehouse.env})
+    await warehouse.backend("Timeout", "pg_sleep")
+    await run.cancel()
+    outcome = await run.outcome()
+    assert outcome.ending is Ending.CANCELLED
+    assert warehouse.sleeping() == 0
+
+
+async def host_pid(run: TemporalRun) -> int | None:
+    """The process that runs the node, as its activity's heartbeat tells."""
+    description = await run.handle.describe()
+    for pending in description.raw_description.pending_activities:
+        for payload in pending.heartbeat_details.payloads:
+            facts = json.loads(payload.data)
+            if "host_pid" in facts:
+                return int(facts["host_pid"])
+    return None
 
 
 async def test_the_victim_of_a_deadlock_is_tried_again(runs: DbtHarness, warehouse: Warehouse) -> None:

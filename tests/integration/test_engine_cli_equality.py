@@ -13,6 +13,7 @@ import pytest
 from psycopg2 import sql
 
 from tests.integration.compare import manifest_difference, run_cli, run_results_difference, sources_difference
+from tests.integration.compare_relations import relation_differences
 from tests.integration.engine_driver import DrivenRun, copy_project, drive, new_invocation, open_engine
 from tests.integration.postgres import PostgresDatabase
 
@@ -66,10 +67,11 @@ async def run_both(
 
 
 @pytest.mark.parametrize("project", [SHOP, FAILURES], ids=["shop", "failures"])
-async def test_a_build_gives_the_artifacts_of_the_command_line(project: tuple[str, str], tmp_path: Path) -> None:
+async def test_a_build_gives_what_the_command_line_gives(project: tuple[str, str], tmp_path: Path) -> None:
     both = await run_both(project, tmp_path)
 
     assert both.differences() == []
+    assert relation_differences(*(tmp_path / side / "warehouse.duckdb" for side in ("ours", "theirs"))) == []
 
 
 async def test_a_build_on_postgres_gives_the_artifacts_of_the_command_line(
