@@ -22,6 +22,7 @@ from dbt_temporal.application.project_hook_steps import ProjectHookSteps
 from dbt_temporal.application.run_context import RunContext
 from dbt_temporal.application.run_hooks import LifecycleHooks, PreRunOutcome
 from dbt_temporal.application.run_steps import RunSteps, as_error
+from dbt_temporal.application.shielding import shielded
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.memo import command_memo
 from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
@@ -79,7 +80,7 @@ class DbtRun:
             # No `finally`: a runtime that throws the run away (a workflow that leaves the cache) must not start steps.
             await self._end_badly(planned, error)
             raise
-        await self._runtime.shielded(self._steps.end_run(planned))
+        await shielded(self._steps.end_run(planned))
         return output
 
     def run_status(self) -> dict[str, Any]:
@@ -142,7 +143,7 @@ class DbtRun:
             self._live.set_outcome("cancelled")
         else:
             self._live.set_outcome("failed")
-        await self._runtime.shielded(self._close(planned))
+        await shielded(self._close(planned))
 
     async def _close(self, planned: PlanProjectOutput) -> None:
         await self._steps.store_log(planned)
@@ -194,7 +195,7 @@ class DbtRun:
             self._live.log.add(CANCELLED_LINE)
             if self._nodes is not None:
                 self._nodes.skip_cancelled()
-            await self._runtime.shielded(self._conclude(context.planned, began))
+            await shielded(self._conclude(context.planned, began))
             raise
         await self._conclude(context.planned, began)
 

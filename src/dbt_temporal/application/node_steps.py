@@ -11,6 +11,7 @@ from dbt_temporal.application.messages import ExecuteNodeInput
 from dbt_temporal.application.ports.runtime import Step, StepFailedError
 from dbt_temporal.application.retries import RetryRule, attempt_summary, with_retries
 from dbt_temporal.application.run_context import RunContext
+from dbt_temporal.application.shielding import shielded
 from dbt_temporal.domain.plan import NodeInfo, NodeOverrides
 from dbt_temporal.domain.project_config import RetryConfig
 from dbt_temporal.domain.results import NodeExecutionResult
@@ -51,7 +52,7 @@ class NodeSteps:
                 self._wake.clear()
                 self._take_ended()
         except (asyncio.CancelledError, Exception):
-            await self._context.runtime.shielded(self._cancel())
+            await shielded(self._cancel())
             raise
 
     def skip_all(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -155,16 +155,6 @@ class FakeRuntime:
     def record(self, fact: Fact) -> None:
         """Takes note."""
         self.facts.append(fact)
-
-    async def shielded(self, awaitable: Awaitable[Any]) -> Any:
-        """Awaits to the end, whatever is cancelled meanwhile."""
-        task = asyncio.ensure_future(awaitable)
-        while True:
-            try:
-                return await asyncio.shield(task)
-            except asyncio.CancelledError:
-                if task.done():
-                    return task.result()
 
     async def _end_of(self, step: Step) -> BaseModel | StepFailedError:
         if isinstance(step.argument, ExecuteNodeInput):

@@ -107,16 +107,6 @@ class InProcessRuntime:
         """Hands a fact on."""
         self._telemetry.record(fact)
 
-    async def shielded(self, awaitable: Awaitable[Any]) -> Any:
-        """Awaits to the end, whatever is cancelled meanwhile."""
-        task = asyncio.ensure_future(awaitable)
-        while True:
-            try:
-                return await asyncio.shield(task)
-            except asyncio.CancelledError:
-                if task.done():
-                    return task.result()
-
     async def _call(self, argument: BaseModel) -> BaseModel:
         use_cases = self._use_cases
         match argument:

@@ -111,16 +111,6 @@ class TemporalRuntime:
         """Counts it, but not on replay."""
         self._telemetry.record(fact)
 
-    async def shielded(self, awaitable: Any) -> Any:
-        """Awaits to the end, whatever is cancelled meanwhile."""
-        task = asyncio.ensure_future(awaitable)
-        while True:
-            try:
-                return await asyncio.shield(task)
-            except asyncio.CancelledError:
-                if task.done():
-                    return task.result()
-
 
 def _priority(step: Step) -> Priority:
     if step.priority is None:

@@ -153,10 +153,6 @@ class RunRuntime(Protocol):
         """Takes note of a fact for metrics, once: never again on replay."""
         ...
 
-    async def shielded(self, awaitable: Any) -> Any:
-        """Awaits to the end even if the run is cancelled meanwhile (for what must happen after cancellation)."""
-        ...
-
 
 @dataclass(frozen=True)
 class StateChange:
