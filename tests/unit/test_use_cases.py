@@ -230,6 +230,8 @@ async def test_artifacts_are_assembled_from_records_and_the_records_go() -> None
     }
     assert stored.log_path == stored.artifacts.log_path
     assert [bool(each.record) for each in world.engine.seen_by_artifacts] == [True, False]
+    assert RECORD in world.store.files, "another attempt would need them"
+    await world.use_cases.end_run(EndRunInput(invocation=invocation(), has_artifacts=True))
     assert RECORD not in world.store.files
     assert world.store.files[f"{INVOCATION_ID}/log.txt"] == b"hello\n"
     assert LOG in world.store.files

@@ -45,6 +45,7 @@ class DbtRun:
         self._live = LiveState(runtime)
         self._steps = RunSteps(runtime, self._live, invocation_id)
         self._nodes: NodeSteps | None = None
+        self._fail_fast_asked: bool | None = None
         self._started_at: datetime | None = None
         self._stored: StoreArtifactsOutput | None = None
 
@@ -70,7 +71,8 @@ class DbtRun:
         return output
 
     async def _execute_input(self, run_input: DbtRunInput, started_at: datetime) -> DbtRunOutput:
-        self._live.state.fail_fast = run_input.fail_fast
+        # An update may have come before the run began.
+        self._live.state.fail_fast = run_input.fail_fast if self._fail_fast_asked is None else self._fail_fast_asked
         self._live.log.header(__version__)
         self._live.enter(RunPhase.PLANNING)
         planned = await self._steps.plan(run_input, started_at)
@@ -101,6 +103,7 @@ class DbtRun:
 
     def set_fail_fast(self, value: bool) -> bool:
         """Turns fail-fast on or off, and returns what is in force. Turned on after a failure, it ends the run now."""
+        self._fail_fast_asked = value
         if value != self._live.state.fail_fast:
             self._live.state.fail_fast = value
             self._live.log.add(f"fail_fast is {'on' if value else 'off'} now")
@@ -197,7 +200,11 @@ class DbtRun:
                 self._nodes.skip_cancelled()
             await shielded(self._conclude(context.planned, began))
             raise
-        await self._conclude(context.planned, began)
+        # A cancel that comes now must not leave half of the artifacts; it takes effect after them.
+        await shielded(self._conclude(context.planned, began))
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
 
     async def _execute_nodes(self, context: RunContext) -> None:
         project_hooks = ProjectHookSteps(context)

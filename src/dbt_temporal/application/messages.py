@@ -110,6 +110,8 @@ class EndRunInput(StepInput):
     """Says that a run has ended, so that what a worker holds for it can go."""
 
     invocation: DbtInvocation
+    has_artifacts: bool = False
+    """Whether its artifacts are stored, so that the records they were made from can go too."""
 
 
 class EndRunOutput(BaseModel):

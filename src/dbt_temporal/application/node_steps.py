@@ -149,7 +149,8 @@ class NodeSteps:
             try:
                 return await runtime.run_step(self._step(node, number, lost), NodeExecutionResult)
             except StepFailedError as failure:
-                lost = failure.last_facts
+                # What an earlier attempt left behind stays to be ended until an attempt has told of itself.
+                lost = failure.last_facts or lost
                 raise
 
         return await with_retries(

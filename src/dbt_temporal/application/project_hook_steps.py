@@ -97,6 +97,8 @@ class ProjectHookSteps:
 
 def _before_any_hook(failure: StepFailedError) -> bool:
     """What hooks end with are results, so an error of the database is one of connecting or of creating schemas."""
+    if failure.error_type is ErrorType.PROJECT_NOT_FOUND:
+        return True  # this worker has another revision; the next one may have the run's
     return failure.error_type is ErrorType.ADAPTER and not failure.timed_out
 
 

@@ -21,9 +21,10 @@ from dbt_temporal.application.ports.runtime import RunRuntime, Step, StepFailedE
 from dbt_temporal.application.retries import RetryRule, with_retries
 from dbt_temporal.application.run_context import step_priority
 from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.limits import MAX_PLAN_SECS
 from dbt_temporal.domain.run_input import DbtRunInput
 
-PLAN_LIMIT_SECS = 3600.0
+PLAN_LIMIT_SECS = MAX_PLAN_SECS + 60.0
 """The use case ends planning after the project's own `plan_secs`, which the run cannot know before it has the plan."""
 HEARTBEAT_SECS = 60.0
 """Of steps for which dbt_temporal.yml names no heartbeat."""
@@ -41,6 +42,7 @@ class RunSteps:
         self._runtime = runtime
         self._live = live
         self._invocation_id = invocation_id
+        self._artifacts_stored = False
         self._log_lines_stored = 0
 
     async def plan(self, run_input: DbtRunInput, started_at: datetime) -> PlanProjectOutput:
@@ -80,7 +82,9 @@ class RunSteps:
             run_log=self._live.log.text() if planned.write_run_log else None,
         )
         try:
-            return await self._store(planned, argument, "store artifacts")
+            stored = await self._store(planned, argument, "store artifacts")
+            self._artifacts_stored = True
+            return stored
         except StepFailedError as failure:
             self._live.state.problem("storing artifacts", failure.error_type.value, failure.message)
             self._live.log.problem("Storing artifacts", failure.message)
@@ -127,7 +131,7 @@ class RunSteps:
         """Frees what the run held, as well as that goes: what remains are idle processes, which end by themselves."""
         step = Step(
             name=StepName.END_RUN,
-            argument=EndRunInput(invocation=planned.invocation),
+            argument=EndRunInput(invocation=planned.invocation, has_artifacts=self._artifacts_stored),
             timeout_secs=END_RUN_SECS,
             summary="free what the run held",
         )

@@ -54,6 +54,4 @@ class StoreArtifacts:
         names = list(artifacts)
         written = await asyncio.gather(*(files.write(name, artifacts[name]) for name in names))
         paths |= {_PATH_OF[name]: place for name, place in zip(names, written, strict=True) if name in _PATH_OF}
-        # Last, so that an attempt that fails before leaves them to the next.
-        await files.forget_records()
         return StoreArtifactsOutput(artifacts=ArtifactPaths(**paths), log_path=paths.get("log_path"))

@@ -55,5 +55,5 @@ class UseCases:
             execute_node=ExecuteNode(engine, registry, store),
             after_run=AfterRun(engine, registry, store),
             store_artifacts=StoreArtifacts(engine, registry, store, write_catalog=write_catalog),
-            end_run=EndRun(engine),
+            end_run=EndRun(engine, store),
         )

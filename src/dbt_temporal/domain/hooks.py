@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dbt_temporal.domain.limits import MAX_SECS
+
 if TYPE_CHECKING:
     from dbt_temporal.domain.run_input import DbtRunInput
 
@@ -27,7 +29,7 @@ class HookConfig(BaseModel):
 
     workflow_type: str = Field(min_length=1)
     task_queue: str = Field(min_length=1)
-    timeout_secs: float = Field(default=DEFAULT_HOOK_TIMEOUT_SECS, gt=0, strict=False)
+    timeout_secs: float = Field(default=DEFAULT_HOOK_TIMEOUT_SECS, gt=0, le=MAX_SECS, strict=False)
     on_error: HookErrorPolicy = "warn"
     input: Any = None
     fire_and_forget: bool = False

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from dbt_temporal.domain.limits import MAX_SECS
+
+MAX_ACTIVITY_TYPE_BYTES = 900
 
 OnNodeError = Literal["continue", "skip_children"]
 
@@ -15,10 +20,10 @@ class NodeOverrides(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_attempts: int | None = Field(default=None, ge=1)
-    initial_interval_secs: float | None = Field(default=None, gt=0)
+    initial_interval_secs: float | None = Field(default=None, gt=0, le=MAX_SECS)
     backoff_coefficient: float | None = Field(default=None, ge=1)
-    max_interval_secs: float | None = Field(default=None, gt=0)
-    timeout_secs: float | None = Field(default=None, gt=0)
+    max_interval_secs: float | None = Field(default=None, gt=0, le=MAX_SECS)
+    timeout_secs: float | None = Field(default=None, gt=0, le=MAX_SECS)
     task_queue: str | None = None
 
 
@@ -45,8 +50,16 @@ class NodeInfo(BaseModel):
 
     @property
     def activity_type(self) -> str:
-        """The name of the node's activity: `<resource_type>:<node_name>`."""
-        return f"{self.resource_type}:{self.name}"
+        """The name of the node's activity: `<resource_type>:<node_name>`.
+
+        Temporal takes 1,000 characters; the name of a generic test holds all its arguments and may be longer.
+        """
+        name = f"{self.resource_type}:{self.name}"
+        if len(name.encode()) <= MAX_ACTIVITY_TYPE_BYTES:
+            return name
+        digest = sha256(name.encode()).hexdigest()[:16]
+        cut = name.encode()[: MAX_ACTIVITY_TYPE_BYTES - 17].decode(errors="ignore")
+        return f"{cut}-{digest}"
 
 
 class ExecutionPlan(BaseModel):

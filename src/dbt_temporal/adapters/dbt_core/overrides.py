@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
+from dbt_temporal.domain.limits import MAX_SECS
 from dbt_temporal.domain.plan import NodeOverrides
 
 META_KEY = "dbt_temporal"
@@ -17,16 +18,16 @@ class _RetryMeta(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     max_attempts: int | None = Field(default=None, ge=1)
-    initial_interval_secs: float | None = Field(default=None, gt=0)
+    initial_interval_secs: float | None = Field(default=None, gt=0, le=MAX_SECS)
     backoff_coefficient: float | None = Field(default=None, ge=1)
-    max_interval_secs: float | None = Field(default=None, gt=0)
+    max_interval_secs: float | None = Field(default=None, gt=0, le=MAX_SECS)
 
 
 class _Meta(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     retry: _RetryMeta = Field(default_factory=_RetryMeta)
-    timeout_secs: float | None = Field(default=None, gt=0)
+    timeout_secs: float | None = Field(default=None, gt=0, le=MAX_SECS)
     task_queue: str | None = Field(default=None, min_length=1)
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from temporalio import workflow
-from temporalio.common import Priority, RetryPolicy
+from temporalio.common import Priority, RawValue, RetryPolicy
 from temporalio.exceptions import (
     ActivityError,
     ChildWorkflowError,
@@ -59,7 +59,12 @@ class TemporalRuntime:
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise asyncio.CancelledError from error
-            raise to_step_failed(error, step) from error
+            failure = to_step_failed(error, step)
+            if _cancels_asked() > cancels_before:
+                # The SDK has used the cancel up. Whatever the step failed by, it is not tried again.
+                failure.retryable = False
+                _cancel_again()
+            raise failure from error
         if _cancels_asked() > cancels_before:
             # The activity ended well before the cancel reached it. Its result counts, and the cancel comes after it.
             _cancel_again()
@@ -87,13 +92,19 @@ class TemporalRuntime:
                     if hook.fire_and_forget
                     else workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED
                 ),
+                # Decoded here: an answer that cannot be read would fail the workflow task again and again.
+                result_type=RawValue,
                 static_summary=f"hook {hook_id} of {info.workflow_id}",
             )
-            return None if hook.fire_and_forget else await handle
+            answer = None if hook.fire_and_forget else _read_answer(await handle)
         except (ChildWorkflowError, FailureError) as error:
-            if _cancels_asked() > cancels_before and is_cancelled_exception(error):
+            if _cancels_asked() > cancels_before:
                 raise asyncio.CancelledError from error
             raise to_hook_failed(error, hook) from error
+        if _cancels_asked() > cancels_before and not hook.fire_and_forget:
+            # The hook took the cancel and ended well; the run was cancelled all the same.
+            raise asyncio.CancelledError
+        return answer
 
     async def sleep(self, seconds: float) -> None:
         """Waits by a timer."""
@@ -110,6 +121,15 @@ class TemporalRuntime:
     def record(self, fact: Fact) -> None:
         """Counts it, but not on replay."""
         self._telemetry.record(fact)
+
+
+def _read_answer(raw: RawValue) -> Any:
+    """A hook's answer; one that is no JSON says nothing to the run (contract: anything else continues)."""
+    try:
+        return workflow.payload_converter().from_payload(raw.payload)
+    except Exception as error:
+        workflow.logger.warning("the answer of a hook cannot be read, and is ignored: %s", error)
+        return None
 
 
 def _priority(step: Step) -> Priority:
