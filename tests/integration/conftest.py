@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -76,3 +77,14 @@ async def dbt_workers(
             return DbtHarness(temporal_client, f"dbt-{uuid4().hex[:12]}", stack, dbt_engine, folder)
 
         yield make
+
+
+@pytest.fixture(scope="session", autouse=True)
+async def no_task_outlives_the_server(temporal_address: str) -> AsyncIterator[None]:
+    """Ends what a failed test has left running while the server still answers: the SDK waits for its last poll."""
+    yield
+    left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=30)

@@ -229,24 +229,23 @@ async def test_the_number_of_local_activities_at_once_is_limited(temporal_client
 @pytest.mark.parametrize("on", ["false", "true"])
 async def test_with_priority_scheduling_the_longest_path_goes_first_across_runs(runs: RunHarness, on: str) -> None:
     runs.tuning = tuning(WORKER_MAX_CONCURRENT_ACTIVITIES="1", TEMPORAL_PRIORITY_SCHEDULING=on)
-    execute = runs.engine.execute_node
-
-    async def slow(*arguments: Any) -> Any:
-        outcome = await execute(*arguments)
-        await asyncio.sleep(0.3)
-        return outcome
-
-    runs.engine.execute_node = slow  # type: ignore[method-assign, assignment]
     lows = [f"model.shop.low{number}" for number in range(4)]
-    gate = asyncio.Event()
-    runs.engine.gates = dict.fromkeys(lows, gate)
+    gates = {low: asyncio.Event() for low in lows}
+    runs.engine.gates = dict(gates)
     runs.engine.run_plan = plan(*(node(low.rpartition(".")[2], priority=5) for low in lows))
     one = await runs.submit()
     await wait_for(lambda: _scheduled(one.handle, 6), what="plan, before_run and all four nodes are scheduled")
     runs.engine.run_plan = plan(node("high", priority=1))
     other = await runs.submit()
-    await wait_for(lambda: _scheduled(other.handle, 1), what="the other run waits to be planned")
-    gate.set()
+
+    async def running() -> str | None:
+        return next((low for low in runs.engine.executed if low in gates and not gates[low].is_set()), None)
+
+    for _ in lows:
+        # The one slot is taken by a node, and the other run waits for it, when it becomes free.
+        low = await wait_for(running, what="a node has the slot")
+        await wait_for(lambda: _waits(other.handle), what="the other run waits for the slot")
+        gates[low].set()
     await asyncio.gather(one.outcome(), other.outcome())
 
     order = runs.engine.executed
@@ -257,6 +256,14 @@ async def test_with_priority_scheduling_the_longest_path_goes_first_across_runs(
     fairness_key = (await other.handle.describe()).run_id
     expected = (1, fairness_key) if on == "true" else (0, "")
     assert (high.priority.priority_key, high.priority.fairness_key) == expected
+
+
+async def _waits(handle: Any) -> bool:
+    """Whether the run has a step that has not ended, or has ended itself."""
+    events = await history(handle)
+    asked = sum(event.HasField("activity_task_scheduled_event_attributes") for event in events)
+    ended = sum(event.HasField("activity_task_completed_event_attributes") for event in events)
+    return asked > ended or events[-1].HasField("workflow_execution_completed_event_attributes")
 
 
 async def _scheduled(handle: Any, nodes: int) -> bool:

@@ -25,6 +25,7 @@ from dbt_temporal.application.run_steps import RunSteps, as_error
 from dbt_temporal.application.shielding import shielded
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.memo import command_memo
+from dbt_temporal.domain.payload_size import fit_results
 from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
 from dbt_temporal.domain.run_input import DbtRunInput, parse_run_input
 
@@ -256,7 +257,7 @@ class DbtRun:
         return DbtRunOutput(
             invocation_id=self._invocation_id,
             success=state.success,
-            node_results=state.node_results,
+            node_results=fit_results(state.node_results),
             elapsed_time=self._seconds_since(self._started_at),
             artifacts=self._stored.artifacts if self._stored else None,
             log_path=self._stored.log_path if self._stored else None,

@@ -11,6 +11,7 @@ from dbt_temporal.application.ports.engine import DbtEngine, NodeOutcome, Progre
 from dbt_temporal.application.project_registry import ProjectRegistry
 from dbt_temporal.application.run_files import RunFiles
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+from dbt_temporal.domain.payload_size import fit_result
 from dbt_temporal.domain.results import NodeExecutionResult
 
 
@@ -49,19 +50,20 @@ class ExecuteNode:
         if request.write_artifacts:
             log_location = await RunFiles(self._store, invocation.invocation_id).keep(outcome)
         if outcome.error is None:
-            return outcome.result
+            return fit_result(outcome.result)
         raise _failure(outcome, request.non_retryable_errors, log_location)
 
 
 def _failure(outcome: NodeOutcome, non_retryable: list[str], log_location: str | None) -> DbtTemporalError:
     assert outcome.error is not None
-    message = outcome.result.message or f"{outcome.result.unique_id} failed without a message"
+    result = fit_result(outcome.result)
+    message = result.message or f"{result.unique_id} failed without a message"
     told = f"{message}\n\nLog of this node: {log_location}" if log_location else message
     return DbtTemporalError(
         ErrorType(outcome.error.error_type),
         told,
-        retryable=outcome.error.retryable and not _matches(non_retryable, message),
-        result=outcome.result,
+        retryable=outcome.error.retryable and not _matches(non_retryable, outcome.result.message or ""),
+        result=result,
     )
 
 

@@ -10,6 +10,7 @@ from dbt_temporal.application.ports.runtime import Step, StepFailedError, StepNa
 from dbt_temporal.application.retries import attempt_summary, with_retries
 from dbt_temporal.application.run_context import RunContext
 from dbt_temporal.domain.errors import ErrorType
+from dbt_temporal.domain.payload_size import fit_results
 from dbt_temporal.domain.results import NodeExecutionResult
 
 ON_RUN_START = "on-run-start"
@@ -46,7 +47,7 @@ class ProjectHookSteps:
         """
         context = self._context
         argument = AfterRunInput(
-            invocation=context.invocation, results=results, write_artifacts=context.plan.write_artifacts
+            invocation=context.invocation, results=fit_results(results), write_artifacts=context.plan.write_artifacts
         )
         repeatable = context.config.retry.project_hooks.on_run_end
         await self._run(StepName.AFTER_RUN, argument, ON_RUN_END, repeatable=repeatable)

@@ -22,6 +22,7 @@ from dbt_temporal.application.retries import RetryRule, with_retries
 from dbt_temporal.application.run_context import step_priority
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.limits import MAX_PLAN_SECS
+from dbt_temporal.domain.payload_size import fit_log, fit_results
 from dbt_temporal.domain.run_input import DbtRunInput
 
 PLAN_LIMIT_SECS = MAX_PLAN_SECS + 60.0
@@ -77,9 +78,9 @@ class RunSteps:
             return None
         argument = StoreArtifactsInput(
             invocation=planned.invocation,
-            results=self._live.state.results_as_dbt_has_them,
+            results=fit_results(self._live.state.results_as_dbt_has_them),
             elapsed_time=elapsed,
-            run_log=self._live.log.text() if planned.write_run_log else None,
+            run_log=fit_log(self._live.log.text()) if planned.write_run_log else None,
         )
         try:
             stored = await self._store(planned, argument, "store artifacts")
@@ -100,7 +101,9 @@ class RunSteps:
         wanted = planned.plan.write_artifacts and planned.write_run_log
         if not wanted or len(self._live.log) == self._log_lines_stored:
             return None
-        argument = StoreArtifactsInput(invocation=planned.invocation, run_log=self._live.log.text(), log_only=True)
+        argument = StoreArtifactsInput(
+            invocation=planned.invocation, run_log=fit_log(self._live.log.text()), log_only=True
+        )
         try:
             return await self._store(planned, argument, "store the run log")
         except StepFailedError as failure:
