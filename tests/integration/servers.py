@@ -55,6 +55,9 @@ def temporal_dev_server(log: Path) -> Iterator[str]:
     command += ["--http-port", str(free_port()), "--metrics-port", str(free_port()), "--log-level", "error"]
     for name in SEARCH_ATTRIBUTES:
         command += ["--search-attribute", f"{name}=Keyword"]
+    for kind in ("Read", "Write"):
+        # With several partitions of a queue, what is taken next is a matter of chance.
+        command += ["--dynamic-config-value", f"matching.numTaskqueue{kind}Partitions=1"]
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=_quiet_environment())
         try:

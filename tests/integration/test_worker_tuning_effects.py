@@ -7,13 +7,16 @@ import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 import psutil
 import pytest
 from temporalio import activity, workflow
-from temporalio.api.enums.v1 import TaskQueueKind
+from temporalio.api.enums.v1 import TaskQueueKind, TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.runtime import MetricBuffer, Runtime, TelemetryConfig
 from temporalio.worker import Worker
@@ -244,7 +247,9 @@ async def test_with_priority_scheduling_the_longest_path_goes_first_across_runs(
     for _ in lows:
         # The one slot is taken by a node, and the other run waits for it, when it becomes free.
         low = await wait_for(running, what="a node has the slot")
-        await wait_for(lambda: _waits(other.handle), what="the other run waits for the slot")
+        await wait_for(lambda: _waits(other.handle), what="the other run asks for the slot")
+        waiting = len(set(lows) - set(runs.engine.executed)) + 1
+        await wait_for(partial(_backlog_is, runs, waiting), what=f"{waiting} tasks wait in the queue")
         gates[low].set()
     await asyncio.gather(one.outcome(), other.outcome())
 
@@ -256,6 +261,18 @@ async def test_with_priority_scheduling_the_longest_path_goes_first_across_runs(
     fairness_key = (await other.handle.describe()).run_id
     expected = (1, fairness_key) if on == "true" else (0, "")
     assert (high.priority.priority_key, high.priority.fairness_key) == expected
+
+
+async def _backlog_is(runs: RunHarness, count: int) -> bool:
+    """Whether so many activities wait in the run's task queue; history knows of them a little earlier."""
+    asked = DescribeTaskQueueRequest(
+        namespace=runs.client.namespace,
+        task_queue=TaskQueue(name=runs.task_queue),
+        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+        report_stats=True,
+    )
+    answer = await runs.client.workflow_service.describe_task_queue(asked)
+    return answer.stats.approximate_backlog_count == count
 
 
 async def _waits(handle: Any) -> bool:

@@ -29,7 +29,9 @@ class FsspecReferences:
         """Copies what a URL names. See `ArtifactReferences.fetch`."""
         if scheme_of(reference) in (None, "file"):
             return reference
-        files, path = open_storage(f"{field}={reference!r}", reference.rstrip("/"), self._environ)
+        # In a thread: looking for credentials may ask the network.
+        what = f"{field}={reference!r}"
+        files, path = await asyncio.to_thread(open_storage, what, reference.rstrip("/"), self._environ)
         try:
             return await asyncio.to_thread(_copy, files, path, folder)
         except FileNotFoundError:

@@ -130,6 +130,10 @@ class HostPool:
 
     async def clean_up_after(self, host: RunHost) -> None:
         """Ends the database sessions that a host has left behind by dying, by a new host of the run."""
+        if host in self._leaving:  # its place is needed by the host that ends its sessions
+            self._leaving.remove(host)
+            self._room.set()
+            await self._end(host)
         left = list(host.sessions.values())
         host.sessions.clear()  # many requests end with the host, and the first one does this
         if not left:
@@ -211,11 +215,11 @@ class HostPool:
 
     async def _open(self, settings: ParseSettings, invocation: DbtInvocation) -> RunHost:
         parent = await self._parents.acquire(settings)
+        if not parent.forkable:
+            await self._parents.release(parent)
+            parent = await self._parents.load(settings)
+            parent.users = 1
         try:
-            if not parent.forkable:
-                await self._parents.release(parent)
-                parent = await self._parents.load(settings)
-                parent.users = 1
             process = await parent.forker.fork("fork_host" if parent.forkable else "become_host")
         except BaseException:
             await self._parents.release(parent)

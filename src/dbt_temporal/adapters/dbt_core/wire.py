@@ -6,6 +6,7 @@ is an event. One message may carry open file descriptors.
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
 from typing import Any
@@ -21,7 +22,11 @@ _CHUNK = 1 << 20
 
 def encode(message: Message) -> bytes:
     """A message as it goes over the socket."""
-    body = orjson.dumps(message, default=str, option=orjson.OPT_NON_STR_KEYS)
+    try:
+        body = orjson.dumps(message, default=str, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:
+        # Text from drivers may hold lone surrogates, which are no UTF-8.
+        body = json.dumps(message, default=str, ensure_ascii=False).encode(errors="replace")
     return HEADER.pack(len(body)) + body
 
 

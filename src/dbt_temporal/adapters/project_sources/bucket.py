@@ -13,7 +13,7 @@ from typing import Any
 
 from dbt_temporal.adapters import private_copies
 from dbt_temporal.adapters.object_storage import open_storage
-from dbt_temporal.adapters.project_files import GENERATED, content_revision
+from dbt_temporal.adapters.project_files import PROJECT_FILE, content_revision, is_generated
 from dbt_temporal.adapters.project_sources.locations import RemoteSource
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError
@@ -93,6 +93,7 @@ class Bucket:
         """
         listed: dict[str, dict[str, Any]] = await files._find(prefix, detail=True)
         found = []
+        projects = {key.rpartition("/")[0] for key in listed if key.rpartition("/")[2] == PROJECT_FILE} | {prefix}
         for key, facts in listed.items():
             path = key.removeprefix(prefix).removeprefix("/")
             # Consoles make empty objects that end with / to show folders.
@@ -101,7 +102,8 @@ class Bucket:
             parts = path.split("/")
             if any(part in ("", ".", "..") for part in parts) or "\\" in path or "\0" in path:
                 raise self._source.error(f"the key {key!r} is no path below the prefix; rename or delete that object")
-            if not GENERATED.intersection(parts[:-1]):
+            above = [prefix, *(f"{prefix}/{'/'.join(parts[:depth])}" for depth in range(1, len(parts) - 1))]
+            if not any(is_generated(name, place in projects) for name, place in zip(parts[:-1], above, strict=True)):
                 found.append(_Object(key, path, int(facts.get("size") or 0), _stamp(facts)))
         if not found:
             raise self._source.error("holds nothing: there is no object below this prefix; is it spelled right?")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import copy_context
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -27,10 +28,12 @@ async def with_heartbeats(work: Callable[[Progress], Awaitable[Output]]) -> Outp
     The work tells facts about itself by the `Progress` that it is given; each heartbeat carries all of them.
     """
     facts: dict[str, Any] = {}
+    # News may come on a task that another activity has made; its heartbeat must be this one's.
+    here = copy_context()
 
     def progress(news: Mapping[str, Any]) -> None:
         facts.update(news)
-        activity.heartbeat(dict(facts))
+        here.run(activity.heartbeat, dict(facts))
 
     beating = asyncio.create_task(_beat(facts))
     try:

@@ -45,6 +45,7 @@ class Attempt:
     capture: NodeCapture
     cancelled: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
+    batches: BatchPool | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class NodeExecutor:
             before = resource_fields(node)
             runner = self._runner(node, failed_ephemeral, attempt)
             result = with_own_paths(
-                run.task.call_runner(runner), str(run.project.config.target_path), run.project.own_target_path
+                self._call(runner, attempt), str(run.project.config.target_path), run.project.own_target_path
             )
         if NODE_STATUSES.get(str(result.status)) == "success":
             self._built.add(unique_id)
@@ -92,6 +93,16 @@ class NodeExecutor:
             nodes[ephemeral] = self._changed(self.ephemerals.original(ephemeral), run.manifest.nodes[ephemeral])
         error = _classify(result, attempt.capture.exception, failed_ephemeral is not None)
         return AttemptOutcome(result, error, make_record(result, nodes), attempt.capture.log)
+
+    def _call(self, runner: Any, attempt: Attempt) -> Any:
+        try:
+            return self._run.task.call_runner(runner)
+        except SystemExit as error:
+            # dbt lets it through; a Python model that ends its interpreter has failed, and its host goes on.
+            return self._run.task._handle_thread_exception(runner, error)
+        finally:
+            if attempt.batches is not None:
+                attempt.batches.join()
 
     def cancel(self, attempt: Attempt) -> None:
         """Stops the attempt's statement, again and again until the attempt has ended: it may be between statements."""
@@ -107,7 +118,8 @@ class NodeExecutor:
             runner.do_skip(cause=failed_ephemeral)
         if isinstance(runner, MicrobatchModelRunner):
             runner.set_parent_task(self._run.task)
-            runner.set_pool(BatchPool(self._run.project.config.threads, attempt.cancelled))
+            attempt.batches = BatchPool(self._run.project.config.threads, attempt.cancelled)
+            runner.set_pool(attempt.batches)
         return runner
 
     def _refresh_relations(self, unique_id: str) -> None:
@@ -162,7 +174,15 @@ class BatchPool:
 
     def apply_async(self, function: Callable[..., Any], args: Any, callback: Callable[[Any], None]) -> None:
         """Runs a batch beside others."""
-        self._pool.submit(lambda: callback(function(*args)))
+        self._pool.submit(self._run_batch, function, args, callback)
+
+    def join(self) -> None:
+        """Waits for the batches that run: dbt leaves them alone once the pool is closed. Others do not begin."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _run_batch(self, function: Callable[..., Any], args: Any, callback: Callable[[Any], None]) -> None:
+        if not self.is_closed():
+            callback(function(*args))
 
 
 def _has_relation(node: Any) -> bool:

@@ -103,7 +103,7 @@ class RunHost:
         answer: wire.Message = {"id": message["id"]}
         try:
             answer["ok"] = self._operations[message["op"]](message)
-        except Exception as error:
+        except BaseException as error:  # whatever ends a request, the worker waits for its answer
             answer["error"] = forking.error_to_wire(error)
         finally:
             self._running.discard(message["id"])
