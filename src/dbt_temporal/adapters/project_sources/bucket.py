@@ -102,8 +102,9 @@ class Bucket:
             parts = path.split("/")
             if any(part in ("", ".", "..") for part in parts) or "\\" in path or "\0" in path:
                 raise self._source.error(f"the key {key!r} is no path below the prefix; rename or delete that object")
-            above = [prefix, *(f"{prefix}/{'/'.join(parts[:depth])}" for depth in range(1, len(parts) - 1))]
-            if not any(is_generated(name, place in projects) for name, place in zip(parts[:-1], above, strict=True)):
+            places = ["/".join([prefix, *parts[:depth]]) for depth in range(len(parts) - 1)]
+            folders = zip(parts[:-1], places, strict=True)
+            if not any(is_generated(name, place in projects) for name, place in folders):
                 found.append(_Object(key, path, int(facts.get("size") or 0), _stamp(facts)))
         if not found:
             raise self._source.error("holds nothing: there is no object below this prefix; is it spelled right?")
