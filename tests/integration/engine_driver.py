@@ -81,9 +81,15 @@ async def drive(
     """Plans, runs hooks and nodes, makes artifacts, and ends the run."""
     run = DrivenRun(invocation, await engine.plan(location, invocation))
     if run.plan.plan.nodes and invocation.input.command != "list":
-        _take(run, await engine.before_run(location, invocation))
-        await _run_nodes(engine, location, run)
-        _take(run, await engine.after_run(location, invocation, run.completed))
+        hooks = await engine.before_run(location, invocation)
+        _take(run, hooks)
+        seen_by_on_run_end: list[CompletedNode] = []
+        if run.plan.skip_nodes_if_on_run_start_fails and any(hook.error for hook in hooks):
+            run.completed += [CompletedNode(_skipped(unique_id)) for unique_id in run.plan.plan.nodes]
+        else:
+            await _run_nodes(engine, location, run)
+            seen_by_on_run_end = run.completed
+        _take(run, await engine.after_run(location, invocation, seen_by_on_run_end))
     run.artifacts = await engine.artifacts(location, invocation, run.completed, 1.0, with_catalog=with_catalog)
     await engine.end_run(invocation)
     return run
@@ -96,8 +102,7 @@ async def _run_nodes(engine: DbtEngine, location: ProjectLocation, run: DrivenRu
     running: dict[asyncio.Task[NodeOutcome], str] = {}
     while True:
         for skipped in turn.skipped:
-            result = NodeExecutionResult(unique_id=skipped.unique_id, status="skipped", dbt_status="skipped")
-            run.completed.append(CompletedNode(result))
+            run.completed.append(CompletedNode(_skipped(skipped.unique_id)))
         for unique_id in turn.start:
             work = engine.execute_node(location, run.invocation, unique_id, lambda _: None)
             running[asyncio.ensure_future(work)] = unique_id
@@ -109,6 +114,10 @@ async def _run_nodes(engine: DbtEngine, location: ProjectLocation, run: DrivenRu
         outcome = task.result()
         _take(run, [outcome])
         turn = scheduler.complete(unique_id, outcome.result.status, outcome.result.dbt_status)
+
+
+def _skipped(unique_id: str) -> NodeExecutionResult:
+    return NodeExecutionResult(unique_id=unique_id, status="skipped", dbt_status="skipped")
 
 
 def _take(run: DrivenRun, outcomes: list[NodeOutcome]) -> None:

@@ -15,7 +15,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.testing import FakeEngine, node, plan
-from tests.integration.run_harness import RunHarness
+from tests.integration.run_harness import RunHarness, history
 from tests.integration.servers import wait_for
 
 A = "model.shop.a"
@@ -46,12 +46,24 @@ class Hang:
         await asyncio.Event().wait()
 
 
+@workflow.defn(name="calm")
+class Calm:
+    """Takes its cancel for an end like any other."""
+
+    @workflow.run
+    async def run(self, argument: Any) -> Any:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return None
+
+
 @pytest.fixture
 async def hook_queue(temporal_client: Client, task_queue: str) -> AsyncIterator[str]:
     """The task queue of a worker that serves hooks, and knows nothing of dbt."""
     queue = f"{task_queue}-hooks"
     runner = UnsandboxedWorkflowRunner()
-    async with Worker(temporal_client, task_queue=queue, workflows=[Keep, Fail, Hang], workflow_runner=runner):
+    async with Worker(temporal_client, task_queue=queue, workflows=[Calm, Keep, Fail, Hang], workflow_runner=runner):
         yield queue
 
 
@@ -163,3 +175,19 @@ async def test_dbt_run_itself_is_a_hook_and_does_not_recurse(runs: RunHarness) -
     assert outcome.ending is Ending.COMPLETED
     assert [each.input.command for each in runs.engine.planned] == ["build", "run"]
     assert runs.engine.executed == [A, A]
+
+
+async def test_a_run_cancelled_during_a_hook_that_then_ends_well_is_cancelled(
+    runs: RunHarness, hook_queue: str
+) -> None:
+    runs.engine.run_plan = plan(node("a"))
+    run = await runs.submit({"hooks": {"pre_run": [hook("calm", hook_queue)]}})
+
+    async def started() -> bool:
+        events = await history(run.handle)
+        return any(event.HasField("child_workflow_execution_started_event_attributes") for event in events)
+
+    await wait_for(started, what="the hook has started")
+    await run.cancel()
+    assert (await run.outcome()).ending is Ending.CANCELLED
+    assert runs.engine.executed == []
