@@ -16,7 +16,7 @@ from tests.dockerfile import ROOT
 from tests.integration.installing import PINS, built_wheel, done, installed, outside_environment, pip_for, wheelhouse
 from tests.integration.servers import free_port
 
-EXTRAS = ("", "duckdb", "postgres", "s3", "gcs", "otel")
+EXTRAS = ("", "duckdb", "postgres", "s3", "gcs", "otel", "server")
 ADAPTERS = {"duckdb": "dbt-duckdb", "postgres": "dbt-postgres"}
 STORES = {"s3": "s3://bucket/artifacts", "gcs": "gs://bucket/artifacts"}
 
@@ -110,6 +110,17 @@ class TestEachExtraAlone:
 
     def test_its_requirements_are_all_there(self, environments: dict[str, Installed], extra: str) -> None:
         pip_for(environments[extra].python, "check")
+
+
+def test_the_license_is_in_the_wheel(environments: dict[str, Installed]) -> None:
+    libraries = environments[""].python.parents[1] / "lib"
+    (license_file,) = libraries.glob("python*/site-packages/dbt_temporal-*.dist-info/licenses/LICENSE")
+    assert license_file.read_text() == (ROOT / "LICENSE").read_text()
+
+
+def test_with_the_extra_server_there_is_a_temporal_server_to_start(environments: dict[str, Installed]) -> None:
+    shown = done([str(environments["server"].python.with_name("temporal")), "--version"], cwd=ROOT)
+    assert "temporal version" in shown
 
 
 @pytest.mark.parametrize("store", STORES)
