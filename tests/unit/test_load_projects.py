@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dbt_temporal.application.load_projects import LoadProjects
+from dbt_temporal.application.load_projects import LoadProjects, ReadyProject, RereadProject
 from dbt_temporal.application.ports.engine import LoadedProject, ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, configuration_error
 from dbt_temporal.domain.project_config import ProjectConfig
@@ -81,3 +81,45 @@ async def test_the_first_that_fails_cancels_the_others_and_is_told() -> None:
     with pytest.raises(DbtTemporalError, match="no profile"):
         await load(Source("/x/good", "/x/bad"), engine=Failing())()
     assert cancelled == ["/x/good"]
+
+
+class Folder:
+    """The folder of a project: its revision, its dbt_temporal.yml, and how often that was read."""
+
+    def __init__(self) -> None:
+        self.revision = "r1"
+        self.config = ProjectConfig()
+        self.read = 0
+
+    async def revision_of(self, _: Path) -> str:
+        return self.revision
+
+    def read_config(self, _: Path) -> ProjectConfig:
+        self.read += 1
+        return self.config
+
+    async def reread(self, *, changeable: bool) -> tuple[ReadyProject, ReadyProject]:
+        """The project as it was loaded, and as it is now."""
+        location = ProjectLocation(Path("/x/a"), Path("/x/a"), revision="r1", changeable=changeable)
+        project = ReadyProject(await FakeEngine().load_project(location), ProjectConfig())
+        return project, await RereadProject(self.revision_of, self.read_config)(project)
+
+
+async def test_an_edited_project_has_another_revision_and_its_configuration_is_read_again() -> None:
+    folder = Folder()
+    folder.revision = "r2"
+    folder.config = ProjectConfig.model_validate({"retry": {"max_attempts": 7}})
+    before, after = await folder.reread(changeable=True)
+    assert after.loaded.location.revision == "r2"
+    assert after.config.retry.max_attempts == 7
+    assert after.loaded.name == before.loaded.name
+
+
+@pytest.mark.parametrize("changeable", [True, False])
+async def test_a_project_that_nobody_edited_stays_as_it_is(changeable: bool) -> None:
+    folder = Folder()
+    if not changeable:
+        folder.revision = "of something else"
+    before, after = await folder.reread(changeable=changeable)
+    assert after is before
+    assert folder.read == 0

@@ -45,3 +45,24 @@ def test_the_fingerprint_changes_with_what_dbt_parses_and_with_nothing_else(tmp_
 
     model.write_text("select 22")
     assert fingerprint(str(tmp_path)) != before
+
+
+def test_a_file_is_fingerprinted_like_a_folder(tmp_path: Path) -> None:
+    profiles = tmp_path / "profiles.yml"
+    missing = fingerprint(str(profiles))
+    profiles.write_text("shop: {}")
+    before = fingerprint(str(profiles))
+    profiles.write_text("shop: {outputs: {}}")
+
+    assert len({missing, before, fingerprint(str(profiles))}) == 3
+
+
+def test_what_the_revision_says_nothing_of_is_looked_at() -> None:
+    def unrevised(profiles_dir: str, revision: str | None, changeable: bool) -> list[str]:
+        location = ProjectLocation(Path("/shop"), Path(profiles_dir), revision, changeable=changeable)
+        return ParseSettings.of(location).unrevised
+
+    assert unrevised("/shop", "1", False) == []
+    assert unrevised("/secrets", "1", False) == ["/secrets/profiles.yml"]
+    assert unrevised("/shop", "1", True) == ["/shop/dbt_modules", "/shop/dbt_packages"]
+    assert unrevised("/secrets", None, True) == ["/shop", "/secrets"]

@@ -43,6 +43,19 @@ def test_what_is_not_published_is_removed(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+def test_what_a_killed_process_left_unfinished_is_removed(tmp_path: Path) -> None:
+    script = (
+        "import os; from pathlib import Path; from dbt_temporal.adapters.private_copies import unfinished_copy\n"
+        f"with unfinished_copy(Path({str(tmp_path)!r})) as folder: os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+    assert len(os.listdir(tmp_path)) == 2  # the folder and its lock
+    with unfinished_copy(tmp_path) as ours:
+        remove_unused(tmp_path)
+        assert [path for path in tmp_path.iterdir() if path.is_dir()] == [ours]
+    assert os.listdir(tmp_path) == []
+
+
 def test_copies_that_nobody_uses_are_removed_and_the_others_stay(tmp_path: Path) -> None:
     made_elsewhere(tmp_path / "old")
     make(tmp_path / "used")

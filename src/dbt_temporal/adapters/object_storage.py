@@ -51,6 +51,16 @@ def open_storage(what: str, url: str, environ: Mapping[str, str], **options: Any
     return files, str(kind._strip_protocol(url))
 
 
+def problem(error: BaseException, wanted: str) -> str:
+    """What went wrong at a store, with what can be done about it; `wanted` is what its credentials must allow."""
+    said = str(error) or type(error).__name__
+    if isinstance(error, FileNotFoundError):
+        return f"there is no such bucket or object ({said})"
+    if isinstance(error, PermissionError) or type(error).__name__ in ("NoCredentialsError", "RefreshError"):
+        return f"access was denied; give this worker credentials that may {wanted} ({said})"
+    return said
+
+
 def _file_system(scheme: str | None) -> Any:
     if EXTRAS.get(scheme or "") == "gcs":
         # Not the class that gcsfs registers, which is an experiment that asks another service for the kind of bucket:

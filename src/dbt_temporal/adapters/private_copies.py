@@ -30,7 +30,7 @@ def use_copy(copy: Path) -> bool:
 
 @contextlib.contextmanager
 def unfinished_copy(parent: Path) -> Iterator[Path]:
-    """An empty folder to fill and then to `publish`; it is removed where the block leaves it behind."""
+    """An empty folder of this process alone, which may be filled and then `publish`ed; else it goes with the block."""
     parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder = Path(tempfile.mkdtemp(dir=parent, prefix=_UNFINISHED))
     lock = _hold(folder)
@@ -61,6 +61,8 @@ def remove_unused(parent: Path, older_than_secs: float = 0.0) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(lock).st_mtime <= limit:
                 shutil.rmtree(folder, ignore_errors=True)
+                if folder.name.startswith(_UNFINISHED):  # a name that nobody will use again
+                    _lock_of(folder).unlink(missing_ok=True)
         except BlockingIOError:
             continue
         finally:

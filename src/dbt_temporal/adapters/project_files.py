@@ -11,6 +11,7 @@ _GENERATED_ANYWHERE = frozenset({".git", "__pycache__"})
 _GENERATED_BESIDE_PROJECT = frozenset({".venv", "logs", "target", "venv"})
 """Folders that hold what tools made; deeper down, people give their models' folders such names."""
 PROJECT_FILE = "dbt_project.yml"
+PROFILES_FILE = "profiles.yml"
 PACKAGES = frozenset({"dbt_packages", "dbt_modules"})
 """Folders of installed packages: what is in them follows from packages.yml and package-lock.yml."""
 SUFFIXES = frozenset({".csv", ".md", ".py", ".sql", ".yaml", ".yml"})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -58,6 +58,31 @@ class LoadProjects:
             # dbt's message names the file, but seldom the project.
             message = f"the project {location.source} does not load: {error.message}"
             raise DbtTemporalError(error.error_type, message, retryable=error.retryable) from error
+
+
+class RereadProject:
+    """Looks whether the files of a project were edited since they were read last, where that may be."""
+
+    def __init__(
+        self, revision_of: Callable[[Path], Awaitable[str]], read_config: Callable[[Path], ProjectConfig]
+    ) -> None:
+        self._revision_of = revision_of
+        self._read_config = read_config
+
+    async def __call__(self, project: ReadyProject) -> ReadyProject:
+        """The project with the revision and the dbt_temporal.yml that its folder has now. Nothing is parsed.
+
+        Raises:
+            DbtTemporalError: of type Configuration: the folder cannot be read, or its dbt_temporal.yml is wrong.
+        """
+        location = project.loaded.location
+        if not location.changeable:
+            return project
+        revision = await self._revision_of(location.project_dir)
+        if revision == location.revision:
+            return project
+        loaded = replace(project.loaded, location=replace(location, revision=revision))
+        return ReadyProject(loaded, self._read_config(location.project_dir))
 
 
 def _refuse_duplicates(projects: Sequence[LoadedProject]) -> None:

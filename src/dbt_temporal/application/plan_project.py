@@ -55,7 +55,7 @@ class PlanProject:
         Raises:
             DbtTemporalError: ProjectNotFound, Configuration or Compilation; what the engine raises.
         """
-        project = self._registry.resolve(request.input.project)
+        project = await self._registry.resolve(request.input.project)
         location = project.loaded.location
         invocation = DbtInvocation(
             invocation_id=request.invocation_id,

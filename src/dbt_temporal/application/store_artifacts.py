@@ -46,7 +46,7 @@ class StoreArtifacts:
             paths["log_path"] = await files.write(RUN_LOG_FILE, request.run_log.encode())
         if request.log_only:
             return StoreArtifactsOutput(artifacts=ArtifactPaths(**paths), log_path=paths.get("log_path"))
-        location = self._registry.resolve(invocation.project, invocation.revision).loaded.location
+        location = (await self._registry.resolve(invocation.project, invocation.revision)).loaded.location
         completed = await files.with_records(request.results)
         artifacts = await self._engine.artifacts(
             location, invocation, completed, request.elapsed_time, with_catalog=self._write_catalog

@@ -11,10 +11,11 @@ from dbt_temporal.adapters.artifact_stores.fsspec_store import FsspecArtifactSto
 from dbt_temporal.adapters.artifact_stores.references import FsspecReferences
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.adapters.project_config_file import read_project_config
+from dbt_temporal.adapters.project_sources.local import current_revision
 from dbt_temporal.adapters.secrets import WorkerSecrets
 from dbt_temporal.adapters.temporal.activities import DbtActivities
 from dbt_temporal.adapters.temporal.step_telemetry import SpanFactory, no_span
-from dbt_temporal.application.load_projects import LoadProjects
+from dbt_temporal.application.load_projects import LoadProjects, RereadProject
 from dbt_temporal.application.ports.telemetry import NoTelemetry, Telemetry
 from dbt_temporal.application.project_registry import ProjectRegistry
 from dbt_temporal.application.secret_keeping_engine import SecretKeepingEngine
@@ -51,7 +52,8 @@ class WorkerContainer(containers.DeclarativeContainer):
     secret_resolver = providers.Singleton(WorkerSecrets, environ, settings.provided.secrets)
     engine = providers.Singleton(SecretKeepingEngine, dbt_engine, secret_resolver, environ)
     artifact_store = providers.Singleton(FsspecArtifactStore, settings.provided.artifacts.store, environ)
-    registry = providers.Singleton(ProjectRegistry)
+    reread = providers.Factory(RereadProject, providers.Object(current_revision), providers.Object(read_project_config))
+    registry = providers.Singleton(ProjectRegistry, reread=reread)
     sources = providers.Singleton(project_sources, settings, current_dir, environ)
     load_projects = providers.Factory(
         LoadProjects, sources=sources, engine=engine, read_config=providers.Object(read_project_config)

@@ -88,8 +88,10 @@ class HealthSettings(EnvironmentModel):
     @field_validator("file")
     @classmethod
     def _can_be_written(cls, path: Path | None) -> Path | None:
-        if path is not None and not os.access(path.parent, os.W_OK):
-            raise ValueError("the folder of this file does not exist or cannot be written")
+        if path is not None and path.is_dir():
+            raise ValueError("is a folder: give the path of a file")
+        if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise ValueError("the folder of this file does not exist, or it cannot be written")
         return path
 
     @property

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import fsspec  # type: ignore[import-untyped]
 
-from dbt_temporal.adapters.object_storage import open_storage
+from dbt_temporal.adapters.object_storage import open_storage, problem
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 
 ATTEMPTS = 3
@@ -91,7 +91,7 @@ class FsspecArtifactStore:
                 return await asyncio.to_thread(call)
             except Exception as error:  # each backend has exceptions of its own
                 if attempts_left == 0 or self._is_local or isinstance(error, _PERMANENT):
-                    reason = str(error) or type(error).__name__
+                    reason = str(error) if self._is_local else problem(error, f"{verb} there")
                     raise DbtTemporalError(
                         ErrorType.ARTIFACT_STORE,
                         f"cannot {verb} {place} in the artifact store {self._root}: {reason}",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dbt_temporal.adapters.object_storage import open_storage, scheme_of
+from dbt_temporal.adapters.object_storage import open_storage, problem, scheme_of
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, configuration_error
 
 ARTIFACTS = ("manifest.json", "run_results.json", "sources.json")
@@ -39,7 +39,7 @@ class FsspecReferences:
                 f"{field}: there is nothing at {reference}; give the URL of an artifact, or of the folder of a run"
             ) from None
         except Exception as error:  # each backend has exceptions of its own
-            reason = str(error) or type(error).__name__
+            reason = problem(error, "read it")
             raise DbtTemporalError(ErrorType.ARTIFACT_STORE, f"{field}: cannot read {reference}: {reason}") from error
 
 

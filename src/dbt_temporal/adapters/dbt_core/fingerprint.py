@@ -1,4 +1,4 @@
-"""Whether a project has changed since it was parsed: by size and time of its files, without reading them."""
+"""Whether files have changed since they were parsed: by their size and time, without reading them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from dbt_temporal.adapters.project_files import source_files
 
 
-def fingerprint(*folders: str) -> str:
-    """A digest that changes when a file that dbt parses changes, comes or goes."""
+def fingerprint(*places: str) -> str:
+    """A digest that changes when one of these files, or a file that dbt parses in these folders, changes or goes."""
     digest = hashlib.sha256()
-    for folder in dict.fromkeys(folders):
-        for path, size, modified in sorted(_files(folder)):
+    for place in dict.fromkeys(places):
+        for path, size, modified in sorted(_files(place)):
             digest.update(f"{path}\0{size}\0{modified}\n".encode())
     return digest.hexdigest()[:24]
 
 
-def _files(folder: str) -> Iterator[tuple[str, int, int]]:
-    for path in source_files(folder):
+def _files(place: str) -> Iterator[tuple[str, int, int]]:
+    for path in [place] if os.path.isfile(place) else source_files(place):
         try:
             status = os.stat(path)
         except OSError:

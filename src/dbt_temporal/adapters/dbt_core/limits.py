@@ -16,7 +16,8 @@ class EngineLimits(EnvironmentModel):
         host_idle_secs: a host without requests for that long is ended.
         host_memory_mb: a host that holds more memory of its own (in MiB; not what it shares with its project) gets no
             further nodes: a new host takes the next one.
-        max_projects: parsed projects kept in memory; those in use are never evicted.
+        max_projects: parsed projects kept in memory; those in use, and the one that was used last, are never evicted.
+        projects_memory_mb: memory of all parsed projects together (in MiB), by the same rule.
     """
 
     max_hosts: int | None = variable("DBT_TEMPORAL_MAX_HOSTS", None, allowed=_A_COUNT, ge=1)
@@ -25,6 +26,12 @@ class EngineLimits(EnvironmentModel):
     )
     host_memory_mb: int | None = variable("DBT_TEMPORAL_HOST_MEMORY_MB", None, allowed=_A_COUNT, ge=1)
     max_projects: int = variable("DBT_TEMPORAL_MAX_PARSED_PROJECTS", 8, allowed=_A_COUNT, ge=1)
+    projects_memory_mb: int = variable("DBT_TEMPORAL_PARSED_PROJECTS_MB", 4096, allowed=_A_COUNT, ge=1)
+
+    @property
+    def projects_memory_bytes(self) -> int:
+        """`projects_memory_mb` in bytes."""
+        return self.projects_memory_mb * MEGABYTE
 
     @property
     def host_memory_bytes(self) -> int | None:

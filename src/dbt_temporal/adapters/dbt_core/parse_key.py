@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import orjson
 
+from dbt_temporal.adapters.project_files import PACKAGES, PROFILES_FILE
 from dbt_temporal.application.ports.engine import ProjectLocation
 
 
@@ -23,7 +26,7 @@ class ParseSettings:
         target: `--target`, or None for the profile's own.
         vars: `--vars`.
         env: the environment overrides of the run, over the worker's own environment.
-        changeable: whether files may change although the revision is the same.
+        changeable: whether somebody may edit the files, so that they are no longer those of the revision.
     """
 
     project_dir: str
@@ -44,6 +47,16 @@ class ParseSettings:
         """Identifies the partial-parse file, which dbt itself checks against changed files and environment."""
         return _digest([self.project_dir, self.profiles_dir, self.target, self.vars, sorted(self.env)])
 
+    @property
+    def unrevised(self) -> list[str]:
+        """Files and folders that parsing sees and the revision says nothing of, but that may change."""
+        if self.revision is None:
+            return [self.project_dir, self.profiles_dir]
+        found = [os.path.join(self.project_dir, name) for name in sorted(PACKAGES)] if self.changeable else []
+        if not Path(self.profiles_dir).is_relative_to(self.project_dir):
+            found.append(os.path.join(self.profiles_dir, PROFILES_FILE))
+        return found
+
     @classmethod
     def of(
         cls,
@@ -60,7 +73,7 @@ class ParseSettings:
             target=target or location.target,
             vars=dict(variables or {}),
             env=dict(env or {}),
-            changeable=location.changeable or location.revision is None,
+            changeable=location.changeable,
         )
 
 

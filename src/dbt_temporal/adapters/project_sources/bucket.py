@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dbt_temporal.adapters import private_copies
-from dbt_temporal.adapters.object_storage import open_storage
+from dbt_temporal.adapters.object_storage import open_storage, problem
 from dbt_temporal.adapters.project_files import PROJECT_FILE, content_revision, is_generated
 from dbt_temporal.adapters.project_sources.locations import RemoteSource
 from dbt_temporal.application.ports.engine import ProjectLocation
@@ -59,7 +59,9 @@ class Bucket:
             raise self._source.too_slow() from None
         except Exception as error:  # each backend has exceptions of its own
             cause = _first_of(error)
-            raise cause if isinstance(cause, DbtTemporalError) else self._source.error(_problem(cause)) from error
+            if isinstance(cause, DbtTemporalError):
+                raise cause from error
+            raise self._source.error(problem(cause, "list and read it")) from error
         return await asyncio.to_thread(self._locations, copy)
 
     @asynccontextmanager
@@ -140,13 +142,3 @@ def _first_of(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-def _problem(error: BaseException) -> str:
-    """What went wrong, with what can be done about it."""
-    said = str(error) or type(error).__name__
-    if isinstance(error, FileNotFoundError):
-        return f"there is no such bucket or object ({said})"
-    if isinstance(error, PermissionError) or type(error).__name__ in ("NoCredentialsError", "RefreshError"):
-        return f"access was denied; give this worker credentials that may list and read it ({said})"
-    return f"could not be fetched: {said}"

@@ -5,10 +5,22 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from dbt_temporal.adapters.project_files import content_revision
-from dbt_temporal.adapters.project_sources.locations import PROJECT_FILE, ProjectUse, find_projects
+from dbt_temporal.adapters.project_files import PROJECT_FILE, content_revision
+from dbt_temporal.adapters.project_sources.locations import ProjectUse, find_projects
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
+
+
+async def current_revision(project: Path) -> str:
+    """The revision of a project's files as they are now.
+
+    Raises:
+        DbtTemporalError: of type Configuration: they cannot be read.
+    """
+    try:
+        return await asyncio.to_thread(content_revision, project)
+    except OSError as error:
+        raise configuration_error(f"the project in {project} cannot be read: {error}") from error
 
 
 class LocalFolder:

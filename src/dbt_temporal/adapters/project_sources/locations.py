@@ -7,12 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from dbt_temporal.adapters.project_files import PROFILES_FILE, PROJECT_FILE
 from dbt_temporal.adapters.project_sources.limits import SourceLimits
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 
-PROJECT_FILE = "dbt_project.yml"
-PROFILES_FILE = "profiles.yml"
 HOME_PROFILES_DIR = Path("~/.dbt")
 """Where dbt looks for profiles.yml when neither --profiles-dir nor the project's folder has one."""
 

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+from rich.console import Console
+
+from dbt_temporal.application.load_projects import ReadyProject
+from dbt_temporal.entrypoints.start_table import print_projects
+from dbt_temporal.testing import ready_project
+
+
+def project() -> ReadyProject:
+    made = ready_project("shop", revision="0123456789abcdef")
+    counts = {"model": 3, "seed": 1, "macro": 500, "snapshot": 0}
+    return replace(made, loaded=replace(made.loaded, counts=counts, load_seconds=1.25))
+
+
+def printed(*, terminal: bool) -> str:
+    text = io.StringIO()
+    print_projects(Console(file=text, force_terminal=terminal, width=200, no_color=True), [project()])
+    return text.getvalue()
+
+
+def test_a_person_sees_a_table_of_the_projects_with_all_that_tells_them_apart() -> None:
+    table = printed(terminal=True)
+    for heading in ("project", "revision", "source", "adapter", "target", "nodes", "dbt", "seconds"):
+        assert heading in table
+    (row,) = [line for line in table.splitlines() if "shop" in line]
+    loaded = project().loaded
+    assert [cell.strip() for cell in row.strip("│").split("│")] == [
+        "shop",
+        "0123456789ab",
+        "/projects/shop",
+        loaded.adapter_type,
+        loaded.target,
+        "3 models, 1 seed",
+        loaded.dbt_version,
+        "1.2",
+    ]
+
+
+def test_a_log_has_a_line_for_each_project() -> None:
+    (line,) = printed(terminal=False).splitlines()
+    assert line.startswith("Loaded project shop: revision 0123456789ab, source /projects/shop, adapter ")
+    assert "3 models, 1 seed" in line
+    assert line.endswith("1.2 s")
