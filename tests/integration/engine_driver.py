@@ -81,7 +81,7 @@ async def drive(
     """Plans, runs hooks and nodes, makes artifacts, and ends the run."""
     run = DrivenRun(invocation, await engine.plan(location, invocation))
     if run.plan.plan.nodes and invocation.input.command != "list":
-        hooks = await engine.before_run(location, invocation)
+        hooks = await engine.before_run(location, invocation, lambda _: None)
         _take(run, hooks)
         seen_by_on_run_end: list[CompletedNode] = []
         if run.plan.skip_nodes_if_on_run_start_fails and any(hook.error for hook in hooks):
@@ -89,7 +89,7 @@ async def drive(
         else:
             await _run_nodes(engine, location, run)
             seen_by_on_run_end = run.completed
-        _take(run, await engine.after_run(location, invocation, seen_by_on_run_end))
+        _take(run, await engine.after_run(location, invocation, seen_by_on_run_end, lambda _: None))
     run.artifacts = await engine.artifacts(location, invocation, run.completed, 1.0, with_catalog=with_catalog)
     await engine.end_run(invocation)
     return run

@@ -15,7 +15,7 @@ from psycopg2 import sql
 from tests.integration.compare import manifest_difference, run_cli, run_results_difference, sources_difference
 from tests.integration.compare_relations import relation_differences
 from tests.integration.engine_driver import DrivenRun, copy_project, drive, new_invocation, open_engine
-from tests.integration.postgres import PostgresDatabase
+from tests.integration.postgres import PostgresDatabase, postgres_env
 
 pytestmark = pytest.mark.every_dbt_version
 
@@ -88,17 +88,6 @@ async def test_a_build_on_postgres_gives_the_artifacts_of_the_command_line(
     )
 
     assert both.differences() == []
-
-
-def postgres_env(database: PostgresDatabase, prefix: str = "WITH_FAILURES_PG") -> dict[str, str]:
-    """What the profile of a test project reads."""
-    return {
-        f"{prefix}_HOST": database.host,
-        f"{prefix}_PORT": str(database.port),
-        f"{prefix}_USER": database.user,
-        f"{prefix}_PASSWORD": database.password,
-        f"{prefix}_DBNAME": database.dbname,
-    }
 
 
 def drop_schemas(database: PostgresDatabase) -> None:

@@ -8,8 +8,7 @@ import pytest
 
 from dbt_temporal.domain.errors import ErrorType
 from tests.integration.engine_driver import DrivenRun, copy_project, drive, new_invocation, open_engine
-from tests.integration.postgres import PostgresDatabase
-from tests.integration.test_engine_cli_equality import postgres_env
+from tests.integration.postgres import PostgresDatabase, postgres_env
 
 pytestmark = pytest.mark.every_dbt_version
 

@@ -44,7 +44,10 @@ NAMES = {
     "dbt.adapters.duckdb.connections": ["DuckDBConnectionManager._ENV", "DuckDBConnectionManager._LOCK"],
     "dbt_common.clients.jinja": ["template_cache.get_node_template"],
     "dbt_common.invocation": ["_INVOCATION_ID", "_INVOCATION_STARTED_AT"],
-    "dbt_common.context": ["_INVOCATION_CONTEXT_VAR"],
+    "dbt_common.context": ["_INVOCATION_CONTEXT_VAR", "try_get_invocation_context"],
+    "dbt_common.utils.executor": ["_thread_initializer"],
+    "dbt.adapters.base.connections": ["BaseConnectionManager.open", "BaseConnectionManager.cancel_open"],
+    "dbt.adapters.sql.connections": ["SQLConnectionManager.cancel"],
     "dbt_common.events.logger": ["_TextLogger.create_line"],
 }
 
@@ -85,6 +88,63 @@ for step, offset in itertools.product((2, 3, 5), range(3)):
 """
 
 
+JOIN_BATCHES = """
+import threading
+from dbt_temporal.adapters.dbt_core.process import bootstrap
+from dbt_temporal.adapters.dbt_core.process.execution import BatchPool
+
+bootstrap.set_invocation_context()
+cancelled, go_on, ended = threading.Event(), threading.Event(), []
+begun = threading.Semaphore(0)
+
+def batch(number):
+    begun.release()
+    go_on.wait()
+    return number
+
+pool = BatchPool(3, cancelled)  # two threads beside the model's own
+for number in (1, 2, 3):
+    pool.apply_async(batch, (number,), ended.append)
+begun.acquire()
+begun.acquire()
+cancelled.set()
+joining = threading.Thread(target=pool.join)
+joining.start()
+joining.join(0.2)
+assert joining.is_alive(), "it does not wait for the batches that run"
+go_on.set()
+joining.join()
+assert sorted(ended) == [1, 2], ended
+"""
+
+OTHER_ADAPTERS = """
+import copy, threading
+from contextlib import nullcontext
+from types import SimpleNamespace
+from dbt_temporal.adapters.dbt_core.process.connections import cancel_statement
+
+class SqlManager:
+    def __init__(self):
+        self.thread_connections = {1: "mine", 2: "another's"}
+        self.cancelled = []
+
+    def cancel(self, connection):
+        self.cancelled.append(connection)
+
+class BigQueryLikeManager(SqlManager):
+    cancel = property()
+
+    def cancel_open(self):
+        self.cancelled += self.thread_connections.values()
+
+for manager in (SqlManager(), BigQueryLikeManager()):
+    adapter = SimpleNamespace(type=lambda: "other", connections=manager, connection_named=lambda _: nullcontext())
+    cancel_statement(adapter, "mine", None)
+    assert manager.cancelled == ["mine"], manager.cancelled
+    assert len(manager.thread_connections) == 2
+"""
+
+
 def run_python(script: str, **env: str) -> None:
     finished = subprocess.run(
         [sys.executable, "-c", script],
@@ -105,6 +165,14 @@ def test_every_internal_name_is_where_the_engine_expects_it() -> None:
 def test_the_graph_and_its_subsets_are_those_of_dbt(source: str, tmp_path: Path) -> None:
     location = copy_project(source, tmp_path / "project")
     run_python(COMPARE_GRAPHS.format(folder=str(location.project_dir)))
+
+
+def test_batches_that_run_are_waited_for_and_others_do_not_begin() -> None:
+    run_python(JOIN_BATCHES)
+
+
+def test_one_connection_alone_is_cancelled_by_what_its_adapter_has_for_that() -> None:
+    run_python(OTHER_ADAPTERS)
 
 
 def test_the_workers_side_does_not_import_dbt() -> None:

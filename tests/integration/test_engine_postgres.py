@@ -17,27 +17,12 @@ from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from tests.integration.engine_driver import new_invocation, open_engine, write_files
-from tests.integration.postgres import PostgresDatabase
-from tests.integration.test_engine_cli_equality import postgres_env
+from tests.integration.postgres import POSTGRES_PROJECT, PostgresDatabase, postgres_env
 
 pytestmark = pytest.mark.every_dbt_version
 
 PROJECT = {
-    "dbt_project.yml": "name: pg\nversion: '1.0'\nprofile: pg\n",
-    "profiles.yml": """
-pg:
-  target: dev
-  outputs:
-    dev:
-      type: postgres
-      host: "{{ env_var('PG_HOST') }}"
-      port: "{{ env_var('PG_PORT') | as_number }}"
-      user: "{{ env_var('PG_USER') }}"
-      password: "{{ env_var('PG_PASSWORD') }}"
-      dbname: "{{ env_var('PG_DBNAME') }}"
-      schema: main
-      threads: 4
-""",
+    **POSTGRES_PROJECT,
     "models/base.sql": "{{ config(materialized='table') }} select 1 as one",
     "models/grows.sql": "{{ config(materialized='incremental') }} select * from {{ ref('base') }}",
     "models/sees.sql": "{{ config(materialized='table') }}\n"
@@ -92,8 +77,8 @@ async def test_a_cancelled_node_ends_its_statement_and_no_other(
     invocation = new_invocation(command="run")
     facts: dict[str, Any] = {}
     sleeping = asyncio.ensure_future(engine.execute_node(project, invocation, "model.pg.sleeps", facts.update))
-    await eventually(lambda: "connection" in facts and count(postgres, SLEEPERS) == 1)
-    assert facts["connection"]["backend_pid"] > 0
+    await eventually(lambda: "sessions" in facts and count(postgres, SLEEPERS) == 1)
+    assert [session["backend_pid"] > 0 for session in facts["sessions"]] == [True]
 
     sleeping.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -111,7 +96,7 @@ async def test_the_statement_of_a_killed_host_is_ended_by_the_next_one(
     invocation = new_invocation(command="run")
     facts: dict[str, Any] = {}
     sleeping = asyncio.ensure_future(engine.execute_node(project, invocation, "model.pg.sleeps", facts.update))
-    await eventually(lambda: "connection" in facts and count(postgres, SLEEPERS) == 1)
+    await eventually(lambda: "sessions" in facts and count(postgres, SLEEPERS) == 1)
 
     os.kill(facts["host_pid"], signal.SIGKILL)
     with pytest.raises(DbtTemporalError) as caught:
@@ -137,7 +122,7 @@ async def test_a_host_sees_relations_that_another_worker_built_in_the_same_run(
 ) -> None:
     invocation = new_invocation(command="run", select="base grows sees")
     await engine.plan(project, invocation)
-    await engine.before_run(project, invocation)
+    await engine.before_run(project, invocation, lambda _: None)
 
     async with open_engine(tmp_path / "other_cache", environ=environ) as other:
         for node in ("base", "grows"):
@@ -155,6 +140,6 @@ async def test_a_refused_connection_is_an_adapter_error_worth_another_attempt(
 ) -> None:
     async with open_engine(tmp_path / "cache", environ={**environ, "PG_PORT": "1"}) as engine:
         with pytest.raises(DbtTemporalError) as caught:
-            await engine.before_run(project, new_invocation(command="run"))
+            await engine.before_run(project, new_invocation(command="run"), lambda _: None)
 
     assert (caught.value.error_type, caught.value.retryable) == (ErrorType.ADAPTER, True)

@@ -87,6 +87,11 @@ async def eventually_read(file: Path, query: str) -> Any:
             await asyncio.sleep(0.02)
 
 
+def folders(cache: Path, of_what: str) -> list[Path]:
+    """What the engine holds on disk while it lives."""
+    return list(cache.glob(f"workers/*/{of_what}/*"))
+
+
 def compiled(run: DrivenRun, unique_id: str) -> str:
     record = json.loads(run.outcomes[unique_id].record)
     return str(record["result"]["compiled_code"])
@@ -145,7 +150,7 @@ async def test_callers_at_the_same_time_wait_for_one_load(
 ) -> None:
     await asyncio.gather(*(engine.load_project(small) for _ in range(5)))
 
-    assert len(list((tmp_path / "cache" / "parents").iterdir())) == 1
+    assert len(folders(tmp_path / "cache", "parents")) == 1
 
 
 async def test_unused_parents_are_evicted_when_there_are_too_many(tmp_path: Path, small: ProjectLocation) -> None:
@@ -155,7 +160,7 @@ async def test_unused_parents_are_evicted_when_there_are_too_many(tmp_path: Path
             invocation = new_invocation(command="list", vars={"word": word})
             await drive(engine, small, invocation)
 
-        await eventually(lambda: len(list((tmp_path / "cache" / "parents").iterdir())) == 2)
+        await eventually(lambda: len(folders(tmp_path / "cache", "parents")) == 2)
 
 
 async def test_a_killed_host_is_reported_and_replaced_without_running_on_run_start_again(
@@ -163,7 +168,7 @@ async def test_a_killed_host_is_reported_and_replaced_without_running_on_run_sta
 ) -> None:
     invocation = new_invocation(command="run")
     await engine.plan(small, invocation)
-    await engine.before_run(small, invocation)
+    await engine.before_run(small, invocation, lambda _: None)
     facts: dict[str, Any] = {}
     running = asyncio.ensure_future(engine.execute_node(small, invocation, "model.small.slow", facts.update))
     await eventually(lambda: "host_pid" in facts)
@@ -191,6 +196,7 @@ async def test_an_idle_host_is_ended_and_a_new_one_takes_over(tmp_path: Path, sm
             assert outcome.result.status == "success"
             pids.append(facts["host_pid"])
             await eventually(lambda: not psutil.pid_exists(pids[-1]))
+            await eventually(lambda: not folders(tmp_path / "cache", "runs"))
 
     assert pids[0] != pids[1]
 
@@ -198,7 +204,7 @@ async def test_an_idle_host_is_ended_and_a_new_one_takes_over(tmp_path: Path, sm
 async def test_a_node_cancelled_on_duckdb_ends_alone(engine: DbtCoreEngine, small: ProjectLocation) -> None:
     invocation = new_invocation(command="run")
     facts: dict[str, Any] = {}
-    await engine.before_run(small, invocation)
+    await engine.before_run(small, invocation, lambda _: None)
     slow = asyncio.ensure_future(engine.execute_node(small, invocation, "model.small.slow", facts.update))
     await eventually(lambda: "host_pid" in facts)
     sibling = await engine.execute_node(small, invocation, "model.small.one", lambda _: None)

@@ -55,8 +55,12 @@ class World:
                 non_retryable_errors=non_retryable or [],
                 write_artifacts=write_artifacts,
             ),
-            lambda facts: None,
+            no_progress,
         )
+
+
+def no_progress(_facts: Any) -> None:
+    """Nobody listens."""
 
 
 def invocation(revision: str | None = None) -> DbtInvocation:
@@ -67,38 +71,6 @@ def invocation(revision: str | None = None) -> DbtInvocation:
         started_at=STARTED_AT,
         input=parse_run_input({}),
     )
-
-
-def test_the_only_project_need_not_be_named() -> None:
-    assert ProjectRegistry([ready_project("shop")]).resolve(None).loaded.name == "shop"
-
-
-def test_a_project_must_be_named_where_several_are_loaded() -> None:
-    registry = ProjectRegistry([ready_project("shop"), ready_project("books")])
-    assert registry.resolve("books").loaded.name == "books"
-    with pytest.raises(DbtTemporalError, match=r"`project` is required.*: books, shop") as caught:
-        registry.resolve(None)
-    assert caught.value.error_type == ErrorType.PROJECT_NOT_FOUND
-
-
-def test_an_unknown_project_is_refused_with_the_names_of_the_loaded_ones() -> None:
-    with pytest.raises(DbtTemporalError, match="'toys' is not loaded on this worker; loaded: shop") as caught:
-        ProjectRegistry([ready_project("shop")]).resolve("toys")
-    assert not caught.value.retryable
-
-
-def test_a_run_goes_on_with_the_revision_it_was_planned_on() -> None:
-    registry = ProjectRegistry([ready_project(revision="r1")])
-    registry.add(ready_project(revision="r2"))
-    assert registry.resolve(PROJECT).loaded.location.revision == "r2"
-    assert registry.resolve(PROJECT, "r1").loaded.location.revision == "r1"
-
-
-def test_a_revision_that_is_not_here_is_worth_another_attempt_elsewhere() -> None:
-    with pytest.raises(DbtTemporalError, match=r"revision r9 .* loaded: r1") as caught:
-        ProjectRegistry([ready_project(revision="r1")]).resolve(PROJECT, "r9")
-    assert caught.value.error_type == ErrorType.PROJECT_NOT_FOUND
-    assert caught.value.retryable
 
 
 async def test_a_plan_carries_what_the_run_needs() -> None:
@@ -237,6 +209,26 @@ async def test_artifacts_are_assembled_from_records_and_the_records_go() -> None
     assert LOG in world.store.files
 
 
+async def test_artifacts_are_written_side_by_side() -> None:
+    class OnlyTogether(InMemoryArtifactStore):
+        """Writes a file only when another is being written."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.both = asyncio.Barrier(2)
+
+        async def write(self, path: str, content: bytes) -> str:
+            await self.both.wait()
+            return await super().write(path, content)
+
+    store = OnlyTogether()
+    store_artifacts = UseCases.build(FakeEngine(), ProjectRegistry([ready_project()]), store).store_artifacts
+    await asyncio.wait_for(
+        store_artifacts(StoreArtifactsInput(invocation=invocation(), results=[], elapsed_time=1)), 60
+    )
+    assert {path.rpartition("/")[2] for path in store.files} == {"run_results.json", "manifest.json"}
+
+
 async def test_a_record_that_cannot_be_read_is_replaced_by_the_small_result() -> None:
     world = World()
     await world.execute()
@@ -273,7 +265,8 @@ async def test_a_failed_on_run_start_hook_is_a_result_that_says_whether_a_retry_
     world = World()
     hook = "operation.shop.shop-on-run-start-0"
     world.engine.on_run_start = [world.engine.fails(hook)]
-    output = await world.use_cases.before_run(BeforeRunInput(invocation=invocation(), write_artifacts=True))
+    asked = BeforeRunInput(invocation=invocation(), write_artifacts=True)
+    output = await world.use_cases.before_run(asked, no_progress)
     assert [each.status for each in output.results] == ["error"]
     assert output.retryable
     assert f"{INVOCATION_ID}/records/{hook}.json" in world.store.files
@@ -282,7 +275,8 @@ async def test_a_failed_on_run_start_hook_is_a_result_that_says_whether_a_retry_
 async def test_on_run_end_sees_results_with_their_records() -> None:
     world = World()
     await world.execute()
-    await world.use_cases.after_run(AfterRunInput(invocation=invocation(), results=[result("a")], write_artifacts=True))
+    asked = AfterRunInput(invocation=invocation(), results=[result("a")], write_artifacts=True)
+    await world.use_cases.after_run(asked, no_progress)
     assert [(each.result.unique_id, bool(each.record)) for each in world.engine.seen_by_on_run_end] == [(A, True)]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 
 from dbt_temporal.application.messages import ExecuteNodeInput
@@ -10,6 +9,7 @@ from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import DbtEngine, NodeOutcome, Progress
 from dbt_temporal.application.project_registry import ProjectRegistry
 from dbt_temporal.application.run_files import RunFiles
+from dbt_temporal.application.time_limit import within_limit
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.payload_size import fit_result
 from dbt_temporal.domain.results import NodeExecutionResult
@@ -31,18 +31,15 @@ class ExecuteNode:
                 where dbt got as far as one.
         """
         invocation = request.invocation
-        location = self._registry.resolve(invocation.project, invocation.revision).loaded.location
+        location = (await self._registry.resolve(invocation.project, invocation.revision)).loaded.location
         try:
-            # The limit is kept here, where the statement can be ended with it: whoever made another attempt or
-            # reported the end of the run while it goes on in the database would be wrong about it.
-            async with asyncio.timeout(request.timeout_secs) as limit:
-                if request.lost:
-                    await self._engine.end_session(location, invocation, request.lost)
-                outcome = await self._engine.execute_node(location, invocation, request.unique_id, progress)
-        except TimeoutError as error:
-            if not limit.expired():
-                raise
-            raise _too_slow(request) from error
+            outcome = await within_limit(
+                self._engine,
+                location,
+                request,
+                request.unique_id,
+                lambda: self._engine.execute_node(location, invocation, request.unique_id, progress),
+            )
         except DbtTemporalError as error:
             error.retryable = error.retryable and not _matches(request.non_retryable_errors, error.message)
             raise
@@ -65,11 +62,6 @@ def _failure(outcome: NodeOutcome, non_retryable: list[str], log_location: str |
         retryable=outcome.error.retryable and not _matches(non_retryable, outcome.result.message or ""),
         result=result,
     )
-
-
-def _too_slow(request: ExecuteNodeInput) -> DbtTemporalError:
-    message = f"{request.unique_id}: took longer than its limit of {request.timeout_secs:g} seconds, and was cancelled"
-    return DbtTemporalError(ErrorType.ADAPTER, message, retryable=not _matches(request.non_retryable_errors, message))
 
 
 def _matches(patterns: list[str], message: str) -> bool:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from types import MappingProxyType
 
 from dbt_temporal.domain.redaction import Redactor
 
+_OF_STEPS = frozenset({"node", "attempt", "span_id"})
 _NONE: Mapping[str, str | int] = MappingProxyType({})
 _fields: ContextVar[Mapping[str, str | int]] = ContextVar("dbt_temporal_log_fields", default=_NONE)
 _redactor: ContextVar[Redactor | None] = ContextVar("dbt_temporal_log_redactor", default=None)
@@ -36,6 +37,14 @@ def log_fields(**fields: str | int | None) -> Iterator[None]:
         yield
     finally:
         _fields.reset(token)
+
+
+def run_context() -> Context:
+    """This context, for what outlives the step that starts it: its lines carry the run's fields only."""
+    context = copy_context()
+    fields = {name: value for name, value in current_fields().items() if name not in _OF_STEPS}
+    context.run(_fields.set, fields)
+    return context
 
 
 @contextmanager

@@ -51,19 +51,32 @@ class PlanProjectOutput(BaseModel):
     """TEMPORAL_PRIORITY_SCHEDULING: whether steps carry priorities."""
 
 
-class BeforeRunInput(StepInput):
+class StatementsInput(StepInput):
+    """What every step has that runs statements of the user's in the database."""
+
+    invocation: DbtInvocation
+    timeout_secs: float | None = None
+    """How long the step may take; then its statements are ended in the database."""
+    write_artifacts: bool = False
+    lost: dict[str, Any] | None = None
+    """What an attempt before this one last told of itself, where it was lost: its statements may still run."""
+
+
+class ProjectHooksInput(StatementsInput):
+    """What the steps of project hooks have in common."""
+
+    repeatable: bool = False
+    """Whether hooks that took too long, and may have had their effect, may be run again."""
+
+
+class BeforeRunInput(ProjectHooksInput):
     """Asks for dbt's `before_run`: defer, schemas, relation cache, on-run-start."""
 
-    invocation: DbtInvocation
-    write_artifacts: bool = False
 
-
-class AfterRunInput(StepInput):
+class AfterRunInput(ProjectHooksInput):
     """Asks for dbt's `after_run`: on-run-end, which sees the results of on-run-start and of the nodes."""
 
-    invocation: DbtInvocation
     results: list[NodeExecutionResult] = Field(default_factory=list)
-    write_artifacts: bool = False
 
 
 class ProjectHooksOutput(BaseModel):
@@ -74,17 +87,11 @@ class ProjectHooksOutput(BaseModel):
     """A hook failed with an error that another attempt may mend."""
 
 
-class ExecuteNodeInput(StepInput):
+class ExecuteNodeInput(StatementsInput):
     """Asks for one attempt at one node."""
 
-    invocation: DbtInvocation
     unique_id: str
-    timeout_secs: float | None = None
-    """How long the node may take; then its statement is ended in the database."""
     non_retryable_errors: list[str] = Field(default_factory=list)
-    write_artifacts: bool = False
-    lost: dict[str, Any] | None = None
-    """What an attempt before this one last told of itself, where it was lost: its statement may still run."""
 
 
 class StoreArtifactsInput(StepInput):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from dbt_temporal.application.messages import ExecuteNodeInput
 from dbt_temporal.application.ports.runtime import Step, StepFailedError
-from dbt_temporal.application.retries import RetryRule, attempt_summary, with_retries
+from dbt_temporal.application.retries import Facts, RetryRule, attempt_summary, with_retries
 from dbt_temporal.application.run_context import RunContext
 from dbt_temporal.application.shielding import shielded
 from dbt_temporal.domain.plan import NodeInfo, NodeOverrides
@@ -21,6 +19,7 @@ CANCEL_SECS = 120.0
 """What an attempt has beyond its limit, to end its statement in the database."""
 CANCELLED_REASON = "Skipping due to cancellation"
 """Of nodes that had not started when the run was cancelled, after the model of dbt's fail-fast message."""
+NO_ROOM_REASON = "Skipping because the history of the workflow is full"
 
 
 class NodeSteps:
@@ -42,6 +41,7 @@ class NodeSteps:
         self._tasks: dict[str, asyncio.Task[NodeExecutionResult]] = {}
         self._ended: list[str] = []
         self._wake = asyncio.Event()
+        self._has_room = True
 
     async def run(self) -> None:
         """Runs all nodes to their ends. Cancelled, it ends every node and then raises CancelledError."""
@@ -91,7 +91,21 @@ class NodeSteps:
             result = self._record_end(unique_id, self._tasks.pop(unique_id))
             self._follow(self._scheduler.complete(unique_id, result.status, result.dbt_status))
         if self._scheduler.stopped:
-            self._cancel_running()
+            if self._has_room:
+                self._cancel_running()
+        elif not self._context.runtime.has_room():
+            self._start_no_more()
+
+    def _start_no_more(self) -> None:
+        """Lets what runs end, and nothing else begin, while the run can still be ended in order."""
+        self._has_room = False
+        rest = self._scheduler.skip_rest(NO_ROOM_REASON)
+        if rest:
+            message = f"the workflow's history is full, so {len(rest)} nodes were not run; `retry_from` runs them"
+            self._live.state.problem("starting nodes", "HistoryFull", message)
+            self._live.log.problem("Starting nodes", message)
+            self._record_skips(rest)
+        self._live.changed()
 
     def _record_end(self, unique_id: str, task: asyncio.Task[NodeExecutionResult]) -> NodeExecutionResult:
         """Reads how a node's task ended. An exception that is no step's failure is a fault of ours, and goes on."""
@@ -142,25 +156,15 @@ class NodeSteps:
     async def _run_node(self, node: NodeInfo) -> NodeExecutionResult:
         rule = retry_rule(self._context.config.retry, node.overrides)
         runtime = self._context.runtime
-        lost: Mapping[str, Any] | None = None
-
-        async def attempt(number: int) -> NodeExecutionResult:
-            nonlocal lost
-            try:
-                return await runtime.run_step(self._step(node, number, lost), NodeExecutionResult)
-            except StepFailedError as failure:
-                # What an earlier attempt left behind stays to be ended until an attempt has told of itself.
-                lost = failure.last_facts or lost
-                raise
-
         return await with_retries(
             runtime,
             rule,
-            attempt,
+            lambda number, lost: runtime.run_step(self._step(node, number, lost), NodeExecutionResult),
             on_retry=partial(self._retried, node, rule.max_attempts),
+            may_retry=lambda failure: failure.retryable and runtime.has_room(),
         )
 
-    def _step(self, node: NodeInfo, attempt: int, lost: Mapping[str, Any] | None) -> Step:
+    def _step(self, node: NodeInfo, attempt: int, lost: Facts | None) -> Step:
         config = self._context.config
         overrides = node.overrides or NodeOverrides()
         timeout = overrides.timeout_secs or config.timeouts.node_secs

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 from dbt_temporal.application.messages import AfterRunInput, BeforeRunInput, ProjectHooksOutput
-from dbt_temporal.application.node_steps import retry_rule
+from dbt_temporal.application.node_steps import CANCEL_SECS, retry_rule
 from dbt_temporal.application.ports.runtime import Step, StepFailedError, StepName
-from dbt_temporal.application.retries import attempt_summary, with_retries
+from dbt_temporal.application.retries import Facts, attempt_summary, with_retries
 from dbt_temporal.application.run_context import RunContext
 from dbt_temporal.domain.errors import ErrorType
-from dbt_temporal.domain.payload_size import fit_results
+from dbt_temporal.domain.payload_size import fit_step_results
 from dbt_temporal.domain.results import NodeExecutionResult
 
 ON_RUN_START = "on-run-start"
@@ -35,9 +35,13 @@ class ProjectHookSteps:
             StepFailedError: dbt could not set the run up.
         """
         context = self._context
-        argument = BeforeRunInput(invocation=context.invocation, write_artifacts=context.plan.write_artifacts)
-        repeatable = context.config.retry.project_hooks.on_run_start or not context.plan.has_on_run_start
-        return await self._run(StepName.BEFORE_RUN, argument, ON_RUN_START, repeatable=repeatable)
+        argument = BeforeRunInput(
+            invocation=context.invocation,
+            timeout_secs=context.config.timeouts.hook_secs,
+            write_artifacts=context.plan.write_artifacts,
+            repeatable=context.config.retry.project_hooks.on_run_start or not context.plan.has_on_run_start,
+        )
+        return await self._run(StepName.BEFORE_RUN, argument, ON_RUN_START)
 
     async def after_run(self, results: list[NodeExecutionResult]) -> None:
         """Runs after_run, whose on-run-end hooks see `results`.
@@ -47,34 +51,37 @@ class ProjectHookSteps:
         """
         context = self._context
         argument = AfterRunInput(
-            invocation=context.invocation, results=fit_results(results), write_artifacts=context.plan.write_artifacts
+            invocation=context.invocation,
+            timeout_secs=context.config.timeouts.hook_secs,
+            results=fit_step_results(results),
+            write_artifacts=context.plan.write_artifacts,
+            repeatable=context.config.retry.project_hooks.on_run_end,
         )
-        repeatable = context.config.retry.project_hooks.on_run_end
-        await self._run(StepName.AFTER_RUN, argument, ON_RUN_END, repeatable=repeatable)
+        await self._run(StepName.AFTER_RUN, argument, ON_RUN_END)
 
-    async def _run(
-        self, name: StepName, argument: BeforeRunInput | AfterRunInput, what: str, *, repeatable: bool
-    ) -> bool:
+    async def _run(self, name: StepName, argument: BeforeRunInput | AfterRunInput, what: str) -> bool:
         output = await with_retries(
             self._context.runtime,
             self._rule,
             partial(self._attempt, name, argument, what),
             on_retry=partial(self._note_retry, what),
-            may_retry=lambda failure: failure.retryable and (repeatable or _before_any_hook(failure)),
-            why_again=lambda output: _failed_hook(output) if repeatable else None,
+            may_retry=lambda failure: failure.retryable and (argument.repeatable or _before_any_hook(failure)),
+            why_again=lambda output: _failed_hook(output) if argument.repeatable else None,
         )
         return self._record(what, output.results)
 
     async def _attempt(
-        self, name: StepName, argument: BeforeRunInput | AfterRunInput, what: str, number: int
+        self, name: StepName, argument: BeforeRunInput | AfterRunInput, what: str, number: int, lost: Facts | None
     ) -> ProjectHooksOutput:
         timeouts = self._context.config.timeouts
+        limit = timeouts.hook_secs + CANCEL_SECS
+        told = {"attempt": number, "lost": None if lost is None else dict(lost)}
         return await self._context.runtime.run_step(
             Step(
                 name=name,
-                argument=argument.model_copy(update={"attempt": number}),
-                timeout_secs=timeouts.hook_secs,
-                heartbeat_secs=min(timeouts.hook_heartbeat_secs, timeouts.hook_secs),
+                argument=argument.model_copy(update=told),
+                timeout_secs=limit,
+                heartbeat_secs=min(timeouts.hook_heartbeat_secs, limit),
                 summary=attempt_summary(what, number),
                 priority=self._context.priority(1),
             ),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dbt_temporal.application.messages import AfterRunInput, BeforeRunInput, ProjectHooksOutput
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
-from dbt_temporal.application.ports.engine import CompletedNode, DbtEngine, NodeOutcome
+from dbt_temporal.application.ports.engine import CompletedNode, DbtEngine, NodeOutcome, Progress
 from dbt_temporal.application.project_registry import ProjectRegistry
 from dbt_temporal.application.run_files import RunFiles
+from dbt_temporal.application.time_limit import within_limit
+from dbt_temporal.domain.payload_size import fit_result
 
 
 class BeforeRun:
@@ -17,15 +19,22 @@ class BeforeRun:
         self._registry = registry
         self._store = store
 
-    async def __call__(self, request: BeforeRunInput) -> ProjectHooksOutput:
+    async def __call__(self, request: BeforeRunInput, progress: Progress) -> ProjectHooksOutput:
         """Sets the run up and runs on-run-start. A failed hook is a result, not an exception.
 
         Raises:
-            DbtTemporalError: the run could not be set up.
+            DbtTemporalError: the run could not be set up, or took too long.
         """
         invocation = request.invocation
-        location = self._registry.resolve(invocation.project, invocation.revision).loaded.location
-        outcomes = await self._engine.before_run(location, invocation)
+        location = (await self._registry.resolve(invocation.project, invocation.revision)).loaded.location
+        outcomes = await within_limit(
+            self._engine,
+            location,
+            request,
+            "before_run",
+            lambda: self._engine.before_run(location, invocation, progress),
+            retryable=request.repeatable,
+        )
         files = RunFiles(self._store, invocation.invocation_id) if request.write_artifacts else None
         return await _keep(outcomes, files)
 
@@ -38,20 +47,28 @@ class AfterRun:
         self._registry = registry
         self._store = store
 
-    async def __call__(self, request: AfterRunInput) -> ProjectHooksOutput:
+    async def __call__(self, request: AfterRunInput, progress: Progress) -> ProjectHooksOutput:
         """Runs on-run-end, which sees the results. A failed hook is a result, not an exception.
 
         Raises:
-            DbtTemporalError: the hooks could not be run.
+            DbtTemporalError: the hooks could not be run, or took too long.
         """
         invocation = request.invocation
-        location = self._registry.resolve(invocation.project, invocation.revision).loaded.location
+        location = (await self._registry.resolve(invocation.project, invocation.revision)).loaded.location
         files = RunFiles(self._store, invocation.invocation_id) if request.write_artifacts else None
         if files is not None:
             completed = await files.with_records(request.results)
         else:
             completed = [CompletedNode(result) for result in request.results]
-        return await _keep(await self._engine.after_run(location, invocation, completed), files)
+        outcomes = await within_limit(
+            self._engine,
+            location,
+            request,
+            "on-run-end",
+            lambda: self._engine.after_run(location, invocation, completed, progress),
+            retryable=request.repeatable,
+        )
+        return await _keep(outcomes, files)
 
 
 async def _keep(outcomes: list[NodeOutcome], files: RunFiles | None) -> ProjectHooksOutput:
@@ -59,6 +76,6 @@ async def _keep(outcomes: list[NodeOutcome], files: RunFiles | None) -> ProjectH
         for outcome in outcomes:
             await files.keep(outcome)
     return ProjectHooksOutput(
-        results=[outcome.result for outcome in outcomes],
+        results=[fit_result(outcome.result) for outcome in outcomes],
         retryable=any(outcome.error is not None and outcome.error.retryable for outcome in outcomes),
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dbt_temporal.application.ports.runtime import RunRuntime, StepFailedError
 
 Output = TypeVar("Output")
+Facts = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def _accepted(_output: object) -> str | None:
 async def with_retries(
     runtime: RunRuntime,
     rule: RetryRule,
-    attempt: Callable[[int], Awaitable[Output]],
+    attempt: Callable[[int, Facts | None], Awaitable[Output]],
     *,
     on_retry: Callable[[int, str], None] | None = None,
     may_retry: Callable[[StepFailedError], bool] = _retryable,
@@ -46,7 +47,8 @@ async def with_retries(
     Args:
         runtime: waits between attempts.
         rule: how many, and how far apart.
-        attempt: makes one attempt; takes its number, from 1.
+        attempt: makes one attempt; takes its number, from 1, and what an attempt that was lost last told of itself,
+            until another has told of itself.
         on_retry: told before each further attempt which one failed, and why.
         may_retry: whether a failure may be followed by another attempt.
         why_again: why an output is not good enough, or None where it is; the last one is returned as it is.
@@ -56,10 +58,11 @@ async def with_retries(
     """
     pause = rule.initial_interval_secs
     number = 1
+    lost: Facts | None = None
     while True:
         last = number >= rule.max_attempts
         try:
-            output = await attempt(number)
+            output = await attempt(number, lost)
             reason = why_again(output)
             if last or reason is None:
                 return output
@@ -67,6 +70,7 @@ async def with_retries(
             if last or not may_retry(failure):
                 raise
             reason = f"{failure.error_type}: {failure.message}"
+            lost = failure.last_facts or lost
         if on_retry is not None:
             on_retry(number, reason)
         await runtime.sleep(pause)

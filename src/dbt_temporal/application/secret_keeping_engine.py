@@ -53,11 +53,13 @@ class SecretKeepingEngine:
         with _redacted_errors(redactor):
             return await self._engine.plan(location, revealed)
 
-    async def before_run(self, location: ProjectLocation, invocation: DbtInvocation) -> list[NodeOutcome]:
+    async def before_run(
+        self, location: ProjectLocation, invocation: DbtInvocation, progress: Progress
+    ) -> list[NodeOutcome]:
         """See `DbtEngine.before_run`."""
         revealed, redactor = await self._reveal(invocation)
         with _redacted_errors(redactor):
-            return _outcomes(await self._engine.before_run(location, revealed), redactor)
+            return _outcomes(await self._engine.before_run(location, revealed, progress), redactor)
 
     async def execute_node(
         self, location: ProjectLocation, invocation: DbtInvocation, unique_id: str, progress: Progress
@@ -74,12 +76,12 @@ class SecretKeepingEngine:
             await self._engine.end_session(location, revealed, facts)
 
     async def after_run(
-        self, location: ProjectLocation, invocation: DbtInvocation, results: list[CompletedNode]
+        self, location: ProjectLocation, invocation: DbtInvocation, results: list[CompletedNode], progress: Progress
     ) -> list[NodeOutcome]:
         """See `DbtEngine.after_run`."""
         revealed, redactor = await self._reveal(invocation)
         with _redacted_errors(redactor):
-            return _outcomes(await self._engine.after_run(location, revealed, results), redactor)
+            return _outcomes(await self._engine.after_run(location, revealed, results, progress), redactor)
 
     async def artifacts(
         self,

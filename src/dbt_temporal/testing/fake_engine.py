@@ -44,10 +44,10 @@ class FakeEngine:
         run_plan: what `plan` answers.
         script: for a unique_id, what its attempts end with, in turn; the last goes on for all further attempts.
             Nodes without a script succeed.
-        gates: a node with a gate ends only when the gate is set.
+        gates: a node with a gate, or `before_run` or `after_run`, ends only when the gate is set.
         on_run_start, on_run_end: outcomes of project hooks.
         executed: every attempt that was begun, in order.
-        cancelled: nodes whose attempt was cancelled.
+        cancelled: what was cancelled of these.
         ended_runs: invocation ids that were ended.
         ended_sessions: the facts of lost attempts whose sessions were to be ended.
         stuck: whether `ping` never answers.
@@ -90,9 +90,12 @@ class FakeEngine:
             skip_nodes_if_on_run_start_fails=self.skip_nodes_if_on_run_start_fails,
         )
 
-    async def before_run(self, location: ProjectLocation, invocation: DbtInvocation) -> list[NodeOutcome]:
+    async def before_run(
+        self, location: ProjectLocation, invocation: DbtInvocation, progress: Progress
+    ) -> list[NodeOutcome]:
         """The scripted hooks."""
         del location, invocation
+        await self._through_gate("before_run", progress)
         return self.on_run_start
 
     async def execute_node(
@@ -101,13 +104,7 @@ class FakeEngine:
         """The next outcome of the node's script."""
         del location, invocation
         self.executed.append(unique_id)
-        progress({"attempt": self.executed.count(unique_id)})
-        try:
-            if unique_id in self.gates:
-                await self.gates[unique_id].wait()
-        except asyncio.CancelledError:
-            self.cancelled.append(unique_id)
-            raise
+        await self._through_gate(unique_id, progress)
         script = self.script.get(unique_id) or [self.succeeds(unique_id)]
         step = script[min(self.executed.count(unique_id), len(script)) - 1]
         if isinstance(step, DbtTemporalError):
@@ -120,11 +117,12 @@ class FakeEngine:
         self.ended_sessions.append(dict(facts))
 
     async def after_run(
-        self, location: ProjectLocation, invocation: DbtInvocation, results: list[CompletedNode]
+        self, location: ProjectLocation, invocation: DbtInvocation, results: list[CompletedNode], progress: Progress
     ) -> list[NodeOutcome]:
         """The scripted hooks."""
         del location, invocation
         self.seen_by_on_run_end = results
+        await self._through_gate("after_run", progress)
         return self.on_run_end
 
     async def artifacts(
@@ -158,6 +156,15 @@ class FakeEngine:
 
     async def close(self) -> None:
         """Nothing to end."""
+
+    async def _through_gate(self, what: str, progress: Progress) -> None:
+        progress({"attempt": self.executed.count(what)})
+        try:
+            if what in self.gates:
+                await self.gates[what].wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(what)
+            raise
 
     @staticmethod
     def succeeds(unique_id: str) -> NodeOutcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -52,14 +52,14 @@ class Channel:
         return len(self._pending)
 
     def start(
-        self, op: str, *, progress: EventHandler | None = None, fd: int | None = None, **fields: Any
+        self, op: str, *, progress: EventHandler | None = None, fds: Sequence[int] = (), **fields: Any
     ) -> tuple[int, asyncio.Future[Any]]:
         """Sends a request; the future brings its answer, or raises `DbtTemporalError`.
 
         Args:
             op: the operation.
             progress: hears of events that belong to the request.
-            fd: a descriptor to send along; the caller keeps its own copy.
+            fds: descriptors to send along; the caller keeps its own copies.
             **fields: the request's arguments.
         """
         if self.closed.is_set():
@@ -72,10 +72,10 @@ class Channel:
             self._progress[request_id] = progress
         future.add_done_callback(lambda _: self._forget(request_id))
         data = wire.encode({"id": request_id, "op": op, **fields})
-        if fd is None:
-            self._writer.write(data)
+        if fds:
+            self._send_fds(data, fds)
         else:
-            self._send_fd(data, fd)
+            self._writer.write(data)
         return request_id, future
 
     async def request(self, op: str, **fields: Any) -> Any:
@@ -93,14 +93,13 @@ class Channel:
         self._writer.close()
         self._fd_socket.close()
         self._read_task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._read_task
+        await asyncio.wait([self._read_task])  # however it ended
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
 
-    def _send_fd(self, data: bytes, fd: int) -> None:
-        # A request with a descriptor is small and goes out alone, so the socket takes it whole.
-        sent = socket.send_fds(self._fd_socket, [data], [fd])
+    def _send_fds(self, data: bytes, fds: Sequence[int]) -> None:
+        # A request with descriptors is small and goes out alone, so the socket takes it whole.
+        sent = socket.send_fds(self._fd_socket, [data], fds)
         if sent != len(data):
             raise self._crash()
 

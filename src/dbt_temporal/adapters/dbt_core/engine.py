@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dbt_temporal.adapters import private_copies
 from dbt_temporal.adapters.dbt_core.hosts import HostPool, RunHost
 from dbt_temporal.adapters.dbt_core.limits import EngineLimits
 from dbt_temporal.adapters.dbt_core.parents import DepsMode, ParentPool
@@ -27,6 +28,7 @@ from dbt_temporal.application.ports.engine import (
 )
 from dbt_temporal.application.ports.references import ArtifactReferences
 from dbt_temporal.application.ports.telemetry import Telemetry
+from dbt_temporal.application.shielding import shielded
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.invocation import DbtInvocation
 from dbt_temporal.domain.plan import ExecutionPlan
@@ -68,11 +70,15 @@ class DbtCoreEngine:
     ) -> None:
         given = os.environ if environ is None else environ
         own_environ = {key: value for key, value in given.items() if key not in _WORKER_SECRETS}
-        self._cache_dir = cache_dir.absolute()
+        cache_dir = cache_dir.absolute()
+        self._leaving = contextlib.ExitStack()
+        # Those of workers that were killed go when the next one comes.
+        work_dir = self._leaving.enter_context(private_copies.unfinished_copy(cache_dir / "workers"))
+        private_copies.remove_unused(cache_dir / "workers")
         self._template = Template(python, own_environ)
         limits = limits or EngineLimits()
-        self._parents = ParentPool(self._template, own_environ, self._cache_dir, limits.max_projects, deps, telemetry)
-        self._hosts = HostPool(self._parents, self._cache_dir, limits, references, telemetry)
+        self._parents = ParentPool(self._template, own_environ, cache_dir, work_dir, limits, deps, telemetry)
+        self._hosts = HostPool(self._parents, work_dir, limits, references, telemetry)
         self._cancel_secs = cancel_secs
 
     async def load_project(self, location: ProjectLocation) -> LoadedProject:
@@ -105,33 +111,35 @@ class DbtCoreEngine:
             skip_nodes_if_on_run_start_fails=answer["skip_nodes_if_on_run_start_fails"],
         )
 
-    async def before_run(self, location: ProjectLocation, invocation: DbtInvocation) -> list[NodeOutcome]:
+    async def before_run(
+        self, location: ProjectLocation, invocation: DbtInvocation, progress: Progress
+    ) -> list[NodeOutcome]:
         """See `DbtEngine`."""
         async with self._host(location, invocation) as host:
-            return [_outcome(answer) for answer in await host.process.channel.request("before_run")]
+            answers = await self._run_statements(host, progress, "before_run")
+        return [_outcome(answer) for answer in answers]
 
     async def execute_node(
         self, location: ProjectLocation, invocation: DbtInvocation, unique_id: str, progress: Progress
     ) -> NodeOutcome:
         """See `DbtEngine`."""
         async with self._host(location, invocation) as host:
-            progress({"host_pid": host.process.pid})
-            answer = await self._execute(host, unique_id, progress)
-        return _outcome(answer)
+            return _outcome(await self._run_statements(host, progress, "execute", unique_id=unique_id))
 
     async def end_session(self, location: ProjectLocation, invocation: DbtInvocation, facts: Mapping[str, Any]) -> None:
         """See `DbtEngine`."""
-        connection = facts.get("connection")
-        if connection:
+        sessions = facts.get("sessions")
+        if sessions:
             async with self._host(location, invocation) as host:
-                await host.process.channel.request("end_session", connection=connection)
+                await host.process.channel.request("end_sessions", sessions=sessions)
 
     async def after_run(
-        self, location: ProjectLocation, invocation: DbtInvocation, results: list[CompletedNode]
+        self, location: ProjectLocation, invocation: DbtInvocation, results: list[CompletedNode], progress: Progress
     ) -> list[NodeOutcome]:
         """See `DbtEngine`."""
+        sent = [_sent(item) for item in results]
         async with self._host(location, invocation) as host:
-            answers = await host.process.channel.request("after_run", results=[_sent(item) for item in results])
+            answers = await self._run_statements(host, progress, "after_run", results=sent)
         return [_outcome(answer) for answer in answers]
 
     async def artifacts(
@@ -166,6 +174,7 @@ class DbtCoreEngine:
         await self._hosts.close()
         await self._parents.close()
         await self._template.close()
+        await asyncio.to_thread(self._leaving.close)
 
     def _host(
         self, location: ProjectLocation, invocation: DbtInvocation
@@ -177,27 +186,29 @@ class DbtCoreEngine:
         settings = ParseSettings.of(location, run_input.target, run_input.vars, env)
         return self._hosts.using(settings, invocation)
 
-    async def _execute(self, host: RunHost, unique_id: str, progress: Progress) -> dict[str, Any]:
-        def hear(message: dict[str, Any]) -> None:
-            host.sessions[unique_id] = message["connection"]
-            progress({"host_pid": host.process.pid, "connection": message["connection"]})
+    async def _run_statements(self, host: RunHost, progress: Progress, op: str, **fields: Any) -> Any:
+        """Makes a request that is cancelled with the task that awaits it, and tells of its sessions in the database."""
 
-        request_id, future = host.process.channel.start("execute", progress=hear, unique_id=unique_id)
+        def hear(message: dict[str, Any]) -> None:
+            host.sessions[request_id] = message["sessions"]
+            progress({"sessions": message["sessions"]})
+
+        progress({"host_pid": host.process.pid})
+        request_id, future = host.process.channel.start(op, progress=hear, **fields)
         try:
-            answer: dict[str, Any] = await asyncio.shield(future)
+            return await asyncio.shield(future)
         except asyncio.CancelledError:
-            await _to_the_end(self._cancel(host, request_id, future))
+            await shielded(self._cancel(host, request_id, future))
             raise
         except DbtTemporalError:
             # The failure is told when nothing of the attempt runs any more, here or in the database.
             await self._clean_up(host)
             raise
         finally:
-            host.sessions.pop(unique_id, None)
-        return answer
+            host.sessions.pop(request_id, None)
 
     async def _cancel(self, host: RunHost, request_id: int, future: asyncio.Future[Any]) -> None:
-        """Cancels the node's statement and waits for its end, by force if need be."""
+        """Cancels the request's statements and waits for its end, by force if need be."""
         host.process.channel.notify("cancel", target=request_id)
         done, _ = await asyncio.wait([future], timeout=self._cancel_secs)
         if not done:
@@ -214,14 +225,6 @@ class DbtCoreEngine:
             await self._hosts.clean_up_after(host)
         except DbtTemporalError as error:
             logger.warning("database sessions of a process that died could not be ended yet: %s", error.message)
-
-
-async def _to_the_end(work: Any) -> None:
-    """Awaits although the waiting task may be cancelled again; the work has its own time limit."""
-    task = asyncio.ensure_future(work)
-    while not task.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.shield(task)
 
 
 def _outcome(answer: dict[str, Any]) -> NodeOutcome:

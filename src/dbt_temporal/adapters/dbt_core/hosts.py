@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from dbt_temporal.adapters.dbt_core.keyed_locks import KeyedLocks
 from dbt_temporal.adapters.dbt_core.limits import EngineLimits
 from dbt_temporal.adapters.dbt_core.parents import ParentPool, ProjectParent
 from dbt_temporal.adapters.dbt_core.parse_key import ParseSettings
 from dbt_temporal.adapters.dbt_core.template import ForkedProcess
+from dbt_temporal.application.log_context import log_fields
 from dbt_temporal.application.ports.references import ArtifactReferences
 from dbt_temporal.application.ports.telemetry import HostsCounted, NoTelemetry, Telemetry
 from dbt_temporal.domain.errors import DbtTemporalError
@@ -38,7 +38,7 @@ class RunHost:
         process: the process and the channel to it.
         parent: where it came from, held until the host ends.
         settings, invocation: what it was made for.
-        sessions: by unique_id, what identifies the database sessions of running nodes.
+        sessions: by request, what identifies the database sessions that it has.
         users: requests under way.
         served: requests that it has ended.
         last_used: when the last request ended (monotonic seconds).
@@ -48,7 +48,7 @@ class RunHost:
     parent: ProjectParent
     settings: ParseSettings
     invocation: DbtInvocation
-    sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sessions: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     users: int = 0
     served: int = 0
     last_used: float = field(default_factory=time.monotonic)
@@ -60,10 +60,7 @@ class RunHost:
 
     def memory_bytes(self) -> int:
         """Memory of its own, without what it still shares with its project; 0 where the process has gone."""
-        try:
-            return int(psutil.Process(self.process.pid).memory_full_info().uss)
-        except psutil.Error:
-            return 0
+        return self.process.memory_bytes()
 
     def kill(self) -> None:
         """Kills the process; its channel then reports the end."""
@@ -79,13 +76,13 @@ class HostPool:
     def __init__(
         self,
         parents: ParentPool,
-        cache_dir: Path,
+        work_dir: Path,
         limits: EngineLimits,
         references: ArtifactReferences | None = None,
         telemetry: Telemetry | None = None,
     ) -> None:
         self._parents = parents
-        self._cache_dir = cache_dir
+        self._work_dir = work_dir
         self._limits = limits
         self._references = references
         self._telemetry = telemetry or NoTelemetry()
@@ -93,7 +90,7 @@ class HostPool:
         self._leaving: list[RunHost] = []  # take no further requests, and end with their last one
         self._opening = 0
         self._room = asyncio.Event()
-        self._locks: dict[_HostKey, asyncio.Lock] = {}
+        self._locks = KeyedLocks()
         self._left_sessions: dict[str, list[dict[str, Any]]] = {}
         self._reaper: asyncio.Task[None] | None = None
 
@@ -110,10 +107,8 @@ class HostPool:
         """Ends the hosts of a run and removes its files."""
         for key in [key for key in self._hosts if key[0] == invocation_id]:
             await self._retire(key)
-        for key in [key for key in self._locks if key[0] == invocation_id]:
-            del self._locks[key]
-        for connection in self._left_sessions.pop(invocation_id, []):
-            logger.warning("a database session of a host that died may still run: %s", connection)
+        for session in self._left_sessions.pop(invocation_id, []):
+            logger.warning("a database session of a host that died may still run: %s", session)
         await asyncio.to_thread(shutil.rmtree, self._run_dir(invocation_id), True)
 
     async def close(self) -> None:
@@ -134,19 +129,23 @@ class HostPool:
             self._leaving.remove(host)
             self._room.set()
             await self._end(host)
-        left = list(host.sessions.values())
-        host.sessions.clear()  # many requests end with the host, and the first one does this
-        if not left:
-            return
-        self._left_sessions.setdefault(host.invocation.invocation_id, []).extend(left)
-        async with self.using(host.settings, host.invocation):
-            pass
+        if self._keep_sessions(host):  # many requests end with the host, and the first one does this
+            async with self.using(host.settings, host.invocation):
+                pass
+
+    def _keep_sessions(self, host: RunHost) -> bool:
+        """Takes note of what a dead host has left in the database; whether there was any."""
+        left = [session for sessions in host.sessions.values() for session in sessions]
+        host.sessions.clear()
+        if left:
+            self._left_sessions.setdefault(host.invocation.invocation_id, []).extend(left)
+        return bool(left)
 
     async def _get(self, settings: ParseSettings, invocation: DbtInvocation) -> RunHost:
         if self._reaper is None:
             self._reaper = asyncio.get_running_loop().create_task(self._reap(), context=Context())  # no run's
         key = (invocation.invocation_id, settings.key)
-        async with self._locks.setdefault(key, asyncio.Lock()):
+        async with self._locks.holding(key):
             host = await self._found(key)
             if host is None:
                 host = await self._open_in_turn(settings, invocation)
@@ -167,8 +166,7 @@ class HostPool:
         if host is None:
             return None
         if not host.alive:
-            self._left_sessions.setdefault(key[0], []).extend(host.sessions.values())
-            host.sessions.clear()
+            self._keep_sessions(host)
             await self._retire(key)
             return None
         host.users += 1
@@ -216,13 +214,14 @@ class HostPool:
     async def _open(self, settings: ParseSettings, invocation: DbtInvocation) -> RunHost:
         parent = await self._parents.acquire(settings)
         if not parent.forkable:
-            await self._parents.release(parent)
+            self._parents.release(parent)
             parent = await self._parents.load(settings)
             parent.users = 1
         try:
-            process = await parent.forker.fork("fork_host" if parent.forkable else "become_host")
+            with log_fields(invocation_id=invocation.invocation_id, project=invocation.project):
+                process = await parent.forker.fork_host("fork_host" if parent.forkable else "become_host")
         except BaseException:
-            await self._parents.release(parent)
+            self._parents.release(parent)
             raise
         host = RunHost(process, parent, settings, invocation)
         run_dir = self._run_dir(invocation.invocation_id) / settings.key
@@ -247,11 +246,16 @@ class HostPool:
 
     async def _end_left_sessions(self, host: RunHost, invocation_id: str) -> None:
         """Ends the statements that a killed host has left running, before anything else runs."""
-        for connection in self._left_sessions.pop(invocation_id, []):
+        left = self._left_sessions.get(invocation_id, [])
+        while left:
+            session = left[0]  # it stays there for the next caller, should this one be cancelled
             try:
-                await host.process.channel.request("end_session", connection=connection)
+                await host.process.channel.request("end_sessions", sessions=[session])
             except DbtTemporalError as error:
-                logger.warning("could not end the database session %s: %s", connection, error)
+                logger.warning("could not end the database session %s: %s", session, error)
+            if session in left:
+                left.remove(session)
+        self._left_sessions.pop(invocation_id, None)
 
     async def _retire_strangers(self, key: _HostKey) -> None:
         """Ends the run's hosts with another environment: it changed when pre_run hooks had spoken."""
@@ -267,8 +271,10 @@ class HostPool:
             await self._end(host)
 
     async def _end(self, host: RunHost) -> None:
-        await host.process.channel.close()
-        await self._parents.release(host.parent)
+        try:
+            await host.process.channel.close()
+        finally:
+            self._parents.release(host.parent)
 
     def _count_hosts(self) -> None:
         self._telemetry.record(HostsCounted(self._count()))
@@ -279,16 +285,29 @@ class HostPool:
     async def _reap(self) -> None:
         while True:
             await asyncio.sleep(min(_REAP_EVERY_SECS, self._limits.host_idle_secs))
-            for key, host in list(self._hosts.items()):
-                if host.users == 0 and self._hosts.get(key) is host and (not host.alive or self._is_idle(host)):
-                    await self._retire(key)
+            for key in [key for key, host in self._hosts.items() if self._is_idle(host)]:
+                async with self._locks.holding(key):  # another host of the run waits until the folder is free
+                    await self._retire_idle(key)
+
+    async def _retire_idle(self, key: _HostKey) -> None:
+        """Ends a host and removes its files: the run may have ended on another worker, which cannot tell this one."""
+        host = self._hosts.get(key)
+        if host is None or not self._is_idle(host):
+            return
+        await self._retire(key)
+        run_dir = self._run_dir(key[0])
+        if not any(other.invocation.invocation_id == key[0] for other in self._leaving):
+            await asyncio.to_thread(shutil.rmtree, run_dir / key[1], True)
+            with contextlib.suppress(OSError):  # hosts with another environment have files there, too
+                run_dir.rmdir()
 
     def _is_idle(self, host: RunHost) -> bool:
-        return time.monotonic() - host.last_used > self._limits.host_idle_secs
+        unused_for = time.monotonic() - host.last_used
+        return host.users == 0 and (not host.alive or unused_for > self._limits.host_idle_secs)
 
     async def _is_too_large(self, host: RunHost) -> bool:
         limit = self._limits.host_memory_bytes
         return limit is not None and await asyncio.to_thread(host.memory_bytes) > limit
 
     def _run_dir(self, invocation_id: str) -> Path:
-        return self._cache_dir / "runs" / invocation_id
+        return self._work_dir / "runs" / invocation_id

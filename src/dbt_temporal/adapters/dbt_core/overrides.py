@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
-from dbt_temporal.domain.limits import MAX_SECS
+from dbt_temporal.domain.limits import Seconds, TaskQueueName
 from dbt_temporal.domain.plan import NodeOverrides
 
 META_KEY = "dbt_temporal"
@@ -18,17 +18,17 @@ class _RetryMeta(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     max_attempts: int | None = Field(default=None, ge=1)
-    initial_interval_secs: float | None = Field(default=None, gt=0, le=MAX_SECS)
+    initial_interval_secs: Seconds | None = None
     backoff_coefficient: float | None = Field(default=None, ge=1)
-    max_interval_secs: float | None = Field(default=None, gt=0, le=MAX_SECS)
+    max_interval_secs: Seconds | None = None
 
 
 class _Meta(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     retry: _RetryMeta = Field(default_factory=_RetryMeta)
-    timeout_secs: float | None = Field(default=None, gt=0, le=MAX_SECS)
-    task_queue: str | None = Field(default=None, min_length=1)
+    timeout_secs: Seconds | None = None
+    task_queue: TaskQueueName | None = None
 
 
 def node_overrides(unique_id: str, meta: Mapping[str, Any]) -> NodeOverrides | None:
@@ -57,5 +57,5 @@ def _meta_error(unique_id: str, error: ValidationError) -> DbtTemporalError:
             model = _RetryMeta if found["loc"][0] == "retry" else _Meta
             problems.append(f"unknown key meta.{key} (allowed: {', '.join(model.model_fields)})")
         else:
-            problems.append(f"meta.{key}: {found['msg']}")
+            problems.append(f"meta.{key}: {found['msg'].removeprefix('Value error, ')}")
     return configuration_error(f"{unique_id}: {'; '.join(problems)}")

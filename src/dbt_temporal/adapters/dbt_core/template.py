@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from contextvars import Context
 from typing import Any
 
+import psutil
+
 from dbt_temporal.adapters.dbt_core import wire
 from dbt_temporal.adapters.dbt_core.channel import Channel
 from dbt_temporal.adapters.dbt_core.output import OutputTail
@@ -28,6 +30,13 @@ class ForkedProcess:
     def __init__(self, channel: Channel, pid: int) -> None:
         self.channel = channel
         self.pid = pid
+
+    def memory_bytes(self) -> int:
+        """Memory that it shares with no other process; 0 where it has gone."""
+        try:
+            return int(psutil.Process(self.pid).memory_full_info().uss)
+        except psutil.Error:
+            return 0
 
     def kill(self) -> None:
         """Kills the process; its channel then reports the end."""
@@ -47,18 +56,28 @@ class Forker:
 
     async def fork(self, op: str) -> ForkedProcess:
         """Forks a process for the operation `op` and connects to it."""
+        return await self._fork(op, self.output)
+
+    async def fork_host(self, op: str) -> ForkedProcess:
+        """The same for a process of the run that goes on here: what it prints is read apart."""
+        output = OutputTail()
+        async with output.of_host() as printed:
+            return await self._fork(op, output, printed)
+
+    async def _fork(self, op: str, output: OutputTail, *fds: int) -> ForkedProcess:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             with theirs:
-                _, answer = self.channel.start(op, fd=theirs.fileno())
+                _, answer = self.channel.start(op, fds=[theirs.fileno(), *fds])
             pid = (await answer)["pid"]
         except BaseException:
             ours.close()
             raise
         channel = await Channel.over(ours)
         status = self._status(pid)
-        channel.settle_end = lambda: _wait_briefly(status)
-        channel.describe_end = lambda: describe_exit(status, self.output)
+        news: list[asyncio.Future[Any]] = [status] if output.reading is None else [status, output.reading]
+        channel.settle_end = lambda: _wait_briefly(asyncio.gather(*news, return_exceptions=True))
+        channel.describe_end = lambda: describe_exit(status, output)
         return ForkedProcess(channel, pid)
 
     def _status(self, pid: int) -> asyncio.Future[int]:
@@ -94,6 +113,7 @@ class Template:
             assert self._forker is not None
             self._has_forked = True
             parent = await self._forker.fork("fork_parent")
+            self._forker.ready = True  # whoever started it may have been cancelled before it was
         return parent, Forker(parent.channel, self._output)
 
     async def ping(self) -> None:
@@ -128,7 +148,7 @@ class Template:
         assert self._process.stdout is not None
         self._reading = asyncio.get_running_loop().create_task(
             self._output.read(self._process.stdout),
-            context=Context(),  # all runs print there: the lines are of none
+            context=Context(),  # no run's: run hosts print elsewhere
         )
         channel = await Channel.over(ours)
         process = self._process

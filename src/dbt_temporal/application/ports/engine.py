@@ -24,7 +24,8 @@ class ProjectLocation:
     target: str | None = None
     """The worker's DBT_TARGET; a run's own target comes first."""
     changeable: bool = False
-    """Whether somebody may edit it while the worker runs, as in a local folder; a fetched copy never changes."""
+    """Whether somebody may edit it while the worker runs, as in a local folder; a fetched copy never changes.
+    `revision` is then that of the files when they were read last."""
 
 
 @dataclass(frozen=True)
@@ -90,25 +91,32 @@ class CompletedNode:
 
 
 Progress = Callable[[Mapping[str, Any]], None]
-"""Called with facts about a running statement (backend pid, query id), which heartbeats carry on."""
+"""Called with facts about what runs (processes, sessions in the database), which heartbeats carry on."""
 
 
 class DbtEngine(Protocol):
     """Runs dbt. All methods raise `DbtTemporalError` with the type that fits.
 
-    Cancelling the task that awaits `execute_node` cancels the node's statement in the database, and only that;
-    the call returns (by raising CancelledError) when the statement has ended or could not be reached any more.
+    Cancelling the task that awaits `execute_node`, `before_run` or `after_run` cancels the statements of that call in
+    the database, and only those; the call returns (by raising CancelledError) when they have ended or could not be
+    reached any more.
     """
 
     async def load_project(self, location: ProjectLocation) -> LoadedProject:
-        """Parses a project. Raises Compilation or Configuration with dbt's own message."""
+        """Parses a project. Raises Compilation or Configuration with dbt's own message.
+
+        This and all other methods raise ProjectNotFound, retryable, where the files that are there have another
+        revision than the location and nothing that was parsed of its own is at hand.
+        """
         ...
 
     async def plan(self, location: ProjectLocation, invocation: DbtInvocation) -> EnginePlan:
         """Selects nodes and edges by dbt's own code for the invocation's command."""
         ...
 
-    async def before_run(self, location: ProjectLocation, invocation: DbtInvocation) -> list[NodeOutcome]:
+    async def before_run(
+        self, location: ProjectLocation, invocation: DbtInvocation, progress: Progress
+    ) -> list[NodeOutcome]:
         """Creates schemas, fills the relation cache, runs on-run-start. Returns the hooks' outcomes."""
         ...
 
@@ -137,7 +145,7 @@ class DbtEngine(Protocol):
         ...
 
     async def after_run(
-        self, location: ProjectLocation, invocation: DbtInvocation, results: list[CompletedNode]
+        self, location: ProjectLocation, invocation: DbtInvocation, results: list[CompletedNode], progress: Progress
     ) -> list[NodeOutcome]:
         """Runs on-run-end, which sees `results`. Returns the hooks' outcomes."""
         ...

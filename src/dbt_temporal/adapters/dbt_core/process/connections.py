@@ -1,65 +1,54 @@
-"""A node's own database connection: what identifies its statement, and how it alone is stopped.
+"""One database connection: what identifies its session, how its statement is cancelled, how a lost session is ended.
 
-Checked on dbt-adapters 1.24, dbt-postgres 1.11 (psycopg2) and dbt-duckdb 1.11: `thread_connections`, `Connection`,
-`LazyHandle`.
+Checked on dbt-adapters 1.24, dbt-postgres 1.11 (psycopg2), dbt-duckdb 1.11; read in dbt-bigquery, dbt-snowflake and
+dbt-databricks 1.12: `Connection`, `thread_connections`, `cancel`, `cancel_open`.
 """
 
 from __future__ import annotations
 
-import contextlib
+import copy
 import time
-from collections.abc import Callable
 from typing import Any
 
 from dbt.adapters.base.impl import BaseAdapter
-from dbt.adapters.contracts.connection import Connection, ConnectionState, LazyHandle
-
-
-def watch_opening(adapter: BaseAdapter, opened: Callable[[], None]) -> None:
-    """Has `opened` called on the thread of each connection that opens, before its first statement runs."""
-    manager = adapter.connections
-    open_connection = manager.open
-
-    def watched(connection: Connection) -> Connection:
-        result = open_connection(connection)
-        opened()
-        return result
-
-    manager.open = watched  # dbt takes it from the instance: LazyHandle(self.open)
-
+from dbt.adapters.contracts.connection import Connection
 
 _CLOCK_SKEW_SECS = 60.0
 _END_SECS = 30.0
 
 
-def cancel_statement(adapter: BaseAdapter, unique_id: str) -> bool:
-    """Cancels what the node's connections are running; says whether there was an open connection."""
-    found = [
-        connection for connection in _connections(adapter) if connection.name == unique_id and _is_open(connection)
-    ]
-    for connection in found:
-        with contextlib.suppress(Exception):  # it may have ended this moment; the caller asks again
-            _cancel(adapter, connection)
-    return bool(found)
+def cancel_statement(adapter: BaseAdapter, connection: Connection, handle: Any) -> None:
+    """Cancels what one connection is running, by what its adapter has for that.
+
+    Args:
+        adapter: the run's.
+        connection: dbt's object, which may have another handle at any moment.
+        handle: the driver's connection that is meant.
+    """
+    kind, manager = adapter.type(), adapter.connections
+    if kind == "postgres":
+        # The adapter's own way terminates the session, which then looks like a lost connection.
+        handle.cancel()
+    elif kind == "duckdb":
+        handle.cursor().interrupt()
+    else:
+        with adapter.connection_named("cancel"):
+            if hasattr(manager, "cancel"):
+                manager.cancel(connection)
+            else:  # BigQuery's manager knows only how to cancel all of its connections
+                of_this_one = copy.copy(manager)
+                of_this_one.thread_connections = {
+                    key: each for key, each in manager.thread_connections.items() if each is connection
+                }
+                of_this_one.cancel_open()
 
 
-def cancel_everything(adapter: BaseAdapter) -> None:
-    """Cancels what any connection of this process is running."""
-    for connection in _connections(adapter):
-        if _is_open(connection):
-            with contextlib.suppress(Exception):  # it may have ended this moment; the caller asks again
-                _cancel(adapter, connection)
-
-
-def statement_facts(adapter: BaseAdapter) -> dict[str, Any] | None:
-    """What identifies the calling thread's session in the database; None where it is unknown."""
-    connection = adapter.connections.get_if_exists()
-    if connection is None or not _is_open(connection):
+def session_facts(adapter: BaseAdapter, connection: Connection) -> dict[str, Any] | None:
+    """What identifies a new connection's session in the database; None where it is unknown."""
+    if adapter.type() not in ("postgres", "redshift"):
         return None
-    if adapter.type() in ("postgres", "redshift"):
-        pid = getattr(connection.handle, "get_backend_pid", lambda: None)()
-        return {"adapter": adapter.type(), "backend_pid": pid} if pid else None
-    return None
+    pid = getattr(connection.handle, "get_backend_pid", lambda: None)()
+    return {"adapter": adapter.type(), "backend_pid": pid, "seen_at": time.time()} if pid else None
 
 
 def end_session(adapter: BaseAdapter, facts: dict[str, Any]) -> bool:
@@ -85,25 +74,3 @@ def end_session(adapter: BaseAdapter, facts: dict[str, Any]) -> bool:
                 break
             time.sleep(0.05)
         return True
-
-
-def _connections(adapter: BaseAdapter) -> list[Connection]:
-    connections = adapter.connections
-    with connections.lock:
-        return list(connections.thread_connections.values())
-
-
-def _is_open(connection: Connection) -> bool:
-    return connection.state == ConnectionState.OPEN and not isinstance(connection._handle, LazyHandle)
-
-
-def _cancel(adapter: BaseAdapter, connection: Connection) -> None:
-    kind = adapter.type()
-    if kind == "postgres":
-        # The adapter's own way terminates the session, which then looks like a lost connection.
-        connection.handle.cancel()
-    elif kind == "duckdb":
-        connection.handle.cursor().interrupt()
-    else:
-        with adapter.connection_named("cancel"):
-            adapter.connections.cancel(connection)

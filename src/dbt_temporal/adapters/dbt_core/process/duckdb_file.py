@@ -14,6 +14,8 @@ from typing import Any
 
 from dbt.adapters.base.impl import BaseAdapter
 
+from dbt_temporal.adapters.dbt_core.process.request import Request
+
 LINGER_SECS = 0.1
 """How long the file stays open after the last node: the next one of a chain usually comes within that time."""
 
@@ -26,8 +28,8 @@ class WarehouseGate:
     """Everything that talks to the warehouse goes through `using`."""
 
     @contextlib.contextmanager
-    def using(self, give_up: threading.Event | None = None) -> Iterator[None]:  # noqa: ARG002
-        """The warehouse may be used meanwhile. `give_up` ends the wait for it early."""
+    def using(self, request: Request) -> Iterator[None]:  # noqa: ARG002
+        """The warehouse may be used meanwhile. A request that is cancelled does not wait for it any longer."""
         yield
 
 
@@ -43,18 +45,18 @@ class DuckDbFileGate(WarehouseGate):
         self._timer: threading.Timer | None = None
 
     @contextlib.contextmanager
-    def using(self, give_up: threading.Event | None = None) -> Iterator[None]:
+    def using(self, request: Request) -> Iterator[None]:
         """See the base class.
 
         Raises:
             Exception: the driver's own, when the file could not be opened within the limit.
         """
-        with self._lock:
+        with request.holding(self._lock):
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
             if self._users == 0:
-                self._open(give_up)
+                self._open(request)
             self._users += 1
         try:
             yield
@@ -66,7 +68,7 @@ class DuckDbFileGate(WarehouseGate):
                     self._timer.daemon = True
                     self._timer.start()
 
-    def _open(self, give_up: threading.Event | None) -> None:
+    def _open(self, request: Request) -> None:
         deadline = time.monotonic() + self._open_limit_secs
         wait = _FIRST_WAIT_SECS
         while True:
@@ -76,8 +78,7 @@ class DuckDbFileGate(WarehouseGate):
                 return
             except Exception as error:
                 self._close()
-                given_up = give_up is not None and give_up.is_set()
-                if not _is_locked(error) or given_up or time.monotonic() > deadline:
+                if not _is_locked(error) or request.cancelled.is_set() or time.monotonic() > deadline:
                     raise
             time.sleep(wait)
             wait = min(wait * 1.5, _LONGEST_WAIT_SECS)

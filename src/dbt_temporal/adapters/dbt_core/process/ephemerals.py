@@ -14,6 +14,7 @@ from typing import Any
 from dbt.artifacts.schemas.results import NodeStatus
 
 from dbt_temporal.adapters.dbt_core.process.events import NodeCapture
+from dbt_temporal.adapters.dbt_core.process.request import Request
 from dbt_temporal.adapters.dbt_core.process.results import resource_fields
 from dbt_temporal.adapters.dbt_core.process.run_setup import HostRun, is_ephemeral
 
@@ -28,14 +29,14 @@ class Ephemerals:
         queue = getattr(run.task.job_queue, "graph", None)
         self._selected = frozenset(queue or ())
 
-    def before(self, unique_id: str, capture: NodeCapture) -> tuple[Any, list[str]]:
+    def before(self, unique_id: str, capture: NodeCapture, request: Request) -> tuple[Any, list[str]]:
         """Compiles what a node inlines.
 
         Returns:
             the result of the selected ephemeral model that failed, or None; and the ids of all that were compiled.
         """
         needed = self._ancestors(unique_id)
-        with self._lock:
+        with request.holding(self._lock):
             for ephemeral in needed:
                 failure = self._compile(ephemeral, capture)
                 if failure is not None and ephemeral in self._selected:
@@ -46,12 +47,12 @@ class Ephemerals:
         """Whether a selected ephemeral model is not among `done`."""
         return any(is_ephemeral(self._run.manifest.expect(unique_id)) for unique_id in self._selected - done)
 
-    def compile_rest(self, done: set[str]) -> None:
+    def compile_rest(self, done: set[str], request: Request) -> None:
         """Compiles selected ephemeral models that nobody used, as dbt does for manifest.json."""
-        with self._lock:
+        with request.holding(self._lock):
             for unique_id in sorted(self._selected - done):
                 if is_ephemeral(self._run.manifest.expect(unique_id)):
-                    self.before(unique_id, NodeCapture())
+                    self.before(unique_id, NodeCapture(), request)
                     self._compile(unique_id, NodeCapture())
 
     def original(self, unique_id: str) -> dict[str, Any]:

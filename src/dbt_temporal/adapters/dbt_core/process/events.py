@@ -1,4 +1,4 @@
-"""dbt's events, sorted by the node they belong to: its log, its exception, and facts about its statement.
+"""dbt's events, sorted by the node they belong to: its log, and its exception.
 
 Checked on dbt-common 1.39: `_TextLogger` (the format of dbt.log), `get_node_info`, and dbt's event names.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dbt_common.events.base_types import EventMsg
@@ -34,22 +34,16 @@ def without_colors(text: str) -> str:
 class NodeCapture:
     """What one attempt at a node leaves behind beside its result."""
 
-    def __init__(self, on_connection: Callable[[], None] | None = None) -> None:
+    def __init__(self) -> None:
         self._lines: list[str] = []
         self._size = 0
         self._lock = threading.Lock()
-        self._on_connection = on_connection
         self.exception: BaseException | None = None
 
     @property
     def log(self) -> str:
         """The text, in the format of dbt.log."""
         return "\n".join(self._lines)
-
-    def connection_opened(self) -> None:
-        """Passes on that the calling thread has a session in the database now."""
-        if self._on_connection is not None:
-            self._on_connection()
 
     def take(self, msg: EventMsg, line: str) -> None:
         """Takes one event; called on the thread that fired it."""
@@ -92,12 +86,6 @@ class EventRouter:
                 self._captures.pop(unique_id, None)
             else:
                 self._captures[unique_id] = before
-
-    def connection_opened(self) -> None:
-        """Tells the node of the calling thread that its database connection is open."""
-        capture = self._captures.get(get_node_info().get("unique_id", ""))
-        if capture is not None:
-            capture.connection_opened()
 
     def keep_exception(self, unique_id: str, error: BaseException | None) -> None:
         """Remembers an exception that dbt caught outside of a node's own handling."""

@@ -19,9 +19,9 @@ from dbt_common.events.contextvars import task_contextvars
 
 from dbt_temporal.adapters.dbt_core.process import bootstrap, relations
 from dbt_temporal.adapters.dbt_core.process.classify import COMPILATION, classify_exception
-from dbt_temporal.adapters.dbt_core.process.connections import cancel_statement
 from dbt_temporal.adapters.dbt_core.process.ephemerals import Ephemerals
 from dbt_temporal.adapters.dbt_core.process.events import NodeCapture
+from dbt_temporal.adapters.dbt_core.process.request import Request
 from dbt_temporal.adapters.dbt_core.process.results import (
     NODE_STATUSES,
     AnyResult,
@@ -34,17 +34,14 @@ from dbt_temporal.adapters.dbt_core.process.run_setup import HostRun, is_ephemer
 from dbt_temporal.domain.error_classification import Classification
 from dbt_temporal.domain.errors import ErrorType
 
-_CANCEL_AGAIN_SECS = 0.1
-
 
 @dataclass
 class Attempt:
     """An attempt under way."""
 
     unique_id: str
-    capture: NodeCapture
-    cancelled: threading.Event = field(default_factory=threading.Event)
-    ended: threading.Event = field(default_factory=threading.Event)
+    request: Request
+    capture: NodeCapture = field(default_factory=NodeCapture)
     batches: BatchPool | None = None
 
 
@@ -79,7 +76,7 @@ class NodeExecutor:
             task_contextvars(project_root=run.project.config.project_root),
         ):
             self._refresh_relations(unique_id)
-            failed_ephemeral, ephemerals = self.ephemerals.before(unique_id, attempt.capture)
+            failed_ephemeral, ephemerals = self.ephemerals.before(unique_id, attempt.capture, attempt.request)
             node = copy.deepcopy(run.manifest.expect(unique_id))
             before = resource_fields(node)
             runner = self._runner(node, failed_ephemeral, attempt)
@@ -104,13 +101,6 @@ class NodeExecutor:
             if attempt.batches is not None:
                 attempt.batches.join()
 
-    def cancel(self, attempt: Attempt) -> None:
-        """Stops the attempt's statement, again and again until the attempt has ended: it may be between statements."""
-        attempt.cancelled.set()
-        while not attempt.ended.is_set():
-            cancel_statement(self._run.adapter, attempt.unique_id)
-            attempt.ended.wait(_CANCEL_AGAIN_SECS)
-
     def _runner(self, node: Any, failed_ephemeral: Any, attempt: Attempt) -> Any:
         with self._run.lock:  # get_runner counts the nodes of the run
             runner = self._run.task.get_runner(node)
@@ -118,7 +108,7 @@ class NodeExecutor:
             runner.do_skip(cause=failed_ephemeral)
         if isinstance(runner, MicrobatchModelRunner):
             runner.set_parent_task(self._run.task)
-            attempt.batches = BatchPool(self._run.project.config.threads, attempt.cancelled)
+            attempt.batches = BatchPool(self._run.project.config.threads, attempt.request.cancelled)
             runner.set_pool(attempt.batches)
         return runner
 

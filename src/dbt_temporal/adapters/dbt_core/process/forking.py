@@ -42,8 +42,8 @@ class ForkServer:
 
     When its peer goes, it gives what it has forked a while to end in good order, then kills the rest.
 
-    The child of a fork gets the socket that came with the request; its exit status is reported as an event
-    `{"event": "exited", "pid", "status"}` (status as of `waitpid`: negative is a signal).
+    The child of a fork gets the socket that came with the request, and prints where the request says. Its exit status
+    is reported as an event `{"event": "exited", "pid", "status"}` (status as of `waitpid`: negative is a signal).
     """
 
     def __init__(self, control: socket.socket) -> None:
@@ -82,7 +82,7 @@ class ForkServer:
                 if takeovers and message["op"] in takeovers:
                     self._control.sendall(wire.encode({"id": message["id"], "ok": {"pid": os.getpid()}}))
                     self._reset_signals()
-                    takeovers[message["op"]](socket.socket(fileno=fds[0]))
+                    takeovers[message["op"]](_take_over(fds))
                     return
                 self._answer(message, fds, operations, forks)
 
@@ -106,7 +106,7 @@ class ForkServer:
         answer: wire.Message = {"id": message["id"]}
         try:
             if message["op"] in forks:
-                answer["ok"] = {"pid": self._fork(fds[0], forks[message["op"]])}
+                answer["ok"] = {"pid": self._fork(fds, forks[message["op"]])}
             else:
                 answer["ok"] = operations[message["op"]](message)
         except Exception as error:
@@ -116,13 +116,13 @@ class ForkServer:
                 os.close(fd)
         self._control.sendall(wire.encode(answer))
 
-    def _fork(self, fd: int, main: ChildMain) -> int:
+    def _fork(self, fds: list[int], main: ChildMain) -> int:
         own_pid = os.getpid()
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
         if pid == 0:
-            self._run_child(fd, main, own_pid)
+            self._run_child(fds, main, own_pid)
         self._children.add(pid)
         return pid
 
@@ -135,13 +135,13 @@ class ForkServer:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def _run_child(self, fd: int, main: ChildMain, parent_pid: int) -> NoReturn:
+    def _run_child(self, fds: list[int], main: ChildMain, parent_pid: int) -> NoReturn:
         status = 1
         try:
             die_with_parent(parent_pid)
             self._reset_signals()
             self._control.close()
-            main(socket.socket(fileno=fd))
+            main(_take_over(fds))
             status = 0
         except BaseException:
             traceback.print_exc()
@@ -158,15 +158,15 @@ class ForkServer:
         os.close(self._wake_writer)
 
     def _report_exits(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while os.read(self._wake_reader, 512):
-                pass
         for pid, status in self._take_exits():
             event = {"event": "exited", "pid": pid, "status": os.waitstatus_to_exitcode(status)}
             self._control.sendall(wire.encode(event))
 
     def _take_exits(self) -> list[tuple[int, int]]:
         """Which children have ended since the last call, and with which wait status."""
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._wake_reader, 512):
+                pass
         ended: list[tuple[int, int]] = []
         while True:
             try:
@@ -177,6 +177,16 @@ class ForkServer:
                 return ended
             self._children.discard(pid)
             ended.append((pid, status))
+
+
+def _take_over(fds: list[int]) -> socket.socket:
+    """The socket that came with a request; where a descriptor came after it, that becomes this process's output."""
+    own, *printed = fds
+    for fd in printed:
+        os.dup2(fd, 1)
+        os.dup2(fd, 2)
+        os.close(fd)
+    return socket.socket(fileno=own)
 
 
 def error_to_wire(error: BaseException) -> wire.Message:

@@ -18,17 +18,12 @@ from dbt_temporal.adapters.dbt_core import wire
 from dbt_temporal.adapters.dbt_core.process import artifacts, bootstrap, forking, hooks
 from dbt_temporal.adapters.dbt_core.process.catalog import make_catalog
 from dbt_temporal.adapters.dbt_core.process.classify import classify_exception
-from dbt_temporal.adapters.dbt_core.process.connections import (
-    cancel_everything,
-    end_session,
-    statement_facts,
-    watch_opening,
-)
+from dbt_temporal.adapters.dbt_core.process.connections import end_session
 from dbt_temporal.adapters.dbt_core.process.duckdb_file import gate_for
-from dbt_temporal.adapters.dbt_core.process.events import NodeCapture
 from dbt_temporal.adapters.dbt_core.process.execution import Attempt, NodeExecutor
 from dbt_temporal.adapters.dbt_core.process.loading import LoadedParent
 from dbt_temporal.adapters.dbt_core.process.planning import make_plan
+from dbt_temporal.adapters.dbt_core.process.request import CANCEL_AGAIN_SECS, Facts, Request, watch_connections
 from dbt_temporal.adapters.dbt_core.process.results import changed_fields, execution_result, make_record
 from dbt_temporal.adapters.dbt_core.process.run_setup import HostRun, open_run
 from dbt_temporal.adapters.dbt_core.process.skipped import skipped_ephemerals
@@ -38,8 +33,6 @@ MAX_THREADS = 256
 """More nodes than this never run at once in one host; the run itself starts no more than the profile's `threads`."""
 
 _WITHOUT_CATALOG = frozenset({"list", "source-freshness"})
-
-_CANCEL_AGAIN_SECS = 0.1
 
 _thread_numbers = count(1)
 
@@ -66,22 +59,23 @@ class RunHost:
         self._sock = sock
         self._run = run
         self._gate = gate_for(run.adapter)
-        watch_opening(run.adapter, run.router.connection_opened)
+        watch_connections(run.adapter)
+        self._context = get_invocation_context()
         self._executor = NodeExecutor(run)
-        self._attempts: dict[int, Attempt] = {}
-        self._running: set[int] = set()
+        self._requests: dict[int, Request] = {}
         self._send_lock = threading.Lock()
-        self._prepare_lock = threading.Lock()
+        self._setup_lock = threading.Lock()
+        """Held by what dbt does once for a run: it changes the task and the adapter."""
         self._prepared = False
         self._hook_answers: list[wire.Message] | None = None
-        self._pool = ThreadPoolExecutor(MAX_THREADS, initializer=_begin_thread, initargs=(get_invocation_context(),))
-        self._operations: dict[str, Callable[[wire.Message], Any]] = {
+        self._pool = ThreadPoolExecutor(MAX_THREADS, initializer=_name_thread)
+        self._operations: dict[str, Callable[[wire.Message, Request], Any]] = {
             "plan": self._plan,
             "before_run": self._before_run,
             "execute": self._execute,
             "after_run": self._after_run,
             "artifacts": self._artifacts,
-            "end_session": self._end_session,
+            "end_sessions": self._end_sessions,
         }
 
     def serve(self) -> None:
@@ -94,60 +88,60 @@ class RunHost:
             if message["op"] == "cancel":
                 self._cancel(message["target"])
             else:
-                if message["op"] == "execute":
-                    self._attempts[message["id"]] = self._new_attempt(message)
-                self._running.add(message["id"])
+                self._requests[message["id"]] = self._new_request(message["id"])
                 self._pool.submit(self._answer, message)
 
     def _answer(self, message: wire.Message) -> None:
         answer: wire.Message = {"id": message["id"]}
+        request = self._requests[message["id"]]
+        request.begin()
         try:
-            answer["ok"] = self._operations[message["op"]](message)
+            answer["ok"] = self._operations[message["op"]](message, request)
         except BaseException as error:  # whatever ends a request, the worker waits for its answer
             answer["error"] = forking.error_to_wire(error)
         finally:
-            self._running.discard(message["id"])
+            request.ended.set()
+            del self._requests[message["id"]]
         self._send(answer)
 
     def _wind_up(self) -> None:
         """Cancels every statement, again and again until all requests have ended: they may be between statements."""
         deadline = time.monotonic() + forking.WIND_UP_SECS
-        for attempt in list(self._attempts.values()):
-            attempt.cancelled.set()
-        while self._running and time.monotonic() < deadline:
-            cancel_everything(self._run.adapter)
-            time.sleep(_CANCEL_AGAIN_SECS)
+        while self._requests and time.monotonic() < deadline:
+            for request in list(self._requests.values()):
+                request.cancelled.set()
+                request.cancel_statements()
+            time.sleep(CANCEL_AGAIN_SECS)
 
     def _send(self, message: wire.Message) -> None:
         data = wire.encode(message)
         with self._send_lock:
             self._sock.sendall(data)
 
-    def _new_attempt(self, message: wire.Message) -> Attempt:
-        sent: dict[str, Any] = {}
+    def _new_request(self, request_id: int) -> Request:
+        def tell(sessions: list[Facts]) -> None:
+            self._send({"id": request_id, "sessions": sessions})
 
-        def on_connection() -> None:
-            facts = statement_facts(self._run.adapter)
-            if facts is not None and facts != sent:
-                sent.update(facts)
-                self._send({"id": message["id"], "connection": {**facts, "seen_at": time.time()}})
-
-        return Attempt(message["unique_id"], NodeCapture(on_connection))
+        return Request(self._run.adapter, self._context, tell)
 
     def _cancel(self, target: int) -> None:
-        attempt = self._attempts.get(target)
-        if attempt is not None and not attempt.cancelled.is_set():
-            threading.Thread(target=self._executor.cancel, args=(attempt,), daemon=True).start()
+        request = self._requests.get(target)
+        if request is not None and not request.cancelled.is_set():
+            threading.Thread(target=self._keep_cancelling, args=(request,), daemon=True).start()
 
-    def _plan(self, _: wire.Message) -> wire.Message:
+    def _keep_cancelling(self, request: Request) -> None:
+        bootstrap.share_invocation_context(self._context)
+        request.cancel()
+
+    def _plan(self, _message: wire.Message, _request: Request) -> wire.Message:
         flags = self._run.flags
         return {
             "plan": make_plan(self._run).model_dump(mode="json"),
             "skip_nodes_if_on_run_start_fails": bool(getattr(flags, "skip_nodes_if_on_run_start_fails", False)),
         }
 
-    def _before_run(self, _: wire.Message) -> list[wire.Message]:
-        with self._gate.using(), self._prepare_lock:
+    def _before_run(self, _message: wire.Message, request: Request) -> list[wire.Message]:
+        with self._gate.using(request), request.holding(self._setup_lock):
             if self._hook_answers is None:
                 outcomes = hooks.before_run(self._run)
                 self._prepared = True
@@ -157,22 +151,17 @@ class RunHost:
                 self._hook_answers = answers
             return self._hook_answers
 
-    def _prepare(self) -> None:
-        with self._prepare_lock:
+    def _prepare(self, request: Request) -> None:
+        with request.holding(self._setup_lock):
             if not self._prepared:
                 hooks.prepare(self._run)
                 self._executor.sole_host = False
                 self._prepared = True
 
-    def _execute(self, message: wire.Message) -> wire.Message:
-        attempt = self._attempts[message["id"]]
-        try:
-            with self._gate.using(attempt.cancelled):
-                self._prepare()
-                outcome = self._executor.execute(attempt)
-        finally:
-            attempt.ended.set()
-            del self._attempts[message["id"]]
+    def _execute(self, message: wire.Message, request: Request) -> wire.Message:
+        with self._gate.using(request):
+            self._prepare(request)
+            outcome = self._executor.execute(Attempt(message["unique_id"], request))
         with_code = self._run.command == "compile"
         return {
             "result": execution_result(outcome.result, with_compiled_code=with_code).model_dump(mode="json"),
@@ -181,45 +170,48 @@ class RunHost:
             "log": outcome.log,
         }
 
-    def _after_run(self, message: wire.Message) -> list[wire.Message]:
-        with self._gate.using():
-            self._prepare()
-            results = artifacts.as_run_results(self._run, artifacts.read_completed(message["results"]))
-            return [self._hook_answer(outcome) for outcome in hooks.after_run(self._run, results)]
+    def _after_run(self, message: wire.Message, request: Request) -> list[wire.Message]:
+        with self._gate.using(request):
+            self._prepare(request)
+            with request.holding(self._setup_lock):
+                results = artifacts.as_run_results(self._run, artifacts.read_completed(message["results"]))
+                return [self._hook_answer(outcome) for outcome in hooks.after_run(self._run, results)]
 
-    def _artifacts(self, message: wire.Message) -> dict[str, str]:
+    def _artifacts(self, message: wire.Message, request: Request) -> dict[str, str]:
         completed = artifacts.read_completed(message["results"])
         ephemerals = self._executor.ephemerals
         statuses = {item.result.unique_id: item.result.dbt_status for item in completed}
         skipped = skipped_ephemerals(self._run, statuses)
-        self._compile_rest({node for item in completed if item.record for node in item.record["nodes"]} | skipped)
+        done = {node for item in completed if item.record for node in item.record["nodes"]} | skipped
+        self._compile_rest(done, request)
         compiled = [(unique_id, ephemerals.original(unique_id)) for unique_id in ephemerals.compiled()]
         completed = artifacts.with_skip_messages(self._run, completed, skipped)
         files = artifacts.make_artifacts(self._run, completed, message["elapsed_time"], compiled)
         if message["with_catalog"] and self._run.command not in _WITHOUT_CATALOG:
-            files.update(self._catalog())
+            files.update(self._catalog(request))
         return files
 
-    def _catalog(self) -> dict[str, str]:
+    def _catalog(self, request: Request) -> dict[str, str]:
         """catalog.json; a warehouse that does not give it costs the run nothing else."""
         try:
-            with self._gate.using():
-                self._prepare()
+            with self._gate.using(request):
+                self._prepare(request)
                 return {"catalog.json": make_catalog(self._run)}
         except Exception as error:
             print(f"catalog.json of run {self._run.invocation.invocation_id} is left out: {error}", flush=True)
             return {}
 
-    def _compile_rest(self, done: set[str]) -> None:
+    def _compile_rest(self, done: set[str], request: Request) -> None:
         """Compiles the ephemeral models that no node of the run used, as dbt does, for manifest.json."""
         if not self._executor.ephemerals.any_left(done):
             return
-        with self._gate.using():
-            self._prepare()
-            self._executor.ephemerals.compile_rest(done)
+        with self._gate.using(request):
+            self._prepare(request)
+            self._executor.ephemerals.compile_rest(done, request)
 
-    def _end_session(self, message: wire.Message) -> bool:
-        return end_session(self._run.adapter, message["connection"])
+    def _end_sessions(self, message: wire.Message, _request: Request) -> None:
+        for session in message["sessions"]:
+            end_session(self._run.adapter, session)
 
     def _hook_answer(self, outcome: hooks.HookOutcome) -> wire.Message:
         config, project = self._run.project.config, self._run.project
@@ -235,7 +227,6 @@ class RunHost:
         }
 
 
-def _begin_thread(context: Any) -> None:
-    bootstrap.share_invocation_context(context)
+def _name_thread() -> None:
     # dbt's own names; one of them must not be "main", by which dbt knows hooks.
     threading.current_thread().name = f"Thread-{next(_thread_numbers)} (worker)"
