@@ -8,20 +8,17 @@ from pathlib import Path
 import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHistory
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
+from dbt_temporal.adapters.temporal.connection import ConnectionSettings
 from dbt_temporal.adapters.temporal.tuning import WorkerTuning
-from dbt_temporal.adapters.temporal.worker import workflow_runner
 from dbt_temporal.adapters.temporal.workflow import DbtRunWorkflow
 from tests.integration.run_harness import RunHarness
 from tests.record_histories import HISTORIES, SCENARIOS, record
 
 
 def replayer() -> Replayer:
-    return Replayer(
-        workflows=[DbtRunWorkflow], workflow_runner=workflow_runner(), data_converter=pydantic_data_converter
-    )
+    return Replayer(workflows=[DbtRunWorkflow], data_converter=ConnectionSettings().data_converter)
 
 
 def read_history(path: Path) -> WorkflowHistory:

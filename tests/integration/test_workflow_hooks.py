@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from temporalio import workflow
+from temporalio.api.common.v1 import Payload
 from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
@@ -58,12 +60,23 @@ class Calm:
             return None
 
 
+@workflow.defn(name="odd")
+class Odd:
+    """Answers in an encoding, or a JSON, that nobody reads."""
+
+    @workflow.run
+    async def run(self, argument: Any) -> Any:
+        return RawValue(Payload(metadata={"encoding": argument["encoding"].encode()}, data=b"{"))
+
+
 @pytest.fixture
 async def hook_queue(temporal_client: Client, task_queue: str) -> AsyncIterator[str]:
     """The task queue of a worker that serves hooks, and knows nothing of dbt."""
     queue = f"{task_queue}-hooks"
     runner = UnsandboxedWorkflowRunner()
-    async with Worker(temporal_client, task_queue=queue, workflows=[Calm, Keep, Fail, Hang], workflow_runner=runner):
+    async with Worker(
+        temporal_client, task_queue=queue, workflows=[Calm, Keep, Fail, Hang, Odd], workflow_runner=runner
+    ):
         yield queue
 
 
@@ -106,6 +119,19 @@ async def test_a_hook_with_its_own_input_gets_that_and_can_skip_the_run(runs: Ru
     assert outcome.output is not None
     assert (outcome.output.skipped, outcome.output.skip_reason) == (True, "nothing new")
     assert runs.engine.executed == []
+
+
+@pytest.mark.parametrize("encoding", ["binary/odd", "json/plain", "binary/encrypted"])
+async def test_an_answer_that_cannot_be_read_says_nothing_to_the_run(
+    runs: RunHarness, hook_queue: str, encoding: str
+) -> None:
+    runs.engine.run_plan = plan(node("a"))
+    hooks = {"pre_run": [hook("odd", hook_queue, input={"encoding": encoding})]}
+    outcome = await asyncio.wait_for(runs.run({"hooks": hooks}), 60)
+    assert outcome.ending is Ending.COMPLETED
+    assert outcome.output is not None
+    assert outcome.output.hook_errors == []
+    assert runs.engine.executed == [A]
 
 
 async def test_a_hook_can_add_to_the_environment(runs: RunHarness, hook_queue: str) -> None:

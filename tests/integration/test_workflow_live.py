@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import WorkflowUpdateFailedError
+from temporalio.client import WithStartWorkflowOperation, WorkflowUpdateFailedError
+from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
 
+from dbt_temporal.adapters.temporal.client import TemporalRun
 from dbt_temporal.application.ports.runs import Ending
+from dbt_temporal.application.shielding import shielded
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.testing import FakeEngine, node, plan
 from tests.integration.run_harness import RunHarness, history, scheduled
@@ -51,14 +57,78 @@ async def test_a_cancel_while_the_run_is_planned_is_not_lost(runs: RunHarness) -
     await begun.wait()
     await run.cancel()
 
-    async def cancel_is_asked() -> bool:
-        events = await history(run.handle)
-        return any(each.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED for each in events)
-
-    await wait_for(cancel_is_asked)
+    await cancel_is_asked(run)
     go_on.set()
     assert (await run.outcome()).ending is Ending.CANCELLED
     assert runs.engine.executed == []
+
+
+async def test_a_node_that_fails_while_its_cancel_is_on_its_way_keeps_its_error_and_is_not_tried_again(
+    runs: RunHarness,
+) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow_to_notice(*arguments: Any) -> Any:
+        runs.engine.executed.append(arguments[2])
+        begun.set()
+        await shielded(go_on.wait())
+        return FakeEngine.fails(A, "Database Error\n  connection lost")
+
+    runs.engine.execute_node = slow_to_notice  # type: ignore[method-assign, assignment]
+    runs.engine.run_plan = plan(node("a"), node("b", "a"))
+    run = await runs.submit()
+    await begun.wait()
+    await run.cancel()
+    await cancel_is_asked(run)
+    go_on.set()
+    assert (await run.outcome()).ending is Ending.CANCELLED
+    assert runs.engine.executed == [A]
+    assert await run.handle.query("node_status") == {A: "error", B: "skipped"}
+
+
+async def cancel_is_asked(run: TemporalRun) -> None:
+    """Waits until the run's history holds the request."""
+
+    async def asked() -> bool:
+        events = await history(run.handle)
+        return any(each.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED for each in events)
+
+    await wait_for(asked, within=60)
+
+
+async def has_begun(run: TemporalRun) -> bool:
+    """Whether the server has the run."""
+    try:
+        await run.handle.describe()
+    except RPCError:
+        return False
+    return True
+
+
+async def test_fail_fast_turned_on_before_the_first_task_is_in_force(runs: RunHarness) -> None:
+    runs.engine.run_plan = plan(node("a"), node("b"), node("c", "b"))
+    runs.engine.script[A] = [FakeEngine.fails(A, error_type=ErrorType.COMPILATION)]
+    runs.engine.gates[B] = asyncio.Event()
+    workflow_id = f"early-{uuid4().hex}"
+    start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+        "dbt_run",
+        {},
+        id=workflow_id,
+        task_queue=runs.task_queue,
+        id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+    )
+    # The update is there before anybody has taken the run up: both come with its first task.
+    update = asyncio.create_task(
+        runs.client.execute_update_with_start_workflow("set_fail_fast", True, start_workflow_operation=start)
+    )
+    run = runs.gateway.find(workflow_id)
+    await wait_for(partial(has_begun, run), within=60)
+    await runs.start_worker()
+    assert await update is True
+    outcome = await asyncio.wait_for(run.outcome(), 60)
+    assert outcome.error_type == "DbtRunFailed"
+    assert runs.engine.cancelled == [B]
+    assert C not in runs.engine.executed
 
 
 async def test_fail_fast_turned_on_in_mid_run_ends_it_after_a_failure(runs: RunHarness) -> None:
@@ -236,7 +306,9 @@ async def test_facts_about_the_statement_travel_with_heartbeats(runs: RunHarness
 
     async def facts() -> bytes | None:
         pending = (await run.handle.describe()).raw_description.pending_activities
-        payloads = pending[0].heartbeat_details.payloads if pending else []
+        # The steps of project hooks tell facts of their own.
+        of_node = [each for each in pending if each.activity_type.name == "model:a"]
+        payloads = of_node[0].heartbeat_details.payloads if of_node else []
         return payloads[0].data if payloads and b"attempt" in payloads[0].data else None
 
     assert await wait_for(facts) == b'{"attempt":1}'

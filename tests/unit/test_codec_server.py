@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import zlib
 from collections.abc import Iterator
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPResponse
@@ -161,3 +162,17 @@ def test_a_taken_port_is_told() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(DbtTemporalError, match=rf"cannot listen on 127\.0\.0\.1:{port}"):
             CodecServer(CODEC, CodecServerOptions(port=port))
+
+
+def test_compressed_payloads_are_decoded_to_what_people_can_read(url: str) -> None:
+    compressed = Payload(metadata={"encoding": b"binary/zlib"}, data=zlib.compress(PLAIN.SerializeToString()))
+    [secret] = asyncio.run(CODEC.encode([compressed]))
+    response, answer = ask(url, "/decode", body_of(secret))
+    assert response.status == HTTPStatus.OK
+    assert payloads_in(answer) == [PLAIN]
+
+
+def test_a_payload_that_is_compressed_in_name_only_is_refused(url: str) -> None:
+    response, answer = ask(url, "/decode", body_of(Payload(metadata={"encoding": b"binary/zlib"}, data=b"plain")))
+    assert response.status == HTTPStatus.BAD_REQUEST
+    assert b"binary/zlib cannot be decompressed" in answer

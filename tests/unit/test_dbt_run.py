@@ -3,13 +3,13 @@ import asyncio
 import pytest
 
 from dbt_temporal.application.dbt_run import DbtRun
-from dbt_temporal.application.messages import ExecuteNodeInput
+from dbt_temporal.application.messages import EndRunInput, ExecuteNodeInput, StoreArtifactsInput
 from dbt_temporal.application.node_steps import CANCEL_SECS
 from dbt_temporal.application.ports.runtime import StepFailedError
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.plan import NodeOverrides
 from dbt_temporal.domain.project_config import parse_project_config
-from dbt_temporal.testing import FakeRuntime, model_id, node, until
+from dbt_temporal.testing import FakeRuntime, model_id, node, result, until
 from dbt_temporal.testing.builders import INVOCATION_ID
 from tests.unit.runs import execute, failure, runtime_of, start, statuses
 
@@ -118,6 +118,9 @@ async def test_artifacts_that_cannot_be_stored_fail_the_run() -> None:
     assert not output.success
     assert statuses(output) == {"a": "success"}
     assert "s3://bucket: access denied" in run.failure_message()
+    (end_run,) = (step.argument for step in runtime.steps if step.name == "end_run")
+    assert isinstance(end_run, EndRunInput)
+    assert not end_run.has_artifacts, "the records are all that is left of the run"
 
 
 async def test_a_host_that_cannot_be_freed_does_not_fail_the_run() -> None:
@@ -208,3 +211,16 @@ async def test_the_phases_follow_each_other() -> None:
     await execute(runtime)
     seen = [change.details.split("**")[1] for change in runtime.changes if change.details]
     assert list(dict.fromkeys(seen)) == ["planning", "pre_run_hooks", "executing", "finalizing"]
+
+
+async def test_a_large_compile_keeps_every_node_in_its_output_and_says_what_is_missing() -> None:
+    names = [f"m{number}" for number in range(200)]
+    runtime = runtime_of(*(node(name) for name in names), write_artifacts=True, threads=200)
+    runtime.nodes = {model_id(name): result(name, compiled_code="x" * 10_000) for name in names}
+    output = await execute(runtime, command="compile")
+    assert [each.compiled_code for each in output.node_results] == [None] * 200
+    assert runtime.stored is not None
+    assert len(runtime.stored.results) == 200
+    log = [step.argument for step in runtime.steps if step.name == "store_artifacts"][-1]
+    assert isinstance(log, StoreArtifactsInput)
+    assert "leaves out details or nodes" in (log.run_log or "")

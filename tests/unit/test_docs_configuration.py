@@ -94,3 +94,9 @@ def test_the_page_gives_each_variable_its_type_and_default(name: str) -> None:
     else:
         assert re.split(r" \(| with ", default)[0] == expected
     assert meaning
+
+
+def test_each_variable_stands_in_a_test_of_a_worker_that_runs() -> None:
+    folder = Path(__file__).parents[1] / "integration"
+    tests = "\n".join(path.read_text() for path in folder.glob("*.py"))
+    assert [name for name in ROWS if not re.search(rf"\b{name}\b", tests)] == []

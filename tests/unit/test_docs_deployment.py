@@ -1,4 +1,4 @@
-"""docs/deployment.md, docs/operations.md and docs/architecture.md name what there is."""
+"""docs/deployment.md, operations.md, observability.md and architecture.md name what there is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from dbt_temporal.entrypoints.cli import cli
 from tests.dockerfile import ROOT, assignments, stages
 from tests.unit.test_deployment_files import variables_of_settings
 
-TEXTS = {name: (ROOT / "docs" / f"{name}.md").read_text() for name in ("deployment", "operations", "architecture")}
+PAGES = ("deployment", "operations", "observability", "architecture")
+TEXTS = {name: (ROOT / "docs" / f"{name}.md").read_text() for name in PAGES}
 ALL = "\n".join(TEXTS.values())
 OURS = ("TEMPORAL_", "WORKER_", "DBT_PROJECT", "DBT_TEMPORAL_", "DBT_DEPS", "HEALTH_", "WRITE_", "ARTIFACT_")
 OF_RUN_SETTINGS = {"DBT_TEMPORAL_CACHE_DIR"}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from pathlib import Path
 
@@ -73,7 +74,8 @@ async def test_the_server_answers_200_while_the_beat_is_fresh_and_503_when_it_is
 
 async def test_a_taken_port_is_told_with_its_variable(tmp_path: Path) -> None:
     async with health_server(0, tmp_path / "x", Readiness(), "127.0.0.1") as port:
-        with pytest.raises(DbtTemporalError, match=f"HEALTH_PORT={port}: cannot listen there"):
+        taken = rf"HEALTH_PORT={port}: cannot listen there \(Address already in use\): give a free port"
+        with pytest.raises(DbtTemporalError, match=taken):
             async with health_server(port, tmp_path / "x", Readiness(), "127.0.0.1"):
                 pass
 
@@ -87,9 +89,12 @@ async def test_readiness_is_asked_at_a_path_of_its_own(tmp_path: Path) -> None:
         assert (await ask(port, "/"))[0] == 503
 
 
-async def test_a_worker_is_ready_while_the_server_hears_it(tmp_path: Path) -> None:
+async def test_a_worker_is_ready_while_the_server_hears_it_and_logs_each_change(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
     readiness = Readiness()
-    answers: list[bool | Exception] = [True, False, OSError("no route"), True]
+    answers: list[bool | Exception] = [True, True, OSError("no route"), False, TimeoutError(), True]
     seen: list[tuple[bool, str]] = []
     all_seen = asyncio.Event()
 
@@ -106,8 +111,13 @@ async def test_a_worker_is_ready_while_the_server_hears_it(tmp_path: Path) -> No
     watching = asyncio.create_task(readiness.watch(polls, every_secs=0))
     await asyncio.wait_for(all_seen.wait(), 5)
     watching.cancel()
-    assert [ready for ready, _ in seen] == [False, True, False, False, True]
-    assert seen[3][1] == "not ready: Temporal cannot be asked (OSError: no route)"
+    assert [ready for ready, _ in seen] == [False, True, True, False, False, False, True]
+    assert seen[5][1] == "not ready: Temporal has not answered within 5 seconds"
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("INFO", "ready: the worker polls"),
+        ("WARNING", "not ready: Temporal cannot be asked (OSError: no route)"),
+        ("INFO", "ready: the worker polls"),
+    ]
 
 
 @pytest.mark.parametrize("kind", ["no", "late", "error"])

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -137,6 +138,22 @@ async def test_cancelling_the_task_cancels_what_runs_and_still_stores_artifacts(
     assert world.engine.ended_runs == ["i1"]
 
 
+async def test_a_cancel_that_comes_as_a_step_ends_is_not_lost() -> None:
+    world = World()
+    plan_run = world.engine.plan
+
+    async def slow_to_notice(*arguments: Any) -> Any:
+        await asyncio.sleep(0)
+        task.cancel()
+        return await plan_run(*arguments)
+
+    world.engine.plan = slow_to_notice  # type: ignore[method-assign, assignment]
+    task = asyncio.create_task(run_in_process(None, world.use_cases, invocation_id="i1"))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert B not in world.engine.executed
+
+
 async def test_an_observer_follows_the_log() -> None:
     world = World()
     seen: list[StateChange] = []
@@ -148,3 +165,20 @@ async def test_an_observer_follows_the_log() -> None:
 async def test_wrong_input_is_refused() -> None:
     with pytest.raises(DbtTemporalError, match="selekt"):
         await run_in_process({"selekt": "a"}, World().use_cases)
+
+
+async def test_a_hook_that_takes_its_cancel_for_an_end_does_not_keep_the_run_from_being_cancelled() -> None:
+    world = World({"hooks": {"pre_run": [{"workflow_type": "calm", "task_queue": "q"}]}})
+    begun = asyncio.Event()
+
+    async def calm(_payload: Any) -> None:
+        begun.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(run_in_process(None, world.use_cases, hooks={"calm": calm}))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert B not in world.engine.executed

@@ -80,9 +80,12 @@ def test_a_text_line_ends_with_the_fields(stream: io.StringIO) -> None:
     configure_logging(LogSettings(), stream=stream)
     with log_fields(workflow_id="w", attempt=1):
         logger.info("inside")
+        logger.info("first\nsecond")
     logger.info("outside")
-    inside, outside = stream.getvalue().splitlines()
+    inside, first, second, outside = stream.getvalue().splitlines()
     assert inside.endswith(" INFO dbt_temporal.test: inside | workflow_id=w attempt=1")
+    assert first.endswith(" INFO dbt_temporal.test: first | workflow_id=w attempt=1")
+    assert second == "second"
     assert outside.endswith(" INFO dbt_temporal.test: outside")
 
 
@@ -99,6 +102,24 @@ def test_no_secret_stands_in_a_message_or_a_traceback(stream: io.StringIO, log_f
     assert "ValueError: refused ***" in text
     assert "run-password" not in text
     assert "worker-key" not in text
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"temporal_workflow": {"workflow_id": "w", "run_id": "r", "task_queue": "q"}},
+        {"temporal_activity": {"workflow_id": "w", "workflow_run_id": "r", "activity_type": "a"}},
+    ],
+)
+def test_what_the_sdk_logs_of_a_run_says_which_run(stream: io.StringIO, told: dict[str, dict[str, str]]) -> None:
+    json_log(stream)
+    logger.warning("failed activation", extra=told)
+    with log_fields(invocation_id="first run"):
+        logger.warning("after a reset", extra=told)
+    assert [(line["workflow_id"], line["invocation_id"]) for line in as_json(stream)] == [
+        ("w", "r"),
+        ("w", "first run"),
+    ]
 
 
 def test_a_message_of_several_lines_is_one_json_line(stream: io.StringIO) -> None:

@@ -28,6 +28,7 @@ COLLECTOR = "http://collector:4317"
         ({"TEMPORAL_METRICS_OTLP_URL": "collector:4317"}, r"TEMPORAL_METRICS_OTLP_URL='collector:4317': give the URL"),
         ({"TEMPORAL_METRICS_OTLP_PROTOCOL": "udp"}, r"TEMPORAL_METRICS_OTLP_PROTOCOL='udp': must be grpc or http"),
         ({"TEMPORAL_METRICS_OTLP_HEADERS": "secret-token"}, r"TEMPORAL_METRICS_OTLP_HEADERS=\*\*\*: give name=value"),
+        ({"OTEL_METRIC_EXPORT_INTERVAL": "0"}, r"OTEL_METRIC_EXPORT_INTERVAL='0': must be a whole number of milli"),
         ({"OTEL_TRACES_EXPORTER": "zipkin"}, r"OTEL_TRACES_EXPORTER='zipkin': must be otlp, console or none"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "collector"}, r"OTEL_EXPORTER_OTLP_ENDPOINT='collector': give the URL"),
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, r"OTEL_EXPORTER_OTLP_PROTOCOL='http/json': must be grpc or"),
@@ -120,8 +121,9 @@ def test_a_worker_without_tracing_loads_none_of_its_packages() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_dev_serves_no_metrics_because_its_workers_overlap(tmp_path: Path) -> None:
+def test_dev_serves_no_metrics_and_no_health_because_its_workers_overlap(tmp_path: Path) -> None:
     def exporter(name: str) -> str:
         return dev_environment(DevOptions(), {"TEMPORAL_METRICS_EXPORTER": name}, tmp_path)["TEMPORAL_METRICS_EXPORTER"]
 
     assert (exporter("prometheus"), exporter("otlp")) == ("none", "otlp")
+    assert "HEALTH_PORT" not in dev_environment(DevOptions(), {"HEALTH_PORT": "8080"}, tmp_path)

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from dbt_temporal.domain.payload_size import MAX_MESSAGE_CHARS, fit_log, fit_result, fit_results
+from dbt_temporal.domain.payload_size import (
+    MAX_CODE_CHARS,
+    MAX_MESSAGE_CHARS,
+    fit_log,
+    fit_plan,
+    fit_result,
+    fit_results,
+    fit_step_results,
+    json_size,
+)
 from dbt_temporal.domain.results import NodeExecutionResult, TimingEntry
+from dbt_temporal.testing import node, plan
 
 
 def results(count: int, message: str = "OK") -> list[NodeExecutionResult]:
@@ -24,7 +34,7 @@ def size(found: list[NodeExecutionResult]) -> int:
 
 
 def test_results_that_fit_are_left_alone() -> None:
-    assert fit_results(results(10)) == results(10)
+    assert fit_results(results(10), 10_000) == results(10)
 
 
 def test_timings_go_before_messages() -> None:
@@ -32,6 +42,32 @@ def test_timings_go_before_messages() -> None:
     assert [each.unique_id for each in found] == [each.unique_id for each in results(10)]
     assert not any(each.timing or each.adapter_response for each in found)
     assert all(each.message == "OK" for each in found)
+
+
+def test_compiled_code_goes_before_results_do() -> None:
+    compiled = [each.model_copy(update={"compiled_code": "x" * 1000}) for each in results(10)]
+    found = fit_results(compiled, 6000)
+    assert [each.unique_id for each in found] == [each.unique_id for each in compiled]
+    assert [each.compiled_code for each in found] == [None] * 10
+
+
+def test_monstrous_compiled_code_does_not_travel_at_all() -> None:
+    (huge,) = results(1)
+    assert fit_result(huge.model_copy(update={"compiled_code": "x" * (MAX_CODE_CHARS + 1)})).compiled_code is None
+    assert fit_result(huge.model_copy(update={"compiled_code": "select 1"})).compiled_code == "select 1"
+
+
+def test_the_size_that_counts_is_that_of_the_bytes() -> None:
+    found = fit_results(results(10, "é" * 300), 5000)
+    assert sum(len(each.model_dump_json().encode()) for each in found) <= 5000
+
+
+def test_levels_of_a_plan_go_before_its_nodes() -> None:
+    whole = plan(node("a"), node("b", "a"))
+    assert fit_plan(whole, json_size(whole)) is whole
+    without_levels = fit_plan(whole, json_size(whole) - 1)
+    assert (without_levels.levels, list(without_levels.nodes)) == ([], list(whole.nodes))
+    assert fit_plan(whole, 300).nodes == {}
 
 
 def test_long_messages_are_cut_before_results_go() -> None:
@@ -61,3 +97,31 @@ def test_a_log_that_is_too_long_keeps_its_beginning_and_its_end() -> None:
     assert text.startswith("line 0\n")
     assert text.endswith("line 9999")
     assert "lines are left out here" in text
+
+
+def test_a_log_in_another_script_is_cut_by_its_bytes() -> None:
+    text = fit_log("\n".join(["日本語" * 5] * 1000), 1000)
+    assert len(text.encode()) < 1200
+    assert set(text.splitlines()) >= {"日本語" * 5}
+
+
+def test_warnings_stay_longer_than_what_went_well() -> None:
+    some = results(100)
+    some[50] = some[50].model_copy(update={"dbt_status": "warn", "message": "Got 3 results"})
+    found = {each.unique_id: each for each in fit_results(some, 3000)}
+    assert len(found) < 100
+    assert found[some[50].unique_id].message == "Got 3 results"
+
+
+def test_what_was_not_run_stays_longer_than_what_went_well() -> None:
+    some = results(100)
+    some[98] = some[98].model_copy(update={"status": "skipped"})
+    found = fit_results(some, 3000)
+    assert len(found) < 100
+    assert some[98].unique_id in {each.unique_id for each in found}
+
+
+def test_artifacts_are_made_from_every_result_however_many_there_are() -> None:
+    found = fit_step_results(results(20_000, "x" * 300))
+    assert len(found) == 20_000
+    assert not any(each.timing or each.compiled_code for each in found)

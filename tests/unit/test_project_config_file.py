@@ -42,7 +42,7 @@ def test_the_file_is_read(tmp_path: Path) -> None:
         (b"retry: {max_attempts: three}\n", "`retry.max_attempts`: Input should be a valid integer"),
         (b"retry: {non_retryable_errors: ['(']}\n", "`retry.non_retryable_errors`: '(' is not a regular expression"),
         (b"retry: {max_interval_secs: 1}\n", "max_interval_secs must be at least initial_interval_secs"),
-        (b"timeouts: {plan_secs: -1}\n", "`timeouts.plan_secs`: Input should be greater than 0"),
+        (b"timeouts: {plan_secs: -1}\n", "`timeouts.plan_secs`: Input should be greater than or equal to 0.001"),
         (b"timeouts: {node_secs: 60, node_heartbeat_secs: 60}\n", "node_heartbeat_secs can never fire"),
         (b"a: \xff\n", "is not UTF-8 text"),
         (b"- 1\n", "must be a mapping, got list"),

@@ -98,3 +98,44 @@ async def test_a_run_cancelled_while_it_is_set_up_ends_its_nodes_as_skipped() ->
         await task
     assert run.node_status() == {model_id("a"): "skipped"}
     assert runtime.nodes_started == []
+
+
+async def test_a_run_that_runs_out_of_history_lets_its_nodes_end_and_ends_in_order() -> None:
+    runtime = runtime_of(node("a"), node("slow"), node("b"), node("c", "b"), write_artifacts=True, threads=1)
+    runtime.gates[model_id("slow")] = asyncio.Event()
+    # plan_project, before_run, b and a; what has begun when it is noticed may end.
+    runtime.room = 4
+    run, task = start(runtime)
+    await until(lambda: run.node_status().get(model_id("c")) == "skipped")
+    assert run.node_status()[model_id("slow")] == "running"
+    runtime.gates[model_id("slow")].set()
+    output = await task
+    assert statuses(output) == {"a": "success", "slow": "success", "b": "success", "c": "skipped"}
+    assert runtime.cancelled == []
+    assert not output.success
+    assert "1 nodes were not run; `retry_from` runs them" in run.failure_message()
+    assert runtime.stored is not None
+    assert len(runtime.stored.results) == 4
+
+
+async def test_a_run_whose_history_is_full_can_be_cancelled() -> None:
+    runtime = runtime_of(node("a"), node("slow"), node("b", "slow"), threads=2)
+    runtime.gates[model_id("slow")] = asyncio.Event()
+    runtime.room = 4
+    run, task = start(runtime)
+    await until(lambda: run.node_status().get(model_id("b")) == "skipped")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert run.node_status()[model_id("slow")] == "cancelled"
+
+
+async def test_a_node_is_not_tried_again_where_the_history_is_full() -> None:
+    runtime = runtime_of(node("a"))
+    runtime.retries[model_id("a")] = ["connection lost"] * 2
+    # plan_project, before_run and the first attempt
+    runtime.room = 3
+    run, task = start(runtime)
+    assert statuses(await task) == {"a": "error"}
+    assert runtime.nodes_started == [model_id("a")]
+    assert "connection lost" in run.failure_message()

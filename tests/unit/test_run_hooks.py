@@ -1,14 +1,15 @@
 import asyncio
+import json
 from typing import Any
 
 import pytest
 
 from dbt_temporal.application.dbt_run import DbtRun
-from dbt_temporal.application.messages import PlanProjectInput
+from dbt_temporal.application.messages import PlanProjectInput, StoreArtifactsInput
 from dbt_temporal.application.ports.runtime import HookFailedError, StepFailedError
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.project_config import parse_project_config
-from dbt_temporal.testing import FakeRuntime, model_id, node, planned, until
+from dbt_temporal.testing import FakeRuntime, model_id, node, planned, result, until
 from dbt_temporal.testing.builders import INVOCATION_ID
 
 
@@ -61,6 +62,22 @@ async def test_the_payload_is_that_of_the_contract_and_hides_values_of_env() -> 
     assert list(before["plan"]["nodes"]) == [model_id("a")]
     assert after["output"]["node_results"][0]["status"] == "success"
     assert "hunter2" not in str(before) + str(after)
+
+
+async def test_the_payload_of_a_very_large_run_fits_into_what_temporal_takes() -> None:
+    hooks = {"pre_run": [hook("check")], "on_success": [hook("notify")]}
+    names = [f"int_orders__aggregated_by_customer_and_day_{number:05}" for number in range(4000)]
+    large = planned(*(node(name) for name in names), config=parse_project_config({"hooks": hooks}, "f"), threads=4000)
+    runtime = FakeRuntime(large)
+    runtime.nodes = {model_id(name): result(name, message="é" * 500) for name in names}
+    output = await execute(runtime)
+    before, after = (each.argument for each in runtime.hooks_started)
+    sizes = [len(json.dumps(each, ensure_ascii=False, separators=(",", ":")).encode()) for each in (before, after)]
+    assert all(size < 2 * 1024 * 1024 for size in sizes)
+    assert len(before["plan"]["nodes"]) == len(after["output"]["node_results"]) == 4000
+    assert before["plan"]["levels"]
+    assert after["plan"]["levels"] == []
+    assert output.success
 
 
 async def test_a_hooks_own_input_replaces_the_payload() -> None:
@@ -197,3 +214,30 @@ async def test_a_run_cancelled_during_a_pre_run_hook_runs_nothing() -> None:
     assert runtime.step_names == ["plan_project", "store_artifacts", "end_run"]
     assert started(runtime) == ["check"]
     assert runtime.outcome == "cancelled"
+
+
+async def test_nodes_are_not_sent_the_runs_hooks_nor_what_nobody_asked_for() -> None:
+    hooks = {"pre_run": [hook("check")]}
+    runtime = runtime_with()
+    await execute(runtime, hooks=hooks, env={"KEY": "v"}, retry_from="s3://runs/1/run_results.json")
+    (argument,) = (step.argument for step in runtime.steps if step.name == "model:a")
+    assert started(runtime) == ["check"]
+    assert argument.model_dump(mode="json")["invocation"]["input"] == {
+        "env": {"KEY": "v"},
+        "retry_from": "s3://runs/1/run_results.json",
+    }
+    read_again = type(argument).model_validate_json(argument.model_dump_json())
+    assert read_again == argument
+
+
+async def test_a_run_cancelled_during_a_hook_after_its_nodes_says_so_in_its_log_once() -> None:
+    runtime = runtime_with(on_success=[hook("notify")])
+    task = asyncio.create_task(execute(runtime))
+    await until(lambda: bool(runtime.hooks_started))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert runtime.outcome == "cancelled"
+    (*_, last) = (step.argument for step in runtime.steps if step.name == "store_artifacts")
+    assert isinstance(last, StoreArtifactsInput)
+    assert (last.run_log or "").count("The run was cancelled.") == 1

@@ -12,7 +12,7 @@ def test_the_header_says_what_runs() -> None:
     log = RunLog()
     log.header("0.1.0")
     log.planned({"model": 5, "test": 3, "seed": 1, "saved_query": 2}, total=9, levels=3, threads=4, target="dev")
-    assert log.lines == [
+    assert log.since() == [
         "Running with dbt-temporal=0.1.0",
         "Found 5 models, 3 tests, 1 seed, 2 saved queries",
         "Concurrency: 4 threads, 3 parallel levels (target='dev')",
@@ -37,7 +37,7 @@ def test_a_node_without_a_relation_is_named_by_its_package() -> None:
 def test_an_error_is_followed_by_its_message() -> None:
     log = RunLog()
     log.ended(A, result("a", "error", message="Database Error\n  no such table"))
-    assert log.lines == ["  => table_model main.a  [ERROR in 0.00s]", "     Database Error", "       no such table"]
+    assert log.since() == ["  => table_model main.a  [ERROR in 0.00s]", "     Database Error", "       no such table"]
 
 
 def test_tests_end_with_dbts_words_and_the_number_of_failures() -> None:
@@ -46,12 +46,12 @@ def test_tests_end_with_dbts_words_and_the_number_of_failures() -> None:
     log.ended(test, result("test.shop.t", "pass", failures=0))
     log.ended(test, result("test.shop.t", "warn", failures=2, message="Got 2 results"))
     log.ended(test, result("test.shop.t", "fail", failures=3, message="Got 3 results"))
-    assert [line for line in log.lines if "=>" in line] == [
+    assert [line for line in log.since() if "=>" in line] == [
         "  => test shop.t  [PASS in 0.00s]",
         "  => test shop.t  [WARN 2 in 0.00s]",
         "  => test shop.t  [FAIL 3 in 0.00s]",
     ]
-    assert "     Got 2 results" in log.lines
+    assert "     Got 2 results" in log.since()
 
 
 def test_skips_and_retries_say_why() -> None:
@@ -86,7 +86,7 @@ def test_the_tail_holds_the_newest_lines_and_the_text_all_of_them() -> None:
     assert log.tail(2) == ["line 3", "line 4"]
     assert log.tail(0) == []
     assert log.since(4) == ["line 4"]
-    assert log.text().splitlines() == log.lines
+    assert log.text().splitlines() == log.since()
 
 
 def test_the_version_in_the_log_is_that_of_the_package() -> None:

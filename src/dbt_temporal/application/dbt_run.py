@@ -25,7 +25,7 @@ from dbt_temporal.application.run_steps import RunSteps, as_error
 from dbt_temporal.application.shielding import shielded
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.memo import command_memo
-from dbt_temporal.domain.payload_size import fit_results
+from dbt_temporal.domain.payload_size import MAX_OUTPUT_BYTES, fit_results
 from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
 from dbt_temporal.domain.run_input import DbtRunInput, parse_run_input
 
@@ -49,6 +49,7 @@ class DbtRun:
         self._fail_fast_asked: bool | None = None
         self._started_at: datetime | None = None
         self._stored: StoreArtifactsOutput | None = None
+        self._cancel_told = False
 
     async def execute(self, raw_input: object) -> DbtRunOutput:
         """Runs to the end. A run in which nodes failed returns an output with `success` false.
@@ -142,12 +143,16 @@ class DbtRun:
 
     async def _end_badly(self, planned: PlanProjectOutput, error: BaseException) -> None:
         if isinstance(error, asyncio.CancelledError):
-            if self._live.state.phase == RunPhase.PRE_RUN_HOOKS:
-                self._live.log.add(CANCELLED_LINE)
+            self._tell_of_cancel()
             self._live.set_outcome("cancelled")
         else:
             self._live.set_outcome("failed")
         await shielded(self._close(planned))
+
+    def _tell_of_cancel(self) -> None:
+        if not self._cancel_told:
+            self._live.log.add(CANCELLED_LINE)
+        self._cancel_told = True
 
     async def _close(self, planned: PlanProjectOutput) -> None:
         await self._steps.store_log(planned)
@@ -196,7 +201,7 @@ class DbtRun:
                 # dbt runs no hooks either where nothing is selected (dbt/task/runnable.py, run).
                 self._live.log.add("Nothing to do. Try checking your model configs and model specification args")
         except asyncio.CancelledError:
-            self._live.log.add(CANCELLED_LINE)
+            self._tell_of_cancel()
             if self._nodes is not None:
                 self._nodes.skip_cancelled()
             await shielded(self._conclude(context.planned, began))
@@ -254,10 +259,13 @@ class DbtRun:
     def _output(self, hooks: LifecycleHooks) -> DbtRunOutput:
         assert self._started_at is not None
         state = self._live.state
+        results = fit_results(state.node_results, MAX_OUTPUT_BYTES)
+        if results != state.node_results:
+            self._live.log.add("The run's output is too large for Temporal, and leaves out details or nodes")
         return DbtRunOutput(
             invocation_id=self._invocation_id,
             success=state.success,
-            node_results=fit_results(state.node_results),
+            node_results=results,
             elapsed_time=self._seconds_since(self._started_at),
             artifacts=self._stored.artifacts if self._stored else None,
             log_path=self._stored.log_path if self._stored else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from dbt_temporal.application.live_state import LiveState
 from dbt_temporal.application.messages import PlanProjectOutput
@@ -33,10 +34,11 @@ class RunContext:
         """The project's dbt_temporal.yml."""
         return self.planned.config
 
-    @property
+    @cached_property
     def invocation(self) -> DbtInvocation:
-        """The invocation that every step carries."""
-        return self.planned.invocation
+        """The invocation that the step of every node carries: without lifecycle hooks, which are the run's alone."""
+        without_hooks = self.run_input.model_copy(update={"hooks": None})
+        return self.planned.invocation.model_copy(update={"input": without_hooks})
 
     @property
     def run_input(self) -> DbtRunInput:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Sequence
 from urllib.parse import quote
 
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import CompletedNode, NodeOutcome
+from dbt_temporal.application.shielding import shielded
 from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.limits import fit_name
 from dbt_temporal.domain.results import NodeExecutionResult
 
 MAX_NAME_CHARS = 180
@@ -22,11 +23,7 @@ logger = logging.getLogger(__name__)
 
 def safe_name(unique_id: str) -> str:
     """A unique_id as a file name: characters outside letters, digits and `_.-` escaped, over-long names hashed."""
-    name = quote(unique_id, safe="")
-    if len(name) <= MAX_NAME_CHARS:
-        return name
-    digest = hashlib.sha256(unique_id.encode()).hexdigest()[:16]
-    return f"{name[: MAX_NAME_CHARS - 17]}-{digest}"
+    return fit_name(quote(unique_id, safe=""), MAX_NAME_CHARS)
 
 
 class RunFiles:
@@ -40,8 +37,11 @@ class RunFiles:
         """Keeps what an attempt left behind; returns the location of its log, or None.
 
         A node that has ended is never run again, and never fails, because a file could not be written: that costs a
-        warning, and the run's artifacts fall back to the small result.
+        warning, and the run's artifacts fall back to the small result. Nor because a cancel came meanwhile.
         """
+        return await shielded(self._keep(outcome))
+
+    async def _keep(self, outcome: NodeOutcome) -> str | None:
         name = safe_name(outcome.result.unique_id)
         if outcome.record:
             await self._try_to_write(f"records/{name}.json", outcome.record)

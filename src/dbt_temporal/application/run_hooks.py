@@ -8,9 +8,13 @@ from typing import Any
 from dbt_temporal.application.live_state import LiveState
 from dbt_temporal.application.ports.runtime import HookFailedError, RunRuntime
 from dbt_temporal.domain.hooks import HookConfig, HookError, HookEvent, HooksConfig, mask_env, read_pre_run_answer
+from dbt_temporal.domain.payload_size import MAX_HOOK_BYTES, fit_message, fit_plan, fit_results, json_size
 from dbt_temporal.domain.plan import ExecutionPlan
 from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.domain.run_input import DbtRunInput
+
+MIN_OUTPUT_BYTES = 600_000
+"""So much of a hook's payload is the output's, where it needs it and the plan is large."""
 
 
 @dataclass
@@ -88,25 +92,37 @@ class LifecycleHooks:
     async def _start(
         self, event: HookEvent, position: int, hook: HookConfig, run_input: DbtRunInput, output: DbtRunOutput | None
     ) -> tuple[Any, HookError | None]:
-        argument = hook.input if hook.input is not None else self._payload(event, run_input, output)
+        argument = hook.input if hook.input is not None else self._payload(event, hook, run_input, output)
         self._log(event, hook, f"START on {hook.task_queue}")
         try:
             answer = await self._runtime.run_hook(hook, argument, f"{event}-{position + 1}-{hook.workflow_type}")
         except HookFailedError as failure:
-            error = HookError(hook_workflow_type=hook.workflow_type, event=event, error=str(failure))
+            error = HookError(hook_workflow_type=hook.workflow_type, event=event, error=fit_message(str(failure)))
             if hook.on_error != "ignore":
-                self._log(event, hook, f"ERROR ({hook.on_error}) {failure}")
+                self._log(event, hook, f"ERROR ({hook.on_error}) {error.error}")
                 self.errors.append(error)
             return None, error
         self._log(event, hook, "STARTED, not awaited" if hook.fire_and_forget else "OK")
         return answer, None
 
-    def _payload(self, event: HookEvent, run_input: DbtRunInput, output: DbtRunOutput | None) -> dict[str, Any]:
+    def _payload(
+        self, event: HookEvent, hook: HookConfig, run_input: DbtRunInput, output: DbtRunOutput | None
+    ) -> dict[str, Any]:
+        """What a hook is sent. Of a very large run it has less detail, because Temporal takes 2 MiB."""
+        seen = mask_env(run_input)
+        room = MAX_HOOK_BYTES - json_size(seen)
+        plan = fit_plan(self.plan, room - (0 if output is None else min(json_size(output), MIN_OUTPUT_BYTES)))
+        if plan is not self.plan:
+            left_out = "levels" if plan.nodes else "levels and nodes"
+            self._log(event, hook, f"warning: the plan is too large for a hook, and is sent without {left_out}")
+        if output is not None:
+            results = fit_results(output.node_results, room - json_size(plan))
+            output = output.model_copy(update={"node_results": results})
         return {
             "event": event,
             "invocation_id": self._invocation_id,
-            "input": mask_env(run_input).model_dump(mode="json"),
-            "plan": self.plan.model_dump(mode="json"),
+            "input": seen.model_dump(mode="json"),
+            "plan": plan.model_dump(mode="json"),
             "output": None if output is None else output.model_dump(mode="json"),
         }
 

@@ -22,7 +22,7 @@ from dbt_temporal.application.retries import RetryRule, with_retries
 from dbt_temporal.application.run_context import step_priority
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.limits import MAX_PLAN_SECS
-from dbt_temporal.domain.payload_size import fit_log, fit_results
+from dbt_temporal.domain.payload_size import fit_log, fit_step_results
 from dbt_temporal.domain.run_input import DbtRunInput
 
 PLAN_LIMIT_SECS = MAX_PLAN_SECS + 60.0
@@ -78,7 +78,7 @@ class RunSteps:
             return None
         argument = StoreArtifactsInput(
             invocation=planned.invocation,
-            results=fit_results(self._live.state.results_as_dbt_has_them),
+            results=fit_step_results(self._live.state.results_as_dbt_has_them),
             elapsed_time=elapsed,
             run_log=fit_log(self._live.log.text()) if planned.write_run_log else None,
         )
@@ -151,7 +151,7 @@ class RunSteps:
         return await with_retries(
             self._runtime,
             SETUP_RETRIES,
-            lambda number: self._runtime.run_step(_numbered(step, number), output_type),
+            lambda number, _lost: self._runtime.run_step(_numbered(step, number), output_type),
             on_retry=note,
         )
 

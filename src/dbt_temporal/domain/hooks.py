@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dbt_temporal.domain.limits import MAX_SECS
+from dbt_temporal.domain.limits import MAX_SECS, MIN_SECS, TaskQueueName, TypeName
 
 if TYPE_CHECKING:
     from dbt_temporal.domain.run_input import DbtRunInput
@@ -27,9 +27,9 @@ class HookConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    workflow_type: str = Field(min_length=1)
-    task_queue: str = Field(min_length=1)
-    timeout_secs: float = Field(default=DEFAULT_HOOK_TIMEOUT_SECS, gt=0, le=MAX_SECS, strict=False)
+    workflow_type: TypeName
+    task_queue: TaskQueueName
+    timeout_secs: float = Field(default=DEFAULT_HOOK_TIMEOUT_SECS, ge=MIN_SECS, le=MAX_SECS, strict=False)
     on_error: HookErrorPolicy = "warn"
     input: Any = None
     fire_and_forget: bool = False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, field_serializer
 
 from dbt_temporal.domain.run_input import DbtRunInput
 
@@ -25,3 +27,8 @@ class DbtInvocation(BaseModel):
     revision: str | None = None
     started_at: str
     input: DbtRunInput
+
+    @field_serializer("input")
+    def _as_asked(self, run_input: DbtRunInput) -> dict[str, Any]:
+        """Only what differs from the defaults: history holds it once for each node."""
+        return run_input.model_dump(mode="json", exclude_defaults=True)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dbt_temporal.domain.limits import MAX_SECS
-
-MAX_ACTIVITY_TYPE_BYTES = 900
+from dbt_temporal.domain.limits import Seconds, TaskQueueName, fit_name
 
 OnNodeError = Literal["continue", "skip_children"]
 
@@ -20,11 +17,11 @@ class NodeOverrides(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_attempts: int | None = Field(default=None, ge=1)
-    initial_interval_secs: float | None = Field(default=None, gt=0, le=MAX_SECS)
+    initial_interval_secs: Seconds | None = None
     backoff_coefficient: float | None = Field(default=None, ge=1)
-    max_interval_secs: float | None = Field(default=None, gt=0, le=MAX_SECS)
-    timeout_secs: float | None = Field(default=None, gt=0, le=MAX_SECS)
-    task_queue: str | None = None
+    max_interval_secs: Seconds | None = None
+    timeout_secs: Seconds | None = None
+    task_queue: TaskQueueName | None = None
 
 
 class NodeInfo(BaseModel):
@@ -52,14 +49,9 @@ class NodeInfo(BaseModel):
     def activity_type(self) -> str:
         """The name of the node's activity: `<resource_type>:<node_name>`.
 
-        Temporal takes 1,000 characters; the name of a generic test holds all its arguments and may be longer.
+        The name of a generic test holds all its arguments, and may be longer than Temporal takes.
         """
-        name = f"{self.resource_type}:{self.name}"
-        if len(name.encode()) <= MAX_ACTIVITY_TYPE_BYTES:
-            return name
-        digest = sha256(name.encode()).hexdigest()[:16]
-        cut = name.encode()[: MAX_ACTIVITY_TYPE_BYTES - 17].decode(errors="ignore")
-        return f"{cut}-{digest}"
+        return fit_name(f"{self.resource_type}:{self.name}")
 
 
 class ExecutionPlan(BaseModel):

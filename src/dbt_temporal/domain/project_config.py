@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.hooks import HooksConfig
-from dbt_temporal.domain.limits import MAX_PLAN_SECS, MAX_SECS
+from dbt_temporal.domain.limits import MAX_PLAN_SECS, MIN_SECS, Seconds
 from dbt_temporal.domain.run_input import input_error
 
 PROJECT_CONFIG_FILE = "dbt_temporal.yml"
@@ -29,9 +29,9 @@ class RetryConfig(_Section):
     """How a node's transient errors are retried."""
 
     max_attempts: int = Field(default=3, ge=1, strict=True)
-    initial_interval_secs: float = Field(default=5.0, gt=0, le=MAX_SECS)
+    initial_interval_secs: Seconds = 5.0
     backoff_coefficient: float = Field(default=2.0, ge=1)
-    max_interval_secs: float = Field(default=60.0, gt=0, le=MAX_SECS)
+    max_interval_secs: Seconds = 60.0
     non_retryable_errors: list[str] = Field(default_factory=list)
     project_hooks: ProjectHookRetries = Field(default_factory=ProjectHookRetries)
 
@@ -55,12 +55,12 @@ class RetryConfig(_Section):
 class TimeoutsConfig(_Section):
     """Time limits in seconds."""
 
-    node_secs: float = Field(default=3600.0, gt=0, le=MAX_SECS)
-    node_heartbeat_secs: float = Field(default=300.0, gt=0, le=MAX_SECS)
-    hook_secs: float = Field(default=300.0, gt=0, le=MAX_SECS)
-    hook_heartbeat_secs: float = Field(default=120.0, gt=0, le=MAX_SECS)
-    plan_secs: float = Field(default=300.0, gt=0, le=MAX_PLAN_SECS)
-    store_artifacts_secs: float = Field(default=120.0, gt=0, le=MAX_SECS)
+    node_secs: Seconds = 3600.0
+    node_heartbeat_secs: Seconds = 300.0
+    hook_secs: Seconds = 300.0
+    hook_heartbeat_secs: Seconds = 120.0
+    plan_secs: float = Field(default=300.0, ge=MIN_SECS, le=MAX_PLAN_SECS)
+    store_artifacts_secs: Seconds = 120.0
 
 
 class ProjectConfig(_Section):

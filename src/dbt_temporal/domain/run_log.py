@@ -49,11 +49,6 @@ class RunLog:
     def __len__(self) -> int:
         return len(self._lines)
 
-    @property
-    def lines(self) -> list[str]:
-        """All lines so far."""
-        return list(self._lines)
-
     def text(self) -> str:
         """The whole log, as log.txt holds it."""
         return "".join(f"{line}\n" for line in self._lines)
@@ -62,7 +57,7 @@ class RunLog:
         """The newest lines, oldest of them first."""
         return self._lines[-count:] if count > 0 else []
 
-    def since(self, index: int) -> list[str]:
+    def since(self, index: int = 0) -> list[str]:
         """The lines from a position on."""
         return self._lines[index:]
 
@@ -70,11 +65,9 @@ class RunLog:
         """Writes text as it is, each of its lines as one."""
         self._lines += text.splitlines() or [""]
 
-    def header(self, version: str, facts: Iterable[str] = ()) -> None:
+    def header(self, version: str) -> None:
         """Says what runs."""
         self.add(f"Running with dbt-temporal={version}")
-        for fact in facts:
-            self.add(fact)
 
     def planned(self, counts: Mapping[str, int], total: int, levels: int, threads: int, target: str | None) -> None:
         """Says what the project holds and how much of it runs.

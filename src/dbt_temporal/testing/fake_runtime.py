@@ -55,6 +55,7 @@ class FakeRuntime:
         cancelled: names of the steps that were cancelled.
         facts: what was recorded for metrics, in order.
         most_running: how many nodes ran at once at most.
+        room: how many steps there is room for.
     """
 
     def __init__(self, planned: PlanProjectOutput | StepFailedError) -> None:
@@ -77,6 +78,7 @@ class FakeRuntime:
         self.facts: list[Fact] = []
         self.cancelled: list[str] = []
         self.most_running = 0
+        self.room = 1_000_000
         self._running = 0
         self._now = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -147,6 +149,10 @@ class FakeRuntime:
         self.slept.append(seconds)
         self._now += timedelta(seconds=seconds)
         await asyncio.sleep(0)
+
+    def has_room(self) -> bool:
+        """Whether fewer steps than `room` have been started."""
+        return len(self.steps) < self.room
 
     def publish(self, changed: StateChange) -> None:
         """Takes note."""

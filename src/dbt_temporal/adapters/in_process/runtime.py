@@ -21,6 +21,7 @@ from dbt_temporal.application.messages import (
 )
 from dbt_temporal.application.ports.runtime import HookFailedError, StateChange, Step, StepFailedError
 from dbt_temporal.application.ports.telemetry import Fact, NoTelemetry, Telemetry
+from dbt_temporal.application.shielding import cancel_again, cancels_asked
 from dbt_temporal.application.use_cases import UseCases
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.hooks import HookConfig
@@ -62,17 +63,16 @@ class InProcessRuntime:
 
     async def run_step(self, step: Step, output_type: type[Output]) -> Output:
         """Calls the step's use case. See `RunRuntime.run_step`."""
+        cancels_before = cancels_asked()
         try:
-            answer = await asyncio.wait_for(self._call(step.argument), step.timeout_secs)
-        except DbtTemporalError as error:
-            raise StepFailedError(
-                error.error_type, error.message, retryable=error.retryable, result=error.result
-            ) from error
-        except TimeoutError as error:
-            message = f"{step.name}: took longer than its limit of {step.timeout_secs:g} seconds"
-            raise StepFailedError(ErrorType.ADAPTER, message, retryable=True, timed_out=True) from error
+            async with asyncio.timeout(step.timeout_secs):
+                answer = await self._call(step.argument)
+        except (DbtTemporalError, TimeoutError) as error:
+            _cancel_later(cancels_before)
+            raise _step_failed(step, error) from error
         if not isinstance(answer, output_type):
             raise TypeError(f"{step.name} returned {type(answer).__name__}, not {output_type.__name__}")
+        _cancel_later(cancels_before)
         return answer
 
     async def run_hook(self, hook: HookConfig, argument: Any, hook_id: str) -> Any:
@@ -81,22 +81,29 @@ class InProcessRuntime:
         if function is None:
             known = ", ".join(sorted(self._hooks)) or "none"
             raise HookFailedError(f"no function is given for hook {hook.workflow_type!r}; given: {known}")
-        limited = asyncio.wait_for(function(argument), hook.timeout_secs)
+        limited = _within(hook.timeout_secs, function(argument))
         if hook.fire_and_forget:
             # The reference keeps the task alive; it ends with the event loop at the latest.
             self._abandoned.append(asyncio.create_task(limited, name=hook_id))
             return None
+        cancels_before = cancels_asked()
         try:
-            return await limited
+            answer = await limited
         except TimeoutError as error:
             raise HookFailedError(f"timed out after {hook.timeout_secs:g} seconds (timeout_secs)") from error
         except Exception as error:
             # Whatever an embedder's function raises is the hook's failure, under the hook's policy.
             raise HookFailedError(f"{type(error).__name__}: {error}") from error
+        _cancel_later(cancels_before)
+        return answer
 
     async def sleep(self, seconds: float) -> None:
         """Waits."""
         await asyncio.sleep(seconds)
+
+    def has_room(self) -> bool:
+        """Always: nothing limits a run here."""
+        return True
 
     def publish(self, changed: StateChange) -> None:
         """Tells the observer."""
@@ -115,9 +122,9 @@ class InProcessRuntime:
             case PlanProjectInput():
                 return await use_cases.plan_project(argument)
             case BeforeRunInput():
-                return await use_cases.before_run(argument)
+                return await use_cases.before_run(argument, _no_heartbeat)
             case AfterRunInput():
-                return await use_cases.after_run(argument)
+                return await use_cases.after_run(argument, _no_heartbeat)
             case StoreArtifactsInput():
                 return await use_cases.store_artifacts(argument)
             case EndRunInput():
@@ -149,6 +156,24 @@ async def run_in_process(
     """
     runtime = InProcessRuntime(use_cases, hooks, observe)
     return await DbtRun(runtime, invocation_id or str(uuid4())).execute(run_input)
+
+
+async def _within(seconds: float, work: Awaitable[Any]) -> Any:
+    async with asyncio.timeout(seconds):
+        return await work
+
+
+def _step_failed(step: Step, error: DbtTemporalError | TimeoutError) -> StepFailedError:
+    if isinstance(error, DbtTemporalError):
+        return StepFailedError(error.error_type, error.message, retryable=error.retryable, result=error.result)
+    message = f"{step.name}: took longer than its limit of {step.timeout_secs:g} seconds"
+    return StepFailedError(ErrorType.ADAPTER, message, retryable=True, timed_out=True)
+
+
+def _cancel_later(cancels_before: int) -> None:
+    """Where something ended by itself before a cancel reached it, its end counts, and the cancel comes after it."""
+    if cancels_asked() > cancels_before:
+        cancel_again()
 
 
 def _no_heartbeat(_facts: Mapping[str, Any]) -> None:

@@ -68,12 +68,12 @@ class DbtActivities:
     @activity.defn(name=StepName.BEFORE_RUN.value)
     async def before_run(self, asked: BeforeRunInput) -> ProjectHooksOutput:
         """Runs what dbt does before the first node, on-run-start with it."""
-        return await self._carry_out(asked, lambda _: self._do.before_run(asked))
+        return await self._carry_out(asked, lambda progress: self._do.before_run(asked, progress))
 
     @activity.defn(name=StepName.AFTER_RUN.value)
     async def after_run(self, asked: AfterRunInput) -> ProjectHooksOutput:
         """Runs on-run-end."""
-        return await self._carry_out(asked, lambda _: self._do.after_run(asked))
+        return await self._carry_out(asked, lambda progress: self._do.after_run(asked, progress))
 
     @activity.defn(name=StepName.STORE_ARTIFACTS.value)
     async def store_artifacts(self, asked: StoreArtifactsInput) -> StoreArtifactsOutput:

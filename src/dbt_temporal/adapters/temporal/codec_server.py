@@ -23,6 +23,7 @@ from google.protobuf import json_format
 from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.converter import PayloadCodec
 
+from dbt_temporal.adapters.temporal.compression import uncompressed
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 
 logger = logging.getLogger(__name__)
@@ -110,8 +111,12 @@ class _Handler(BaseHTTPRequestHandler):
             case "encode":
                 return self.codec.encode
             case "decode":
-                return self.codec.decode
+                return self._decode
         raise _RequestError(HTTPStatus.NOT_FOUND, "there are POST /encode and POST /decode, also below /<namespace>")
+
+    async def _decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """As people read them: decrypted, and not compressed either."""
+        return [uncompressed(payload) for payload in await self.codec.decode(payloads)]
 
     def _answer(
         self, status: HTTPStatus, body: bytes, content_type: str = "text/plain; charset=utf-8", preflight: bool = False

@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr, field_validator, model_validator
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client, Plugin
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import DataConverter
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 
 from dbt_temporal.adapters.environment import EnvironmentModel, variable
 from dbt_temporal.adapters.temporal.codec_keys import KEYS_VARIABLE, parse_keys
+from dbt_temporal.adapters.temporal.compression import STEP_DATA_CONVERTER
 from dbt_temporal.adapters.temporal.connection_errors import can_pass, cause_of, remedy_for
 from dbt_temporal.adapters.temporal.missing_keys import unencrypted_data_converter
 from dbt_temporal.adapters.temporal.profile import TemporalProfile, read_pem
@@ -85,14 +85,14 @@ class ConnectionSettings(EnvironmentModel):
 
     @property
     def data_converter(self) -> DataConverter:
-        """How inputs and results become payloads: the SDK's pydantic converter, with encryption where keys are set."""
+        """How inputs and results become payloads: as JSON, large messages of steps compressed, encrypted."""
         keys = self.keys
         if not keys:
             return unencrypted_data_converter()
         # Loads the cryptographic library, which a process without keys can do without.
         from dbt_temporal.adapters.temporal.encryption import encrypting
 
-        return encrypting(pydantic_data_converter, keys)
+        return encrypting(STEP_DATA_CONVERTER, keys)
 
     @property
     def target(self) -> str:

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from temporalio.api.common.v1 import Payload
-from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
 from temporalio.converter import DataConverter, EncodingPayloadConverter
 
 from dbt_temporal.adapters.temporal.codec_keys import ENCODING, KEY_ID_METADATA, KEYS_VARIABLE
+from dbt_temporal.adapters.temporal.compression import STEP_DATA_CONVERTER, StepPayloadConverter
 from dbt_temporal.domain.errors import configuration_error
 
 
@@ -29,8 +29,8 @@ class _EncryptedPayloadConverter(EncodingPayloadConverter):
         )
 
 
-class UnencryptedPayloadConverter(PydanticPayloadConverter):
-    """The SDK's pydantic converter. A converter beside the others costs nothing where no payload is encrypted."""
+class UnencryptedPayloadConverter(StepPayloadConverter):
+    """The converter without keys. A converter beside the others costs nothing where no payload is encrypted."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,4 +40,4 @@ class UnencryptedPayloadConverter(PydanticPayloadConverter):
 
 def unencrypted_data_converter() -> DataConverter:
     """How inputs and results become payloads where no keys are set."""
-    return replace(pydantic_data_converter, payload_converter_class=UnencryptedPayloadConverter)
+    return replace(STEP_DATA_CONVERTER, payload_converter_class=UnencryptedPayloadConverter)

@@ -19,11 +19,20 @@ from temporalio.exceptions import (
 from dbt_temporal.adapters.temporal.failures import to_hook_failed, to_step_failed
 from dbt_temporal.adapters.temporal.metrics import MeterTelemetry
 from dbt_temporal.adapters.temporal.publisher import StatePublisher
+from dbt_temporal.application.log_context import log_fields
 from dbt_temporal.application.ports.runtime import StateChange, Step
 from dbt_temporal.application.ports.telemetry import Fact
+from dbt_temporal.application.shielding import cancel_again, cancels_asked
 from dbt_temporal.domain.hooks import HookConfig
+from dbt_temporal.domain.limits import fit_name
 
 Output = TypeVar("Output", bound=BaseModel)
+
+MAX_SUMMARY_BYTES = 400
+"""What the server takes for the summary of a workflow."""
+MAX_EVENTS = 48_000
+MAX_HISTORY_BYTES = 40 * 1024 * 1024
+"""Of Temporal's 51,200 events and 50 MiB; the rest is for what runs, on-run-end, artifacts, hooks and output."""
 
 
 class TemporalRuntime:
@@ -40,7 +49,7 @@ class TemporalRuntime:
 
     async def run_step(self, step: Step, output_type: type[Output]) -> Output:
         """Runs one activity, once. See `RunRuntime.run_step`."""
-        cancels_before = _cancels_asked()
+        cancels_before = cancels_asked()
         try:
             output: Output = await workflow.execute_activity(
                 step.name,
@@ -60,26 +69,26 @@ class TemporalRuntime:
             if is_cancelled_exception(error):
                 raise asyncio.CancelledError from error
             failure = to_step_failed(error, step)
-            if _cancels_asked() > cancels_before:
+            if cancels_asked() > cancels_before:
                 # The SDK has used the cancel up. Whatever the step failed by, it is not tried again.
                 failure.retryable = False
-                _cancel_again()
+                cancel_again()
             raise failure from error
-        if _cancels_asked() > cancels_before:
+        if cancels_asked() > cancels_before:
             # The activity ended well before the cancel reached it. Its result counts, and the cancel comes after it.
-            _cancel_again()
+            cancel_again()
         return output
 
     async def run_hook(self, hook: HookConfig, argument: Any, hook_id: str) -> Any:
         """Starts a hook as a child workflow. See `RunRuntime.run_hook`."""
         info = workflow.info()
-        cancels_before = _cancels_asked()
+        cancels_before = cancels_asked()
         try:
             handle = await workflow.start_child_workflow(
                 hook.workflow_type,
                 argument,
                 # The run id keeps an abandoned hook of an earlier run apart, where workflow ids are used again.
-                id=f"{info.workflow_id}/{info.first_execution_run_id}/{hook_id}",
+                id=fit_name(f"{info.workflow_id}/{info.first_execution_run_id}/{hook_id}"),
                 task_queue=hook.task_queue,
                 execution_timeout=timedelta(seconds=hook.timeout_secs),
                 parent_close_policy=(
@@ -94,21 +103,26 @@ class TemporalRuntime:
                 ),
                 # Decoded here: an answer that cannot be read would fail the workflow task again and again.
                 result_type=RawValue,
-                static_summary=f"hook {hook_id} of {info.workflow_id}",
+                static_summary=fit_name(f"hook {hook_id} of {info.workflow_id}", MAX_SUMMARY_BYTES),
             )
             answer = None if hook.fire_and_forget else _read_answer(await handle)
         except (ChildWorkflowError, FailureError) as error:
-            if _cancels_asked() > cancels_before:
+            if cancels_asked() > cancels_before:
                 raise asyncio.CancelledError from error
             raise to_hook_failed(error, hook) from error
-        if _cancels_asked() > cancels_before and not hook.fire_and_forget:
-            # The hook took the cancel and ended well; the run was cancelled all the same.
+        if cancels_asked() > cancels_before:
+            # The hook started, or took the cancel and ended well; the run was cancelled all the same.
             raise asyncio.CancelledError
         return answer
 
     async def sleep(self, seconds: float) -> None:
         """Waits by a timer."""
         await workflow.sleep(seconds)
+
+    def has_room(self) -> bool:
+        """Whether the history is far enough from its limits, where the server would terminate the workflow."""
+        info = workflow.info()
+        return info.get_current_history_length() < MAX_EVENTS and info.get_current_history_size() < MAX_HISTORY_BYTES
 
     def publish(self, changed: StateChange) -> None:
         """Gathers changes, and shows them soon."""
@@ -128,7 +142,8 @@ def _read_answer(raw: RawValue) -> Any:
     try:
         return workflow.payload_converter().from_payload(raw.payload)
     except Exception as error:
-        workflow.logger.warning("the answer of a hook cannot be read, and is ignored: %s", error)
+        with log_fields(invocation_id=workflow.info().first_execution_run_id):
+            workflow.logger.warning("the answer of a hook cannot be read, and is ignored: %s", error)
         return None
 
 
@@ -136,14 +151,3 @@ def _priority(step: Step) -> Priority:
     if step.priority is None:
         return Priority.default
     return Priority(priority_key=step.priority.level, fairness_key=step.priority.fairness_key)
-
-
-def _cancels_asked() -> int:
-    task = asyncio.current_task()
-    return task.cancelling() if task is not None else 0
-
-
-def _cancel_again() -> None:
-    task = asyncio.current_task()
-    if task is not None:
-        asyncio.get_running_loop().call_soon(task.cancel)

@@ -1,4 +1,4 @@
-"""The Temporal worker: what it serves, its sandbox, its limits."""
+"""The Temporal worker: what it serves, and its limits."""
 
 from __future__ import annotations
 
@@ -8,32 +8,11 @@ from typing import Any
 
 from temporalio.client import Client
 from temporalio.worker import Interceptor, Worker, WorkerDeploymentConfig
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from dbt_temporal.adapters.temporal.activities import DbtActivities
 from dbt_temporal.adapters.temporal.heartbeat import HEARTBEAT_INTERVAL
 from dbt_temporal.adapters.temporal.tuning import WorkerTuning
 from dbt_temporal.adapters.temporal.workflow import DbtRunWorkflow
-
-PASSED_THROUGH = (
-    "dbt_temporal.domain",
-    "dbt_temporal.application",
-    "dbt_temporal.adapters.temporal.failures",
-    "dbt_temporal.adapters.temporal.metrics",
-    "dbt_temporal.adapters.temporal.publisher",
-    "dbt_temporal.adapters.temporal.runtime",
-    "pydantic",
-    "pydantic_core",
-    "annotated_types",
-    "typing_inspection",
-    "typing_extensions",
-)
-"""Modules that workflow code shares with the worker instead of loading them anew for each run: pure code, no state."""
-
-
-def workflow_runner() -> SandboxedWorkflowRunner:
-    """The sandbox in which runs are executed, and in which recorded histories are replayed."""
-    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH))
 
 
 def build_worker(
@@ -50,7 +29,6 @@ def build_worker(
         task_queue=task_queue,
         workflows=[DbtRunWorkflow],
         activities=activities.all,
-        workflow_runner=workflow_runner(),
         interceptors=interceptors,
         deployment_config=deployment,
         **worker_options(tuning),

@@ -63,15 +63,27 @@ class SubmittedRun(Protocol):
         ...
 
     async def outcome(self) -> Outcome:
-        """Waits for the end of the run."""
+        """Waits for the end of the run, through outages of the server too.
+
+        Raises:
+            DbtTemporalError: of type Configuration, where the server says that it will not tell.
+        """
         ...
 
     async def cancel(self) -> None:
-        """Asks the run to stop; it ends its running nodes first."""
+        """Asks the run to stop; it ends its running nodes first.
+
+        Raises:
+            DbtTemporalError: of type Configuration, where the server does not answer.
+        """
         ...
 
     async def terminate(self, reason: str) -> None:
-        """Ends the workflow at once, without a worker's part in it."""
+        """Ends the workflow at once, without a worker's part in it.
+
+        Raises:
+            DbtTemporalError: of type Configuration, where the server does not answer.
+        """
         ...
 
 

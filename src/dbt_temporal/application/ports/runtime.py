@@ -145,6 +145,10 @@ class RunRuntime(Protocol):
         """Waits (a timer, where the runtime is a workflow)."""
         ...
 
+    def has_room(self) -> bool:
+        """Whether further attempts at nodes may start. Where not, what runs may end, and the run in order."""
+        ...
+
     def publish(self, changed: StateChange) -> None:
         """Tells observers that the run's state has changed. Cheap; a runtime may gather changes."""
         ...

@@ -1,0 +1,47 @@
+"""What attempts leave behind in the store: kept although a cancel comes, and as long as artifacts need it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from dbt_temporal.application.end_run import EndRun
+from dbt_temporal.application.messages import EndRunInput
+from dbt_temporal.application.run_files import RunFiles
+from dbt_temporal.testing import FakeEngine, InMemoryArtifactStore, model_id, planned
+
+A = model_id("a")
+INVOCATION = planned().invocation
+RECORD = f"{INVOCATION.invocation_id}/records/{A}.json"
+LOG = f"{INVOCATION.invocation_id}/logs/{A}.log"
+
+
+async def test_a_cancel_that_comes_while_files_are_kept_waits_until_they_are() -> None:
+    writing, go_on = asyncio.Event(), asyncio.Event()
+
+    class SlowStore(InMemoryArtifactStore):
+        async def write(self, path: str, content: bytes) -> str:
+            writing.set()
+            await go_on.wait()
+            return await super().write(path, content)
+
+    store = SlowStore()
+    keeping = asyncio.create_task(RunFiles(store, INVOCATION.invocation_id).keep(FakeEngine.succeeds(A)))
+    await writing.wait()
+    keeping.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    # The node had ended well: whoever cancels it now gets its result.
+    assert await keeping == f"memory://{LOG}"
+    assert set(store.files) == {RECORD, LOG}
+
+
+@pytest.mark.parametrize(("has_artifacts", "left"), [(True, {LOG}), (False, {LOG, RECORD})])
+async def test_the_end_of_a_run_deletes_its_records_once_its_artifacts_are_stored(
+    has_artifacts: bool, left: set[str]
+) -> None:
+    store = InMemoryArtifactStore()
+    await RunFiles(store, INVOCATION.invocation_id).keep(FakeEngine.succeeds(A))
+    await EndRun(FakeEngine(), store)(EndRunInput(invocation=INVOCATION, has_artifacts=has_artifacts))
+    assert set(store.files) == left
