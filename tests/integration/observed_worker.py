@@ -37,6 +37,7 @@ class Sample:
 class ObservedWorker:
     """The worker, where its metrics are, and the ids of the runs that it has done."""
 
+    desk: Desk
     program: Program
     address: str
     collector: Collector
@@ -91,7 +92,7 @@ def observed_worker(folder: Path, temporal_address: str, task_queue: str) -> Ite
         }
         with started(desk, "worker") as program:
             program.says("Working on task queue")
-            yield ObservedWorker(program, address, collector)
+            yield ObservedWorker(desk, program, address, collector)
 
 
 async def do_runs(worker: ObservedWorker, client: Client, task_queue: str) -> None:

@@ -1,4 +1,4 @@
-"""A collector of OpenTelemetry's protocol for tests: takes traces and metrics by HTTP, and metrics by gRPC."""
+"""A collector of OpenTelemetry's protocol for tests: takes traces and metrics, by HTTP and by gRPC."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import grpc
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
-    ExportMetricsServiceRequest,
-    ExportMetricsServiceResponse,
-)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 _METRICS_METHOD = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
+_TRACES_METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 
 class Collector:
@@ -27,7 +25,8 @@ class Collector:
         spans: all spans, as the protocol has them.
         services: the service names that they came from.
         metrics: the names of all metrics.
-        headers: of the last request by HTTP, names in lower case.
+        metric_exports: how often they came.
+        headers: of the last request, names in lower case.
         http_url, grpc_url: where it listens.
     """
 
@@ -35,6 +34,7 @@ class Collector:
         self.spans: list[Any] = []
         self.services: set[str] = set()
         self.metrics: set[str] = set()
+        self.metric_exports = 0
         self.headers: dict[str, str] = {}
         self.http_url = ""
         self.grpc_url = ""
@@ -51,6 +51,7 @@ class Collector:
 
     def take_metrics(self, body: bytes) -> None:
         """Takes one export of metrics."""
+        self.metric_exports += 1
         request = ExportMetricsServiceRequest.FromString(body)
         for resource in request.resource_metrics:
             for scope in resource.scope_metrics:
@@ -68,7 +69,7 @@ def collecting() -> Iterator[Collector]:
     http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(collector))
     threading.Thread(target=http.serve_forever, daemon=True).start()
     rpc = grpc.server(ThreadPoolExecutor(max_workers=2))
-    rpc.add_generic_rpc_handlers((_MetricsMethod(collector),))
+    rpc.add_generic_rpc_handlers((_Methods(collector),))
     port = rpc.add_insecure_port("127.0.0.1:0")
     rpc.start()
     collector.http_url = f"http://127.0.0.1:{http.server_address[1]}"
@@ -102,16 +103,19 @@ def _handler(collector: Collector) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-class _MetricsMethod(grpc.GenericRpcHandler):
+class _Methods(grpc.GenericRpcHandler):
     def __init__(self, collector: Collector) -> None:
         self._collector = collector
+        self._takers = {_METRICS_METHOD: collector.take_metrics, _TRACES_METHOD: collector.take_traces}
 
     def service(self, handler_call_details: Any) -> Any:
-        if handler_call_details.method != _METRICS_METHOD:
+        taker = self._takers.get(handler_call_details.method)
+        if taker is None:
             return None
 
-        def export(body: bytes, _context: Any) -> bytes:
-            self._collector.take_metrics(body)
-            return bytes(ExportMetricsServiceResponse().SerializeToString())
+        def export(body: bytes, context: Any) -> bytes:
+            self._collector.headers = dict(context.invocation_metadata())
+            taker(body)
+            return b""  # an answer without a word: all was taken
 
         return grpc.unary_unary_rpc_method_handler(export)

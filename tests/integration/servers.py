@@ -27,7 +27,7 @@ def free_port() -> int:
         return port
 
 
-async def wait_for(condition: Callable[[], Awaitable[Found | None]], *, within: float = 20.0, what: str = "") -> Found:
+async def wait_for(condition: Callable[[], Awaitable[Found | None]], *, within: float = 60.0, what: str = "") -> Found:
     """Asks again and again until the answer is true, and returns it. Fails after `within` seconds."""
     deadline = time.monotonic() + within
     while True:
@@ -48,16 +48,25 @@ def temporal_binary() -> Path:
 
 
 @contextmanager
-def temporal_dev_server(log: Path) -> Iterator[str]:
-    """A development server of its own on free ports; yields its `host:port`."""
-    port = free_port()
+def temporal_dev_server(log: Path, *, port: int | None = None, db_file: Path | None = None) -> Iterator[str]:
+    """A development server of its own; yields its `host:port`.
+
+    Args:
+        log: where it writes.
+        port: by default a free one.
+        db_file: where it keeps its state; by default in memory.
+    """
+    port = port or free_port()
     command = [str(temporal_binary()), "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", str(port)]
     command += ["--http-port", str(free_port()), "--metrics-port", str(free_port()), "--log-level", "error"]
+    command += ["--db-filename", str(db_file)] if db_file else []
     for name in SEARCH_ATTRIBUTES:
         command += ["--search-attribute", f"{name}=Keyword"]
     for kind in ("Read", "Write"):
         # With several partitions of a queue, what is taken next is a matter of chance.
         command += ["--dynamic-config-value", f"matching.numTaskqueue{kind}Partitions=1"]
+    # How old the server's answer may be of how much waits in a queue; usually 5 seconds.
+    command += ["--dynamic-config-value", 'matching.TaskQueueInfoByBuildIdTTL="100ms"']
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=_quiet_environment())
         try:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.programs import EXAMPLE, PROJECTS, Desk, dev, eventually, started
+from tests.integration.servers import free_port
 
 
 @pytest.fixture
@@ -113,6 +114,8 @@ def test_taken_ports_give_way_to_free_ones_which_are_told(desk: Desk) -> None:
 
 def test_changed_files_are_loaded_and_errors_in_them_told(desk: Desk) -> None:
     project = desk.project(PROJECTS / "slow")
+    # As a shell that also starts workers has it: during a reload two workers run beside each other.
+    desk.env["HEALTH_PORT"] = str(free_port())
     with dev(desk, "--project-dir", str(project)) as program:
         program.says("Ctrl-C ends all of it.")
         added = project / "models" / "added.sql"

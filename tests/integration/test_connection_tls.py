@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
-from temporalio.api.workflowservice.v1 import DescribeNamespaceResponse, GetSystemInfoResponse
 from temporalio.client import Client
 
 from dbt_temporal.adapters.temporal.connection import connect
+from dbt_temporal.adapters.temporal.polling import is_heard
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.entrypoints.settings import read_settings
@@ -112,7 +113,7 @@ client_key_path = "{good.key}"
 @pytest.mark.parametrize(
     ("extra", "cause", "remedy"),
     [
-        ({}, "UnknownIssuer", "Set TEMPORAL_TLS_SERVER_CA_CERT_PATH to the PEM file of the CA"),
+        ({}, ": InvalidCertificate(UnknownIssuer). ", "Set TEMPORAL_TLS_SERVER_CA_CERT_PATH to the PEM file of the CA"),
         ({"TEMPORAL_TLS": "true", "TEMPORAL_ADDRESS": ""}, "UnknownIssuer", "Set TEMPORAL_TLS_SERVER_CA_CERT_PATH"),
     ],
     ids=["by the address", "by Temporal's own switch"],
@@ -186,11 +187,12 @@ async def test_a_server_without_tls_is_told(temporal_address: str) -> None:
     assert "The server does not speak TLS there" in message
 
 
-class KeyedServer:
-    """Answers what a client asks when it connects, if it shows the right API key; keeps what it was shown."""
+class KeyedServer(grpc.GenericRpcHandler):
+    """Hands calls on to a server, if they show the right API key; keeps what it was shown."""
 
-    def __init__(self, key: str) -> None:
-        self._key = key
+    def __init__(self, key: str, target: str) -> None:
+        self.key = key
+        self._target = target
         self.shown: list[dict[str, str]] = []
         self.down = False
 
@@ -198,55 +200,73 @@ class KeyedServer:
     async def serving(self, authority: Authority) -> AsyncIterator[str]:
         """Serves over TLS; yields `host:port`."""
         server = grpc.aio.server()
-        handlers = {
-            "GetSystemInfo": self._handler(GetSystemInfoResponse()),
-            "DescribeNamespace": self._handler(DescribeNamespaceResponse()),
-        }
-        service = grpc.method_handlers_generic_handler("temporal.api.workflowservice.v1.WorkflowService", handlers)
-        server.add_generic_rpc_handlers((service,))
+        server.add_generic_rpc_handlers((self,))
         cert = authority.ca.issue_cert("localhost")
         credentials = grpc.ssl_server_credentials([(cert.private_key_pem.bytes(), cert.cert_chain_pems[0].bytes())])
         port = server.add_secure_port("localhost:0", credentials)
-        await server.start()
-        try:
-            yield f"localhost:{port}"
-        finally:
-            await server.stop(None)
+        async with grpc.aio.insecure_channel(self._target) as self._channel:
+            await server.start()
+            try:
+                yield f"localhost:{port}"
+            finally:
+                await server.stop(None)
 
-    def _handler(
-        self, answer: GetSystemInfoResponse | DescribeNamespaceResponse
-    ) -> grpc.RpcMethodHandler[bytes, bytes]:
-        async def handle(_request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+    def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
+        """Every method is handled alike."""
+
+        async def handle(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
             headers = {key: str(value) for key, value in context.invocation_metadata() or ()}
             self.shown.append(headers)
             if self.down:
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "not ready yet")
-            if headers.get("authorization") != f"Bearer {self._key}":
+            if headers.get("authorization") != f"Bearer {self.key}":
                 await context.abort(grpc.StatusCode.UNAUTHENTICATED, "Request unauthorized.")
-            return answer.SerializeToString()
+            onward: Any = self._channel.unary_unary(call.method)
+            try:
+                return bytes(await onward(request, timeout=context.time_remaining()))
+            except grpc.aio.AioRpcError as error:
+                await context.abort(error.code(), error.details() or "")
 
         return grpc.unary_unary_rpc_method_handler(handle)
 
 
-async def test_an_api_key_arrives_as_a_bearer_token_over_tls(authority: Authority) -> None:
-    server = KeyedServer("s3cret")
+async def test_a_run_by_an_api_key_which_each_call_of_the_worker_shows(
+    temporal_address: str, authority: Authority, task_queue: str
+) -> None:
+    server = KeyedServer("s3cret", temporal_address)
     async with server.serving(authority) as address:
-        await open_client(
+        client = await open_client(
             {
                 "TEMPORAL_ADDRESS": address,
-                "TEMPORAL_NAMESPACE": "shop.abcde",
                 "TEMPORAL_API_KEY": "s3cret",
                 "TEMPORAL_TLS_SERVER_CA_CERT_PATH": str(authority.file),
                 "TEMPORAL_GRPC_META_X_TEAM": "data",
             }
         )
-    assert server.shown[-1]["authorization"] == "Bearer s3cret"
-    assert server.shown[-1]["temporal-namespace"] == "shop.abcde"
-    assert server.shown[-1]["x-team"] == "data"
+        assert await run_over(client, task_queue) is Ending.COMPLETED
+    of_namespace = [headers for headers in server.shown if "temporal-namespace" in headers]
+    assert {headers["temporal-namespace"] for headers in of_namespace} == {"default"}
+    assert {(headers["authorization"], headers["x-team"]) for headers in server.shown} == {("Bearer s3cret", "data")}
 
 
-async def test_a_wrong_api_key_is_told_without_the_key_and_without_waiting(authority: Authority) -> None:
-    server = KeyedServer("s3cret")
+async def test_a_key_that_is_withdrawn_from_a_worker_is_told(temporal_address: str, authority: Authority) -> None:
+    server = KeyedServer("s3cret", temporal_address)
+    async with server.serving(authority) as address:
+        environ = {
+            "TEMPORAL_ADDRESS": address,
+            "TEMPORAL_API_KEY": "s3cret",
+            "TEMPORAL_TLS_SERVER_CA_CERT_PATH": str(authority.file),
+        }
+        client = await open_client(environ)
+        server.key = "another"
+        with pytest.raises(ConnectionError, match="UNAUTHENTICATED: Request unauthorized"):
+            await is_heard(client, "any")
+
+
+async def test_a_wrong_api_key_is_told_without_the_key_and_without_waiting(
+    temporal_address: str, authority: Authority
+) -> None:
+    server = KeyedServer("s3cret", temporal_address)
     async with server.serving(authority) as address:
         environ = {
             "TEMPORAL_ADDRESS": address,
@@ -256,12 +276,12 @@ async def test_a_wrong_api_key_is_told_without_the_key_and_without_waiting(autho
         with pytest.raises(DbtTemporalError) as caught:
             await asyncio.wait_for(open_client(environ, patience_secs=60), 20)
     assert "Check TEMPORAL_API_KEY" in caught.value.message
-    assert "Request unauthorized" in caught.value.message
+    assert ": Request unauthorized. Check" in caught.value.message
     assert "wr0ng" not in caught.value.message
 
 
-async def test_a_server_that_is_not_ready_yet_is_waited_for(authority: Authority) -> None:
-    server = KeyedServer("s3cret")
+async def test_a_server_that_is_not_ready_yet_is_waited_for(temporal_address: str, authority: Authority) -> None:
+    server = KeyedServer("s3cret", temporal_address)
     server.down = True
     async with server.serving(authority) as address:
         environ = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from dbt_temporal.adapters.temporal.client import TemporalRunGateway
+from dbt_temporal.adapters.temporal.connection import ConnectionSettings, connect
+from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.testing import FakeEngine, node, plan
 from tests.integration.servers import free_port, temporal_dev_server, wait_for
 from tests.integration.test_worker_program import environ, worker
@@ -20,24 +24,34 @@ __all__ = ["environ"]
 
 
 class OwnServer:
-    """A Temporal server that a test may end."""
+    """A Temporal server that a test may end, and start again with what it knew."""
 
-    def __init__(self, stack: ExitStack, log: Path) -> None:
-        self._stack = stack
-        self.address = stack.enter_context(temporal_dev_server(log))
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = free_port()
+        self._running = ExitStack()
+        self.start()
+
+    def start(self) -> None:
+        """Starts it."""
+        server = temporal_dev_server(
+            self._folder / "server.log", port=self._port, db_file=self._folder / "temporal.sqlite"
+        )
+        self.address = self._running.enter_context(server)
 
     def end(self) -> None:
         """Ends it."""
-        self._stack.close()
+        self._running.close()
 
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[OwnServer]:
-    with ExitStack() as stack:
-        yield OwnServer(stack, tmp_path / "server.log")
+    server = OwnServer(tmp_path)
+    yield server
+    server.end()
 
 
-async def answers(port: int, path: str, status: int, within: float = 30.0) -> str:
+async def answers(port: int, path: str, status: int, within: float = 60.0) -> str:
     """Waits until a path is answered with a status; returns the text."""
 
     async def does() -> str | None:
@@ -47,25 +61,43 @@ async def answers(port: int, path: str, status: int, within: float = 30.0) -> st
     return str(await wait_for(does, within=within, what=f"{path} is {status}"))
 
 
-async def test_a_worker_is_ready_when_it_polls_and_an_outage_of_temporal_makes_it_unready_not_unhealthy(
-    environ: dict[str, str], own_server: OwnServer
+async def test_an_outage_of_temporal_makes_a_worker_unready_not_unhealthy_and_its_run_goes_on_afterwards(
+    environ: dict[str, str], own_server: OwnServer, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     port = free_port()
     environ |= {"HEALTH_PORT": str(port), "TEMPORAL_ADDRESS": own_server.address}
-    async with worker(environ, FakeEngine(plan(node("a")))) as started:
+    engine = FakeEngine(plan(node("a"), node("b", "a")))
+    engine.gates["model.shop.a"] = asyncio.Event()
+    async with worker(environ, engine) as started:
         assert "the worker polls" in await answers(port, "/ready", 200)
         assert (await ask(port))[0] == 200
+        client = await connect(ConnectionSettings(address=own_server.address))
+        run = await TemporalRunGateway(client, environ["TEMPORAL_TASK_QUEUE"]).submit({}, "through-an-outage")
+        following = asyncio.create_task(run.outcome())
 
+        async def begun() -> bool:
+            return bool(engine.executed)
+
+        await wait_for(begun, within=60, what="the node has begun")
         await asyncio.to_thread(own_server.end)
-        assert "not ready" in await answers(port, "/ready", 503)
+        assert "Temporal cannot be asked" in await answers(port, "/ready", 503)
         started.health_file.unlink()
 
         async def touched() -> bool:
             return started.health_file.exists()
 
-        await wait_for(touched, within=40, what="the file is touched again, without a server")
+        await wait_for(touched, within=60, what="the file is touched again, without a server")
         assert (await ask(port))[0] == 200
         assert not started.task.done()
+
+        await asyncio.to_thread(own_server.start)
+        await answers(port, "/ready", 200)
+        engine.gates["model.shop.a"].set()
+        assert (await asyncio.wait_for(following, 120)).ending is Ending.COMPLETED
+        assert engine.executed == ["model.shop.a", "model.shop.b"]
+        told = [record.getMessage() for record in caplog.records if record.name.endswith("readiness")]
+        assert [text.split(":")[0] for text in told][:3] == ["ready", "not ready", "ready"]
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(started.task, 60)
 

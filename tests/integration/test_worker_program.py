@@ -96,7 +96,7 @@ async def test_a_worker_serves_its_projects_and_ends_by_sigterm(
         assert outcome.output is not None
         assert "run_results.json" in os.listdir(tmp_path / "artifacts" / outcome.output.invocation_id)
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(started.task, 20)
+        await asyncio.wait_for(started.task, 60)
         assert not started.health_file.exists()
         assert f"source {tmp_path}/projects/shop, adapter duckdb, target dev" in started.output.getvalue()
         assert started.output.getvalue().endswith("Worker ended.\n")
@@ -122,7 +122,7 @@ async def test_a_node_that_runs_at_sigterm_may_end(
         await wait_for(told)
         assert not started.task.done()
         engine.gates[A].set()
-        await asyncio.wait_for(started.task, 20)
+        await asyncio.wait_for(started.task, 60)
         assert engine.cancelled == []
         await run.terminate("the test is over")
 
@@ -133,7 +133,7 @@ async def test_a_signal_before_the_worker_is_ready_ends_it(environ: dict[str, st
     running = asyncio.create_task(run_worker(read_settings(environ), environ, console=Console(file=output)))
     await asyncio.sleep(0)
     os.kill(os.getpid(), signal.SIGTERM)
-    await asyncio.wait_for(running, 20)
+    await asyncio.wait_for(running, 60)
     assert output.getvalue().startswith(f"Connecting to Temporal at {environ['TEMPORAL_ADDRESS']}, namespace 'default'")
     assert output.getvalue().endswith("\nStopped before the worker was ready.\n")
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+import re
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
 from uuid import uuid4
 
+import duckdb
 import pytest
 from temporalio.api.deployment.v1 import WorkerDeploymentVersion
 from temporalio.api.enums.v1 import VersioningBehavior
@@ -14,14 +18,17 @@ from temporalio.api.workflowservice.v1 import SetWorkerDeploymentCurrentVersionR
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from dbt_temporal.adapters.temporal.client import TemporalRun
+from dbt_temporal.adapters.temporal.client import TemporalRun, TemporalRunGateway
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.entrypoints.settings import read_settings
 from dbt_temporal.testing import node, plan
+from tests.integration.engine_driver import write_files
+from tests.integration.programs import ROOT, Desk, eventually, started
 from tests.integration.run_harness import RunHarness
-from tests.integration.servers import wait_for
+from tests.integration.servers import temporal_binary, wait_for
 
 A, B = "model.shop.a", "model.shop.b"
+OPERATIONS = ROOT / "docs" / "operations.md"
 
 
 @pytest.fixture
@@ -85,8 +92,81 @@ async def test_a_run_stays_on_the_version_that_it_began_on(
     assert (await pinned_to(later)).deployment_name == deployment
 
 
+async def test_a_run_can_be_moved_to_the_current_version(
+    stack: AsyncExitStack, temporal_client: Client, temporal_address: str, task_queue: str, deployment: str
+) -> None:
+    old = await version(stack, temporal_client, task_queue, deployment, "v1")
+    old.engine.gates[A] = asyncio.Event()
+    run = await old.submit()
+    await old.has_begun(A)
+
+    new = await version(stack, temporal_client, task_queue, deployment, "v2")
+    (command,) = re.findall(r"`temporal (workflow update-options .+?)`", OPERATIONS.read_text())
+    words = [*command.replace("ID", run.workflow_id).split(), "--address", temporal_address]
+    moving = await asyncio.create_subprocess_exec(temporal_binary(), *words)
+    assert await moving.wait() == 0
+    old.engine.gates[A].set()
+    assert (await run.outcome()).ending is Ending.COMPLETED
+    assert (old.engine.executed, new.engine.executed) == ([A], [B])
+
+
 async def test_a_run_of_a_worker_without_a_version_is_not_pinned(runs: RunHarness) -> None:
     run = await runs.submit()
     await run.outcome()
     info = (await run.handle.describe()).raw_description.workflow_execution_info.versioning_info
     assert info.behavior == VersioningBehavior.VERSIONING_BEHAVIOR_UNSPECIFIED
+
+
+PROJECT = {
+    "dbt_project.yml": "{name: shop, version: '1.0', profile: shop}",
+    "profiles.yml": "shop: {target: dev, outputs: {dev: {type: duckdb, path: \"{{ env_var('SHOP_DB') }}\"}}}",
+    "models/waits.py": """
+import os, pathlib, time
+
+def model(dbt, session):
+    gate = pathlib.Path(os.environ["GATE"])
+    gate.with_suffix(".reached").touch()
+    while not gate.exists():
+        time.sleep(0.02)
+    return session.sql("select 1 as one")
+""",
+}
+
+
+@contextmanager
+def released(folder: Path, temporal_address: str, deployment: str, release: str) -> Iterator[Desk]:
+    """A worker with a release of the project, made the current version by the command that the worker itself names."""
+    desk = Desk(folder / release)
+    write_files(
+        desk.folder, {**PROJECT, "models/told.sql": f"select '{release}' as release from {{{{ ref('waits') }}}}"}
+    )
+    desk.env |= {
+        "TEMPORAL_ADDRESS": temporal_address,
+        "TEMPORAL_TASK_QUEUE": deployment,
+        "TEMPORAL_DEPLOYMENT_NAME": deployment,
+        "TEMPORAL_WORKER_BUILD_ID": release,
+        "SHOP_DB": str(desk.folder / "shop.duckdb"),
+        "GATE": str(folder / "gate"),
+    }
+    with started(desk, "worker") as program:
+        program.says("set-current-version")
+        (told,) = re.findall(r"`temporal (.+)`", program.output)
+        command = [temporal_binary(), *told.split(), "--address", temporal_address, "--yes"]
+        eventually(lambda: subprocess.run(command, capture_output=True).returncode == 0, lambda: told)
+        yield desk
+
+
+async def test_a_run_ends_on_the_release_of_the_project_that_it_began_on_and_new_runs_take_the_new_one(
+    temporal_address: str, temporal_client: Client, deployment: str, tmp_path: Path
+) -> None:
+    gateway, gate = TemporalRunGateway(temporal_client, deployment), tmp_path / "gate"
+    with released(tmp_path, temporal_address, deployment, "v1") as old:
+        begun = await gateway.submit({}, f"{deployment}-old")
+        eventually(gate.with_suffix(".reached").exists, lambda: "the first node runs")
+        with released(tmp_path, temporal_address, deployment, "v2") as new:
+            gate.touch()
+            later = await gateway.submit({}, f"{deployment}-new")
+            for run, desk in ((begun, old), (later, new)):
+                assert (await run.outcome()).ending is Ending.COMPLETED
+                with duckdb.connect(desk.env["SHOP_DB"]) as database:
+                    assert database.sql("select release from told").fetchall() == [(desk.folder.name,)]

@@ -16,6 +16,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from dbt_temporal.adapters.temporal.connection import connect
+from dbt_temporal.adapters.temporal.metrics_export import MetricsSettings, build_runtime
 from dbt_temporal.adapters.temporal.search_attributes import DBT_SEARCH_ATTRIBUTES, register_search_attributes
 from dbt_temporal.entrypoints.dev_environment import DevOptions, dev_environment, project_folders, watched_folders
 from dbt_temporal.entrypoints.dev_processes import end_process, kill_session, signal_process, start_process
@@ -53,7 +54,8 @@ async def run_dev(options: DevOptions, environ: Mapping[str, str]) -> int:
                 settings = read_settings(env)
                 if server is None:
                     console.print(f"Connecting to Temporal at {settings.connection.target} ...", style="cyan")
-                client = await connect(settings.connection, patience_secs=SERVER_PATIENCE_SECS)
+                runtime = build_runtime(MetricsSettings())
+                client = await connect(settings.connection, patience_secs=SERVER_PATIENCE_SECS, runtime=runtime)
                 if server is None:
                     await _register(client, console)
                 return await DevSession(options, env, settings, client, server, stop, console).run()

@@ -35,8 +35,9 @@ def dev_environment(options: DevOptions, environ: Mapping[str, str], cache_dir: 
     env.setdefault("ARTIFACT_STORE", str(cache_dir / "dev" / "artifacts"))
     # With the server gone nobody could take a node up again: running nodes are cancelled soon.
     env.setdefault("WORKER_GRACEFUL_SHUTDOWN_SECS", "2")
+    # A reload starts the new worker before the old one ends: both would want the same port.
+    env.pop("HEALTH_PORT", None)
     if env.get("TEMPORAL_METRICS_EXPORTER", "").strip() == "prometheus":
-        # A reload starts the new worker before the old one ends: both would want the same port.
         env["TEMPORAL_METRICS_EXPORTER"] = "none"
     return env
 

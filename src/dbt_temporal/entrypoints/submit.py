@@ -17,6 +17,8 @@ from rich.console import Console
 
 from dbt_temporal.adapters.temporal.client import TemporalRunGateway
 from dbt_temporal.adapters.temporal.connection import ConnectionSettings, connect
+from dbt_temporal.adapters.temporal.metrics_export import MetricsSettings, build_runtime
+from dbt_temporal.adapters.temporal.tracing_settings import TracingSettings, start_tracing
 from dbt_temporal.application.ports.runs import Outcome, RunGateway
 from dbt_temporal.domain.run_input import DbtRunInput
 from dbt_temporal.entrypoints.dev_registry import DevRegistry
@@ -39,9 +41,11 @@ class Submission:
 
 @dataclass(frozen=True)
 class Target:
-    """Where to submit, and how a person opens the UI there."""
+    """Where to submit, how a person opens the UI there, and how the submission is traced."""
 
     connection: ConnectionSettings
+    tracing: TracingSettings
+    environ: Mapping[str, str]
     ui_url: str | None = None
 
     def ui_link(self, workflow_id: str) -> str | None:
@@ -69,9 +73,9 @@ def find_target(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> 
                 "TEMPORAL_NAMESPACE": dev.namespace,
                 "TEMPORAL_TASK_QUEUE": dev.task_queue,
             }
-            settings = read_settings({**merged, **found, **given})
-            return Target(settings.connection, ui_url or dev.ui_url)
-    return Target(read_settings(merged).connection, ui_url)
+            merged, ui_url = {**merged, **found, **given}, ui_url or dev.ui_url
+    settings = read_settings(merged)
+    return Target(settings.connection, settings.tracing, merged, ui_url)
 
 
 def new_workflow_id(run_input: DbtRunInput) -> str:
@@ -87,8 +91,19 @@ async def submit(submission: Submission, target: Target, out: Console, err: Cons
     Raises:
         DbtTemporalError: of type Configuration, where the server cannot be reached or does not take the run.
     """
-    gateway = TemporalRunGateway(await connect(target.connection), target.connection.task_queue)
-    return await submit_to(gateway, submission, target.ui_link(submission.workflow_id), out, err)
+    runtime, queue = build_runtime(MetricsSettings()), target.connection.task_queue
+    ui_link = target.ui_link(submission.workflow_id)
+    tracing = start_tracing(target.tracing)
+    if tracing is None:
+        gateway = TemporalRunGateway(await connect(target.connection, runtime=runtime), queue)
+        return await submit_to(gateway, submission, ui_link, out, err)
+    try:
+        with tracing.continuing(target.environ):
+            client = await connect(target.connection, runtime=runtime, plugins=[tracing.plugin])
+            gateway = TemporalRunGateway(client, queue, tracing.span)
+            return await submit_to(gateway, submission, ui_link, out, err)
+    finally:
+        await tracing.close()
 
 
 async def submit_to(

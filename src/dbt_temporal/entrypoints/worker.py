@@ -164,7 +164,9 @@ async def _serve(
         if not polling.done():
             await _cancelled(watching)
             readiness.say(False, "the worker is shutting down")
-            console.print("Shutting down: running nodes may end; a second signal ends them.", highlight=False)
+            limit = settings.tuning.graceful_shutdown_secs
+            within = "" if limit is None else f" within {limit:g} seconds"
+            console.print(f"Shutting down: running nodes may end{within}; a second signal ends them.", highlight=False)
             await worker.shutdown()
         stop.cancel()
         # A worker that ends by itself has failed, and says why here.

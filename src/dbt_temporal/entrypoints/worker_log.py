@@ -28,7 +28,9 @@ def start_log(settings: Settings, environ: Mapping[str, str]) -> None:
 def worker_console(settings: Settings) -> Console:
     """Where the worker says what happens: the terminal, or the log where every line must be JSON."""
     if settings.logs.format == "text":
-        return Console()
+        console = Console()
+        console.soft_wrap = not console.is_terminal  # in a file, a line of the log stays one
+        return console
     return Console(file=cast(IO[str], LogLines(logger)), width=_WIDE, color_system=None)
 
 

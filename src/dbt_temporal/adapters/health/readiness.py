@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
+
+logger = logging.getLogger(__name__)
 
 LOOK_SECS = 10.0
 UNREADY_LOOK_SECS = 1.0
@@ -27,17 +30,22 @@ class Readiness:
         self._ready, self._why = ready, why
 
     async def watch(self, polls: Callable[[], Awaitable[bool]], every_secs: float = LOOK_SECS) -> None:
-        """Keeps the answer up to date until it is cancelled.
+        """Keeps the answer up to date until it is cancelled, and logs when it changes: not everybody has probes.
 
         Args:
             polls: asks whether the server hears the worker poll; what it raises means that nobody knows.
             every_secs: how often.
         """
         while True:
+            was_ready = self._ready
             try:
                 heard = await asyncio.wait_for(polls(), LOOK_LIMIT_SECS)
+            except TimeoutError:
+                self.say(False, f"Temporal has not answered within {LOOK_LIMIT_SECS:g} seconds")
             except Exception as error:
                 self.say(False, f"Temporal cannot be asked ({type(error).__name__}: {error})")
             else:
                 self.say(heard, "the worker polls" if heard else "the server has not heard the worker poll")
+            if self._ready is not was_ready:
+                logger.log(logging.INFO if self._ready else logging.WARNING, "%s", self.answer[1])
             await asyncio.sleep(every_secs if self._ready else min(every_secs, UNREADY_LOOK_SECS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
@@ -42,7 +43,8 @@ async def health_server(port: int, path: Path, readiness: Readiness, host: str =
     try:
         server = await asyncio.start_server(answer, host, port)
     except OSError as error:
-        raise configuration_error(f"HEALTH_PORT={port}: cannot listen there: {error.strerror}") from error
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise configuration_error(f"HEALTH_PORT={port}: cannot listen there ({why}): give a free port") from error
     async with server:
         yield server.sockets[0].getsockname()[1]
 

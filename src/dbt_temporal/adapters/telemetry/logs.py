@@ -54,7 +54,7 @@ class JsonFormatter(_Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": self._message(record),
-            **current_fields(),
+            **_fields(record),
         }
         trace = self._trace(record)
         if trace:
@@ -63,15 +63,23 @@ class JsonFormatter(_Formatter):
 
 
 class TextFormatter(_Formatter):
-    """A line for people, the fields of the run at its end; a traceback follows on lines of its own."""
+    """A line for people, the fields of the run at its end; more lines of a message, and a traceback, follow."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, and the traceback where there is one."""
+        """The line, and what follows it."""
         time = datetime.fromtimestamp(record.created).astimezone().isoformat(sep=" ", timespec="milliseconds")
-        fields = "".join(f" {name}={value}" for name, value in current_fields().items())
-        line = f"{time} {record.levelname} {record.name}: {self._message(record)}{' |' if fields else ''}{fields}"
+        fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
+        message, *more = self._message(record).split("\n")
         trace = self._trace(record)
-        return f"{line}\n{trace}" if trace else line
+        line = f"{time} {record.levelname} {record.name}: {message}{' |' if fields else ''}{fields}"
+        return "\n".join([line, *more, *([trace] if trace else [])])
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    """The fields of what goes on here, and those of the run that Temporal's SDK gives to records of its own."""
+    told = getattr(record, "temporal_workflow", None) or getattr(record, "temporal_activity", None) or {}
+    named = {"workflow_id": told.get("workflow_id"), "invocation_id": told.get("run_id") or told.get("workflow_run_id")}
+    return {**{name: value for name, value in named.items() if value}, **current_fields()}
 
 
 def configure_logging(

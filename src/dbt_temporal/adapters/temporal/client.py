@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,11 +27,15 @@ from temporalio.exceptions import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
+from dbt_temporal.adapters.temporal.connection import RETRY_PAUSE_SECS
 from dbt_temporal.adapters.temporal.failures import read_run_output
+from dbt_temporal.adapters.temporal.step_telemetry import SpanFactory, no_span
 from dbt_temporal.application.ports.runs import Ending, Outcome, Snapshot
-from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.domain.run_input import DbtRunInput
+
+logger = logging.getLogger(__name__)
 
 WORKFLOW_TYPE = "dbt_run"
 QUERY_TIMEOUT = timedelta(seconds=2)
@@ -37,15 +43,25 @@ QUERY_TIMEOUT = timedelta(seconds=2)
 WORKER_SEEN_WITHIN = timedelta(seconds=75)
 """A worker that polls is heard of once in the long poll's minute."""
 
+_LASTING = (
+    RPCStatusCode.NOT_FOUND,
+    RPCStatusCode.INVALID_ARGUMENT,
+    RPCStatusCode.PERMISSION_DENIED,
+    RPCStatusCode.UNAUTHENTICATED,
+    RPCStatusCode.UNIMPLEMENTED,
+)
+"""What the server says for good; of all else, waiting may help."""
+
 _COUNTED = ("succeeded", "failed", "skipped", "running")
 
 
 class TemporalRunGateway:
-    """Submits runs to one task queue."""
+    """Submits runs to one task queue, each in a span where `spans` makes some."""
 
-    def __init__(self, client: Client, task_queue: str) -> None:
+    def __init__(self, client: Client, task_queue: str, spans: SpanFactory = no_span) -> None:
         self._client = client
         self._task_queue = task_queue
+        self._spans = spans
 
     @property
     def place(self) -> str:
@@ -59,14 +75,16 @@ class TemporalRunGateway:
         """Starts the workflow `dbt_run` and returns without waiting for it. See `RunGateway.submit`."""
         if isinstance(run_input, DbtRunInput):
             run_input = run_input.model_dump(mode="json", exclude_unset=True)
+        facts = {"command": str((run_input or {}).get("command", "build")), "workflow_id": workflow_id}
         try:
-            handle = await self._client.start_workflow(
-                WORKFLOW_TYPE,
-                args=[] if run_input is None else [dict(run_input)],
-                id=workflow_id,
-                task_queue=self._task_queue,
-                static_summary=summary or _summary(run_input or {}),
-            )
+            with self._spans(f"submit dbt {facts['command']}", facts):
+                handle = await self._client.start_workflow(
+                    WORKFLOW_TYPE,
+                    args=[] if run_input is None else [dict(run_input)],
+                    id=workflow_id,
+                    task_queue=self._task_queue,
+                    static_summary=summary or _summary(run_input or {}),
+                )
         except WorkflowAlreadyStartedError as error:
             raise configuration_error(f"a workflow with the id {workflow_id!r} is running already") from error
         except RPCError as error:
@@ -94,6 +112,8 @@ class TemporalRunGateway:
 
 class TemporalRun:
     """One run. See `SubmittedRun`."""
+
+    pause_secs = RETRY_PAUSE_SECS
 
     def __init__(self, handle: WorkflowHandle[Any, Any]) -> None:
         self.handle = handle
@@ -125,27 +145,40 @@ class TemporalRun:
         return await self.handle.query(name, args=arguments, rpc_timeout=QUERY_TIMEOUT)
 
     async def outcome(self) -> Outcome:
-        """Waits until the run has ended, well or not."""
-        try:
-            return Outcome(Ending.COMPLETED, DbtRunOutput.model_validate(await self.handle.result()))
-        except WorkflowFailureError as failure:
-            return _outcome_of(failure.cause)
+        """Waits until the run has ended, well or not; also while the server is away. See `SubmittedRun.outcome`."""
+        told = False
+        while True:
+            try:
+                return Outcome(Ending.COMPLETED, DbtRunOutput.model_validate(await self.handle.result()))
+            except WorkflowFailureError as failure:
+                return _outcome_of(failure.cause)
+            except RPCError as error:
+                if error.status in _LASTING:
+                    raise self._out_of_reach(error) from error
+                if not told:
+                    logger.warning("Temporal does not answer (%s). The run is followed again when it does.", error)
+                    told = True
+            await asyncio.sleep(self.pause_secs)
 
     async def cancel(self) -> None:
-        """Asks the run to stop; nothing happens where it has ended."""
+        """Asks the run to stop; nothing happens where it has ended. See `SubmittedRun.cancel`."""
         await self._if_running(self.handle.cancel())
 
     async def terminate(self, reason: str) -> None:
-        """Ends the workflow at once; nothing happens where it has ended."""
+        """Ends the workflow at once; nothing happens where it has ended. See `SubmittedRun.terminate`."""
         await self._if_running(self.handle.terminate(reason=reason))
 
-    @staticmethod
-    async def _if_running(request: Any) -> None:
+    async def _if_running(self, request: Any) -> None:
         try:
             await request
         except RPCError as error:
             if error.status != RPCStatusCode.NOT_FOUND:
-                raise
+                raise self._out_of_reach(error) from error
+
+    def _out_of_reach(self, error: RPCError) -> DbtTemporalError:
+        return configuration_error(
+            f"Temporal does not answer for the run {self.workflow_id!r} ({error}). If it is there, it goes on."
+        )
 
 
 def _outcome_of(cause: BaseException) -> Outcome:

@@ -47,9 +47,19 @@ def cause_of(error: BaseException) -> str:
     text = str(error)
     causes: list[str] = re.findall(r'(?:message|error): "([^"]+)"', text)
     if causes:
-        return causes[-1]
-    innermost = re.search(r"(?:Custom \{[^}]*error: |tonic::transport::Error\(Transport, )(\w.*?)\W*$", text)
-    return innermost[1] if innermost else text
+        return causes[-1].rstrip(".")
+    innermost = re.search(r".*(?:error: |Error\(Transport, )(\w.*)", text)
+    return _to_its_end(innermost[1]) if innermost else text.rstrip(".")
+
+
+def _to_its_end(text: str) -> str:
+    """The text without the brackets that close what stood before it."""
+    depth = 0
+    for at, char in enumerate(text):
+        depth += (char in "([{") - (char in ")]}")
+        if depth < 0:
+            return text[:at].rstrip()
+    return text
 
 
 def remedy_for(error: BaseException, *, tls: bool, client_cert: bool) -> str:

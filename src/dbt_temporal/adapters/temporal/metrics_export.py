@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from ipaddress import ip_address
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -38,6 +39,9 @@ class MetricsSettings(EnvironmentModel):
         allowed="the URL of a collector, such as http://localhost:4317",
     )
     otlp_protocol: Literal["grpc", "http"] = variable("TEMPORAL_METRICS_OTLP_PROTOCOL", "grpc", allowed="grpc or http")
+    otlp_interval_ms: int = variable(
+        "OTEL_METRIC_EXPORT_INTERVAL", 10_000, allowed="a whole number of milliseconds, at least 1", ge=1
+    )
     otlp_headers: SecretStr | None = variable(
         "TEMPORAL_METRICS_OTLP_HEADERS", None, allowed="name=value pairs, separated by commas"
     )
@@ -126,7 +130,8 @@ def build_runtime(settings: MetricsSettings) -> Runtime:
         DbtTemporalError: of type Configuration, where the exporter cannot be started.
     """
     core_logs = LoggingConfig(
-        filter=TelemetryFilter(core_level="WARN", other_level="ERROR"),
+        # Each poll that is tried again in an outage would be a line; `Readiness` tells the outage once.
+        filter=f"{TelemetryFilter(core_level='WARN', other_level='ERROR').formatted()},temporalio_client::retry=ERROR",
         forwarding=LogForwardingConfig(logger=logging.getLogger("temporalio.core"), append_target_to_name=False),
     )
     telemetry = TelemetryConfig(logging=core_logs, metrics=_exporter(settings))
@@ -155,6 +160,7 @@ def _exporter(settings: MetricsSettings) -> PrometheusConfig | OpenTelemetryConf
         return OpenTelemetryConfig(
             url=_http_url(settings.otlp_url) if settings.otlp_protocol == "http" else settings.otlp_url,
             headers=parse_headers(headers),
+            metric_periodicity=timedelta(milliseconds=settings.otlp_interval_ms),
             http=settings.otlp_protocol == "http",
             durations_as_seconds=True,
             histogram_bucket_overrides=BUCKETS,

@@ -8,6 +8,7 @@ from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
+from temporalio.service import RPCError
 
 HEARD_WITHIN_SECS = 120.0
 """A poll stays open for a minute, and the server notes when it began."""
@@ -19,14 +20,17 @@ async def is_heard(client: Client, task_queue: str) -> bool:
     Not for activities: a worker whose slots are all taken rightly stops asking for more.
 
     Raises:
-        RPCError: the server does not say.
+        ConnectionError: the server does not say, or refuses us.
     """
     request = DescribeTaskQueueRequest(
         namespace=client.namespace,
         task_queue=TaskQueue(name=task_queue),
         task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
     )
-    answer = await client.workflow_service.describe_task_queue(request)
+    try:
+        answer = await client.workflow_service.describe_task_queue(request)
+    except RPCError as error:
+        raise ConnectionError(f"{error.status.name}: {error.message}") from error
     since = time.time() - HEARD_WITHIN_SECS
     return any(
         poller.identity == client.identity and poller.last_access_time.ToSeconds() >= since for poller in answer.pollers

@@ -1,4 +1,4 @@
-"""Traces by OpenTelemetry: a span for each run, hook and step, in one trace with the caller's where that one is traced.
+"""Traces by OpenTelemetry: a span for each submission, run, hook and step, in the caller's trace where there is one.
 
 The SDK's own plugin carries the context in Temporal headers (the same in all SDKs, so hook workflows in other languages
 find it there) and makes span ids that are the same on every replay; the spans themselves are ours, with dbt's names.
@@ -13,10 +13,11 @@ from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import Any
 
-from opentelemetry import trace
+from opentelemetry import context, trace
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 from opentelemetry.trace import Span, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from temporalio import workflow
 from temporalio.contrib.opentelemetry import OpenTelemetryPlugin, create_tracer_provider
 from temporalio.worker import (
@@ -38,7 +39,7 @@ _TRACES_PATH = "/v1/traces"
 
 
 class Tracing:
-    """What a traced process has: a plugin for its client, an interceptor for its worker, spans for its activities."""
+    """What a traced process has: a plugin for its client, an interceptor for its worker, spans of its own work."""
 
     def __init__(self, settings: TracingSettings) -> None:
         exporter = _exporter(settings)
@@ -50,19 +51,30 @@ class Tracing:
 
     @contextmanager
     def span(self, name: str, attributes: Mapping[str, str | int]) -> Iterator[Mapping[str, str | int]]:
-        """A span around an activity; yields what its log lines carry of it."""
+        """A span around an activity or a submission; yields what its log lines carry of it."""
         with _tracer().start_as_current_span(
             name, attributes=attributes, record_exception=False, set_status_on_exception=False
         ) as span:
-            context = span.get_span_context()
+            ids = span.get_span_context()
             try:
-                yield {
-                    "trace_id": trace.format_trace_id(context.trace_id),
-                    "span_id": trace.format_span_id(context.span_id),
-                }
+                yield {"trace_id": trace.format_trace_id(ids.trace_id), "span_id": trace.format_span_id(ids.span_id)}
             except Exception as error:
                 _failed(span, error)
                 raise
+
+    @contextmanager
+    def continuing(self, environ: Mapping[str, str]) -> Iterator[None]:
+        """Lets spans go on in the trace of whoever started this program and says so in TRACEPARENT.
+
+        The rule is OpenTelemetry's ("Environment Variables as Context Propagation Carriers").
+        """
+        names = ("traceparent", "tracestate")
+        carrier = {name: environ[name.upper()] for name in names if name.upper() in environ}
+        token = context.attach(TraceContextTextMapPropagator().extract(carrier))
+        try:
+            yield
+        finally:
+            context.detach(token)
 
     async def close(self) -> None:
         """Exports what is left, as far as the collector takes it in time."""
