@@ -161,6 +161,26 @@ async def test_the_statement_of_project_hooks_whose_host_dies_has_ended_when_tha
     assert project.sleepers() == 0
 
 
+async def test_no_node_of_a_host_that_dies_is_told_before_all_of_its_statements_have_ended(
+    project: Project,
+) -> None:
+    names = ["sleeps_1", "sleeps_2", "sleeps_3"]
+    write_files(project.location.project_dir, {f"models/{name}.sql": PROJECT["models/sleeps.sql"] for name in names})
+    facts: dict[str, Any] = {}
+    left: list[int] = []
+
+    async def attempt(name: str) -> None:
+        with pytest.raises(DbtTemporalError):
+            await project.node(name)(facts.update)
+        left.append(project.sleepers())
+
+    attempts = asyncio.gather(*(attempt(name) for name in names))
+    await project.until_sleeping(len(names))
+    os.kill(facts["host_pid"], signal.SIGKILL)
+    await attempts
+    assert left == [0, 0, 0]
+
+
 async def test_the_statement_of_lost_project_hooks_is_ended_by_what_they_told(project: Project, hooks: Step) -> None:
     task, facts = await begun(project, hooks)
     another = new_invocation(command="run", env=project.env)

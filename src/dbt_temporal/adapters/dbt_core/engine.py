@@ -202,7 +202,7 @@ class DbtCoreEngine:
             raise
         except DbtTemporalError:
             # The failure is told when nothing of the attempt runs any more, here or in the database.
-            await self._clean_up(host)
+            await shielded(self._clean_up(host))
             raise
         finally:
             host.sessions.pop(request_id, None)

@@ -129,17 +129,18 @@ class HostPool:
             self._leaving.remove(host)
             self._room.set()
             await self._end(host)
-        if self._keep_sessions(host):  # many requests end with the host, and the first one does this
+        self._keep_sessions(host)
+        # Many requests end with the host. The first one does this, and none is told as failed before it is done.
+        if self._left_sessions.get(host.invocation.invocation_id):
             async with self.using(host.settings, host.invocation):
                 pass
 
-    def _keep_sessions(self, host: RunHost) -> bool:
-        """Takes note of what a dead host has left in the database; whether there was any."""
+    def _keep_sessions(self, host: RunHost) -> None:
+        """Takes note of what a dead host has left in the database."""
         left = [session for sessions in host.sessions.values() for session in sessions]
         host.sessions.clear()
         if left:
             self._left_sessions.setdefault(host.invocation.invocation_id, []).extend(left)
-        return bool(left)
 
     async def _get(self, settings: ParseSettings, invocation: DbtInvocation) -> RunHost:
         if self._reaper is None:

@@ -40,6 +40,8 @@ def cancel_statement(adapter: BaseAdapter, connection: Connection, handle: Any) 
                 of_this_one.thread_connections = {
                     key: each for key, each in manager.thread_connections.items() if each is connection
                 }
+                # It would mark the connection as closed, and a statement that begins next would not be found.
+                of_this_one.close = lambda each: each
                 of_this_one.cancel_open()
 
 
