@@ -132,6 +132,31 @@ async def test_an_interrupt_before_any_worker_came_ends_the_run_at_once() -> Non
     assert scene.run.cancels == 0
 
 
+class SilentRun(FakeRun):
+    """A run at a server that does not answer."""
+
+    async def snapshot(self, *, with_nodes: bool) -> Snapshot | None:
+        await asyncio.Event().wait()
+        return await super().snapshot(with_nodes=with_nodes)
+
+    async def cancel(self) -> None:
+        await super().cancel()
+        await asyncio.Event().wait()
+
+
+async def test_a_server_that_does_not_answer_keeps_nobody_from_leaving() -> None:
+    run = SilentRun()
+    scene = Scene(run)
+    scene.follower.leave_secs = 0.0
+    following = asyncio.create_task(scene.follow())
+    await asyncio.sleep(0)
+    scene.interrupts.interrupt()
+    await until(lambda: run.cancels == 1)
+    scene.interrupts.interrupt()
+    assert await following is None
+    assert "Temporal does not answer, so the run goes on" in scene.view.notes[-1]
+
+
 @pytest.mark.parametrize("ending", [Ending.FAILED, Ending.CANCELLED, Ending.TIMED_OUT])
 async def test_every_ending_is_handed_on(ending: Ending) -> None:
     outcome = Outcome(ending)

@@ -260,7 +260,8 @@ def test_skips_and_failed_hooks_are_told() -> None:
 
 def test_list_prints_its_lines_and_nothing_else() -> None:
     out, err = plain_console(), plain_console()
-    print_listing(out, err, output(node("a", "success", message="shop.a"), node("b", "success", message="shop.b")))
+    found = output(node("a", "success", message="shop.a"), node("b", "success", message="shop.b"))
+    assert print_listing(out, err, found)
     assert written(out) == "shop.a\nshop.b\n"
     assert not written(err)
 
@@ -272,11 +273,27 @@ def test_an_empty_listing_is_told_on_the_other_stream() -> None:
     assert "No nodes selected" in written(err)
 
 
+def test_a_listing_that_is_not_whole_is_not_printed() -> None:
+    out, err = plain_console(), plain_console()
+    cut = output(node("a", "success", message="shop.a"), node("b", "success", message=None))
+    assert not print_listing(out, err, cut)
+    assert not written(out)
+    assert "too large" in written(err)
+
+
+def test_compiled_code_that_is_missing_is_told_on_the_other_stream() -> None:
+    out, err = plain_console(), plain_console()
+    print_compiled(out, err, output(node("b", "success")), "b")
+    assert not written(out)
+    assert "compiled code of 'b' did not fit" in written(err)
+
+
 def test_compile_prints_the_code_of_the_named_node_alone() -> None:
     compiled = [node(name, "success").model_copy(update={"compiled_code": f"select '{name}'"}) for name in ("a", "b")]
-    out = plain_console()
-    print_compiled(out, output(*compiled), "+b")
+    out, err = plain_console(), plain_console()
+    print_compiled(out, err, output(*compiled), "+b")
     assert written(out) == "Compiled node 'b' is:\nselect 'b'\n\n"
     silent = plain_console()
-    print_compiled(silent, output(*compiled), None)
+    print_compiled(silent, err, output(*compiled), None)
     assert not written(silent)
+    assert not written(err)

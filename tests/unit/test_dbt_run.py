@@ -218,7 +218,8 @@ async def test_a_large_compile_keeps_every_node_in_its_output_and_says_what_is_m
     runtime = runtime_of(*(node(name) for name in names), write_artifacts=True, threads=200)
     runtime.nodes = {model_id(name): result(name, compiled_code="x" * 10_000) for name in names}
     output = await execute(runtime, command="compile")
-    assert [each.compiled_code for each in output.node_results] == [None] * 200
+    kept = sum(each.compiled_code is not None for each in output.node_results)
+    assert 150 < kept < 200
     assert runtime.stored is not None
     assert len(runtime.stored.results) == 200
     log = [step.argument for step in runtime.steps if step.name == "store_artifacts"][-1]

@@ -55,8 +55,8 @@ def fit_step_results(results: Sequence[NodeExecutionResult]) -> list[NodeExecuti
 
 
 def _cut_details(results: Sequence[NodeExecutionResult], limit: int) -> tuple[list[NodeExecutionResult], list[int]]:
-    """The results and their sizes: first timings and adapter responses go, then compiled code, then long messages,
-    then all messages of what neither failed nor warned, and most of the others."""
+    """The results and their sizes: first timings and adapter responses go, then compiled code, then long messages, then
+    all messages of what neither failed nor warned, and most of the others; each of as few results as will do."""
     fitting = list(results)
     sizes = [json_size(result) + 1 for result in fitting]
     cuts: tuple[_Cut, ...] = (
@@ -66,13 +66,18 @@ def _cut_details(results: Sequence[NodeExecutionResult], limit: int) -> tuple[li
         lambda result: result if _need(result) <= _WARNED else _with(result, message=None),
         lambda result: _with(result, message=result.message and result.message[:_HEADLINE_CHARS]),
     )
+    total = sum(sizes)
     for cut in cuts:
-        if sum(sizes) <= limit:
-            break
-        for index, result in enumerate(fitting):
+        # The longest code first, so that as many as can keep theirs.
+        for index in sorted(range(len(fitting)), key=lambda index: -len(fitting[index].compiled_code or "")):
+            result = fitting[index]
+            if total <= limit:
+                return fitting, sizes
             fitting[index] = cut(result)
             if fitting[index] is not result:
+                total -= sizes[index]
                 sizes[index] = json_size(fitting[index]) + 1
+                total += sizes[index]
     return fitting, sizes
 
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from dbt_temporal.application.ports.runs import Ending, Outcome, RunGateway, Snapshot, SubmittedRun
+from dbt_temporal.domain.errors import DbtTemporalError
+
+Output = TypeVar("Output")
 
 POLL_SECS = 0.25
 POLL_SHARE = 4.0
 """A poll is followed by a pause of at least this many times its own length: big runs are asked less often."""
+LEAVE_SECS = 3.0
+"""How long a user who leaves waits for the server to take the cancel."""
 WORKER_NOTICE_SECS = 3.0
 """How long a run may go without an answer before the reader is told that no worker polls."""
 
@@ -43,10 +49,11 @@ class Interrupts:
         self.count += 1
         self._changed.set()
 
-    async def wait(self) -> None:
-        """Waits for the next one."""
-        await self._changed.wait()
-        self._changed.clear()
+    async def more_than(self, seen: int) -> None:
+        """Waits until there are more than those."""
+        while self.count <= seen:
+            self._changed.clear()
+            await self._changed.wait()
 
 
 @dataclass
@@ -71,7 +78,9 @@ class Follower:
     poll_secs: float = POLL_SECS
     poll_share: float = POLL_SHARE
     worker_notice_secs: float = WORKER_NOTICE_SECS
+    leave_secs: float = LEAVE_SECS
     _answered: bool = False
+    _cancelled: bool = False
     _noticed: bool = False
     _interrupts_seen: int = 0
 
@@ -83,10 +92,10 @@ class Follower:
             while not ending.done():
                 if await self._left_by_user():
                     return None
-                pause = await self._poll()
+                pause = await self._unless_interrupted(self._poll())
                 if not self._answered:
-                    await self._look_for_workers(self.clock() - began)
-                await self._pause(ending, pause)
+                    await self._unless_interrupted(self._look_for_workers(self.clock() - began))
+                await self._pause(ending, pause or self.poll_secs)
             outcome = await ending
         finally:
             ending.cancel()
@@ -99,14 +108,15 @@ class Follower:
         """Shows one snapshot. Returns how long to wait until the next."""
         asked = self.clock()
         snapshot = await self.run.snapshot(with_nodes=self.view.wants_nodes)
-        if snapshot is not None:
-            self._answered = True
-            self.view.show(snapshot)
+        if snapshot is None:
+            return self.poll_secs
+        self._answered = True
+        self.view.show(snapshot)
         return max(self.poll_secs, self.poll_share * (self.clock() - asked))
 
     async def _pause(self, ending: asyncio.Future[Outcome], seconds: float) -> None:
         """Waits, but not longer than to the run's end or the next interrupt."""
-        interrupted = asyncio.ensure_future(self.interrupts.wait())
+        interrupted = asyncio.ensure_future(self.interrupts.more_than(self._interrupts_seen))
         waited_for: list[asyncio.Future[Any]] = [ending, interrupted]
         await asyncio.wait(waited_for, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         interrupted.cancel()
@@ -118,16 +128,43 @@ class Follower:
         first = self._interrupts_seen == 0
         self._interrupts_seen = self.interrupts.count
         if not first or self.interrupts.count > 1:
-            await self.run.cancel()
-            self.view.note(f"Left. The run goes on cancelling; its workflow id is {self.run.workflow_id}.")
+            await self._leave()
             return True
         if not self._answered and not await self.gateway.has_workers():
             # Nothing has run, and nobody is there to cancel it.
             await self.run.terminate("interrupted before a worker took the run")
             return False
-        await self.run.cancel()
         self.view.note("Cancelling: waiting until running nodes have stopped. Ctrl-C again leaves at once.")
+        self._cancelled = await self._unless_interrupted(self._cancel()) is not None
         return False
+
+    async def _cancel(self) -> bool:
+        await self.run.cancel()
+        return True
+
+    async def _leave(self) -> None:
+        if not self._cancelled:
+            with suppress(DbtTemporalError, TimeoutError):
+                self._cancelled = await asyncio.wait_for(self._cancel(), self.leave_secs)
+        if self._cancelled:
+            self.view.note(f"Left. The run goes on cancelling; its workflow id is {self.run.workflow_id}.")
+        else:
+            self.view.note(
+                f"Left. Temporal does not answer, so the run goes on; its workflow id is {self.run.workflow_id}."
+            )
+
+    async def _unless_interrupted(self, work: Coroutine[Any, Any, Output]) -> Output | None:
+        """Does the work, unless an interrupt comes before its end: a server that is away lets it take long."""
+        task = asyncio.ensure_future(work)
+        interrupted = asyncio.ensure_future(self.interrupts.more_than(self._interrupts_seen))
+        waited_for: list[asyncio.Future[Any]] = [task, interrupted]
+        try:
+            await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
+            return task.result() if task.done() else None
+        finally:
+            for each in waited_for:
+                each.cancel()
+            await asyncio.gather(*waited_for, return_exceptions=True)
 
     async def _look_for_workers(self, waited: float) -> None:
         if waited < self.worker_notice_secs or await self.gateway.has_workers():

@@ -127,20 +127,22 @@ async def submit_to(
             outcome = await follower.follow()
     if outcome is None:
         return COULD_NOT_RUN
-    _show_results(submission.run_input, outcome, out, err)
-    exit_code = exit_code_of(outcome)
+    shown = _show_results(submission.run_input, outcome, out, err)
+    exit_code = exit_code_of(outcome) if shown else COULD_NOT_RUN
     if not is_list or exit_code != SUCCESS:
         print_summary(err if is_list else out, outcome, ui_link, view.log)
     return exit_code
 
 
-def _show_results(run_input: DbtRunInput, outcome: Outcome, out: Console, err: Console) -> None:
+def _show_results(run_input: DbtRunInput, outcome: Outcome, out: Console, err: Console) -> bool:
+    """Prints what the command is for. False where it could not be shown whole."""
     if outcome.output is None:
-        return
+        return True
     if run_input.command == "list":
-        print_listing(out, err, outcome.output)
-    elif run_input.command == "compile":
-        print_compiled(out, outcome.output, run_input.select)
+        return print_listing(out, err, outcome.output)
+    if run_input.command == "compile":
+        print_compiled(out, err, outcome.output, run_input.select)
+    return True
 
 
 @contextmanager

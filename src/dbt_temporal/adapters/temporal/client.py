@@ -22,9 +22,9 @@ from temporalio.exceptions import (
     ApplicationError,
     CancelledError,
     TerminatedError,
-    TimeoutError,
     WorkflowAlreadyStartedError,
 )
+from temporalio.exceptions import TimeoutError as WorkflowTimeoutError
 from temporalio.service import RPCError, RPCStatusCode
 
 from dbt_temporal.adapters.temporal.connection import RETRY_PAUSE_SECS
@@ -40,6 +40,9 @@ logger = logging.getLogger(__name__)
 WORKFLOW_TYPE = "dbt_run"
 QUERY_TIMEOUT = timedelta(seconds=2)
 """A query waits for a worker; a reader would rather hear that there is none."""
+SNAPSHOT_SECS = 6.0
+REQUEST_SECS = 10.0
+"""Of a whole call: the time limit of the SDK is that of one of its attempts, which go on while a server is away."""
 WORKER_SEEN_WITHIN = timedelta(seconds=75)
 """A worker that polls is heard of once in the long poll's minute."""
 
@@ -103,8 +106,9 @@ class TemporalRunGateway:
             task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
         )
         try:
-            answer = await self._client.workflow_service.describe_task_queue(request)
-        except RPCError:
+            async with asyncio.timeout(REQUEST_SECS):
+                answer = await self._client.workflow_service.describe_task_queue(request)
+        except (RPCError, TimeoutError):
             return True
         earliest = datetime.now(UTC) - WORKER_SEEN_WITHIN
         return any(poller.last_access_time.ToDatetime(tzinfo=UTC) >= earliest for poller in answer.pollers)
@@ -127,10 +131,11 @@ class TemporalRun:
     async def snapshot(self, *, with_nodes: bool) -> Snapshot | None:
         """Where the run stands; None where no worker answers."""
         try:
-            status: Mapping[str, Any] = await self._query("run_status")
-            nodes: Mapping[str, str] = await self._query("node_status") if with_nodes else {}
-            new_lines: list[str] = await self._query("run_log", self._log_lines_seen)
-        except (RPCError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
+            async with asyncio.timeout(SNAPSHOT_SECS):
+                status: Mapping[str, Any] = await self._query("run_status")
+                nodes: Mapping[str, str] = await self._query("node_status") if with_nodes else {}
+                new_lines: list[str] = await self._query("run_log", self._log_lines_seen)
+        except (RPCError, TimeoutError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
             return None
         self._log_lines_seen += len(new_lines)
         return Snapshot(
@@ -170,14 +175,17 @@ class TemporalRun:
 
     async def _if_running(self, request: Any) -> None:
         try:
-            await request
+            async with asyncio.timeout(REQUEST_SECS):
+                await request
         except RPCError as error:
             if error.status != RPCStatusCode.NOT_FOUND:
                 raise self._out_of_reach(error) from error
+        except TimeoutError as error:
+            raise self._out_of_reach(f"not within {REQUEST_SECS:g} seconds") from error
 
-    def _out_of_reach(self, error: RPCError) -> DbtTemporalError:
+    def _out_of_reach(self, reason: object) -> DbtTemporalError:
         return configuration_error(
-            f"Temporal does not answer for the run {self.workflow_id!r} ({error}). If it is there, it goes on."
+            f"Temporal does not answer for the run {self.workflow_id!r} ({reason}). If it is there, it goes on."
         )
 
 
@@ -188,7 +196,7 @@ def _outcome_of(cause: BaseException) -> Outcome:
         return Outcome(Ending.CANCELLED, message="the run was cancelled")
     if isinstance(cause, TerminatedError):
         return Outcome(Ending.TERMINATED, message=cause.message)
-    if isinstance(cause, TimeoutError):
+    if isinstance(cause, WorkflowTimeoutError):
         return Outcome(Ending.TIMED_OUT, message="the workflow ran out of time")
     return Outcome(Ending.FAILED, message=str(cause))
 

@@ -8,6 +8,7 @@ Loaded only where tracing is on: its packages are the extra `otel`.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from threading import Thread
@@ -179,7 +180,8 @@ def _resource() -> Resource:
 def _exporter(settings: TracingSettings) -> SpanExporter:
     # Headers, time limits and certificates the exporters read themselves, from OTEL_EXPORTER_OTLP_*.
     if settings.exporter == "console":
-        return ConsoleSpanExporter()
+        # Standard output is the command's own: a listing, or a workflow id, for a pipe.
+        return ConsoleSpanExporter(out=sys.stderr)
     if settings.protocol == "http/protobuf":
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
 
