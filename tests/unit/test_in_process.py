@@ -167,7 +167,8 @@ async def test_wrong_input_is_refused() -> None:
         await run_in_process({"selekt": "a"}, World().use_cases)
 
 
-async def test_a_hook_that_takes_its_cancel_for_an_end_does_not_keep_the_run_from_being_cancelled() -> None:
+@pytest.mark.parametrize("raises", [False, True])
+async def test_a_hook_that_takes_its_cancel_for_an_end_does_not_keep_the_run_from_being_cancelled(raises: bool) -> None:
     world = World({"hooks": {"pre_run": [{"workflow_type": "calm", "task_queue": "q"}]}})
     begun = asyncio.Event()
 
@@ -175,6 +176,8 @@ async def test_a_hook_that_takes_its_cancel_for_an_end_does_not_keep_the_run_fro
         begun.set()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
+        if raises:
+            raise RuntimeError("could not clean up")
 
     task = asyncio.create_task(run_in_process(None, world.use_cases, hooks={"calm": calm}))
     await begun.wait()

@@ -178,7 +178,7 @@ class DbtRun:
         if env == run_input.env:
             return planned
         self._live.log.add(f"Planning again, because pre_run hooks set {', '.join(sorted(decision.extra_env))}")
-        # The resolved project, so that nothing but the environment can differ from the first plan.
+        # The project by its name. Its files count as they are now, if they were edited meanwhile: nothing has run yet.
         again = run_input.model_copy(update={"env": env, "project": planned.plan.project})
         planned = await self._steps.plan(again, datetime.fromisoformat(planned.invocation.started_at))
         hooks.plan = planned.plan

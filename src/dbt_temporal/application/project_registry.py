@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable
 
 from dbt_temporal.application.load_projects import ReadyProject
@@ -51,8 +52,8 @@ class ProjectRegistry:
 
         Raises:
             DbtTemporalError: of type ProjectNotFound, naming the loaded projects. Where only the revision is missing
-                it is retryable, since another worker may have it. Configuration, where files that were edited cannot
-                be read.
+                it is retryable, since another worker may have it. Configuration, where no revision is asked for and
+                files that were edited cannot be read.
         """
         if name is None:
             name = self._only()
@@ -62,7 +63,8 @@ class ProjectRegistry:
             return await self._newest(name)
         found = self._known(name, revision)
         if found is None:  # another worker may have planned after an edit that this one has not seen yet
-            await self._newest(name)
+            with contextlib.suppress(DbtTemporalError):  # what is wrong with the files here is no fault of that run
+                await self._newest(name)
             found = self._known(name, revision)
         if found is not None:
             return found

@@ -89,9 +89,12 @@ class InProcessRuntime:
         cancels_before = cancels_asked()
         try:
             answer = await limited
-        except TimeoutError as error:
-            raise HookFailedError(f"timed out after {hook.timeout_secs:g} seconds (timeout_secs)") from error
         except Exception as error:
+            if cancels_asked() > cancels_before:
+                # The function made another error of the cancel.
+                raise asyncio.CancelledError from error
+            if isinstance(error, TimeoutError):
+                raise HookFailedError(f"timed out after {hook.timeout_secs:g} seconds (timeout_secs)") from error
             # Whatever an embedder's function raises is the hook's failure, under the hook's policy.
             raise HookFailedError(f"{type(error).__name__}: {error}") from error
         _cancel_later(cancels_before)
