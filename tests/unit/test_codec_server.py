@@ -17,7 +17,9 @@ from google.protobuf import json_format
 from temporalio.api.common.v1 import Payload, Payloads
 
 from dbt_temporal.adapters.temporal.codec_server import CodecServer, CodecServerOptions
+from dbt_temporal.adapters.temporal.compression import ENCODING as COMPRESSED
 from dbt_temporal.adapters.temporal.encryption import EncryptionCodec
+from dbt_temporal.adapters.temporal.missing_keys import UnencryptedCodec
 from dbt_temporal.domain.errors import DbtTemporalError
 
 PLAIN = Payload(metadata={"encoding": b"json/plain"}, data=b'{"command":"run"}')
@@ -176,3 +178,13 @@ def test_a_payload_that_is_compressed_in_name_only_is_refused(url: str) -> None:
     response, answer = ask(url, "/decode", body_of(Payload(metadata={"encoding": b"binary/zlib"}, data=b"plain")))
     assert response.status == HTTPStatus.BAD_REQUEST
     assert b"binary/zlib cannot be decompressed" in answer
+
+
+def test_without_keys_it_makes_readable_what_is_compressed_and_says_whose_key_is_missing() -> None:
+    squeezed = Payload(metadata={"encoding": COMPRESSED.encode()}, data=zlib.compress(PLAIN.SerializeToString()))
+    (encrypted,) = asyncio.run(CODEC.encode([PLAIN]))
+    with CodecServer(UnencryptedCodec(), CodecServerOptions(port=0)).serving() as url:
+        assert payloads_in(ask(url, "/decode", body_of(squeezed, PLAIN))[1]) == [PLAIN, PLAIN]
+        response, answer = ask(url, "/decode", body_of(encrypted))
+    assert response.status == HTTPStatus.BAD_REQUEST
+    assert b"encrypted with the key 'k1'" in answer

@@ -153,7 +153,8 @@ _CODEC_SERVER_FLAGS: list[Decorator] = [
 @cli.command("codec-server")
 @with_flags(_CODEC_SERVER_FLAGS)
 def codec_server(**flags: Any) -> None:
-    """Decrypt payloads for Temporal's UI and CLI, with the keys of TEMPORAL_CODEC_KEYS.
+    """Make payloads readable for Temporal's UI and CLI: decrypt them, with the keys of TEMPORAL_CODEC_KEYS, and
+    decompress them.
 
     Callers must show the token of DBT_TEMPORAL_CODEC_SERVER_TOKEN, if it is set. Ctrl-C ends the server.
     """

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 
 import click
 
-from dbt_temporal.adapters.temporal.codec_keys import KEYS_VARIABLE, new_key
+from dbt_temporal.adapters.temporal.codec_keys import new_key
 from dbt_temporal.adapters.temporal.codec_server import LOOPBACK, CodecServer, CodecServerOptions
 from dbt_temporal.adapters.temporal.encryption import EncryptionCodec
+from dbt_temporal.adapters.temporal.missing_keys import UnencryptedCodec
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.entrypoints.settings import read_settings
 
@@ -37,13 +38,9 @@ def run_codec_server(
 
     Raises:
         SettingsError: a variable is wrong.
-        DbtTemporalError: of type Configuration: no keys, an open server that others reach, or a taken port.
+        DbtTemporalError: of type Configuration: an open server that others reach, or a taken port.
     """
     keys = read_settings(environ).connection.keys
-    if not keys:
-        raise configuration_error(
-            f"{KEYS_VARIABLE} is not set: give the workers' keys (id:key,id:key; `dbt-temporal codec-key` makes one)"
-        )
     token = environ.get(TOKEN_VARIABLE, "").strip() or None
     if token is None and host not in LOOPBACK and not allow_anonymous:
         raise configuration_error(
@@ -51,11 +48,13 @@ def run_codec_server(
             "where something in front of this server checks who calls"
         )
     origins = tuple(origin.rstrip("/") for origin in cors_origin)
-    server = CodecServer(EncryptionCodec(keys), CodecServerOptions(host, port, origins, token))
+    codec = EncryptionCodec(keys) if keys else UnencryptedCodec()
+    server = CodecServer(codec, CodecServerOptions(host, port, origins, token))
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     with server.serving() as url:
-        click.echo(f"Codec server at {url} with the keys {', '.join(keys)}; Ctrl-C ends it.", err=True)
+        ability = f"with the keys {', '.join(keys)}" if keys else "without keys, for payloads that are only compressed"
+        click.echo(f"Codec server at {url} {ability}; Ctrl-C ends it.", err=True)
         stopped.wait()
     return 0

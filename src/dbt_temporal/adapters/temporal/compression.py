@@ -27,8 +27,8 @@ from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.results import NodeExecutionResult
 
 ENCODING = "binary/zlib"
-MIN_BYTES = 32 * 1024
-"""A smaller payload stays readable."""
+MIN_BYTES = 256 * 1024
+"""A smaller payload, of up to some 500 nodes, stays readable."""
 
 _OF_STEPS = (StepInput, PlanProjectOutput, ProjectHooksOutput, NodeExecutionResult)
 

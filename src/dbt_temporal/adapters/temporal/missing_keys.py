@@ -1,16 +1,17 @@
-"""A converter for processes without keys, which says so when it meets an encrypted payload."""
+"""What processes without keys convert payloads by, which says so when it meets an encrypted one."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from temporalio.api.common.v1 import Payload
-from temporalio.converter import DataConverter, EncodingPayloadConverter
+from temporalio.converter import DataConverter, EncodingPayloadConverter, PayloadCodec
 
 from dbt_temporal.adapters.temporal.codec_keys import ENCODING, KEY_ID_METADATA, KEYS_VARIABLE
 from dbt_temporal.adapters.temporal.compression import STEP_DATA_CONVERTER, StepPayloadConverter
-from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 
 
 class _EncryptedPayloadConverter(EncodingPayloadConverter):
@@ -23,10 +24,26 @@ class _EncryptedPayloadConverter(EncodingPayloadConverter):
 
     def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
         del type_hint
-        key_id = payload.metadata.get(KEY_ID_METADATA, b"").decode(errors="replace")
-        raise configuration_error(
-            f"a payload is encrypted with the key {key_id!r}: set {KEYS_VARIABLE} here as where it was encrypted"
-        )
+        raise _missing_key(payload)
+
+
+class UnencryptedCodec(PayloadCodec):
+    """Leaves payloads as they are."""
+
+    async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """The same payloads."""
+        return list(payloads)
+
+    async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """The same payloads.
+
+        Raises:
+            DbtTemporalError: of type Configuration, where one is encrypted.
+        """
+        for payload in payloads:
+            if payload.metadata.get("encoding") == ENCODING:
+                raise _missing_key(payload)
+        return list(payloads)
 
 
 class UnencryptedPayloadConverter(StepPayloadConverter):
@@ -36,6 +53,13 @@ class UnencryptedPayloadConverter(StepPayloadConverter):
         super().__init__()
         encrypted = _EncryptedPayloadConverter()
         self.converters = {**self.converters, encrypted.encoding.encode(): encrypted}
+
+
+def _missing_key(payload: Payload) -> DbtTemporalError:
+    key_id = payload.metadata.get(KEY_ID_METADATA, b"").decode(errors="replace")
+    return configuration_error(
+        f"a payload is encrypted with the key {key_id!r}: set {KEYS_VARIABLE} here as where it was encrypted"
+    )
 
 
 def unencrypted_data_converter() -> DataConverter:
