@@ -138,3 +138,18 @@ async def test_what_a_killed_worker_left_is_removed_by_the_next_one(tmp_path: Pa
         async with open_engine(tmp_path / "cache"):
             assert len(parents(tmp_path)) == 1  # the first lives
     assert list((tmp_path / "cache" / "workers").iterdir()) == []
+
+
+async def test_a_project_given_by_a_link_is_that_which_the_link_leads_to_when_a_run_is_planned(tmp_path: Path) -> None:
+    small_project(tmp_path / "1")
+    small_project(tmp_path / "2")
+    write_files(tmp_path / "2", {"models/added.sql": "select 1 as x"})
+    current = tmp_path / "current"
+    current.symlink_to("1")
+    before = edited(ProjectLocation(current, current))
+    async with open_engine(tmp_path / "cache") as engine:
+        assert set(await names(engine, before)) == {"by_target", "by_variable"}
+        current.unlink()
+        current.symlink_to("2")
+        assert set(await names(engine, edited(before))) == {"by_target", "by_variable", "added"}
+        assert set(await names(engine, before)) == {"by_target", "by_variable"}

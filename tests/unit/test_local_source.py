@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dbt_temporal.adapters.project_sources.local import LocalFolder
+from dbt_temporal.adapters.project_sources.local import LocalFolder, current_revision
 from dbt_temporal.application.ports.project_source import ProjectSource
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.entrypoints.discovery import project_sources
@@ -129,7 +129,7 @@ async def test_the_same_files_have_the_same_revision_wherever_they_lie(tmp_path:
     assert await revision(one) == await revision(two)
 
 
-@pytest.mark.parametrize("name", ["models/m.sql", "seeds/s.csv", "dbt_project.yml", "packages.yml"])
+@pytest.mark.parametrize("name", ["models/m.sql", "seeds/s.csv", "dbt_project.yml", "packages.yml", ".dbtignore"])
 async def test_a_changed_file_of_the_project_changes_its_revision(tmp_path: Path, name: str) -> None:
     project = make_project(tmp_path / "shop")
     before = await revision(project)
@@ -147,6 +147,26 @@ async def test_what_tools_write_into_a_project_leaves_its_revision(tmp_path: Pat
     (project / name).parent.mkdir(parents=True, exist_ok=True)
     (project / name).write_text("written")
     assert await revision(project) == before
+
+
+async def test_a_folder_that_is_a_link_is_followed_after_the_link_was_swapped(tmp_path: Path) -> None:
+    make_project(tmp_path / "1", profiles=True)
+    make_project(tmp_path / "2", profiles=True)
+    current = tmp_path / "current"
+    current.symlink_to("1")
+    (location,) = await LocalFolder(current, named_by="x", profiles_dir=current).locate()
+    current.unlink()
+    current.symlink_to("2")
+    assert await current_revision(location.project_dir) == await revision(tmp_path / "2") != location.revision
+    assert location.profiles_dir.resolve() == tmp_path / "2"
+
+
+async def test_a_folder_that_has_gone_is_told_and_has_no_revision(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "shop")
+    (project / "dbt_project.yml").unlink()
+    with pytest.raises(DbtTemporalError, match=r"cannot be read: .*No such file.*dbt_project\.yml") as caught:
+        await current_revision(project)
+    assert caught.value.error_type == ErrorType.CONFIGURATION
 
 
 async def test_a_local_project_may_change_while_it_is_used(tmp_path: Path) -> None:

@@ -66,3 +66,16 @@ def test_what_the_revision_says_nothing_of_is_looked_at() -> None:
     assert unrevised("/secrets", "1", False) == ["/secrets/profiles.yml"]
     assert unrevised("/shop", "1", True) == ["/shop/dbt_modules", "/shop/dbt_packages"]
     assert unrevised("/secrets", None, True) == ["/shop", "/secrets"]
+
+
+def test_an_edit_of_a_package_that_is_a_link_is_seen_and_one_of_the_project_in_it_is_not(tmp_path: Path) -> None:
+    around, packages = tmp_path / "utils", tmp_path / "utils" / "integration_tests" / "dbt_packages"
+    packages.mkdir(parents=True)
+    (packages / "utils").symlink_to(around)
+    before = fingerprint(str(packages))
+
+    (packages.parent / "own.sql").write_text("select 1")
+    assert fingerprint(str(packages)) == before
+
+    (around / "m.sql").write_text("select 1")
+    assert fingerprint(str(packages)) != before

@@ -2,7 +2,7 @@ import pytest
 
 from dbt_temporal.application.load_projects import ReadyProject
 from dbt_temporal.application.project_registry import ProjectRegistry
-from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, configuration_error
 from dbt_temporal.testing import ready_project
 from dbt_temporal.testing.builders import PROJECT
 
@@ -30,9 +30,12 @@ class Folder:
 
     def __init__(self) -> None:
         self.revision = "r1"
+        self.broken = False
         self.registry = ProjectRegistry([ready_project(revision="r1")], self.reread)
 
     async def reread(self, _: ReadyProject) -> ReadyProject:
+        if self.broken:
+            raise configuration_error("dbt_temporal.yml is wrong")
         return ready_project(revision=self.revision)
 
     async def resolved(self, revision: str | None = None) -> str | None:
@@ -61,3 +64,13 @@ async def test_a_revision_that_is_not_here_is_worth_another_attempt_elsewhere() 
         await Folder().resolved("r9")
     assert caught.value.error_type == ErrorType.PROJECT_NOT_FOUND
     assert caught.value.retryable
+
+
+async def test_files_that_are_broken_here_do_not_fail_a_run_that_was_planned_elsewhere() -> None:
+    folder = Folder()
+    folder.broken = True
+    with pytest.raises(DbtTemporalError, match=r"revision r9 .* loaded: r1") as caught:
+        await folder.resolved("r9")
+    assert caught.value.retryable
+    with pytest.raises(DbtTemporalError, match=r"dbt_temporal\.yml is wrong"):
+        await folder.resolved()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
 
-from dbt_temporal.adapters.project_files import source_files
+from dbt_temporal.adapters.project_files import PACKAGES, source_files
 
 
 def fingerprint(*places: str) -> str:
@@ -19,9 +20,22 @@ def fingerprint(*places: str) -> str:
 
 
 def _files(place: str) -> Iterator[tuple[str, int, int]]:
-    for path in [place] if os.path.isfile(place) else source_files(place):
+    for path in [place] if os.path.isfile(place) else _below(place):
         try:
             status = os.stat(path)
         except OSError:
             continue
         yield path, status.st_size, status.st_mtime_ns
+
+
+def _below(folder: str) -> Iterator[str]:
+    yield from source_files(folder)
+    if os.path.basename(folder) not in PACKAGES:
+        return
+    links: list[str] = []  # made by dbt for packages that packages.yml gives with `local:`
+    with contextlib.suppress(OSError):
+        links = [entry.path for entry in os.scandir(folder) if entry.is_symlink()]
+    # The package may lie around the project, as with its integration tests; the project has a revision of its own.
+    project = os.path.realpath(os.path.dirname(folder)) + os.sep
+    for link in links:
+        yield from (path for path in source_files(os.path.realpath(link)) if not path.startswith(project))

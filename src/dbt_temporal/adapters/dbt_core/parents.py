@@ -125,7 +125,11 @@ class ParentPool:
         """
         async with self._parsing:
             await _check_revision(settings)
-            parent = await self._load(settings)
+            try:
+                parent = await self._load(settings)
+            except DbtTemporalError:
+                await _check_revision(settings)  # dbt may have missed what was edited under its hands
+                raise
             try:
                 await _check_revision(settings)
             except BaseException:

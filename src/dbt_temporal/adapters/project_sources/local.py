@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from dbt_temporal.adapters.project_files import PROJECT_FILE, content_revision
-from dbt_temporal.adapters.project_sources.locations import ProjectUse, find_projects
+from dbt_temporal.adapters.project_sources.locations import ProjectUse, absolute, find_projects
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 
@@ -55,7 +55,7 @@ class LocalFolder:
         return await asyncio.to_thread(self._locations)
 
     def _locations(self) -> list[ProjectLocation]:
-        folder = self._folder.resolve()
+        folder = absolute(self._folder)
         if not folder.exists():
             raise self._error("does not exist")
         if not folder.is_dir():

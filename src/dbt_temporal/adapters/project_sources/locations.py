@@ -27,7 +27,7 @@ class ProjectUse:
         """The location of a project in `folder`."""
         return ProjectLocation(
             project_dir=folder,
-            profiles_dir=self.profiles_dir.resolve() if self.profiles_dir else default_profiles_dir(folder),
+            profiles_dir=absolute(self.profiles_dir) if self.profiles_dir else default_profiles_dir(folder),
             revision=revision,
             source=source,
             target=self.target,
@@ -81,6 +81,11 @@ class RemoteSource:
             )
             for project in found
         ]
+
+
+def absolute(folder: Path) -> Path:
+    """The absolute path, in which links stay links, so that whoever swaps one (git-sync) is followed."""
+    return folder.resolve() if ".." in folder.parts else folder.absolute()
 
 
 def find_projects(folder: Path, *, only_subfolders: bool = False) -> list[Path]:
