@@ -120,7 +120,8 @@ def test_spans_go_where_the_standard_variables_say(
         done = desk.command("build", "--no-wait")
         assert done.returncode == 0, done.stderr
         assert [span.name for span in collector.spans] == ["submit dbt build"] * received
-        assert ('"name": "submit dbt build"' in done.stdout) is printed
+        assert ('"name": "submit dbt build"' in done.stderr) is printed
+        assert len(done.stdout.splitlines()) == 1  # the workflow id, for a pipe
 
 
 async def test_a_port_that_is_taken_is_told_with_its_variable() -> None:
