@@ -230,19 +230,20 @@ class KeyedServer(grpc.GenericRpcHandler):
         return grpc.unary_unary_rpc_method_handler(handle)
 
 
+def by_key(key: str, address: str, authority: Authority) -> dict[str, str]:
+    return {
+        "TEMPORAL_ADDRESS": address,
+        "TEMPORAL_API_KEY": key,
+        "TEMPORAL_TLS_SERVER_CA_CERT_PATH": str(authority.file),
+    }
+
+
 async def test_a_run_by_an_api_key_which_each_call_of_the_worker_shows(
     temporal_address: str, authority: Authority, task_queue: str
 ) -> None:
     server = KeyedServer("s3cret", temporal_address)
     async with server.serving(authority) as address:
-        client = await open_client(
-            {
-                "TEMPORAL_ADDRESS": address,
-                "TEMPORAL_API_KEY": "s3cret",
-                "TEMPORAL_TLS_SERVER_CA_CERT_PATH": str(authority.file),
-                "TEMPORAL_GRPC_META_X_TEAM": "data",
-            }
-        )
+        client = await open_client({**by_key("s3cret", address, authority), "TEMPORAL_GRPC_META_X_TEAM": "data"})
         assert await run_over(client, task_queue) is Ending.COMPLETED
     of_namespace = [headers for headers in server.shown if "temporal-namespace" in headers]
     assert {headers["temporal-namespace"] for headers in of_namespace} == {"default"}
@@ -252,11 +253,7 @@ async def test_a_run_by_an_api_key_which_each_call_of_the_worker_shows(
 async def test_a_key_that_is_withdrawn_from_a_worker_is_told(temporal_address: str, authority: Authority) -> None:
     server = KeyedServer("s3cret", temporal_address)
     async with server.serving(authority) as address:
-        environ = {
-            "TEMPORAL_ADDRESS": address,
-            "TEMPORAL_API_KEY": "s3cret",
-            "TEMPORAL_TLS_SERVER_CA_CERT_PATH": str(authority.file),
-        }
+        environ = by_key("s3cret", address, authority)
         client = await open_client(environ)
         server.key = "another"
         with pytest.raises(ConnectionError, match="UNAUTHENTICATED: Request unauthorized"):
@@ -268,11 +265,7 @@ async def test_a_wrong_api_key_is_told_without_the_key_and_without_waiting(
 ) -> None:
     server = KeyedServer("s3cret", temporal_address)
     async with server.serving(authority) as address:
-        environ = {
-            "TEMPORAL_ADDRESS": address,
-            "TEMPORAL_API_KEY": "wr0ng",
-            "TEMPORAL_TLS_SERVER_CA_CERT_PATH": str(authority.file),
-        }
+        environ = by_key("wr0ng", address, authority)
         with pytest.raises(DbtTemporalError) as caught:
             await asyncio.wait_for(open_client(environ, patience_secs=60), 20)
     assert "Check TEMPORAL_API_KEY" in caught.value.message
@@ -284,11 +277,7 @@ async def test_a_server_that_is_not_ready_yet_is_waited_for(temporal_address: st
     server = KeyedServer("s3cret", temporal_address)
     server.down = True
     async with server.serving(authority) as address:
-        environ = {
-            "TEMPORAL_ADDRESS": address,
-            "TEMPORAL_API_KEY": "s3cret",
-            "TEMPORAL_TLS_SERVER_CA_CERT_PATH": str(authority.file),
-        }
+        environ = by_key("s3cret", address, authority)
 
         async def turned_away() -> bool:
             server.down = not server.shown
