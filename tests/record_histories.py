@@ -17,9 +17,9 @@ from uuid import uuid4
 
 from temporalio.client import WorkflowHistory
 
-from dbt_temporal.adapters.temporal.client import TemporalRun
-from dbt_temporal.adapters.temporal.connection import ConnectionSettings, connect
-from dbt_temporal.adapters.temporal.search_attributes import register_search_attributes
+from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
+from dbt_temporal.adapters.temporal.connection.search_attributes import register_search_attributes
+from dbt_temporal.adapters.temporal.gateway import TemporalRun
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.testing import FakeEngine, node, plan
 from tests.integration.run_harness import RunHarness

@@ -13,8 +13,8 @@ import pytest
 from temporalio.client import Client
 
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
-from dbt_temporal.adapters.temporal.connection import ConnectionSettings, connect
-from dbt_temporal.adapters.temporal.search_attributes import register_search_attributes
+from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
+from dbt_temporal.adapters.temporal.connection.search_attributes import register_search_attributes
 from tests.integration.engine_driver import open_engine
 from tests.integration.fixtures_postgres import postgres, postgres_server
 from tests.integration.run_harness import DbtHarness, RunHarness

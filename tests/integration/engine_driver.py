@@ -14,10 +14,10 @@ from uuid import uuid4
 
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.application.ports.engine import CompletedNode, DbtEngine, EnginePlan, NodeOutcome, ProjectLocation
-from dbt_temporal.domain.invocation import DbtInvocation
 from dbt_temporal.domain.results import NodeExecutionResult
-from dbt_temporal.domain.run_input import DbtRunInput
-from dbt_temporal.domain.scheduler import Scheduler
+from dbt_temporal.domain.run.input import DbtRunInput
+from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.domain.run.scheduler import Scheduler
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 
-from dbt_temporal.adapters.temporal.client import TemporalRun
+from dbt_temporal.adapters.temporal.gateway import TemporalRun
 from dbt_temporal.application.ports.engine import NodeOutcome, Progress, ProjectLocation
 from dbt_temporal.application.ports.runs import Ending, Outcome
 from dbt_temporal.domain.errors import ErrorType
-from dbt_temporal.domain.invocation import DbtInvocation
 from dbt_temporal.domain.results import DbtRunOutput
+from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.testing import FakeEngine, node, plan
 from tests.integration.hook_workers import HookWorker
 from tests.integration.run_harness import RunHarness, history

@@ -21,7 +21,7 @@ from uuid import uuid4
 
 from temporalio.client import Client
 
-from dbt_temporal.adapters.temporal.client import TemporalRunGateway
+from dbt_temporal.adapters.temporal.gateway import TemporalRunGateway
 from tests.integration.servers import wait_for
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "hooks"

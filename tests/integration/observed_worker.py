@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from temporalio.client import Client
 
-from dbt_temporal.adapters.temporal.client import TemporalRunGateway
+from dbt_temporal.adapters.temporal.gateway import TemporalRunGateway
 from tests.integration.otlp_collector import Collector, collecting
 from tests.integration.programs import EXAMPLE, PROJECTS, Desk, Program, started
 from tests.integration.servers import free_port

@@ -16,19 +16,19 @@ from temporalio.worker import Worker
 from dbt_temporal.adapters.artifact_stores.fsspec_store import FsspecArtifactStore
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.adapters.secrets import WorkerSecrets
-from dbt_temporal.adapters.temporal.activities import DbtActivities
-from dbt_temporal.adapters.temporal.client import TemporalRun, TemporalRunGateway
-from dbt_temporal.adapters.temporal.search_attributes import registered_search_attributes
-from dbt_temporal.adapters.temporal.tuning import WorkerTuning
-from dbt_temporal.adapters.temporal.versioning import VersioningSettings
-from dbt_temporal.adapters.temporal.worker import build_worker
-from dbt_temporal.application.load_projects import ReadyProject
+from dbt_temporal.adapters.temporal.connection.search_attributes import registered_search_attributes
+from dbt_temporal.adapters.temporal.gateway import TemporalRun, TemporalRunGateway
+from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
+from dbt_temporal.adapters.temporal.worker.build import build_worker
+from dbt_temporal.adapters.temporal.worker.tuning import WorkerTuning
+from dbt_temporal.adapters.temporal.worker.versioning import VersioningSettings
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import DbtEngine, ProjectLocation
 from dbt_temporal.application.ports.runs import Outcome
-from dbt_temporal.application.project_registry import ProjectRegistry
-from dbt_temporal.application.secret_keeping_engine import SecretKeepingEngine
-from dbt_temporal.application.use_cases import UseCases
+from dbt_temporal.application.projects.loading import ReadyProject
+from dbt_temporal.application.projects.registry import ProjectRegistry
+from dbt_temporal.application.secrets.keeping_engine import SecretKeepingEngine
+from dbt_temporal.application.steps.use_cases import UseCases
 from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.testing import FakeEngine, InMemoryArtifactStore, ready_project

@@ -10,14 +10,14 @@ import pytest
 from pydantic import SecretStr
 from temporalio.client import Client
 
-from dbt_temporal.adapters.temporal.client import TemporalRunGateway
-from dbt_temporal.adapters.temporal.connection import ConnectionSettings, connect
-from dbt_temporal.adapters.temporal.search_attributes import (
+from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
+from dbt_temporal.adapters.temporal.connection.search_attributes import (
     DBT_SEARCH_ATTRIBUTES,
     register_search_attributes,
     registered_search_attributes,
     warn_of_missing,
 )
+from dbt_temporal.adapters.temporal.gateway import TemporalRunGateway
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from tests.integration.run_harness import RunHarness
 from tests.integration.servers import free_port

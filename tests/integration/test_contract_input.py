@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dbt_temporal.application.ports.runs import Ending
-from dbt_temporal.domain.run_input import DbtRunInput
+from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.testing import node, plan
 from tests.integration.run_harness import RunHarness, history, scheduled
 

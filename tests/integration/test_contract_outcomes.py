@@ -16,11 +16,11 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from dbt_temporal.adapters.temporal.client import TemporalRun
+from dbt_temporal.adapters.temporal.gateway import TemporalRun
 from dbt_temporal.application.ports.runs import Outcome
 from dbt_temporal.domain.errors import ErrorType
-from dbt_temporal.domain.run_input import parse_run_input
-from dbt_temporal.entrypoints.submit import Submission, submit_to
+from dbt_temporal.domain.run.input import parse_run_input
+from dbt_temporal.entrypoints.cli.submit import Submission, submit_to
 from dbt_temporal.testing import FakeEngine, node, plan
 from tests.integration.run_harness import RunHarness, history, scheduled
 from tests.integration.servers import wait_for

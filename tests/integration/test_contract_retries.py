@@ -12,7 +12,7 @@ from typing import Any
 import psycopg2.extensions
 import pytest
 
-from dbt_temporal.adapters.temporal.client import TemporalRun
+from dbt_temporal.adapters.temporal.gateway import TemporalRun
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.application.ports.runs import Ending
 from tests.integration.engine_driver import write_files

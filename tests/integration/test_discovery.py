@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from dependency_injector import providers
 
-from dbt_temporal.application.messages import PlanProjectInput, PlanProjectOutput
+from dbt_temporal.application.steps.messages import PlanProjectInput, PlanProjectOutput
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
-from dbt_temporal.domain.run_input import parse_run_input
+from dbt_temporal.domain.run.input import parse_run_input
 from dbt_temporal.entrypoints.container import WorkerContainer
 from dbt_temporal.entrypoints.settings import read_settings
 from tests.integration.buckets import Storage

@@ -20,13 +20,13 @@ from temporalio.api.history.v1 import History, HistoryEvent
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest
 from temporalio.client import Client
 
-from dbt_temporal.adapters.temporal.client import TemporalRunGateway
-from dbt_temporal.adapters.temporal.codec_keys import new_key
-from dbt_temporal.adapters.temporal.connection import ConnectionSettings, connect
+from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
+from dbt_temporal.adapters.temporal.gateway import TemporalRunGateway
+from dbt_temporal.adapters.temporal.payloads.codec_keys import new_key
 from dbt_temporal.application.ports.engine import NodeOutcome, Progress, ProjectLocation
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.domain.errors import DbtTemporalError
-from dbt_temporal.domain.invocation import DbtInvocation
+from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.testing import FakeEngine, node, plan
 from tests.integration.run_harness import RunHarness, history
 from tests.integration.servers import temporal_binary, wait_for

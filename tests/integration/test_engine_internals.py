@@ -62,7 +62,8 @@ for module, names in {names!r}.items():
 
 COMPARE_GRAPHS = """
 import networkx as nx, tempfile, itertools
-from dbt_temporal.adapters.dbt_core.process import bootstrap, graph
+from dbt_temporal.adapters.dbt_core.process.parsing import graph
+from dbt_temporal.adapters.dbt_core.process import bootstrap
 from dbt.compilation import Linker
 from dbt.graph import Graph
 
@@ -91,7 +92,7 @@ for step, offset in itertools.product((2, 3, 5), range(3)):
 JOIN_BATCHES = """
 import threading
 from dbt_temporal.adapters.dbt_core.process import bootstrap
-from dbt_temporal.adapters.dbt_core.process.execution import BatchPool
+from dbt_temporal.adapters.dbt_core.process.execution.executor import BatchPool
 
 bootstrap.set_invocation_context()
 cancelled, go_on, ended = threading.Event(), threading.Event(), []
@@ -121,7 +122,7 @@ OTHER_ADAPTERS = """
 import copy, threading
 from contextlib import nullcontext
 from types import SimpleNamespace
-from dbt_temporal.adapters.dbt_core.process.connections import cancel_statement
+from dbt_temporal.adapters.dbt_core.process.database.connections import cancel_statement
 
 class SqlManager:
     def __init__(self):

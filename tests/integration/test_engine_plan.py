@@ -12,7 +12,7 @@ import pytest
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
-from dbt_temporal.domain.plan import ExecutionPlan
+from dbt_temporal.domain.run.plan import ExecutionPlan
 from tests.integration.engine_driver import copy_project, drive, new_invocation, open_engine, write_files
 
 pytestmark = pytest.mark.every_dbt_version

@@ -19,11 +19,11 @@ from temporalio import workflow
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from dbt_temporal.adapters.temporal.client import TemporalRunGateway
+from dbt_temporal.adapters.temporal.gateway import TemporalRunGateway
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.entrypoints.settings import read_settings
-from dbt_temporal.entrypoints.worker import run_worker
+from dbt_temporal.entrypoints.worker.main import run_worker
 from tests.integration.postgres import PostgresDatabase
 from tests.integration.servers import wait_for
 from tests.integration.tenants import Tenant, relations_of, server_environment

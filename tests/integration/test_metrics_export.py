@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from temporalio.client import Client
 
-from dbt_temporal.adapters.temporal.connection import ConnectionSettings, connect
-from dbt_temporal.adapters.temporal.metrics import COUNTERS, GAUGES, HISTOGRAMS, PREFIX
-from dbt_temporal.adapters.temporal.metrics_export import build_runtime
-from dbt_temporal.adapters.temporal.tracing import CLOSE_SECS
+from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
+from dbt_temporal.adapters.temporal.telemetry.metrics import COUNTERS, GAUGES, HISTOGRAMS, PREFIX
+from dbt_temporal.adapters.temporal.telemetry.metrics_export import build_runtime
+from dbt_temporal.adapters.temporal.telemetry.tracing import CLOSE_SECS
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.entrypoints.settings import read_settings

@@ -18,7 +18,7 @@ import promql_parser
 import pytest
 from temporalio.client import Client
 
-from dbt_temporal.adapters.temporal.metrics import COUNTERS, GAUGES, HISTOGRAMS, PREFIX
+from dbt_temporal.adapters.temporal.telemetry.metrics import COUNTERS, GAUGES, HISTOGRAMS, PREFIX
 from dbt_temporal.domain.errors import ErrorType
 from tests.integration.observed_worker import HOOK_QUEUE, SECRET, ObservedWorker, Sample, do_runs, observed_worker
 from tests.integration.programs import EXAMPLE, ROOT, eventually

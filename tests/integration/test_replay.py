@@ -10,9 +10,9 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
-from dbt_temporal.adapters.temporal.connection import ConnectionSettings
-from dbt_temporal.adapters.temporal.tuning import WorkerTuning
-from dbt_temporal.adapters.temporal.workflow import DbtRunWorkflow
+from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings
+from dbt_temporal.adapters.temporal.worker.tuning import WorkerTuning
+from dbt_temporal.adapters.temporal.workflow.definition import DbtRunWorkflow
 from tests.integration.run_harness import RunHarness
 from tests.record_histories import HISTORIES, SCENARIOS, record
 

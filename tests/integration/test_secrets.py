@@ -10,7 +10,7 @@ import pytest
 
 from dbt_temporal.adapters.secrets import SecretSettings, WorkerSecrets
 from dbt_temporal.application.ports.engine import ProjectLocation
-from dbt_temporal.application.secret_keeping_engine import SecretKeepingEngine
+from dbt_temporal.application.secrets.keeping_engine import SecretKeepingEngine
 from dbt_temporal.domain.errors import DbtTemporalError
 from tests.integration.engine_driver import DrivenRun, drive, new_invocation, open_engine, write_files
 

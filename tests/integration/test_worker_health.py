@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from dbt_temporal.adapters.temporal.client import TemporalRunGateway
-from dbt_temporal.adapters.temporal.connection import ConnectionSettings, connect
+from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
+from dbt_temporal.adapters.temporal.gateway import TemporalRunGateway
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.testing import FakeEngine, node, plan
 from tests.integration.servers import free_port, temporal_dev_server, wait_for

@@ -18,12 +18,12 @@ from dependency_injector import providers
 from rich.console import Console
 from temporalio.client import Client
 
-from dbt_temporal.adapters.temporal.client import TemporalRunGateway
+from dbt_temporal.adapters.temporal.gateway import TemporalRunGateway
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.entrypoints.container import WorkerContainer
 from dbt_temporal.entrypoints.settings import read_settings
-from dbt_temporal.entrypoints.worker import run_worker
+from dbt_temporal.entrypoints.worker.main import run_worker
 from dbt_temporal.testing import FakeEngine, node, plan
 from tests.integration.servers import free_port, wait_for
 

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from dbt_temporal.adapters.temporal.connection import ConnectionSettings, connect
+from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.testing import node, plan
 from tests.integration.engine_driver import REPOSITORY

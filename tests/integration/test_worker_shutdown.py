@@ -15,7 +15,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 
-from dbt_temporal.adapters.temporal.client import TemporalRun, TemporalRunGateway
+from dbt_temporal.adapters.temporal.gateway import TemporalRun, TemporalRunGateway
 from dbt_temporal.application.ports.runs import Ending
 from tests.integration.engine_driver import write_files
 from tests.integration.postgres import POSTGRES_PROJECT, PostgresDatabase, postgres_env

@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 from temporalio.client import Client
 
-from dbt_temporal.adapters.temporal.activities import DbtActivities
-from dbt_temporal.adapters.temporal.tuning import NO_LIMIT, WorkerTuning
-from dbt_temporal.adapters.temporal.worker import build_worker
+from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
+from dbt_temporal.adapters.temporal.worker.build import build_worker
+from dbt_temporal.adapters.temporal.worker.tuning import NO_LIMIT, WorkerTuning
 from dbt_temporal.application.ports.runs import Ending
-from dbt_temporal.application.project_registry import ProjectRegistry
-from dbt_temporal.application.use_cases import UseCases
+from dbt_temporal.application.projects.registry import ProjectRegistry
+from dbt_temporal.application.steps.use_cases import UseCases
 from dbt_temporal.entrypoints.settings import read_settings
 from dbt_temporal.testing import FakeEngine, InMemoryArtifactStore, node, plan
 from tests.integration.run_harness import RunHarness

@@ -19,9 +19,9 @@ from temporalio.client import Client
 from temporalio.runtime import MetricBuffer, Runtime, TelemetryConfig
 from temporalio.worker import Worker
 
-from dbt_temporal.adapters.temporal.connection import ConnectionSettings, connect
-from dbt_temporal.adapters.temporal.tuning import WorkerTuning
-from dbt_temporal.adapters.temporal.worker import worker_options
+from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
+from dbt_temporal.adapters.temporal.worker.build import worker_options
+from dbt_temporal.adapters.temporal.worker.tuning import WorkerTuning
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.entrypoints.settings import read_settings
 from dbt_temporal.testing import node, plan

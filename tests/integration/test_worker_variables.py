@@ -20,9 +20,9 @@ from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 
-from dbt_temporal.adapters.temporal.client import TemporalRun, TemporalRunGateway
-from dbt_temporal.adapters.temporal.connection import ConnectionSettings, connect
-from dbt_temporal.adapters.temporal.search_attributes import register_search_attributes
+from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
+from dbt_temporal.adapters.temporal.connection.search_attributes import register_search_attributes
+from dbt_temporal.adapters.temporal.gateway import TemporalRun, TemporalRunGateway
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.domain.results import DbtRunOutput
 from tests.integration.engine_driver import write_files

@@ -18,7 +18,7 @@ from temporalio.api.workflowservice.v1 import SetWorkerDeploymentCurrentVersionR
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from dbt_temporal.adapters.temporal.client import TemporalRun, TemporalRunGateway
+from dbt_temporal.adapters.temporal.gateway import TemporalRun, TemporalRunGateway
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.entrypoints.settings import read_settings
 from dbt_temporal.testing import node, plan

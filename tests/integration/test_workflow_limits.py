@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from dbt_temporal.adapters.temporal import runtime
+from dbt_temporal.adapters.temporal.workflow import runtime
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.domain.limits import MAX_NAME_BYTES
 from dbt_temporal.testing import FakeEngine, node, plan, result

@@ -15,9 +15,9 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
-from dbt_temporal.adapters.temporal.client import TemporalRun
+from dbt_temporal.adapters.temporal.gateway import TemporalRun
 from dbt_temporal.application.ports.runs import Ending
-from dbt_temporal.application.shielding import shielded
+from dbt_temporal.application.run.shielding import shielded
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.testing import FakeEngine, node, plan
 from tests.integration.run_harness import RunHarness, history, scheduled

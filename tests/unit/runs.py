@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from dbt_temporal.application.dbt_run import DbtRun
 from dbt_temporal.application.ports.runtime import StepFailedError
+from dbt_temporal.application.run.dbt_run import DbtRun
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.testing import FakeRuntime, planned, result

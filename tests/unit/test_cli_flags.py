@@ -8,10 +8,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from dbt_temporal.domain.run_input import DbtRunInput
-from dbt_temporal.entrypoints import cli as cli_module
-from dbt_temporal.entrypoints.cli import cli
-from dbt_temporal.entrypoints.cli_flags import run_input_of, spell_out_multi_values
+from dbt_temporal.domain.run.input import DbtRunInput
+from dbt_temporal.entrypoints.cli import main as cli_module
+from dbt_temporal.entrypoints.cli.flags import run_input_of, spell_out_multi_values
+from dbt_temporal.entrypoints.cli.main import cli
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from dbt_temporal.application.ports.runs import Ending, Outcome, Snapshot
-from dbt_temporal.entrypoints.following import Follower, Interrupts
+from dbt_temporal.entrypoints.cli.following import Follower, Interrupts
 from dbt_temporal.testing import FakeRun, FakeRunGateway, until
 
 DONE = Outcome(Ending.COMPLETED)

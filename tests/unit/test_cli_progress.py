@@ -9,8 +9,8 @@ from dbt_temporal.application.ports.runs import Ending, Outcome, Snapshot
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.hooks import HookError
 from dbt_temporal.domain.results import ArtifactPaths, DbtRunOutput, NodeExecutionResult
-from dbt_temporal.entrypoints.listing import print_compiled, print_listing
-from dbt_temporal.entrypoints.progress import (
+from dbt_temporal.entrypoints.cli.listing import print_compiled, print_listing
+from dbt_temporal.entrypoints.cli.progress import (
     LiveProgress,
     NoProgress,
     PlainProgress,
@@ -21,7 +21,7 @@ from dbt_temporal.entrypoints.progress import (
     progress_view,
     style_of,
 )
-from dbt_temporal.entrypoints.summary import exit_code_of, print_summary
+from dbt_temporal.entrypoints.cli.summary import exit_code_of, print_summary
 
 SUMMARY = "Done. PASS=1 WARN=0 ERROR=0 SKIP=0 NO-OP=0 TOTAL=1"
 

@@ -16,10 +16,10 @@ import pytest
 from google.protobuf import json_format
 from temporalio.api.common.v1 import Payload, Payloads
 
-from dbt_temporal.adapters.temporal.codec_server import CodecServer, CodecServerOptions
-from dbt_temporal.adapters.temporal.compression import ENCODING as COMPRESSED
-from dbt_temporal.adapters.temporal.encryption import EncryptionCodec
-from dbt_temporal.adapters.temporal.missing_keys import UnencryptedCodec
+from dbt_temporal.adapters.temporal.payloads.codec_server import CodecServer, CodecServerOptions
+from dbt_temporal.adapters.temporal.payloads.compression import ENCODING as COMPRESSED
+from dbt_temporal.adapters.temporal.payloads.encryption import EncryptionCodec
+from dbt_temporal.adapters.temporal.payloads.missing_keys import UnencryptedCodec
 from dbt_temporal.domain.errors import DbtTemporalError
 
 PLAIN = Payload(metadata={"encoding": b"json/plain"}, data=b'{"command":"run"}')

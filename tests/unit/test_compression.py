@@ -12,10 +12,10 @@ from pydantic import SecretStr
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import DataConverter
 
-from dbt_temporal.adapters.temporal.compression import MIN_BYTES
-from dbt_temporal.adapters.temporal.connection import ConnectionSettings
-from dbt_temporal.application.messages import ExecuteNodeInput, PlanProjectOutput, StoreArtifactsInput
-from dbt_temporal.domain.payload_size import fit_log, fit_step_results
+from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings
+from dbt_temporal.adapters.temporal.payloads.compression import MIN_BYTES
+from dbt_temporal.application.run.fitting import fit_log, fit_step_results
+from dbt_temporal.application.steps.messages import ExecuteNodeInput, PlanProjectOutput, StoreArtifactsInput
 from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.testing import node, planned, result
 

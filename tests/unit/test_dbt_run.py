@@ -2,13 +2,13 @@ import asyncio
 
 import pytest
 
-from dbt_temporal.application.dbt_run import DbtRun
-from dbt_temporal.application.messages import EndRunInput, ExecuteNodeInput, StoreArtifactsInput
-from dbt_temporal.application.node_steps import CANCEL_SECS
 from dbt_temporal.application.ports.runtime import StepFailedError
+from dbt_temporal.application.run.dbt_run import DbtRun
+from dbt_temporal.application.run.nodes import CANCEL_SECS
+from dbt_temporal.application.steps.messages import EndRunInput, ExecuteNodeInput, StoreArtifactsInput
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
-from dbt_temporal.domain.plan import NodeOverrides
 from dbt_temporal.domain.project_config import parse_project_config
+from dbt_temporal.domain.run.plan import NodeOverrides
 from dbt_temporal.testing import FakeRuntime, model_id, node, result, until
 from dbt_temporal.testing.builders import INVOCATION_ID
 from tests.unit.runs import execute, failure, runtime_of, start, statuses

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from dbt_temporal.adapters.environment import variable_names
-from dbt_temporal.adapters.temporal.tuning import WorkerTuning
+from dbt_temporal.adapters.temporal.worker.tuning import WorkerTuning
 from dbt_temporal.entrypoints.settings import Settings, read_settings
 from tests.dockerfile import ROOT, assignments, exec_form, stages, values
 

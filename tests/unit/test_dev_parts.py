@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from dbt_temporal.domain.errors import DbtTemporalError
-from dbt_temporal.entrypoints.dev_environment import DevOptions, dev_environment, watched_folders
-from dbt_temporal.entrypoints.dev_registry import DevRegistry, DevServer, this_process
-from dbt_temporal.entrypoints.dev_reload import Reloader, ServingWorker
-from dbt_temporal.entrypoints.dev_server import choose_port, find_server_binary, is_free
-from dbt_temporal.entrypoints.dev_signals import Stop
-from dbt_temporal.entrypoints.dev_watch import ProjectWatch
+from dbt_temporal.entrypoints.cli.submit import find_target
+from dbt_temporal.entrypoints.dev.environment import DevOptions, dev_environment, watched_folders
+from dbt_temporal.entrypoints.dev.registry import DevRegistry, DevServer, this_process
+from dbt_temporal.entrypoints.dev.reload import Reloader, ServingWorker
+from dbt_temporal.entrypoints.dev.server import choose_port, find_server_binary, is_free
+from dbt_temporal.entrypoints.dev.signals import Stop
+from dbt_temporal.entrypoints.dev.watch import ProjectWatch
 from dbt_temporal.entrypoints.settings import read_settings
-from dbt_temporal.entrypoints.submit import find_target
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from dbt_temporal.domain.errors import ErrorType
-from dbt_temporal.entrypoints.cli import cli
+from dbt_temporal.entrypoints.cli.main import cli
 from tests.dockerfile import ROOT, assignments, stages
 from tests.unit.test_deployment_files import variables_of_settings
 

@@ -19,10 +19,10 @@ from dbt_temporal.domain.hooks import (
     PreRunAnswer,
     read_pre_run_answer,
 )
-from dbt_temporal.domain.plan import ExecutionPlan, NodeInfo
 from dbt_temporal.domain.project_config import parse_project_config
 from dbt_temporal.domain.results import ArtifactPaths, DbtRunOutput, Freshness, NodeExecutionResult
-from dbt_temporal.domain.run_input import DbtRunInput, parse_run_input
+from dbt_temporal.domain.run.input import DbtRunInput, parse_run_input
+from dbt_temporal.domain.run.plan import ExecutionPlan, NodeInfo
 from tests.unit.doc_pages import ROOT, Page
 
 PAGE = Page("docs/hooks.md")

@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 from dbt_temporal.adapters.dbt_core.overrides import node_overrides
-from dbt_temporal.domain.error_classification import classify_database_error
+from dbt_temporal.adapters.dbt_core.process.database.classification import classify_database_error
 from dbt_temporal.domain.errors import RETRYABLE_TYPES, DbtTemporalError, ErrorType
 from dbt_temporal.domain.project_config import ProjectConfig, parse_project_config
 from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
-from dbt_temporal.domain.run_input import Command, DbtRunInput, IndirectSelection, parse_run_input
+from dbt_temporal.domain.run.input import Command, DbtRunInput, IndirectSelection, parse_run_input
 from tests.unit.doc_pages import ROOT, Page
 
 INPUT = Page("docs/run-input.md")

@@ -11,9 +11,9 @@ from temporalio.api.common.v1 import Payload
 from temporalio.api.failure.v1 import Failure
 from temporalio.exceptions import ApplicationError
 
-from dbt_temporal.adapters.temporal.codec_keys import new_key, parse_keys
-from dbt_temporal.adapters.temporal.connection import ConnectionSettings
-from dbt_temporal.adapters.temporal.encryption import EncryptionCodec
+from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings
+from dbt_temporal.adapters.temporal.payloads.codec_keys import new_key, parse_keys
+from dbt_temporal.adapters.temporal.payloads.encryption import EncryptionCodec
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.entrypoints.settings import SettingsError, read_settings
 

@@ -1,6 +1,6 @@
 import pytest
 
-from dbt_temporal.domain.error_classification import classify_database_error
+from dbt_temporal.adapters.dbt_core.process.database.classification import classify_database_error
 from dbt_temporal.domain.errors import ErrorType
 
 

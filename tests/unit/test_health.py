@@ -11,7 +11,7 @@ from dbt_temporal.adapters.health.beat import beat, check_health
 from dbt_temporal.adapters.health.readiness import Readiness
 from dbt_temporal.adapters.health.server import health_server
 from dbt_temporal.domain.errors import DbtTemporalError
-from dbt_temporal.entrypoints.worker import healthcheck
+from dbt_temporal.entrypoints.worker.main import healthcheck
 
 
 async def ask(port: int, path: str = "/") -> tuple[int, str]:

@@ -6,8 +6,8 @@ import pytest
 
 from dbt_temporal.adapters.in_process import run_in_process
 from dbt_temporal.application.ports.runtime import StateChange
-from dbt_temporal.application.project_registry import ProjectRegistry
-from dbt_temporal.application.use_cases import UseCases
+from dbt_temporal.application.projects.registry import ProjectRegistry
+from dbt_temporal.application.steps.use_cases import UseCases
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.project_config import parse_project_config
 from dbt_temporal.testing import FakeEngine, InMemoryArtifactStore, model_id, node, plan, ready_project, until

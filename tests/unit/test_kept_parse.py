@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dbt_temporal.adapters.dbt_core.process import kept_parse
-from dbt_temporal.adapters.dbt_core.process.kept_parse import KeptParse
+from dbt_temporal.adapters.dbt_core.process.parsing import kept_parse
+from dbt_temporal.adapters.dbt_core.process.parsing.kept_parse import KeptParse
 
 
 def parse(folder: Path, target: dict[str, str], writes: str) -> str | None:

@@ -10,7 +10,7 @@ from dbt_temporal.adapters.dbt_core.overrides import node_overrides
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.limits import MAX_NAME_BYTES, fit_name
 from dbt_temporal.domain.project_config import parse_project_config
-from dbt_temporal.domain.run_input import parse_run_input
+from dbt_temporal.domain.run.input import parse_run_input
 from dbt_temporal.testing import node
 
 HOOK = {"workflow_type": "notify", "task_queue": "hooks"}

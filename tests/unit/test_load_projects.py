@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dbt_temporal.application.load_projects import LoadProjects, ReadyProject, RereadProject
 from dbt_temporal.application.ports.engine import LoadedProject, ProjectLocation
+from dbt_temporal.application.projects.loading import LoadProjects, ReadyProject, RereadProject
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, configuration_error
 from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.testing import FakeEngine

@@ -15,10 +15,10 @@ from dbt_temporal.adapters.secrets import WorkerSecrets
 from dbt_temporal.adapters.telemetry.logs import LogLines, configure_logging
 from dbt_temporal.adapters.telemetry.settings import LogSettings
 from dbt_temporal.application.log_context import log_fields, log_redactor
-from dbt_temporal.application.secret_keeping_engine import SecretKeepingEngine
-from dbt_temporal.domain.redaction import Redactor
+from dbt_temporal.application.secrets.keeping_engine import SecretKeepingEngine
+from dbt_temporal.domain.secrets.redaction import Redactor
 from dbt_temporal.entrypoints.settings import read_settings
-from dbt_temporal.entrypoints.worker_log import start_log, worker_console
+from dbt_temporal.entrypoints.worker.log import start_log, worker_console
 from dbt_temporal.testing import FakeEngine, planned, ready_project
 
 logger = logging.getLogger("dbt_temporal.test")

@@ -6,8 +6,8 @@ import pytest
 from temporalio.exceptions import TimeoutError, TimeoutType
 
 from dbt_temporal.adapters.temporal.failures import _timed_out
-from dbt_temporal.application.messages import ExecuteNodeInput, StatementsInput
 from dbt_temporal.application.ports.runtime import Step, StepFailedError, StepName
+from dbt_temporal.application.steps.messages import ExecuteNodeInput, StatementsInput
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.project_config import parse_project_config
 from dbt_temporal.testing import FakeRuntime, node

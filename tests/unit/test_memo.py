@@ -3,8 +3,8 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbt_temporal.domain.memo import MAX_LOG_LINES, MAX_NODES, command_memo, live_memo, memo_size
-from dbt_temporal.domain.run_input import DbtRunInput
+from dbt_temporal.adapters.temporal.workflow.memo import MAX_LOG_LINES, MAX_NODES, command_memo, live_memo, memo_size
+from dbt_temporal.domain.run.input import DbtRunInput
 
 LIMIT = 32 * 1024
 

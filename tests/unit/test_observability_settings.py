@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dbt_temporal.adapters.temporal.metrics_export import parse_headers
-from dbt_temporal.entrypoints.dev_environment import DevOptions, dev_environment
+from dbt_temporal.adapters.temporal.telemetry.metrics_export import parse_headers
+from dbt_temporal.entrypoints.dev.environment import DevOptions, dev_environment
 from dbt_temporal.entrypoints.settings import SettingsError, read_settings
 
 COLLECTOR = "http://collector:4317"
@@ -93,7 +93,7 @@ class Missing(importlib.abc.MetaPathFinder):
         return None
 sys.meta_path.insert(0, Missing())
 from dbt_temporal.entrypoints.settings import read_settings
-from dbt_temporal.adapters.temporal.tracing_settings import start_tracing
+from dbt_temporal.adapters.temporal.telemetry.tracing_settings import start_tracing
 logging.basicConfig(format="%(message)s")
 print(start_tracing(read_settings({environ!r}).tracing))
 """
@@ -114,7 +114,7 @@ def test_an_endpoint_that_the_platform_sets_stops_no_worker_without_the_packages
 
 def test_a_worker_without_tracing_loads_none_of_its_packages() -> None:
     script = (
-        "import sys, dbt_temporal.entrypoints.worker; "
+        "import sys, dbt_temporal.entrypoints.worker.main; "
         "print([name for name in sys.modules if name.startswith('opentelemetry')])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

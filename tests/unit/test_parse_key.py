@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from dbt_temporal.adapters.dbt_core.fingerprint import fingerprint
-from dbt_temporal.adapters.dbt_core.parse_key import ParseSettings
+from dbt_temporal.adapters.dbt_core.parents.fingerprint import fingerprint
+from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
 from dbt_temporal.application.ports.engine import ProjectLocation
 
 LOCATION = ProjectLocation(Path("/shop"), Path("/shop"), revision="1", target="dev")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dbt_temporal.domain.payload_size import (
+from dbt_temporal.application.run.fitting import (
     MAX_CODE_CHARS,
     MAX_MESSAGE_CHARS,
     fit_log,

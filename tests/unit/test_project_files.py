@@ -7,8 +7,8 @@ from typing import Any, cast
 import pytest
 
 from dbt_temporal.adapters.dbt_core.limits import EngineLimits
-from dbt_temporal.adapters.dbt_core.parents import ParentPool
-from dbt_temporal.adapters.dbt_core.parse_key import ParseSettings
+from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
+from dbt_temporal.adapters.dbt_core.parents.pool import ParentPool
 from dbt_temporal.adapters.dbt_core.template import Template
 from dbt_temporal.adapters.project_files import content_revision
 from dbt_temporal.application.ports.engine import ProjectLocation

@@ -1,7 +1,7 @@
 import pytest
 
-from dbt_temporal.application.dbt_run import DbtRun
-from dbt_temporal.application.messages import ProjectHooksOutput
+from dbt_temporal.application.run.dbt_run import DbtRun
+from dbt_temporal.application.steps.messages import ProjectHooksOutput
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.project_config import parse_project_config
 from dbt_temporal.testing import model_id, node, result

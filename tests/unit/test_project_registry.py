@@ -1,7 +1,7 @@
 import pytest
 
-from dbt_temporal.application.load_projects import ReadyProject
-from dbt_temporal.application.project_registry import ProjectRegistry
+from dbt_temporal.application.projects.loading import ReadyProject
+from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, configuration_error
 from dbt_temporal.testing import ready_project
 from dbt_temporal.testing.builders import PROJECT

@@ -8,9 +8,9 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from dbt_temporal.adapters.environment import EnvironmentModel, variable_names
-from dbt_temporal.adapters.temporal.connection import ConnectionSettings
-from dbt_temporal.adapters.temporal.tuning import WorkerTuning
-from dbt_temporal.entrypoints.cli import cli
+from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings
+from dbt_temporal.adapters.temporal.worker.tuning import WorkerTuning
+from dbt_temporal.entrypoints.cli.main import cli
 from dbt_temporal.entrypoints.settings import ArtifactSettings, HealthSettings, ProjectSettings, RunSettings
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from dbt_temporal.domain.redaction import Redactor, names_a_secret, secret_values
+from dbt_temporal.domain.secrets.redaction import Redactor, names_a_secret, secret_values
 from dbt_temporal.testing import result
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dbt_temporal.application.messages import ProjectHooksOutput
 from dbt_temporal.application.ports.runtime import StepFailedError
+from dbt_temporal.application.steps.messages import ProjectHooksOutput
 from dbt_temporal.domain.errors import ErrorType
-from dbt_temporal.domain.plan import NodeOverrides
 from dbt_temporal.domain.project_config import parse_project_config
+from dbt_temporal.domain.run.plan import NodeOverrides
 from dbt_temporal.testing.builders import node, result
 from tests.unit.runs import execute, runtime_of, statuses
 

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from dbt_temporal.application.dbt_run import DbtRun
+from dbt_temporal.application.run.dbt_run import DbtRun
 from dbt_temporal.testing import model_id, node, until
 from dbt_temporal.testing.builders import INVOCATION_ID
 from tests.unit.runs import execute, failure, runtime_of, start, statuses

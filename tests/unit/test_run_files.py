@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from dbt_temporal.application.end_run import EndRun
-from dbt_temporal.application.messages import EndRunInput
-from dbt_temporal.application.run_files import RunFiles
+from dbt_temporal.application.steps.end_run import EndRun
+from dbt_temporal.application.steps.messages import EndRunInput
+from dbt_temporal.application.steps.run_files import RunFiles
 from dbt_temporal.testing import FakeEngine, InMemoryArtifactStore, model_id, planned
 
 A = model_id("a")

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from dbt_temporal.application.dbt_run import DbtRun
-from dbt_temporal.application.messages import PlanProjectInput, StoreArtifactsInput
 from dbt_temporal.application.ports.runtime import HookFailedError, StepFailedError
+from dbt_temporal.application.run.dbt_run import DbtRun
+from dbt_temporal.application.steps.messages import PlanProjectInput, StoreArtifactsInput
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.project_config import parse_project_config
 from dbt_temporal.testing import FakeRuntime, model_id, node, planned, result, until

@@ -1,4 +1,4 @@
-from dbt_temporal.domain.run_state import RunState
+from dbt_temporal.domain.run.state import RunState
 from dbt_temporal.testing import model_id, node, plan, result
 
 

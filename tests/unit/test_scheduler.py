@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbt_temporal.domain.errors import DbtTemporalError
-from dbt_temporal.domain.plan import NodeInfo
 from dbt_temporal.domain.results import NodeStatus
-from dbt_temporal.domain.scheduler import FAIL_FAST_REASON, Scheduler, Turn
+from dbt_temporal.domain.run.plan import NodeInfo
+from dbt_temporal.domain.run.scheduler import FAIL_FAST_REASON, Scheduler, Turn
 from dbt_temporal.testing import model_id, node
 
 

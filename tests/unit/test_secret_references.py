@@ -12,15 +12,15 @@ import pytest
 from pydantic import ValidationError
 
 from dbt_temporal.adapters.secrets import SecretSettings, WorkerSecrets
-from dbt_temporal.application.messages import PlanProjectInput
 from dbt_temporal.application.ports.engine import NodeOutcome, Progress, ProjectLocation
-from dbt_temporal.application.run_secrets import resolve_env
-from dbt_temporal.application.secret_keeping_engine import SecretKeepingEngine
+from dbt_temporal.application.secrets.keeping_engine import SecretKeepingEngine
+from dbt_temporal.application.secrets.revealing import resolve_env
+from dbt_temporal.application.steps.messages import PlanProjectInput
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.hooks import mask_env
-from dbt_temporal.domain.invocation import DbtInvocation
-from dbt_temporal.domain.run_input import DbtRunInput, parse_run_input
-from dbt_temporal.domain.secrets import EnvReference, EnvValue, FileReference, references
+from dbt_temporal.domain.run.input import DbtRunInput, parse_run_input
+from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.domain.secrets.references import EnvReference, EnvValue, FileReference, references
 from dbt_temporal.entrypoints.settings import SettingsError, read_settings
 from dbt_temporal.testing import FakeEngine, ready_project
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from dbt_temporal.application.load_projects import ReadyProject
-from dbt_temporal.entrypoints.start_table import print_projects
+from dbt_temporal.application.projects.loading import ReadyProject
+from dbt_temporal.entrypoints.worker.start_table import print_projects
 from dbt_temporal.testing import ready_project
 
 

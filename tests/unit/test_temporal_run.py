@@ -9,7 +9,7 @@ import pytest
 from temporalio.client import WorkflowHandle
 from temporalio.service import RPCError, RPCStatusCode
 
-from dbt_temporal.adapters.temporal.client import TemporalRun
+from dbt_temporal.adapters.temporal.gateway import TemporalRun
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.domain.errors import DbtTemporalError
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dbt_temporal.application.messages import AfterRunInput, BeforeRunInput
+from dbt_temporal.application.steps.messages import AfterRunInput, BeforeRunInput
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from tests.unit.test_use_cases import World, invocation, no_progress
 

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from dbt_temporal.application.messages import (
+from dbt_temporal.application.ports.engine import EnginePlan, ProjectLocation
+from dbt_temporal.application.projects.registry import ProjectRegistry
+from dbt_temporal.application.steps.messages import (
     AfterRunInput,
     BeforeRunInput,
     EndRunInput,
@@ -12,14 +14,12 @@ from dbt_temporal.application.messages import (
     PlanProjectInput,
     StoreArtifactsInput,
 )
-from dbt_temporal.application.ports.engine import EnginePlan, ProjectLocation
-from dbt_temporal.application.project_registry import ProjectRegistry
-from dbt_temporal.application.run_files import safe_name
-from dbt_temporal.application.use_cases import UseCases
+from dbt_temporal.application.steps.run_files import safe_name
+from dbt_temporal.application.steps.use_cases import UseCases
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
-from dbt_temporal.domain.invocation import DbtInvocation
 from dbt_temporal.domain.project_config import parse_project_config
-from dbt_temporal.domain.run_input import parse_run_input
+from dbt_temporal.domain.run.input import parse_run_input
+from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.testing import FakeEngine, InMemoryArtifactStore, model_id, node, plan, ready_project, result
 from dbt_temporal.testing.builders import INVOCATION_ID, PROJECT, STARTED_AT
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import field_validator
 
 from dbt_temporal.adapters.environment import EnvironmentModel, variable
-from dbt_temporal.domain.secrets import EnvReference, SecretReference
+from dbt_temporal.domain.secrets.references import EnvReference, SecretReference
 
 DEFAULT_FOLDERS = (Path("/run/secrets"), Path("/var/run/secrets"))
 OWN_PREFIXES = ("TEMPORAL_", "DBT_TEMPORAL_")

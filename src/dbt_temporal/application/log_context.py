@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from types import MappingProxyType
 
-from dbt_temporal.domain.redaction import Redactor
+from dbt_temporal.domain.secrets.redaction import Redactor
 
 _OF_STEPS = frozenset({"node", "attempt", "span_id"})
 _NONE: Mapping[str, str | int] = MappingProxyType({})

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from dbt_temporal.domain.limits import MAX_SECS, MIN_SECS, TaskQueueName, TypeName
 
 if TYPE_CHECKING:
-    from dbt_temporal.domain.run_input import DbtRunInput
+    from dbt_temporal.domain.run.input import DbtRunInput
 
 HookEvent = Literal["pre_run", "on_success", "on_failure"]
 HookErrorPolicy = Literal["fail", "warn", "ignore"]

@@ -13,13 +13,13 @@ from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.adapters.project_config_file import read_project_config
 from dbt_temporal.adapters.project_sources.local import current_revision
 from dbt_temporal.adapters.secrets import WorkerSecrets
-from dbt_temporal.adapters.temporal.activities import DbtActivities
-from dbt_temporal.adapters.temporal.step_telemetry import SpanFactory, no_span
-from dbt_temporal.application.load_projects import LoadProjects, RereadProject
+from dbt_temporal.adapters.temporal.telemetry.steps import SpanFactory, no_span
+from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
 from dbt_temporal.application.ports.telemetry import NoTelemetry, Telemetry
-from dbt_temporal.application.project_registry import ProjectRegistry
-from dbt_temporal.application.secret_keeping_engine import SecretKeepingEngine
-from dbt_temporal.application.use_cases import UseCases
+from dbt_temporal.application.projects.loading import LoadProjects, RereadProject
+from dbt_temporal.application.projects.registry import ProjectRegistry
+from dbt_temporal.application.secrets.keeping_engine import SecretKeepingEngine
+from dbt_temporal.application.steps.use_cases import UseCases
 from dbt_temporal.entrypoints.discovery import project_sources
 from dbt_temporal.entrypoints.settings import Settings
 

@@ -20,12 +20,12 @@ from dbt_temporal.adapters.environment import EnvironmentModel, problems_of, var
 from dbt_temporal.adapters.project_sources.limits import SourceLimits
 from dbt_temporal.adapters.secrets import SecretSettings
 from dbt_temporal.adapters.telemetry.settings import LogSettings
-from dbt_temporal.adapters.temporal.connection import ConnectionSettings
-from dbt_temporal.adapters.temporal.metrics_export import MetricsSettings
-from dbt_temporal.adapters.temporal.profile import TemporalProfile, read_profile
-from dbt_temporal.adapters.temporal.tracing_settings import TracingSettings
-from dbt_temporal.adapters.temporal.tuning import WorkerTuning
-from dbt_temporal.adapters.temporal.versioning import VersioningSettings
+from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings
+from dbt_temporal.adapters.temporal.connection.profile import TemporalProfile, read_profile
+from dbt_temporal.adapters.temporal.telemetry.metrics_export import MetricsSettings
+from dbt_temporal.adapters.temporal.telemetry.tracing_settings import TracingSettings
+from dbt_temporal.adapters.temporal.worker.tuning import WorkerTuning
+from dbt_temporal.adapters.temporal.worker.versioning import VersioningSettings
 
 DEFAULT_HEALTH_FILE = Path("/tmp/health")
 _TRUE_OR_FALSE = "true or false"

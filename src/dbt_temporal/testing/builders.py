@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from dbt_temporal.application.messages import PlanProjectOutput
-from dbt_temporal.domain.invocation import DbtInvocation
-from dbt_temporal.domain.plan import ExecutionPlan, NodeInfo
+from dbt_temporal.application.steps.messages import PlanProjectOutput
 from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.results import NodeExecutionResult
-from dbt_temporal.domain.run_input import parse_run_input
+from dbt_temporal.domain.run.input import parse_run_input
+from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.domain.run.plan import ExecutionPlan, NodeInfo
 
 PROJECT = "shop"
 INVOCATION_ID = "6e2f0d3c-0000-4000-8000-000000000001"

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dbt_temporal.application.load_projects import ReadyProject
 from dbt_temporal.application.ports.engine import (
     CompletedNode,
     EnginePlan,
@@ -18,11 +17,12 @@ from dbt_temporal.application.ports.engine import (
     Progress,
     ProjectLocation,
 )
+from dbt_temporal.application.projects.loading import ReadyProject
 from dbt_temporal.domain.errors import RETRYABLE_TYPES, DbtTemporalError, ErrorType
-from dbt_temporal.domain.invocation import DbtInvocation
-from dbt_temporal.domain.plan import ExecutionPlan
 from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.results import NodeExecutionResult
+from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.domain.run.plan import ExecutionPlan
 from dbt_temporal.testing.builders import PROJECT, plan, result
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from dbt_temporal.application.ports.runs import Ending, Outcome, Snapshot
-from dbt_temporal.domain.run_input import DbtRunInput
+from dbt_temporal.domain.run.input import DbtRunInput
 
 
 class FakeRun:

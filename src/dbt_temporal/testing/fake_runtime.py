@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from dbt_temporal.application.messages import (
+from dbt_temporal.application.ports.runtime import HookFailedError, StateChange, Step, StepFailedError, StepName
+from dbt_temporal.application.ports.telemetry import Fact
+from dbt_temporal.application.steps.messages import (
     AfterRunInput,
     EndRunOutput,
     ExecuteNodeInput,
@@ -20,8 +22,6 @@ from dbt_temporal.application.messages import (
     StoreArtifactsInput,
     StoreArtifactsOutput,
 )
-from dbt_temporal.application.ports.runtime import HookFailedError, StateChange, Step, StepFailedError, StepName
-from dbt_temporal.application.ports.telemetry import Fact
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from dbt_temporal.adapters import private_copies
-from dbt_temporal.adapters.dbt_core.hosts import HostPool, RunHost
+from dbt_temporal.adapters.dbt_core.hosts.pool import HostPool, RunHost
 from dbt_temporal.adapters.dbt_core.limits import EngineLimits
-from dbt_temporal.adapters.dbt_core.parents import DepsMode, ParentPool
-from dbt_temporal.adapters.dbt_core.parse_key import ParseSettings
+from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
+from dbt_temporal.adapters.dbt_core.parents.pool import DepsMode, ParentPool
 from dbt_temporal.adapters.dbt_core.template import Template
 from dbt_temporal.application.ports.engine import (
     CompletedNode,
@@ -28,11 +28,11 @@ from dbt_temporal.application.ports.engine import (
 )
 from dbt_temporal.application.ports.references import ArtifactReferences
 from dbt_temporal.application.ports.telemetry import Telemetry
-from dbt_temporal.application.shielding import shielded
+from dbt_temporal.application.run.shielding import shielded
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
-from dbt_temporal.domain.invocation import DbtInvocation
-from dbt_temporal.domain.plan import ExecutionPlan
 from dbt_temporal.domain.results import NodeExecutionResult
+from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.domain.run.plan import ExecutionPlan
 
 logger = logging.getLogger("dbt_temporal.engine")
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.limits import Seconds, TaskQueueName
-from dbt_temporal.domain.plan import NodeOverrides
+from dbt_temporal.domain.run.plan import NodeOverrides
 
 META_KEY = "dbt_temporal"
 

@@ -10,8 +10,11 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from dbt_temporal.application.dbt_run import DbtRun
-from dbt_temporal.application.messages import (
+from dbt_temporal.application.ports.runtime import HookFailedError, StateChange, Step, StepFailedError
+from dbt_temporal.application.ports.telemetry import Fact, NoTelemetry, Telemetry
+from dbt_temporal.application.run.dbt_run import DbtRun
+from dbt_temporal.application.run.shielding import cancel_again, cancels_asked
+from dbt_temporal.application.steps.messages import (
     AfterRunInput,
     BeforeRunInput,
     EndRunInput,
@@ -19,14 +22,11 @@ from dbt_temporal.application.messages import (
     PlanProjectInput,
     StoreArtifactsInput,
 )
-from dbt_temporal.application.ports.runtime import HookFailedError, StateChange, Step, StepFailedError
-from dbt_temporal.application.ports.telemetry import Fact, NoTelemetry, Telemetry
-from dbt_temporal.application.shielding import cancel_again, cancels_asked
-from dbt_temporal.application.use_cases import UseCases
+from dbt_temporal.application.steps.use_cases import UseCases
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.results import DbtRunOutput
-from dbt_temporal.domain.run_input import DbtRunInput
+from dbt_temporal.domain.run.input import DbtRunInput
 
 Output = TypeVar("Output", bound=BaseModel)
 

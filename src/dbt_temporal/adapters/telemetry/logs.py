@@ -15,7 +15,7 @@ import orjson
 
 from dbt_temporal.adapters.telemetry.settings import LogSettings
 from dbt_temporal.application.log_context import current_fields, current_redactor
-from dbt_temporal.domain.redaction import Redactor
+from dbt_temporal.domain.secrets.redaction import Redactor
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _CHATTY = ("temporalio", "asyncio", "fsspec", "botocore", "aiobotocore", "urllib3", "opentelemetry")

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from dbt_temporal.domain.invocation import DbtInvocation
-from dbt_temporal.domain.plan import ExecutionPlan
 from dbt_temporal.domain.results import NodeExecutionResult
+from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.domain.run.plan import ExecutionPlan
 
 
 @dataclass(frozen=True)

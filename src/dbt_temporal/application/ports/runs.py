@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from dbt_temporal.domain.results import DbtRunOutput
-from dbt_temporal.domain.run_input import DbtRunInput
+from dbt_temporal.domain.run.input import DbtRunInput
 
 
 class Ending(StrEnum):

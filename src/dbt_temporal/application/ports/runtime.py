@@ -163,7 +163,7 @@ class StateChange:
     """What a runtime may show of the run. Fields left None have not changed.
 
     Attributes:
-        memo: builds the memo entries to set (see `dbt_temporal.domain.memo`), which is not cheap for a large plan; a
+        memo: builds the memo entries to set (see `dbt_temporal.adapters.temporal.workflow.memo`), which is not cheap for a large plan; a
             runtime that gathers changes calls only the newest, when it writes.
         search_attributes: keyword search attributes to set.
         details: a few lines of Markdown on where the run stands, for the UI.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from dbt_temporal.domain.secrets import SecretReference
+from dbt_temporal.domain.secrets.references import SecretReference
 
 
 class SecretResolver(Protocol):

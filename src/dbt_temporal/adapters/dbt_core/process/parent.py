@@ -59,7 +59,7 @@ class ProjectParent:
         self._server.serve({"load": self._load}, {"fork_host": self._run_host}, {"become_host": self._run_host})
 
     def _load(self, message: wire.Message) -> wire.Message:
-        from dbt_temporal.adapters.dbt_core.process.loading import load_project
+        from dbt_temporal.adapters.dbt_core.process.parsing.loading import load_project
 
         self._project = load_project(message)
         gc.collect()
@@ -72,7 +72,7 @@ class ProjectParent:
         return dict(facts)
 
     def _warm_up(self) -> Iterator[None]:
-        from dbt_temporal.adapters.dbt_core.process.loading import compile_macros
+        from dbt_temporal.adapters.dbt_core.process.parsing.loading import compile_macros
 
         yield from compile_macros(self._project)
         gc.collect()

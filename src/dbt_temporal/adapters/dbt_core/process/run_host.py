@@ -15,19 +15,21 @@ from typing import Any
 from dbt_common.context import get_invocation_context
 
 from dbt_temporal.adapters.dbt_core import wire
-from dbt_temporal.adapters.dbt_core.process import artifacts, bootstrap, forking, hooks
-from dbt_temporal.adapters.dbt_core.process.catalog import make_catalog
-from dbt_temporal.adapters.dbt_core.process.classify import classify_exception
-from dbt_temporal.adapters.dbt_core.process.connections import end_session
-from dbt_temporal.adapters.dbt_core.process.duckdb_file import gate_for
-from dbt_temporal.adapters.dbt_core.process.execution import Attempt, NodeExecutor
-from dbt_temporal.adapters.dbt_core.process.loading import LoadedParent
-from dbt_temporal.adapters.dbt_core.process.planning import make_plan
-from dbt_temporal.adapters.dbt_core.process.request import CANCEL_AGAIN_SECS, Facts, Request, watch_connections
-from dbt_temporal.adapters.dbt_core.process.results import changed_fields, execution_result, make_record
+from dbt_temporal.adapters.dbt_core.process import bootstrap, forking
+from dbt_temporal.adapters.dbt_core.process.artifacts import documents as artifacts
+from dbt_temporal.adapters.dbt_core.process.artifacts.catalog import make_catalog
+from dbt_temporal.adapters.dbt_core.process.artifacts.records import changed_fields, execution_result, make_record
+from dbt_temporal.adapters.dbt_core.process.artifacts.skipped import skipped_ephemerals
+from dbt_temporal.adapters.dbt_core.process.database.classify import classify_exception
+from dbt_temporal.adapters.dbt_core.process.database.connections import end_session
+from dbt_temporal.adapters.dbt_core.process.database.duckdb_file import gate_for
+from dbt_temporal.adapters.dbt_core.process.database.request import CANCEL_AGAIN_SECS, Facts, Request, watch_connections
+from dbt_temporal.adapters.dbt_core.process.execution import hooks
+from dbt_temporal.adapters.dbt_core.process.execution.executor import Attempt, NodeExecutor
+from dbt_temporal.adapters.dbt_core.process.parsing.loading import LoadedParent
+from dbt_temporal.adapters.dbt_core.process.planning.plan import make_plan
 from dbt_temporal.adapters.dbt_core.process.run_setup import HostRun, open_run
-from dbt_temporal.adapters.dbt_core.process.skipped import skipped_ephemerals
-from dbt_temporal.domain.invocation import DbtInvocation
+from dbt_temporal.domain.run.invocation import DbtInvocation
 
 MAX_THREADS = 256
 """More nodes than this never run at once in one host; the run itself starts no more than the profile's `threads`."""

@@ -15,10 +15,10 @@ from dbt.task.runnable import GraphRunnableTask
 
 from dbt_temporal.adapters.dbt_core.process import bootstrap
 from dbt_temporal.adapters.dbt_core.process.events import EventRouter
-from dbt_temporal.adapters.dbt_core.process.loading import LoadedParent
-from dbt_temporal.adapters.dbt_core.process.state import previous_state
-from dbt_temporal.adapters.dbt_core.process.tasks import flag_params, make_task
-from dbt_temporal.domain.invocation import DbtInvocation
+from dbt_temporal.adapters.dbt_core.process.parsing.loading import LoadedParent
+from dbt_temporal.adapters.dbt_core.process.planning.state import previous_state
+from dbt_temporal.adapters.dbt_core.process.planning.tasks import flag_params, make_task
+from dbt_temporal.domain.run.invocation import DbtInvocation
 
 
 @dataclass

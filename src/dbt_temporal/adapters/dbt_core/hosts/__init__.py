@@ -1,0 +1,1 @@
+"""Run hosts: the processes that execute the nodes of runs."""

@@ -1,0 +1,1 @@
+"""Records of nodes, and the artifacts that dbt makes of them."""

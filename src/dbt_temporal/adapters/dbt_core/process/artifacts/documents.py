@@ -1,0 +1,176 @@
+"""run_results.json, manifest.json and sources.json, written by dbt's own artifact classes from records.
+
+Checked on dbt-core 1.11.16 and 1.12.0: the artifact classes, `args_to_dict`, `Manifest.writable_manifest`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dbt.artifacts.schemas.freshness import FreshnessExecutionResultArtifact, FreshnessMetadata
+from dbt.artifacts.schemas.freshness.v3.freshness import SourceFreshnessOutput
+from dbt.artifacts.schemas.results import RunStatus
+from dbt.artifacts.schemas.run import RunResult, RunResultsArtifact
+from dbt.artifacts.schemas.run.v5.run import RunResultOutput, process_run_result
+from dbt.utils import args_to_dict
+from dbt_common.clients.system import write_json
+
+from dbt_temporal.adapters.dbt_core.process.artifacts.records import changed_fields, read_record
+from dbt_temporal.adapters.dbt_core.process.artifacts.skipped import skip_message
+from dbt_temporal.adapters.dbt_core.process.run_setup import HostRun
+from dbt_temporal.domain.results import NodeExecutionResult
+
+_COMPILED_FIELDS = ("compiled", "compiled_code", "compiled_path", "extra_ctes_injected", "relation_name")
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A node's result, and the document of its record where it has one."""
+
+    result: NodeExecutionResult
+    record: dict[str, Any] | None
+
+
+def read_completed(items: list[dict[str, Any]]) -> list[Completed]:
+    """Results as the worker sends them."""
+    return [
+        Completed(
+            NodeExecutionResult.model_validate(item["result"]),
+            read_record(item["record"].encode()) if item["record"] else None,
+        )
+        for item in items
+    ]
+
+
+def as_run_results(run: HostRun, completed: list[Completed]) -> list[RunResult]:
+    """The results as dbt's objects, for on-run-end hooks."""
+    found = []
+    for item in completed:
+        if item.record is not None and item.record["kind"] != "run":
+            continue
+        node = run.manifest.expect(item.result.unique_id)
+        fields = item.record["nodes"].get(item.result.unique_id, {}) if item.record else {}
+        for name in _COMPILED_FIELDS:
+            if name in fields and hasattr(node, name):
+                setattr(node, name, fields[name])
+        output = _run_result_output(run, item)
+        found.append(
+            RunResult(
+                node=node,
+                **{name: getattr(output, name) for name in _SHARED_FIELDS if hasattr(output, name)},
+            )
+        )
+    return found
+
+
+_SHARED_FIELDS = (
+    "status",
+    "timing",
+    "thread_id",
+    "execution_time",
+    "adapter_response",
+    "message",
+    "failures",
+    "batch_results",
+    "overload_results",
+)
+
+
+def with_skip_messages(run: HostRun, completed: list[Completed], skipped: frozenset[str]) -> list[Completed]:
+    """The results, those of nodes that the run skipped with the message that dbt gives them."""
+    found = []
+    for item in completed:
+        result = item.result
+        if item.record is None and result.status == "skipped" and result.message is None:
+            message = skip_message(run, result.unique_id, skipped)
+            item = Completed(result.model_copy(update={"message": message}), None)
+        found.append(item)
+    return found
+
+
+def make_artifacts(
+    run: HostRun, completed: list[Completed], elapsed_time: float, ephemerals: list[tuple[str, dict[str, Any]]]
+) -> dict[str, str]:
+    """The artifacts that the command writes, by file name.
+
+    Args:
+        run: the run.
+        completed: nodes and hooks in the order of the file.
+        elapsed_time: of the run, in seconds.
+        ephemerals: id and original fields of ephemeral models that this host compiled.
+    """
+    folder = run.run_dir / "artifacts"
+    folder.mkdir(parents=True, exist_ok=True)
+    now = datetime.now(UTC).replace(tzinfo=None)
+    _write_manifest(run, completed, ephemerals, folder / "manifest.json", now)
+    if run.command == "source-freshness":
+        _write_sources(completed, elapsed_time, folder / "sources.json", now)
+    elif run.command != "list":
+        _write_run_results(run, completed, elapsed_time, folder / "run_results.json", now)
+    return {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.iterdir())}
+
+
+def _write_run_results(
+    run: HostRun, completed: list[Completed], elapsed_time: float, path: Path, now: datetime
+) -> None:
+    artifact = RunResultsArtifact.from_execution_results(
+        results=[], elapsed_time=elapsed_time, generated_at=now, args=args_to_dict(run.flags)
+    )
+    artifact.results = [_run_result_output(run, item) for item in completed]
+    artifact.write(str(path))
+
+
+def _write_sources(completed: list[Completed], elapsed_time: float, path: Path, now: datetime) -> None:
+    # As dbt does, sources whose freshness could not be computed are left out.
+    outputs = [
+        SourceFreshnessOutput.from_dict(item.record["result"])
+        for item in completed
+        if item.record is not None and item.record["kind"] == "freshness" and "criteria" in item.record["result"]
+    ]
+    FreshnessExecutionResultArtifact(
+        metadata=FreshnessMetadata(generated_at=now), results=outputs, elapsed_time=elapsed_time
+    ).write(str(path))
+
+
+def _write_manifest(
+    run: HostRun, completed: list[Completed], ephemerals: list[tuple[str, dict[str, Any]]], path: Path, now: datetime
+) -> None:
+    run.manifest.metadata.generated_at = now
+    document = run.manifest.writable_manifest().to_dict(omit_none=False, context={"artifact": True})
+    config = run.project.config
+    for unique_id, original in ephemerals:
+        node = run.manifest.nodes[unique_id]
+        _merge(
+            document, unique_id, changed_fields(original, node, str(config.target_path), run.project.own_target_path)
+        )
+    for item in completed:
+        for unique_id, fields in (item.record["nodes"] if item.record else {}).items():
+            _merge(document, unique_id, fields)
+    write_json(str(path), document)
+
+
+def _merge(document: dict[str, Any], unique_id: str, fields: dict[str, Any]) -> None:
+    for section in ("nodes", "functions", "sources", "unit_tests", "exposures", "saved_queries"):
+        node = document.get(section, {}).get(unique_id)
+        if node is not None:
+            node.update({key: value for key, value in fields.items() if key in node})
+
+
+def _run_result_output(run: HostRun, item: Completed) -> RunResultOutput:
+    if item.record is not None:
+        return RunResultOutput.from_dict(item.record["result"])
+    result = item.result
+    built = RunResult.from_node(run.manifest.expect(result.unique_id), _status(result), result.message)
+    built.thread_id = ""
+    built.execution_time = result.execution_time
+    built.adapter_response = result.adapter_response
+    built.failures = result.failures
+    return process_run_result(built)
+
+
+def _status(result: NodeExecutionResult) -> RunStatus:
+    word = result.dbt_status or {"cancelled": "skipped"}.get(result.status, result.status)
+    return RunStatus(word) if word in {status.value for status in RunStatus} else RunStatus.Error

@@ -1,0 +1,1 @@
+"""Executing hooks and nodes by dbt's runners."""

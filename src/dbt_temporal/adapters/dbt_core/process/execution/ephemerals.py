@@ -1,0 +1,93 @@
+"""Compiling ephemeral models before their users, one at a time, as dbt's queue does.
+
+dbt-core 1.11 makes different SQL when users of an uncompiled ephemeral chain compile at once; and where a selected
+ephemeral model fails, dbt skips its users with a message that names it.
+Checked on dbt-core 1.11.16 and 1.12.0.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from typing import Any
+
+from dbt.artifacts.schemas.results import NodeStatus
+
+from dbt_temporal.adapters.dbt_core.process.artifacts.records import resource_fields
+from dbt_temporal.adapters.dbt_core.process.database.request import Request
+from dbt_temporal.adapters.dbt_core.process.events import NodeCapture
+from dbt_temporal.adapters.dbt_core.process.run_setup import HostRun, is_ephemeral
+
+
+class Ephemerals:
+    """The ephemeral models of a run, compiled once per host."""
+
+    def __init__(self, run: HostRun) -> None:
+        self._run = run
+        self._lock = threading.RLock()
+        self._compiled: dict[str, dict[str, Any]] = {}
+        queue = getattr(run.task.job_queue, "graph", None)
+        self._selected = frozenset(queue or ())
+
+    def before(self, unique_id: str, capture: NodeCapture, request: Request) -> tuple[Any, list[str]]:
+        """Compiles what a node inlines.
+
+        Returns:
+            the result of the selected ephemeral model that failed, or None; and the ids of all that were compiled.
+        """
+        needed = self._ancestors(unique_id)
+        with request.holding(self._lock):
+            for ephemeral in needed:
+                failure = self._compile(ephemeral, capture)
+                if failure is not None and ephemeral in self._selected:
+                    return failure, needed
+        return None, needed
+
+    def any_left(self, done: set[str]) -> bool:
+        """Whether a selected ephemeral model is not among `done`."""
+        return any(is_ephemeral(self._run.manifest.expect(unique_id)) for unique_id in self._selected - done)
+
+    def compile_rest(self, done: set[str], request: Request) -> None:
+        """Compiles selected ephemeral models that nobody used, as dbt does for manifest.json."""
+        with request.holding(self._lock):
+            for unique_id in sorted(self._selected - done):
+                if is_ephemeral(self._run.manifest.expect(unique_id)):
+                    self.before(unique_id, NodeCapture(), request)
+                    self._compile(unique_id, NodeCapture())
+
+    def original(self, unique_id: str) -> dict[str, Any]:
+        """The fields that a compiled ephemeral model had after parsing."""
+        return self._compiled.get(unique_id, {})
+
+    def compiled(self) -> list[str]:
+        """All that are compiled here."""
+        return list(self._compiled)
+
+    def _ancestors(self, unique_id: str) -> list[str]:
+        """Ephemeral models that a node inlines, directly or by others, users after what they use."""
+        ordered: dict[str, None] = {}
+
+        def visit(node: Any) -> None:
+            for above in node.depends_on_nodes:
+                parent = self._run.manifest.nodes.get(above)
+                if parent is not None and is_ephemeral(parent) and above not in ordered:
+                    visit(parent)
+                    ordered[above] = None
+
+        visit(self._run.manifest.expect(unique_id))
+        return list(ordered)
+
+    def _compile(self, unique_id: str, capture: NodeCapture) -> Any:
+        if unique_id in self._compiled:
+            return None
+        nodes = self._run.manifest.nodes
+        pristine = copy.deepcopy(nodes[unique_id])
+        with self._run.router.capturing(unique_id, capture):
+            with self._run.lock:
+                runner = self._run.task.get_runner(nodes[unique_id])
+            result = self._run.task.call_runner(runner)
+        if result.status == NodeStatus.Error:
+            nodes[unique_id] = pristine  # another attempt starts afresh
+            return result
+        self._compiled[unique_id] = resource_fields(pristine)
+        return None

@@ -1,0 +1,205 @@
+"""One attempt at one node, by dbt's own runner.
+
+Touches of dbt internals, checked on dbt-core 1.11.16 and 1.12.0: `get_runner`, `call_runner`, `do_skip`,
+`MicrobatchModelRunner.set_parent_task` and `set_pool`, `_handle_thread_exception`, `job_queue.in_progress`.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from dbt.task.run import MicrobatchModelRunner
+from dbt_common.context import get_invocation_context
+from dbt_common.events.contextvars import task_contextvars
+
+from dbt_temporal.adapters.dbt_core.process import bootstrap
+from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
+    NODE_STATUSES,
+    AnyResult,
+    changed_fields,
+    make_record,
+    resource_fields,
+    with_own_paths,
+)
+from dbt_temporal.adapters.dbt_core.process.database.classification import Classification
+from dbt_temporal.adapters.dbt_core.process.database.classify import COMPILATION, classify_exception
+from dbt_temporal.adapters.dbt_core.process.database.request import Request
+from dbt_temporal.adapters.dbt_core.process.events import NodeCapture
+from dbt_temporal.adapters.dbt_core.process.execution import relations
+from dbt_temporal.adapters.dbt_core.process.execution.ephemerals import Ephemerals
+from dbt_temporal.adapters.dbt_core.process.run_setup import HostRun, is_ephemeral
+from dbt_temporal.domain.errors import ErrorType
+
+
+@dataclass
+class Attempt:
+    """An attempt under way."""
+
+    unique_id: str
+    request: Request
+    capture: NodeCapture = field(default_factory=NodeCapture)
+    batches: BatchPool | None = None
+
+
+@dataclass(frozen=True)
+class AttemptOutcome:
+    """What an attempt left behind."""
+
+    result: AnyResult
+    error: Classification | None
+    record: bytes
+    log: str
+
+
+class NodeExecutor:
+    """Runs nodes of one run, many at once, each attempt on a copy of the node as it was parsed."""
+
+    def __init__(self, run: HostRun) -> None:
+        self._run = run
+        self.ephemerals = Ephemerals(run)
+        self._selected = run.selected()
+        self._built: set[str] = set()
+        self._attempted: set[str] = set()
+        self.sole_host = True
+        run.task._handle_thread_exception = _keeping_exception(run)
+
+    def execute(self, attempt: Attempt) -> AttemptOutcome:
+        """Runs the node; a failure is an outcome, not an exception."""
+        run = self._run
+        unique_id = attempt.unique_id
+        with (
+            run.router.capturing(unique_id, attempt.capture),
+            task_contextvars(project_root=run.project.config.project_root),
+        ):
+            self._refresh_relations(unique_id)
+            failed_ephemeral, ephemerals = self.ephemerals.before(unique_id, attempt.capture, attempt.request)
+            node = copy.deepcopy(run.manifest.expect(unique_id))
+            before = resource_fields(node)
+            runner = self._runner(node, failed_ephemeral, attempt)
+            result = with_own_paths(
+                self._call(runner, attempt), str(run.project.config.target_path), run.project.own_target_path
+            )
+        if NODE_STATUSES.get(str(result.status)) == "success":
+            self._built.add(unique_id)
+        nodes = {unique_id: self._changed(before, result.node)}
+        for ephemeral in ephemerals:
+            nodes[ephemeral] = self._changed(self.ephemerals.original(ephemeral), run.manifest.nodes[ephemeral])
+        error = _classify(result, attempt.capture.exception, failed_ephemeral is not None)
+        return AttemptOutcome(result, error, make_record(result, nodes), attempt.capture.log)
+
+    def _call(self, runner: Any, attempt: Attempt) -> Any:
+        try:
+            return self._run.task.call_runner(runner)
+        except SystemExit as error:
+            # dbt lets it through; a Python model that ends its interpreter has failed, and its host goes on.
+            return self._run.task._handle_thread_exception(runner, error)
+        finally:
+            if attempt.batches is not None:
+                attempt.batches.join()
+
+    def _runner(self, node: Any, failed_ephemeral: Any, attempt: Attempt) -> Any:
+        with self._run.lock:  # get_runner counts the nodes of the run
+            runner = self._run.task.get_runner(node)
+        if failed_ephemeral is not None:
+            runner.do_skip(cause=failed_ephemeral)
+        if isinstance(runner, MicrobatchModelRunner):
+            runner.set_parent_task(self._run.task)
+            attempt.batches = BatchPool(self._run.project.config.threads, attempt.request.cancelled)
+            runner.set_pool(attempt.batches)
+        return runner
+
+    def _refresh_relations(self, unique_id: str) -> None:
+        """Looks again at relations that others may have built since this host filled its cache."""
+        run = self._run
+        parents = [
+            above
+            for above in self._relational_parents(unique_id)
+            if above in self._selected and above not in self._built
+        ]
+        if parents:
+            self.sole_host = False  # somebody else built them, so somebody else may have tried this node too
+        again = unique_id in self._attempted or not self.sole_host
+        self._attempted.add(unique_id)
+        nodes = [run.manifest.expect(node) for node in [*parents, *([unique_id] if again else [])]]
+        relations.refresh(run.adapter, run.project.config, [node for node in nodes if _has_relation(node)])
+
+    def _relational_parents(self, unique_id: str) -> list[str]:
+        found: dict[str, None] = {}
+        open_nodes = [unique_id]
+        while open_nodes:
+            for above in self._run.manifest.expect(open_nodes.pop()).depends_on_nodes:
+                node = self._run.manifest.nodes.get(above)
+                if node is None or above in found:
+                    continue
+                found[above] = None
+                if is_ephemeral(node):
+                    open_nodes.append(above)
+        return [above for above in found if _has_relation(self._run.manifest.nodes[above])]
+
+    def _changed(self, before: dict[str, Any], node: Any) -> dict[str, Any]:
+        project = self._run.project
+        return changed_fields(before, node, str(project.config.target_path), project.own_target_path)
+
+
+class BatchPool:
+    """The thread pool of one microbatch model, with the part of DbtThreadPool's interface that dbt uses."""
+
+    def __init__(self, threads: int, cancelled: threading.Event) -> None:
+        self.max_threads = threads
+        self.max_microbatch_models = max(1, threads // 2)
+        self._cancelled = cancelled
+        context = get_invocation_context()
+        # The model's own thread runs batches too.
+        self._pool = ThreadPoolExecutor(
+            max(1, threads - 1), initializer=bootstrap.share_invocation_context, initargs=(context,)
+        )
+
+    def is_closed(self) -> bool:
+        """Whether batches that have not begun shall not begin."""
+        return self._cancelled.is_set()
+
+    def apply_async(self, function: Callable[..., Any], args: Any, callback: Callable[[Any], None]) -> None:
+        """Runs a batch beside others."""
+        self._pool.submit(self._run_batch, function, args, callback)
+
+    def join(self) -> None:
+        """Waits for the batches that run: dbt leaves them alone once the pool is closed. Others do not begin."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _run_batch(self, function: Callable[..., Any], args: Any, callback: Callable[[Any], None]) -> None:
+        if not self.is_closed():
+            callback(function(*args))
+
+
+def _has_relation(node: Any) -> bool:
+    return bool(getattr(node, "is_relational", False)) and not is_ephemeral(node)
+
+
+def _keeping_exception(run: HostRun) -> Callable[[Any, Any], Any]:
+    """dbt's handler of exceptions around a runner, which keeps the exception beside its text."""
+    handle = run.task._handle_thread_exception
+
+    def handler(runner: Any, error: Any) -> Any:
+        run.router.keep_exception(runner.node.unique_id, error)
+        return handle(runner, error)
+
+    return handler
+
+
+def _classify(result: AnyResult, exception: BaseException | None, ephemeral_failed: bool) -> Classification | None:
+    status = str(result.status)
+    if ephemeral_failed:
+        return COMPILATION
+    if status == "fail":
+        unit = str(result.node.resource_type) == "unit_test"
+        return (ErrorType.UNIT_TEST_FAILURE if unit else ErrorType.TEST_FAILURE), False
+    if status == "error" and exception is None and str(result.node.resource_type) == "source":
+        return ErrorType.STALE_SOURCE, False
+    if NODE_STATUSES.get(status) == "error":
+        return classify_exception(exception)
+    return None

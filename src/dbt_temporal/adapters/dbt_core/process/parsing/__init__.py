@@ -1,0 +1,1 @@
+"""Parsing a project: packages, partial parse, graph."""

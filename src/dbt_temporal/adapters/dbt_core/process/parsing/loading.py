@@ -1,0 +1,88 @@
+"""A project parent's work: parse into a private folder, and keep the partial-parse file for the next parent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from dbt.compilation import _generate_stats
+from dbt.constants import PARTIAL_PARSE_FILE_NAME
+from dbt_common.clients.jinja import template_cache
+from dbt_common.events.base_types import EventMsg
+
+from dbt_temporal.adapters.dbt_core import wire
+from dbt_temporal.adapters.dbt_core.process import bootstrap
+from dbt_temporal.adapters.dbt_core.process.parsing.graph import ProjectGraphs, build_graphs
+from dbt_temporal.adapters.dbt_core.process.parsing.kept_parse import KeptParse
+from dbt_temporal.adapters.dbt_core.process.parsing.packages import provide_packages
+
+
+@dataclass(frozen=True)
+class LoadedParent:
+    """What hosts inherit."""
+
+    project: bootstrap.ParsedProject
+    graphs: ProjectGraphs
+
+    def facts(self) -> dict[str, Any]:
+        """What the worker wants to know of the project."""
+        config = self.project.config
+        return {
+            "name": self.project.name,
+            "adapter_type": config.credentials.type,
+            "target": config.target_name,
+            "threads": config.threads,
+            "dbt_version": version("dbt-core"),
+            "counts": counts(self.project.manifest),
+            "load_seconds": self.project.load_seconds,
+        }
+
+
+def load_project(message: wire.Message) -> LoadedParent:
+    """Parses what the message of a `load` request names."""
+    bootstrap.set_environment(message["environ"])
+    settings = bootstrap.Settings(
+        project_dir=message["project_dir"],
+        profiles_dir=message["profiles_dir"],
+        target=message["target"],
+        vars=message["vars"],
+        target_path=message["target_path"],
+    )
+    # Relative paths in profiles.yml (a DuckDB file) mean the project's folder, where people run dbt.
+    os.chdir(settings.project_dir)
+    kept = KeptParse(Path(message["partial_parse"]), Path(settings.target_path) / PARTIAL_PARSE_FILE_NAME)
+    how = message["packages"]
+    project = bootstrap.load(
+        settings, _ignore_event, lambda loaded: provide_packages(loaded, settings, how), kept.fetch
+    )
+    use_fast = bool(getattr(project.config.args, "USE_FAST_TEST_EDGES", False))
+    graphs = build_graphs(project.manifest, use_fast_test_edges=use_fast)
+    kept.keep()
+    return LoadedParent(project, graphs)
+
+
+def compile_macros(loaded: LoadedParent) -> Iterator[None]:
+    """Compiles the project's macros, one a step, into dbt's own cache of templates.
+
+    dbt compiles a macro when it is first used; a host that inherits them spares that in every run (jaffle-shop uses a
+    third of its 520, at 2 ms each). Checked on dbt-common 1.39: `dbt_common.clients.jinja.template_cache`.
+    """
+    for macro in list(loaded.project.manifest.macros.values()):
+        # A macro that does not compile is its user's error, told when it is used.
+        with contextlib.suppress(Exception):
+            template_cache.get_node_template(macro)
+        yield
+
+
+def counts(manifest: Any) -> dict[str, int]:
+    """How many of each resource type there are, in the order and by the rule of dbt's "Found ..." line."""
+    return {str(kind): number for kind, number in _generate_stats(manifest).items() if number}
+
+
+def _ignore_event(_: EventMsg) -> None:
+    """dbt's events of parsing; what matters of them comes as an exception."""

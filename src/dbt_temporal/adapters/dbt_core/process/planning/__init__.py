@@ -1,0 +1,1 @@
+"""What a run executes: dbt's tasks, selection and state."""

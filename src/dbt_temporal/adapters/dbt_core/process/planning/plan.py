@@ -1,0 +1,110 @@
+"""The execution plan, from dbt's own queue."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import networkx as nx
+from dbt.node_types import NodeType
+from dbt.task.compile import CompileRunner
+from dbt.task.list import ListTask
+from dbt.task.run import RunTask
+from dbt.task.test import TestRunner
+from dbt_common.events.contextvars import task_contextvars
+
+from dbt_temporal.adapters.dbt_core.overrides import node_overrides
+from dbt_temporal.adapters.dbt_core.process.execution.hooks import hook_types
+from dbt_temporal.adapters.dbt_core.process.parsing.graph import subset
+from dbt_temporal.adapters.dbt_core.process.run_setup import HostRun, is_ephemeral
+from dbt_temporal.domain.run.plan import ExecutionPlan, NodeInfo
+
+_TESTS = (NodeType.Test, NodeType.Unit)
+
+
+def make_plan(run: HostRun) -> ExecutionPlan:
+    """The nodes of the run with what each waits for; ephemeral models are bridged, as dbt inlines them."""
+    listing = _listing(run) if isinstance(run.task, ListTask) else {}
+    graph = _plan_graph(run, list(listing))
+    levels = [sorted(level) for level in nx.topological_generations(graph)]
+    priorities = _priorities(graph, levels)
+    order = list(listing) or [unique_id for level in levels for unique_id in level]
+    has_start, has_end = hook_types(run.task) if isinstance(run.task, RunTask) else (False, False)
+    return ExecutionPlan(
+        project=run.project.name,
+        invocation_id=run.invocation.invocation_id,
+        levels=levels,
+        nodes={
+            unique_id: _node_info(run, unique_id, sorted(graph.predecessors(unique_id)), priorities[unique_id], listing)
+            for unique_id in order
+        },
+        has_on_run_start=has_start,
+        has_on_run_end=has_end,
+    )
+
+
+def _listing(run: HostRun) -> dict[str, str]:
+    """Node by node what `dbt list` prints, in its order."""
+    with task_contextvars(project_root=run.project.config.project_root):
+        ids = [node.unique_id for node in run.task._iterate_selected_nodes()]
+        return dict(zip(ids, run.task.generate_selectors(), strict=True)) if ids else {}
+
+
+def _plan_graph(run: HostRun, listed: list[str]) -> nx.DiGraph:
+    if isinstance(run.task, ListTask):
+        return subset(run.task.graph.graph, set(listed))
+    assert run.task.job_queue is not None
+    queue = run.task.job_queue.graph
+    graph = subset(queue, {unique_id for unique_id in queue if not is_ephemeral(run.manifest.expect(unique_id))})
+    for model, unit_tests in getattr(run.task, "model_to_unit_test_map", {}).items():
+        _gate(graph, model, unit_tests)
+    return graph
+
+
+def _gate(graph: nx.DiGraph, model: str, unit_tests: list[str]) -> None:
+    """Puts unit tests between a model and what it waits for: BuildTask runs them right before the model."""
+    waits_for = list(graph.predecessors(model)) if model in graph else []
+    for unit_test in unit_tests:
+        graph.add_node(unit_test)
+        graph.add_edges_from((above, unit_test) for above in waits_for)
+        if model in graph:
+            graph.add_edge(unit_test, model)
+
+
+def _priorities(graph: nx.DiGraph, levels: list[list[str]]) -> dict[str, int]:
+    """1 for nodes in the highest fifth of the critical path, 5 for those in the lowest."""
+    heights: dict[str, int] = {}
+    for level in reversed(levels):
+        for node in level:
+            heights[node] = 1 + max((heights[below] for below in graph.successors(node)), default=-1)
+    highest = max(heights.values(), default=0)
+    return {node: 1 + (highest - height) * 5 // (highest + 1) for node, height in heights.items()}
+
+
+def _node_info(run: HostRun, unique_id: str, depends_on: list[str], priority: int, listing: dict[str, str]) -> NodeInfo:
+    node = run.manifest.expect(unique_id)
+    config = getattr(node, "config", None)
+    on_error = getattr(config, "on_error", None)  # models have it from dbt-core 1.12 on
+    return NodeInfo(
+        unique_id=unique_id,
+        name=node.name,
+        resource_type=str(node.resource_type),
+        materialization=getattr(config, "materialized", None),
+        package_name=node.package_name,
+        depends_on=depends_on,
+        priority=priority,
+        on_error=getattr(on_error, "value", on_error),
+        relation=_shown_name(run, node),
+        overrides=node_overrides(unique_id, getattr(config, "meta", None) or getattr(node, "meta", None) or {}),
+        listing=listing.get(unique_id),
+    )
+
+
+def _shown_name(run: HostRun, node: Any) -> str | None:
+    """What dbt's console calls the node, by dbt's own code: `schema.identifier`, or a unit test's `model::name`."""
+    runner = SimpleNamespace(adapter=run.adapter, config=run.project.config, node=node)
+    if node.resource_type in _TESTS:
+        return str(TestRunner.describe_node_name(runner)) if node.resource_type == NodeType.Unit else None
+    if is_ephemeral(node) or not (getattr(node, "is_relational", False) or node.resource_type == "function"):
+        return None
+    return str(CompileRunner.get_node_representation(runner))

@@ -1,0 +1,90 @@
+"""Artifacts of earlier runs, laid out as dbt expects them: for `state:`, for defer, and for retry."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from dbt.artifacts.schemas.run import RunResultsArtifact
+from dbt.contracts.state import load_result_state
+from dbt.task.retry import RETRYABLE_STATUSES
+
+from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.run.input import DbtRunInput
+
+_STATE_FILES = ("manifest.json", "run_results.json", "sources.json")
+
+
+@dataclass(frozen=True)
+class PreviousRun:
+    """The run that is retried, and what of it dbt's RetryTask would run again."""
+
+    results: RunResultsArtifact
+    unique_ids: frozenset[str]
+
+
+@dataclass(frozen=True)
+class PreviousState:
+    """Folders for `--state` and `--defer-state`, and the run to retry; None where the input names none."""
+
+    state_dir: str | None
+    defer_dir: str | None
+    retry: PreviousRun | None
+
+
+def previous_state(run_input: DbtRunInput, project_dir: Path, run_dir: Path) -> PreviousState:
+    """Copies what the input refers to below `run_dir`.
+
+    Raises:
+        DbtTemporalError: of type Configuration, naming the field, where a reference leads nowhere.
+    """
+    state = defer = retry = None
+    if run_input.state_manifest_ref:
+        state = _copy(
+            "state_manifest_ref", run_input.state_manifest_ref, "manifest.json", project_dir, run_dir / "state"
+        )
+    if run_input.defer_manifest_ref:
+        defer = _copy(
+            "defer_manifest_ref", run_input.defer_manifest_ref, "manifest.json", project_dir, run_dir / "defer"
+        )
+    if run_input.retry_from:
+        folder = _copy("retry_from", run_input.retry_from, "run_results.json", project_dir, run_dir / "retry")
+        retry = _previous_run(run_input.retry_from, folder)
+    return PreviousState(str(state) if state else None, str(defer) if defer else None, retry)
+
+
+def _copy(field: str, reference: str, main_file: str, project_dir: Path, target: Path) -> Path:
+    source = _local_path(field, reference, project_dir)
+    folder, named = (source, source / main_file) if source.is_dir() else (source.parent, source)
+    if not named.is_file():
+        raise configuration_error(f"{field}: there is no {main_file} at {reference}")
+    target.mkdir(parents=True, exist_ok=True)
+    for name in _STATE_FILES:
+        if name != main_file and (folder / name).is_file():
+            shutil.copyfile(folder / name, target / name)
+    shutil.copyfile(named, target / main_file)
+    return target
+
+
+def _local_path(field: str, reference: str, project_dir: Path) -> Path:
+    parts = urlsplit(reference)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    if parts.scheme and "://" in reference:
+        raise configuration_error(f"{field}: cannot read {parts.scheme}:// here; give a local path or a file:// URL")
+    return project_dir / reference  # as for the command line, relative to the project
+
+
+def _previous_run(reference: str, folder: Path) -> PreviousRun:
+    results = load_result_state(folder / "run_results.json")
+    if results is None:
+        raise configuration_error(f"retry_from: cannot read run results at {reference}")
+    # The rule of dbt.task.retry.RetryTask.run (dbt-core 1.11 and 1.12).
+    unique_ids = {
+        result.unique_id
+        for result in results.results
+        if result.status in RETRYABLE_STATUSES and not result.unique_id.startswith("operation.")
+    }
+    return PreviousRun(results, frozenset(unique_ids))

@@ -1,0 +1,1 @@
+"""How a Temporal server is reached, and what its namespace has."""

@@ -1,0 +1,213 @@
+"""Runs as a caller sees them: submit, follow, cancel, and how they ended. Implements the ports in `ports.runs`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import (
+    Client,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowQueryRejectedError,
+)
+from temporalio.exceptions import (
+    ApplicationError,
+    CancelledError,
+    TerminatedError,
+    WorkflowAlreadyStartedError,
+)
+from temporalio.exceptions import TimeoutError as WorkflowTimeoutError
+from temporalio.service import RPCError, RPCStatusCode
+
+from dbt_temporal.adapters.temporal.connection.connect import RETRY_PAUSE_SECS
+from dbt_temporal.adapters.temporal.failures import read_run_output
+from dbt_temporal.adapters.temporal.telemetry.steps import SpanFactory, no_span
+from dbt_temporal.application.ports.runs import Ending, Outcome, Snapshot
+from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
+from dbt_temporal.domain.results import DbtRunOutput
+from dbt_temporal.domain.run.input import DbtRunInput
+
+logger = logging.getLogger(__name__)
+
+WORKFLOW_TYPE = "dbt_run"
+QUERY_TIMEOUT = timedelta(seconds=2)
+"""A query waits for a worker; a reader would rather hear that there is none."""
+SNAPSHOT_SECS = 6.0
+REQUEST_SECS = 10.0
+"""Of a whole call: the time limit of the SDK is that of one of its attempts, which go on while a server is away."""
+WORKER_SEEN_WITHIN = timedelta(seconds=75)
+"""A worker that polls is heard of once in the long poll's minute."""
+
+_LASTING = (
+    RPCStatusCode.NOT_FOUND,
+    RPCStatusCode.INVALID_ARGUMENT,
+    RPCStatusCode.PERMISSION_DENIED,
+    RPCStatusCode.UNAUTHENTICATED,
+    RPCStatusCode.UNIMPLEMENTED,
+)
+"""What the server says for good; of all else, waiting may help."""
+
+_COUNTED = ("succeeded", "failed", "skipped", "running")
+
+
+class TemporalRunGateway:
+    """Submits runs to one task queue, each in a span where `spans` makes some."""
+
+    def __init__(self, client: Client, task_queue: str, spans: SpanFactory = no_span) -> None:
+        self._client = client
+        self._task_queue = task_queue
+        self._spans = spans
+
+    @property
+    def place(self) -> str:
+        """The task queue, namespace and server in words."""
+        server = self._client.service_client.config.target_host
+        return f"the task queue {self._task_queue!r} (namespace {self._client.namespace!r} at {server})"
+
+    async def submit(
+        self, run_input: DbtRunInput | Mapping[str, Any] | None, workflow_id: str, *, summary: str | None = None
+    ) -> TemporalRun:
+        """Starts the workflow `dbt_run` and returns without waiting for it. See `RunGateway.submit`."""
+        if isinstance(run_input, DbtRunInput):
+            run_input = run_input.model_dump(mode="json", exclude_unset=True)
+        facts = {"command": str((run_input or {}).get("command", "build")), "workflow_id": workflow_id}
+        try:
+            with self._spans(f"submit dbt {facts['command']}", facts):
+                handle = await self._client.start_workflow(
+                    WORKFLOW_TYPE,
+                    args=[] if run_input is None else [dict(run_input)],
+                    id=workflow_id,
+                    task_queue=self._task_queue,
+                    static_summary=summary or _summary(run_input or {}),
+                )
+        except WorkflowAlreadyStartedError as error:
+            raise configuration_error(f"a workflow with the id {workflow_id!r} is running already") from error
+        except RPCError as error:
+            raise configuration_error(f"{self.place} does not take the run: {error}") from error
+        return TemporalRun(handle)
+
+    def find(self, workflow_id: str, run_id: str | None = None) -> TemporalRun:
+        """A run that somebody has submitted."""
+        return TemporalRun(self._client.get_workflow_handle(workflow_id, run_id=run_id))
+
+    async def has_workers(self) -> bool:
+        """Whether a worker has polled lately. See `RunGateway.has_workers`."""
+        request = DescribeTaskQueueRequest(
+            namespace=self._client.namespace,
+            task_queue=TaskQueue(name=self._task_queue),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+        )
+        try:
+            async with asyncio.timeout(REQUEST_SECS):
+                answer = await self._client.workflow_service.describe_task_queue(request)
+        except (RPCError, TimeoutError):
+            return True
+        earliest = datetime.now(UTC) - WORKER_SEEN_WITHIN
+        return any(poller.last_access_time.ToDatetime(tzinfo=UTC) >= earliest for poller in answer.pollers)
+
+
+class TemporalRun:
+    """One run. See `SubmittedRun`."""
+
+    pause_secs = RETRY_PAUSE_SECS
+
+    def __init__(self, handle: WorkflowHandle[Any, Any]) -> None:
+        self.handle = handle
+        self._log_lines_seen = 0
+
+    @property
+    def workflow_id(self) -> str:
+        """The workflow's id."""
+        return self.handle.id
+
+    async def snapshot(self, *, with_nodes: bool) -> Snapshot | None:
+        """Where the run stands; None where no worker answers."""
+        try:
+            async with asyncio.timeout(SNAPSHOT_SECS):
+                status: Mapping[str, Any] = await self._query("run_status")
+                nodes: Mapping[str, str] = await self._query("node_status") if with_nodes else {}
+                new_lines: list[str] = await self._query("run_log", self._log_lines_seen)
+        except (RPCError, TimeoutError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
+            return None
+        self._log_lines_seen += len(new_lines)
+        return Snapshot(
+            phase=status["phase"],
+            total_nodes=status["total_nodes"],
+            counts={name: status[name] for name in _COUNTED},
+            node_status=nodes,
+            new_log_lines=new_lines,
+        )
+
+    async def _query(self, name: str, *arguments: Any) -> Any:
+        return await self.handle.query(name, args=arguments, rpc_timeout=QUERY_TIMEOUT)
+
+    async def outcome(self) -> Outcome:
+        """Waits until the run has ended, well or not; also while the server is away. See `SubmittedRun.outcome`."""
+        told = False
+        while True:
+            try:
+                return Outcome(Ending.COMPLETED, DbtRunOutput.model_validate(await self.handle.result()))
+            except WorkflowFailureError as failure:
+                return _outcome_of(failure.cause)
+            except RPCError as error:
+                if error.status in _LASTING:
+                    raise self._out_of_reach(error) from error
+                if not told:
+                    logger.warning("Temporal does not answer (%s). The run is followed again when it does.", error)
+                    told = True
+            await asyncio.sleep(self.pause_secs)
+
+    async def cancel(self) -> None:
+        """Asks the run to stop; nothing happens where it has ended. See `SubmittedRun.cancel`."""
+        await self._if_running(self.handle.cancel())
+
+    async def terminate(self, reason: str) -> None:
+        """Ends the workflow at once; nothing happens where it has ended. See `SubmittedRun.terminate`."""
+        await self._if_running(self.handle.terminate(reason=reason))
+
+    async def _if_running(self, request: Any) -> None:
+        try:
+            async with asyncio.timeout(REQUEST_SECS):
+                await request
+        except RPCError as error:
+            if error.status != RPCStatusCode.NOT_FOUND:
+                raise self._out_of_reach(error) from error
+        except TimeoutError as error:
+            raise self._out_of_reach(f"not within {REQUEST_SECS:g} seconds") from error
+
+    def _out_of_reach(self, reason: object) -> DbtTemporalError:
+        return configuration_error(
+            f"Temporal does not answer for the run {self.workflow_id!r} ({reason}). If it is there, it goes on."
+        )
+
+
+def _outcome_of(cause: BaseException) -> Outcome:
+    if isinstance(cause, ApplicationError):
+        return Outcome(Ending.FAILED, read_run_output(cause), cause.type, cause.message)
+    if isinstance(cause, CancelledError):
+        return Outcome(Ending.CANCELLED, message="the run was cancelled")
+    if isinstance(cause, TerminatedError):
+        return Outcome(Ending.TERMINATED, message=cause.message)
+    if isinstance(cause, WorkflowTimeoutError):
+        return Outcome(Ending.TIMED_OUT, message="the workflow ran out of time")
+    return Outcome(Ending.FAILED, message=str(cause))
+
+
+def _summary(run_input: Mapping[str, Any]) -> str:
+    """The run in dbt's words, for the list of workflows in the UI."""
+    words = ["dbt", str(run_input.get("command", "build"))]
+    for field in ("select", "exclude", "selector", "target"):
+        if run_input.get(field):
+            words += [f"--{field}", str(run_input[field])]
+    if run_input.get("full_refresh"):
+        words.append("--full-refresh")
+    # The server takes summaries of at most 400 bytes.
+    return " ".join(words)[:200]

@@ -1,0 +1,1 @@
+"""How values become payloads: compressed, encrypted, readable for the UI."""

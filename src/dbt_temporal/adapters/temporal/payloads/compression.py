@@ -1,0 +1,85 @@
+"""Compression of the large payloads between a run and its activities: a plan, or all results, of thousands of nodes.
+
+Temporal takes 2 MiB for a payload. Only the messages of our own steps are compressed: what hooks and callers are sent,
+and what they send, stays plain JSON, and so do small messages, which people read in Temporal's UI.
+
+The format is that of the Go SDK's zlib codec: a payload with the metadata `encoding` = `binary/zlib`, whose data is the
+original payload as a protobuf message, compressed.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from temporalio.api.common.v1 import Payload
+from temporalio.contrib.pydantic import (
+    PydanticJSONPlainPayloadConverter,
+    PydanticPayloadConverter,
+    pydantic_data_converter,
+)
+from temporalio.converter import DataConverter, EncodingPayloadConverter
+
+from dbt_temporal.application.steps.messages import PlanProjectOutput, ProjectHooksOutput, StepInput
+from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.results import NodeExecutionResult
+
+ENCODING = "binary/zlib"
+MIN_BYTES = 256 * 1024
+"""A smaller payload, of up to some 500 nodes, stays readable."""
+
+_OF_STEPS = (StepInput, PlanProjectOutput, ProjectHooksOutput, NodeExecutionResult)
+
+
+class CompressedPayloadConverter(EncodingPayloadConverter):
+    """Takes the messages of steps, where they are large."""
+
+    def __init__(self) -> None:
+        self._json = PydanticJSONPlainPayloadConverter()
+
+    @property
+    def encoding(self) -> str:
+        """See the base class."""
+        return ENCODING
+
+    def to_payload(self, value: Any) -> Payload | None:
+        """The message compressed; None where it is none of a step, which leaves it to the next converter."""
+        if not isinstance(value, _OF_STEPS):
+            return None
+        payload = self._json.to_payload(value)
+        if payload is None or len(payload.data) < MIN_BYTES:
+            return payload
+        return Payload(metadata={"encoding": ENCODING.encode()}, data=zlib.compress(payload.SerializeToString()))
+
+    def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
+        """The message that was compressed."""
+        return self._json.from_payload(uncompressed(payload), type_hint)
+
+
+class StepPayloadConverter(PydanticPayloadConverter):
+    """The SDK's pydantic converter, with compression before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        compressed = CompressedPayloadConverter()
+        self.converters = {compressed.encoding.encode(): compressed, **self.converters}
+
+
+STEP_DATA_CONVERTER: DataConverter = replace(pydantic_data_converter, payload_converter_class=StepPayloadConverter)
+"""How inputs and results become payloads, before they are encrypted."""
+
+
+def uncompressed(payload: Payload) -> Payload:
+    """The payload as it was before compression; one that is not compressed stays as it is.
+
+    Raises:
+        DbtTemporalError: of type Configuration, where somebody else marked it so, and it is not.
+    """
+    if payload.metadata.get("encoding") != ENCODING.encode():
+        return payload
+    try:
+        return Payload.FromString(zlib.decompress(payload.data))
+    except (zlib.error, DecodeError):
+        raise configuration_error(f"a payload with the encoding {ENCODING} cannot be decompressed") from None

@@ -1,0 +1,1 @@
+"""The Temporal worker: its activities, its limits, its version."""

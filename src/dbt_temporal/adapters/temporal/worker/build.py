@@ -1,0 +1,55 @@
+"""The Temporal worker: what it serves, and its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from temporalio.client import Client
+from temporalio.worker import Interceptor, Worker, WorkerDeploymentConfig
+
+from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
+from dbt_temporal.adapters.temporal.worker.heartbeat import HEARTBEAT_INTERVAL
+from dbt_temporal.adapters.temporal.worker.tuning import WorkerTuning
+from dbt_temporal.adapters.temporal.workflow.definition import DbtRunWorkflow
+
+
+def build_worker(
+    client: Client,
+    task_queue: str,
+    activities: DbtActivities,
+    tuning: WorkerTuning,
+    interceptors: Sequence[Interceptor] = (),
+    deployment: WorkerDeploymentConfig | None = None,
+) -> Worker:
+    """A worker for runs and their nodes; it starts with `run()`, or as an async context."""
+    return Worker(
+        client,
+        task_queue=task_queue,
+        workflows=[DbtRunWorkflow],
+        activities=activities.all,
+        interceptors=interceptors,
+        deployment_config=deployment,
+        **worker_options(tuning),
+    )
+
+
+def worker_options(tuning: WorkerTuning) -> dict[str, Any]:
+    """The SDK's options that the settings stand for."""
+    return dict(  # noqa: C408 -- reads as the call that it becomes
+        tuner=tuning.slots(),
+        workflow_task_poller_behavior=tuning.pollers(),
+        activity_task_poller_behavior=tuning.pollers(),
+        max_cached_workflows=tuning.max_cached_workflows,
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=tuning.sticky_queue_timeout_secs),
+        nonsticky_to_sticky_poll_ratio=tuning.nonsticky_to_sticky_poll_ratio,
+        max_activities_per_second=tuning.max_activities_per_second,
+        max_task_queue_activities_per_second=tuning.max_task_queue_activities_per_second,
+        # Activities that start eagerly come with the answer to a workflow task, past the queue and its order.
+        disable_eager_activity_execution=tuning.takes_from_queue_only,
+        graceful_shutdown_timeout=tuning.grace,
+        # Cancels come with the answers to heartbeats: by default the SDK would send one a minute.
+        max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
+        default_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
+    )

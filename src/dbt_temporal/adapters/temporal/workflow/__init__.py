@@ -1,0 +1,1 @@
+"""The run as a Temporal workflow. All of it is workflow code."""

@@ -1,0 +1,93 @@
+"""The workflow `dbt_run`: the run of the application layer, carried by Temporal."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError, TemporalError
+
+from dbt_temporal.adapters.temporal.failures import run_failed, to_application_error
+from dbt_temporal.adapters.temporal.workflow.runtime import TemporalRuntime
+from dbt_temporal.application.run.dbt_run import DbtRun
+from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.results import DbtRunOutput
+
+BUG_TYPE = "Internal"
+"""The failure type of a fault in our own workflow code."""
+
+
+@workflow.defn(name="dbt_run", sandboxed=False)
+class DbtRunWorkflow:
+    """One dbt invocation. See the run contract for its input, output and live state.
+
+    Without the SDK's sandbox, which is passed through several times for every payload: it doubles the time in which a
+    worker replays a large run. What it watches over, tests do: they read this code, and replay histories.
+    """
+
+    def __init__(self) -> None:
+        self._runtime = TemporalRuntime()
+        self._run = DbtRun(self._runtime, workflow.info().first_execution_run_id)
+
+    @workflow.run
+    async def run(self, run_input: Any = None) -> DbtRunOutput:
+        """Runs to the end.
+
+        The argument has no type here, so that a wrong one fails the workflow with a message; a typed one would fail
+        the workflow task, which Temporal repeats for ever.
+        """
+        try:
+            output = await self._execute(run_input)
+        except (Exception, asyncio.CancelledError):
+            # Not `finally`, which would run for workflows that are only thrown out of the cache, too.
+            self._runtime.flush()
+            raise
+        self._runtime.flush()
+        return output
+
+    async def _execute(self, run_input: object) -> DbtRunOutput:
+        """The run, with its failures as Temporal has them."""
+        try:
+            output = await self._run.execute(run_input)
+            if not output.success:
+                raise run_failed(output, self._run.failure_message())
+            return output
+        except DbtTemporalError as error:
+            raise to_application_error(error) from None
+        except TemporalError:
+            # Ours from above, or nondeterminism: that one stays a failed workflow task, which a fixed worker mends.
+            raise
+        except Exception as error:
+            # A run that hangs in workflow tasks that fail and fail is worse than one that says what is wrong.
+            message = f"fault in dbt-temporal: {type(error).__name__}: {error}"
+            raise ApplicationError(message, type=BUG_TYPE, non_retryable=True) from error
+
+    @workflow.query
+    def run_status(self) -> dict[str, Any]:
+        """Phase and counts."""
+        return self._run.run_status()
+
+    @workflow.query
+    def node_status(self) -> dict[str, str]:
+        """The status of every node, by unique_id."""
+        return self._run.node_status()
+
+    @workflow.query
+    def run_log(self, since: int = 0) -> list[str]:
+        """Every line of the run log so far; whoever follows a run asks for those after the `since` that they have."""
+        return self._run.run_log(since)
+
+    @workflow.update
+    def set_fail_fast(self, value: Any) -> bool:
+        """Turns fail-fast on or off; returns the value now in force."""
+        return self._run.set_fail_fast(value)
+
+    @set_fail_fast.validator
+    def _check_fail_fast(self, value: Any) -> None:
+        if not isinstance(value, bool):
+            raise ApplicationError(
+                f"set_fail_fast takes true or false, got {type(value).__name__}",
+                type="Configuration",
+                non_retryable=True,
+            )

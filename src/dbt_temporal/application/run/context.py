@@ -1,0 +1,61 @@
+"""What the parts of a run share once it is planned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from dbt_temporal.application.ports.runtime import RunRuntime, StepPriority
+from dbt_temporal.application.ports.telemetry import NodeEnded
+from dbt_temporal.application.run.live_state import LiveState
+from dbt_temporal.application.steps.messages import PlanProjectOutput
+from dbt_temporal.domain.project_config import ProjectConfig
+from dbt_temporal.domain.results import NodeExecutionResult
+from dbt_temporal.domain.run.input import DbtRunInput
+from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.domain.run.plan import ExecutionPlan, NodeInfo
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """A planned run."""
+
+    runtime: RunRuntime
+    live: LiveState
+    planned: PlanProjectOutput
+
+    @property
+    def plan(self) -> ExecutionPlan:
+        """The plan."""
+        return self.planned.plan
+
+    @property
+    def config(self) -> ProjectConfig:
+        """The project's dbt_temporal.yml."""
+        return self.planned.config
+
+    @cached_property
+    def invocation(self) -> DbtInvocation:
+        """The invocation that the step of every node carries: without lifecycle hooks, which are the run's alone."""
+        without_hooks = self.run_input.model_copy(update={"hooks": None})
+        return self.planned.invocation.model_copy(update={"input": without_hooks})
+
+    @property
+    def run_input(self) -> DbtRunInput:
+        """The run's input, with what pre_run hooks added to `env`."""
+        return self.planned.invocation.input
+
+    def priority(self, level: int) -> StepPriority | None:
+        """A step's priority, where the run uses them."""
+        return step_priority(self.planned, level)
+
+    def count(self, node: NodeInfo, result: NodeExecutionResult) -> None:
+        """Has metrics know of a node's end."""
+        never_ran = result.status == "skipped"
+        seconds = None if never_ran else result.execution_time
+        self.runtime.record(NodeEnded(self.plan.project, node.resource_type, result.status, seconds))
+
+
+def step_priority(planned: PlanProjectOutput, level: int) -> StepPriority | None:
+    """A step's priority, where the run uses them: a large run must not keep small ones waiting."""
+    return StepPriority(level, planned.invocation.invocation_id) if planned.priority_scheduling else None

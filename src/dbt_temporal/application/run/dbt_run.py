@@ -1,0 +1,290 @@
+"""The run: one dbt invocation from its input to its output, on whatever carries it.
+
+The same code is the body of the Temporal workflow and of a run in this process, so it is deterministic: no clock but
+the runtime's, no randomness, no sets of tasks, no I/O but by the runtime.
+
+    plan -> pre_run hooks -> before_run -> nodes -> after_run -> store artifacts -> on_success or on_failure hooks
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Any
+
+from dbt_temporal import __version__
+from dbt_temporal.adapters.temporal.workflow.memo import command_memo
+from dbt_temporal.application.ports.runtime import RunPhase, RunRuntime, StepFailedError
+from dbt_temporal.application.ports.telemetry import RunEnded
+from dbt_temporal.application.run.context import RunContext
+from dbt_temporal.application.run.endings import RunSteps, as_error
+from dbt_temporal.application.run.fitting import MAX_OUTPUT_BYTES, fit_results
+from dbt_temporal.application.run.lifecycle_hooks import LifecycleHooks, PreRunOutcome
+from dbt_temporal.application.run.live_state import LiveState
+from dbt_temporal.application.run.nodes import NodeSteps
+from dbt_temporal.application.run.project_hooks import ProjectHookSteps
+from dbt_temporal.application.run.shielding import shielded
+from dbt_temporal.application.steps.messages import PlanProjectOutput, StoreArtifactsOutput
+from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
+from dbt_temporal.domain.run.input import DbtRunInput, parse_run_input
+
+CANCELLED_LINE = "The run was cancelled."
+
+
+class DbtRun:
+    """One run.
+
+    Args:
+        runtime: what carries the run.
+        invocation_id: the id that dbt reports everywhere.
+    """
+
+    def __init__(self, runtime: RunRuntime, invocation_id: str) -> None:
+        self._runtime = runtime
+        self._invocation_id = invocation_id
+        self._live = LiveState(runtime)
+        self._steps = RunSteps(runtime, self._live, invocation_id)
+        self._nodes: NodeSteps | None = None
+        self._fail_fast_asked: bool | None = None
+        self._started_at: datetime | None = None
+        self._stored: StoreArtifactsOutput | None = None
+        self._cancel_told = False
+
+    async def execute(self, raw_input: object) -> DbtRunOutput:
+        """Runs to the end. A run in which nodes failed returns an output with `success` false.
+
+        Raises:
+            DbtTemporalError: the run could not be planned or set up; its type says why.
+            asyncio.CancelledError: the run was cancelled. Artifacts of what was done are stored by then.
+        """
+        self._started_at = self._runtime.now()
+        run_input = parse_run_input(raw_input)
+        try:
+            output = await self._execute_input(run_input, self._started_at)
+        except asyncio.CancelledError:
+            self._count(run_input, "cancelled")
+            raise
+        except Exception:
+            # No `finally`: see `_execute_input`.
+            self._count(run_input, "failed")
+            raise
+        self._count(run_input, "skipped" if output.skipped else "passed" if output.success else "failed")
+        return output
+
+    async def _execute_input(self, run_input: DbtRunInput, started_at: datetime) -> DbtRunOutput:
+        # An update may have come before the run began.
+        self._live.state.fail_fast = run_input.fail_fast if self._fail_fast_asked is None else self._fail_fast_asked
+        self._live.log.header(__version__)
+        self._live.enter(RunPhase.PLANNING)
+        planned = await self._steps.plan(run_input, started_at)
+        try:
+            output = await self._run_planned(planned)
+        except (asyncio.CancelledError, Exception) as error:
+            # No `finally`: a runtime that throws the run away (a workflow that leaves the cache) must not start steps.
+            await self._end_badly(planned, error)
+            raise
+        await shielded(self._steps.end_run(planned))
+        return output
+
+    def run_status(self) -> dict[str, Any]:
+        """The answer to the query `run_status`."""
+        return self._live.state.run_status()
+
+    def node_status(self) -> dict[str, str]:
+        """The answer to the query `node_status`: every node."""
+        return dict(self._live.state.statuses)
+
+    def run_log(self, since: int = 0) -> list[str]:
+        """The answer to the query `run_log`: every line so far, or those after the first `since`."""
+        return self._live.log.since(since)
+
+    def failure_message(self) -> str:
+        """Why the run did not succeed, for the message of DbtRunFailed."""
+        return self._live.state.failure_message()
+
+    def set_fail_fast(self, value: bool) -> bool:
+        """Turns fail-fast on or off, and returns what is in force. Turned on after a failure, it ends the run now."""
+        self._fail_fast_asked = value
+        if value != self._live.state.fail_fast:
+            self._live.state.fail_fast = value
+            self._live.log.add(f"fail_fast is {'on' if value else 'off'} now")
+        if self._nodes is not None:
+            self._nodes.set_fail_fast(value)
+        self._live.changed()
+        return self._live.state.fail_fast
+
+    async def _run_planned(self, planned: PlanProjectOutput) -> DbtRunOutput:
+        self._describe(planned)
+        run_input = planned.invocation.input
+        configured = planned.config.hooks if run_input.hooks is None else run_input.hooks
+        hooks = LifecycleHooks(self._runtime, self._live, configured, self._invocation_id, planned.plan)
+        self._live.enter(RunPhase.PRE_RUN_HOOKS)
+        decision = await hooks.before(run_input)
+        if decision.skipped_by is not None:
+            return self._skipped(decision, hooks)
+        if decision.aborted_by is not None:
+            error = decision.aborted_by
+            self._live.state.problem(f"pre_run hook {error.hook_workflow_type}", "Hook", error.error)
+            return await self._finish(planned, hooks)
+        try:
+            planned = await self._with_extra_env(planned, decision, hooks)
+            self._live.enter(RunPhase.EXECUTING)
+            await self._execute(RunContext(self._runtime, self._live, planned))
+        except StepFailedError as failure:
+            self._live.state.problem("before_run", failure.error_type.value, failure.message)
+            self._live.log.problem("Setting up the run", failure.message)
+            await self._finish(planned, hooks)
+            raise as_error(failure) from failure
+        except DbtTemporalError:
+            await self._finish(planned, hooks)
+            raise
+        return await self._finish(planned, hooks)
+
+    async def _end_badly(self, planned: PlanProjectOutput, error: BaseException) -> None:
+        if isinstance(error, asyncio.CancelledError):
+            self._tell_of_cancel()
+            self._live.set_outcome("cancelled")
+        else:
+            self._live.set_outcome("failed")
+        await shielded(self._close(planned))
+
+    def _tell_of_cancel(self) -> None:
+        if not self._cancel_told:
+            self._live.log.add(CANCELLED_LINE)
+        self._cancel_told = True
+
+    async def _close(self, planned: PlanProjectOutput) -> None:
+        await self._steps.store_log(planned)
+        await self._steps.end_run(planned)
+
+    def _describe(self, planned: PlanProjectOutput) -> None:
+        plan, run_input = planned.plan, planned.invocation.input
+        facts = [f"dbt={planned.dbt_version}"] if planned.dbt_version else []
+        if planned.adapter_type:
+            facts.append(f"adapter={planned.adapter_type}")
+        if planned.invocation.revision:
+            facts.append(f"revision={planned.invocation.revision}")
+        self._live.log.add(" ".join([f"Project {plan.project}:", *facts]) if facts else f"Project {plan.project}")
+        self._live.log.planned(planned.counts, len(plan.nodes), len(plan.levels), planned.threads, planned.target)
+        self._live.describe(command_memo(plan.project, run_input), plan.search_attributes)
+
+    async def _with_extra_env(
+        self, planned: PlanProjectOutput, decision: PreRunOutcome, hooks: LifecycleHooks
+    ) -> PlanProjectOutput:
+        """Plans again where a hook changed the environment: what is enabled, and where it goes, may depend on it."""
+        run_input = planned.invocation.input
+        env = run_input.env | decision.extra_env
+        if env == run_input.env:
+            return planned
+        self._live.log.add(f"Planning again, because pre_run hooks set {', '.join(sorted(decision.extra_env))}")
+        # The project by its name. Its files count as they are now, if they were edited meanwhile: nothing has run yet.
+        again = run_input.model_copy(update={"env": env, "project": planned.plan.project})
+        planned = await self._steps.plan(again, datetime.fromisoformat(planned.invocation.started_at))
+        hooks.plan = planned.plan
+        self._describe(planned)
+        return planned
+
+    async def _execute(self, context: RunContext) -> None:
+        """Runs what dbt runs between selection and artifacts.
+
+        Raises:
+            StepFailedError: dbt could not set the run up; no node has run.
+        """
+        began = self._runtime.now()
+        try:
+            if context.run_input.command == "list":
+                self._list(context)
+            elif context.plan.nodes:
+                await self._execute_nodes(context)
+            else:
+                # dbt runs no hooks either where nothing is selected (dbt/task/runnable.py, run).
+                self._live.log.add("Nothing to do. Try checking your model configs and model specification args")
+        except asyncio.CancelledError:
+            self._tell_of_cancel()
+            if self._nodes is not None:
+                self._nodes.skip_cancelled()
+            await shielded(self._conclude(context.planned, began))
+            raise
+        # A cancel that comes now must not leave half of the artifacts; it takes effect after them.
+        await shielded(self._conclude(context.planned, began))
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
+
+    async def _execute_nodes(self, context: RunContext) -> None:
+        project_hooks = ProjectHookSteps(context)
+        self._nodes = nodes = NodeSteps(context)
+        hooks_passed = await project_hooks.before_run()
+        seen_by_on_run_end: list[NodeExecutionResult] = []
+        if hooks_passed or not context.planned.skip_nodes_if_on_run_start_fails:
+            await nodes.run()
+            seen_by_on_run_end = self._live.state.results_as_dbt_has_them
+        else:
+            # dbt gives on-run-end no results in this case (dbt/task/runnable.py, execute_with_hooks).
+            nodes.skip_all()
+        if context.plan.has_on_run_end:
+            try:
+                await project_hooks.after_run(seen_by_on_run_end)
+            except StepFailedError as failure:
+                self._live.state.problem("on-run-end", failure.error_type.value, failure.message)
+                self._live.log.problem("on-run-end", failure.message)
+
+    def _list(self, context: RunContext) -> None:
+        for node in context.plan.nodes.values():
+            line = node.listing or node.unique_id
+            self._live.log.listed(line)
+            self._live.state.node_ended(
+                NodeExecutionResult(unique_id=node.unique_id, status="success", dbt_status="success", message=line)
+            )
+
+    def _skipped(self, decision: PreRunOutcome, hooks: LifecycleHooks) -> DbtRunOutput:
+        reason = f": {decision.skip_reason}" if decision.skip_reason else ""
+        self._live.log.add(f"The run is skipped by pre_run hook {decision.skipped_by}{reason}")
+        self._live.enter(RunPhase.FINALIZING)
+        self._live.set_outcome("skipped")
+        output = self._output(hooks)
+        return output.model_copy(update={"success": True, "skipped": True, "skip_reason": decision.skip_reason})
+
+    async def _finish(self, planned: PlanProjectOutput, hooks: LifecycleHooks) -> DbtRunOutput:
+        self._live.enter(RunPhase.FINALIZING)
+        if self._stored is None:
+            # Nothing was executed, or its artifacts could not be stored: the log tells why.
+            self._stored = await self._steps.store_log(planned)
+        output = await hooks.after(planned.invocation.input, self._output(hooks))
+        self._live.set_outcome("passed" if output.success else "failed")
+        await self._steps.store_log(planned)
+        return output
+
+    def _output(self, hooks: LifecycleHooks) -> DbtRunOutput:
+        assert self._started_at is not None
+        state = self._live.state
+        results = fit_results(state.node_results, MAX_OUTPUT_BYTES)
+        if results != state.node_results:
+            self._live.log.add("The run's output is too large for Temporal, and leaves out details or nodes")
+        return DbtRunOutput(
+            invocation_id=self._invocation_id,
+            success=state.success,
+            node_results=results,
+            elapsed_time=self._seconds_since(self._started_at),
+            artifacts=self._stored.artifacts if self._stored else None,
+            log_path=self._stored.log_path if self._stored else None,
+            hook_errors=list(hooks.errors),
+        )
+
+    async def _conclude(self, planned: PlanProjectOutput, began: datetime) -> None:
+        """Ends the log and stores the artifacts."""
+        elapsed = self._seconds_since(began)
+        self._live.log.finished(len(self._live.state.node_results), elapsed, self._live.state.results)
+        self._live.enter(RunPhase.FINALIZING)
+        self._stored = await self._steps.store_artifacts(planned, elapsed)
+
+    def _count(self, run_input: DbtRunInput, status: str) -> None:
+        assert self._started_at is not None
+        plan = self._live.state.plan
+        # A name that the input gives is no label before a project of that name was found.
+        project = plan.project if plan is not None else ""
+        self._runtime.record(RunEnded(project, run_input.command, status, self._seconds_since(self._started_at)))
+
+    def _seconds_since(self, instant: datetime) -> float:
+        return (self._runtime.now() - instant).total_seconds()

@@ -1,0 +1,165 @@
+"""The steps at the two ends of a run: planning, storing artifacts, and freeing what the run held."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from dbt_temporal.application.ports.runtime import RunRuntime, Step, StepFailedError, StepName
+from dbt_temporal.application.run.context import step_priority
+from dbt_temporal.application.run.fitting import fit_log, fit_step_results
+from dbt_temporal.application.run.live_state import LiveState
+from dbt_temporal.application.run.retries import RetryRule, with_retries
+from dbt_temporal.application.steps.messages import (
+    EndRunInput,
+    EndRunOutput,
+    PlanProjectInput,
+    PlanProjectOutput,
+    StoreArtifactsInput,
+    StoreArtifactsOutput,
+)
+from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.limits import MAX_PLAN_SECS
+from dbt_temporal.domain.run.input import DbtRunInput
+
+PLAN_LIMIT_SECS = MAX_PLAN_SECS + 60.0
+"""The use case ends planning after the project's own `plan_secs`, which the run cannot know before it has the plan."""
+HEARTBEAT_SECS = 60.0
+"""Of steps for which dbt_temporal.yml names no heartbeat."""
+END_RUN_SECS = 30.0
+SETUP_RETRIES = RetryRule()
+"""Of planning and storing, which the project's `retry` does not speak of."""
+
+Output = TypeVar("Output", bound=BaseModel)
+
+
+class RunSteps:
+    """These steps for one run."""
+
+    def __init__(self, runtime: RunRuntime, live: LiveState, invocation_id: str) -> None:
+        self._runtime = runtime
+        self._live = live
+        self._invocation_id = invocation_id
+        self._artifacts_stored = False
+        self._log_lines_stored = 0
+
+    async def plan(self, run_input: DbtRunInput, started_at: datetime) -> PlanProjectOutput:
+        """Plans the run.
+
+        Raises:
+            DbtTemporalError: the run could not be planned; the outcome is published as failed.
+        """
+        argument = PlanProjectInput(
+            invocation_id=self._invocation_id, started_at=started_at.isoformat(), input=run_input
+        )
+        step = Step(
+            name=StepName.PLAN_PROJECT,
+            argument=argument,
+            timeout_secs=PLAN_LIMIT_SECS,
+            heartbeat_secs=HEARTBEAT_SECS,
+            summary=f"dbt {run_input.command}",
+        )
+        try:
+            planned = await self._retried(step, PlanProjectOutput)
+        except StepFailedError as failure:
+            self._live.log.problem("Planning", failure.message)
+            self._live.state.problem("planning", failure.error_type.value, failure.message)
+            self._live.set_outcome("failed")
+            raise as_error(failure) from failure
+        self._live.state.plan_known(planned.plan)
+        return planned
+
+    async def store_artifacts(self, planned: PlanProjectOutput, elapsed: float) -> StoreArtifactsOutput | None:
+        """Stores the artifacts. That they could not be stored fails the run: who reads them must not miss it."""
+        if not planned.plan.write_artifacts:
+            return None
+        argument = StoreArtifactsInput(
+            invocation=planned.invocation,
+            results=fit_step_results(self._live.state.results_as_dbt_has_them),
+            elapsed_time=elapsed,
+            run_log=fit_log(self._live.log.text()) if planned.write_run_log else None,
+        )
+        try:
+            stored = await self._store(planned, argument, "store artifacts")
+            self._artifacts_stored = True
+            return stored
+        except StepFailedError as failure:
+            self._live.state.problem("storing artifacts", failure.error_type.value, failure.message)
+            self._live.log.problem("Storing artifacts", failure.message)
+            self._live.changed()
+            return None
+
+    async def store_log(self, planned: PlanProjectOutput) -> StoreArtifactsOutput | None:
+        """Stores the log where it has grown since it was stored, or was not stored yet. A failure is only told.
+
+        Returns:
+            Where it lies, or None where nothing was stored.
+        """
+        wanted = planned.plan.write_artifacts and planned.write_run_log
+        if not wanted or len(self._live.log) == self._log_lines_stored:
+            return None
+        argument = StoreArtifactsInput(
+            invocation=planned.invocation, run_log=fit_log(self._live.log.text()), log_only=True
+        )
+        try:
+            return await self._store(planned, argument, "store the run log")
+        except StepFailedError as failure:
+            self._live.log.problem("Storing the run log", failure.message)
+            self._live.changed()
+            # Nobody tries again for the lines that say so, only for what comes after them.
+            self._log_lines_stored = len(self._live.log)
+            return None
+
+    async def _store(
+        self, planned: PlanProjectOutput, argument: StoreArtifactsInput, summary: str
+    ) -> StoreArtifactsOutput:
+        limit = planned.config.timeouts.store_artifacts_secs
+        lines = len(self._live.log)
+        step = Step(
+            name=StepName.STORE_ARTIFACTS,
+            argument=argument,
+            timeout_secs=limit,
+            heartbeat_secs=min(HEARTBEAT_SECS, limit),
+            summary=summary,
+            priority=step_priority(planned, 1),
+        )
+        stored = await self._retried(step, StoreArtifactsOutput)
+        self._log_lines_stored = lines
+        return stored
+
+    async def end_run(self, planned: PlanProjectOutput) -> None:
+        """Frees what the run held, as well as that goes: what remains are idle processes, which end by themselves."""
+        step = Step(
+            name=StepName.END_RUN,
+            argument=EndRunInput(invocation=planned.invocation, has_artifacts=self._artifacts_stored),
+            timeout_secs=END_RUN_SECS,
+            summary="free what the run held",
+        )
+        try:
+            await self._runtime.run_step(step, EndRunOutput)
+        except StepFailedError as failure:
+            self._live.log.problem("Freeing what the run held", failure.message)
+
+    async def _retried(self, step: Step, output_type: type[Output]) -> Output:
+        def note(attempt: int, reason: str) -> None:
+            self._live.log.retried_step(step.summary or step.name, attempt, SETUP_RETRIES.max_attempts, reason)
+            self._live.changed()
+
+        return await with_retries(
+            self._runtime,
+            SETUP_RETRIES,
+            lambda number, _lost: self._runtime.run_step(_numbered(step, number), output_type),
+            on_retry=note,
+        )
+
+
+def _numbered(step: Step, attempt: int) -> Step:
+    return replace(step, argument=step.argument.model_copy(update={"attempt": attempt}))
+
+
+def as_error(failure: StepFailedError) -> DbtTemporalError:
+    """A step's failure as the error of the run; it has been retried as often as it may be."""
+    return DbtTemporalError(failure.error_type, failure.message, retryable=False, result=failure.result)

@@ -1,0 +1,134 @@
+"""Keeping what a run sends within what one Temporal payload takes: 2 MiB, beyond which it could neither go on nor end.
+
+What is dropped is in run_results.json, which is made from the engine's records. Sizes are those of JSON in UTF-8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from dbt_temporal.domain.results import NodeExecutionResult
+from dbt_temporal.domain.run.plan import ExecutionPlan
+
+MAX_OUTPUT_BYTES = 1_800_000
+"""Of all results in the output of a run."""
+MAX_HOOK_BYTES = 1_900_000
+"""Of what a hook is sent."""
+MAX_STEP_RESULTS_BYTES = 2_500_000
+MAX_LOG_BYTES = 1_500_000
+"""Of all results, and of the log, in a step's input, which is compressed on its way: at worst to the half."""
+MAX_MESSAGE_CHARS = 16_000
+MAX_CODE_CHARS = 500_000
+_SHORT_MESSAGE_CHARS = 200
+_HEADLINE_CHARS = 60
+_WARNED = 1
+
+_Cut = Callable[[NodeExecutionResult], NodeExecutionResult]
+
+
+def fit_result(result: NodeExecutionResult) -> NodeExecutionResult:
+    """One result with a message that a person would read to its end, and no compiled code of monstrous size."""
+    if len(result.compiled_code or "") > MAX_CODE_CHARS:
+        result = _with(result, compiled_code=None)
+    return _with_message(result, MAX_MESSAGE_CHARS)
+
+
+def fit_results(results: Sequence[NodeExecutionResult], limit: int) -> list[NodeExecutionResult]:
+    """The results with as much detail as fits, and where they do not fit without any, as many of them as do."""
+    fitting, sizes = _cut_details(results, limit)
+    room = limit
+    kept = set()
+    for index in sorted(range(len(fitting)), key=lambda index: _need(fitting[index])):
+        room -= sizes[index]
+        if room < 0:
+            break
+        kept.add(index)
+    return [result for index, result in enumerate(fitting) if index in kept]
+
+
+def fit_step_results(results: Sequence[NodeExecutionResult]) -> list[NodeExecutionResult]:
+    """The results for on-run-end and for artifacts, which know compiled code from elsewhere. None is left out."""
+    return _cut_details([_with(result, compiled_code=None) for result in results], MAX_STEP_RESULTS_BYTES)[0]
+
+
+def _cut_details(results: Sequence[NodeExecutionResult], limit: int) -> tuple[list[NodeExecutionResult], list[int]]:
+    """The results and their sizes: first timings and adapter responses go, then compiled code, then long messages, then
+    all messages of what neither failed nor warned, and most of the others; each of as few results as will do."""
+    fitting = list(results)
+    sizes = [json_size(result) + 1 for result in fitting]
+    cuts: tuple[_Cut, ...] = (
+        lambda result: _with(result, timing=[], adapter_response={}),
+        lambda result: _with(result, compiled_code=None),
+        lambda result: _with_message(result, _SHORT_MESSAGE_CHARS),
+        lambda result: result if _need(result) <= _WARNED else _with(result, message=None),
+        lambda result: _with(result, message=result.message and result.message[:_HEADLINE_CHARS]),
+    )
+    total = sum(sizes)
+    for cut in cuts:
+        # The longest code first, so that as many as can keep theirs.
+        for index in sorted(range(len(fitting)), key=lambda index: -len(fitting[index].compiled_code or "")):
+            result = fitting[index]
+            if total <= limit:
+                return fitting, sizes
+            fitting[index] = cut(result)
+            if fitting[index] is not result:
+                total -= sizes[index]
+                sizes[index] = json_size(fitting[index]) + 1
+                total += sizes[index]
+    return fitting, sizes
+
+
+def fit_plan(plan: ExecutionPlan, limit: int) -> ExecutionPlan:
+    """The plan with as much as fits: first `levels` go, which `depends_on` tells as well, then the nodes."""
+    if json_size(plan) > limit:
+        plan = plan.model_copy(update={"levels": []})
+    if json_size(plan) > limit:
+        plan = plan.model_copy(update={"nodes": {}})
+    return plan
+
+
+def fit_log(text: str, limit: int = MAX_LOG_BYTES) -> str:
+    """The log with its middle left out where it is too long."""
+    encoded = text.encode()
+    if len(encoded) <= limit:
+        return text
+    half = limit // 2
+    head = encoded[:half].rpartition(b"\n")[0].decode()
+    tail = encoded[-half:].partition(b"\n")[2].decode()
+    left_out = text.count("\n") - head.count("\n") - tail.count("\n") - 1
+    return f"{head}\n... {left_out} lines are left out here: the run is too large to carry its whole log ...\n{tail}"
+
+
+def fit_message(message: str, limit: int = MAX_MESSAGE_CHARS) -> str:
+    """A message that a person would read to its end."""
+    if len(message) <= limit:
+        return message
+    return f"{message[:limit]} ... ({len(message) - limit} characters left out)"
+
+
+def json_size(value: BaseModel) -> int:
+    """How many bytes of a payload it takes."""
+    return len(value.model_dump_json().encode())
+
+
+def _need(result: NodeExecutionResult) -> int:
+    """Failures first, then warnings, then what was not run: they are what somebody has to act on."""
+    if result.status in ("error", "cancelled"):
+        return 0
+    if result.dbt_status == "warn":
+        return _WARNED
+    return 2 if result.status == "skipped" else 3
+
+
+def _with_message(result: NodeExecutionResult, limit: int) -> NodeExecutionResult:
+    return result if result.message is None else _with(result, message=fit_message(result.message, limit))
+
+
+def _with(result: NodeExecutionResult, **fields: Any) -> NodeExecutionResult:
+    """The result with other values; the same one where they are the same, which spares large runs a second."""
+    if all(getattr(result, name) == value for name, value in fields.items()):
+        return result
+    return result.model_copy(update=fields)

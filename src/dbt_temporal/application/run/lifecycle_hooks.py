@@ -1,0 +1,131 @@
+"""Lifecycle hooks: child workflows before and after a run, and what their answers and failures mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from dbt_temporal.application.ports.runtime import HookFailedError, RunRuntime
+from dbt_temporal.application.run.fitting import MAX_HOOK_BYTES, fit_message, fit_plan, fit_results, json_size
+from dbt_temporal.application.run.live_state import LiveState
+from dbt_temporal.domain.hooks import HookConfig, HookError, HookEvent, HooksConfig, mask_env, read_pre_run_answer
+from dbt_temporal.domain.results import DbtRunOutput
+from dbt_temporal.domain.run.input import DbtRunInput
+from dbt_temporal.domain.run.plan import ExecutionPlan
+
+MIN_OUTPUT_BYTES = 600_000
+"""So much of a hook's payload is the output's, where it needs it and the plan is large."""
+
+
+@dataclass
+class PreRunOutcome:
+    """What the pre_run hooks decided together.
+
+    Attributes:
+        skipped_by: the workflow type of the hook that skips the run, or None.
+        skip_reason: why, where that hook says so.
+        aborted_by: the error of a hook with the policy `fail`, or None.
+        extra_env: what to add to the run's environment.
+    """
+
+    skipped_by: str | None = None
+    skip_reason: str | None = None
+    aborted_by: HookError | None = None
+    extra_env: dict[str, str] = field(default_factory=dict)
+
+
+class LifecycleHooks:
+    """Runs the hooks of a run, one after the other in the order of the list.
+
+    Attributes:
+        plan: what payloads show; it changes where the run is planned again.
+        errors: failures under the policies `warn` and `fail`, in order.
+    """
+
+    def __init__(
+        self, runtime: RunRuntime, live: LiveState, hooks: HooksConfig, invocation_id: str, plan: ExecutionPlan
+    ) -> None:
+        self.errors: list[HookError] = []
+        self._runtime = runtime
+        self._live = live
+        self._hooks = hooks
+        self._invocation_id = invocation_id
+        self.plan = plan
+
+    async def before(self, run_input: DbtRunInput) -> PreRunOutcome:
+        """Runs the pre_run hooks. The first that skips or aborts the run is the last to be started."""
+        outcome = PreRunOutcome()
+        for position, hook in enumerate(self._hooks.pre_run):
+            seen = run_input.model_copy(update={"env": run_input.env | outcome.extra_env})
+            answer, error = await self._start("pre_run", position, hook, seen, None)
+            if error is not None and hook.on_error == "fail":
+                outcome.aborted_by = error
+                return outcome
+            if error is not None or hook.fire_and_forget:
+                continue
+            meaning = read_pre_run_answer(answer)
+            if meaning.ignored_env_keys:
+                keys = ", ".join(meaning.ignored_env_keys)
+                self._log("pre_run", hook, f"warning: extra_env values that are not strings are ignored: {keys}")
+            outcome.extra_env.update(meaning.extra_env)
+            if meaning.skip:
+                outcome.skipped_by = hook.workflow_type
+                outcome.skip_reason = meaning.skip_reason
+                return outcome
+        return outcome
+
+    async def after(self, run_input: DbtRunInput, output: DbtRunOutput) -> DbtRunOutput:
+        """Runs the on_success or on_failure hooks and returns the output with what they did to it.
+
+        A hook with the policy `fail` that fails turns success into failure; the hooks after it run all the same.
+        """
+        event: HookEvent = "on_success" if output.success else "on_failure"
+        success = output.success
+        for position, hook in enumerate(self._hooks.for_event(event)):
+            seen = output.model_copy(update={"success": success, "hook_errors": list(self.errors)})
+            _, error = await self._start(event, position, hook, run_input, seen)
+            if error is not None and hook.on_error == "fail":
+                success = False
+                self._live.state.problem(f"{event} hook {hook.workflow_type}", "Hook", error.error)
+        return output.model_copy(update={"success": success, "hook_errors": list(self.errors)})
+
+    async def _start(
+        self, event: HookEvent, position: int, hook: HookConfig, run_input: DbtRunInput, output: DbtRunOutput | None
+    ) -> tuple[Any, HookError | None]:
+        argument = hook.input if hook.input is not None else self._payload(event, hook, run_input, output)
+        self._log(event, hook, f"START on {hook.task_queue}")
+        try:
+            answer = await self._runtime.run_hook(hook, argument, f"{event}-{position + 1}-{hook.workflow_type}")
+        except HookFailedError as failure:
+            error = HookError(hook_workflow_type=hook.workflow_type, event=event, error=fit_message(str(failure)))
+            if hook.on_error != "ignore":
+                self._log(event, hook, f"ERROR ({hook.on_error}) {error.error}")
+                self.errors.append(error)
+            return None, error
+        self._log(event, hook, "STARTED, not awaited" if hook.fire_and_forget else "OK")
+        return answer, None
+
+    def _payload(
+        self, event: HookEvent, hook: HookConfig, run_input: DbtRunInput, output: DbtRunOutput | None
+    ) -> dict[str, Any]:
+        """What a hook is sent. Of a very large run it has less detail, because Temporal takes 2 MiB."""
+        seen = mask_env(run_input)
+        room = MAX_HOOK_BYTES - json_size(seen)
+        plan = fit_plan(self.plan, room - (0 if output is None else min(json_size(output), MIN_OUTPUT_BYTES)))
+        if plan is not self.plan:
+            left_out = "levels" if plan.nodes else "levels and nodes"
+            self._log(event, hook, f"warning: the plan is too large for a hook, and is sent without {left_out}")
+        if output is not None:
+            results = fit_results(output.node_results, room - json_size(plan))
+            output = output.model_copy(update={"node_results": results})
+        return {
+            "event": event,
+            "invocation_id": self._invocation_id,
+            "input": seen.model_dump(mode="json"),
+            "plan": plan.model_dump(mode="json"),
+            "output": None if output is None else output.model_dump(mode="json"),
+        }
+
+    def _log(self, event: HookEvent, hook: HookConfig, what: str) -> None:
+        self._live.log.lifecycle_hook(event, hook.workflow_type, what)
+        self._live.changed()

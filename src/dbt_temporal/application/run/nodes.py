@@ -1,0 +1,212 @@
+"""The nodes of a run as steps: started when their parents are done, retried, skipped, cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from dbt_temporal.application.ports.runtime import Step, StepFailedError
+from dbt_temporal.application.run.context import RunContext
+from dbt_temporal.application.run.retries import Facts, RetryRule, attempt_summary, with_retries
+from dbt_temporal.application.run.shielding import shielded
+from dbt_temporal.application.steps.messages import ExecuteNodeInput
+from dbt_temporal.domain.project_config import RetryConfig
+from dbt_temporal.domain.results import NodeExecutionResult
+from dbt_temporal.domain.run.plan import NodeInfo, NodeOverrides
+from dbt_temporal.domain.run.scheduler import FAIL_FAST_REASON, Scheduler, SkippedNode, Turn
+
+CANCEL_SECS = 120.0
+"""What an attempt has beyond its limit, to end its statement in the database."""
+CANCELLED_REASON = "Skipping due to cancellation"
+"""Of nodes that had not started when the run was cancelled, after the model of dbt's fail-fast message."""
+NO_ROOM_REASON = "Skipping because the history of the workflow is full"
+
+
+class NodeSteps:
+    """Runs the nodes of one plan.
+
+    Each node is a task. Tasks leave a note of their end in a list, in the order in which they end, and wake the loop:
+    so the order of events is the runtime's, and the same on every replay.
+    """
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._live = context.live
+        self._scheduler = Scheduler(
+            context.plan.nodes,
+            command=context.run_input.command,
+            max_running=context.planned.threads,
+            fail_fast=context.live.state.fail_fast,
+        )
+        self._tasks: dict[str, asyncio.Task[NodeExecutionResult]] = {}
+        self._ended: list[str] = []
+        self._wake = asyncio.Event()
+        self._has_room = True
+
+    async def run(self) -> None:
+        """Runs all nodes to their ends. Cancelled, it ends every node and then raises CancelledError."""
+        try:
+            self._follow(self._scheduler.start())
+            while not self._scheduler.done:
+                await self._wake.wait()
+                self._wake.clear()
+                self._take_ended()
+        except (asyncio.CancelledError, Exception):
+            await shielded(self._cancel())
+            raise
+
+    def skip_all(self) -> None:
+        """Ends all nodes without running them, because on-run-start failed; dbt gives them no message."""
+        for skip in self._scheduler.skip_rest("on-run-start failed"):
+            self._record_skip(skip, message=None)
+        self._live.changed()
+
+    def skip_cancelled(self) -> None:
+        """Ends what has not started, because the run was cancelled."""
+        self._record_skips(self._scheduler.skip_rest(CANCELLED_REASON))
+
+    def set_fail_fast(self, value: bool) -> None:
+        """Turns fail-fast on or off while nodes run."""
+        self._record_skips(self._scheduler.set_fail_fast(value))
+        self._wake.set()
+
+    def _follow(self, turn: Turn) -> None:
+        self._record_skips(turn.skipped)
+        for unique_id in turn.start:
+            node = self._context.plan.nodes[unique_id]
+            self._live.state.node_started(unique_id)
+            self._live.log.started(node)
+            task = asyncio.create_task(self._run_node(node))
+            self._tasks[unique_id] = task
+            task.add_done_callback(partial(self._note_end, unique_id))
+        self._live.changed()
+
+    def _note_end(self, unique_id: str, _task: asyncio.Task[NodeExecutionResult]) -> None:
+        self._ended.append(unique_id)
+        self._wake.set()
+
+    def _take_ended(self) -> None:
+        while self._ended:
+            unique_id = self._ended.pop(0)
+            result = self._record_end(unique_id, self._tasks.pop(unique_id))
+            self._follow(self._scheduler.complete(unique_id, result.status, result.dbt_status))
+        if self._scheduler.stopped:
+            if self._has_room:
+                self._cancel_running()
+        elif not self._context.runtime.has_room():
+            self._start_no_more()
+
+    def _start_no_more(self) -> None:
+        """Lets what runs end, and nothing else begin, while the run can still be ended in order."""
+        self._has_room = False
+        rest = self._scheduler.skip_rest(NO_ROOM_REASON)
+        if rest:
+            message = f"the workflow's history is full, so {len(rest)} nodes were not run; `retry_from` runs them"
+            self._live.state.problem("starting nodes", "HistoryFull", message)
+            self._live.log.problem("Starting nodes", message)
+            self._record_skips(rest)
+        self._live.changed()
+
+    def _record_end(self, unique_id: str, task: asyncio.Task[NodeExecutionResult]) -> NodeExecutionResult:
+        """Reads how a node's task ended. An exception that is no step's failure is a fault of ours, and goes on."""
+        node = self._context.plan.nodes[unique_id]
+        if task.cancelled():
+            if self._scheduler.stopped and self._scheduler.fail_fast:
+                # dbt reports a node whose query fail-fast cancelled as skipped (dbt/task/runnable.py, execute_nodes).
+                skip = SkippedNode(unique_id, FAIL_FAST_REASON)
+                return self._record_skip(skip, message=FAIL_FAST_REASON)
+            result = NodeExecutionResult(unique_id=unique_id, status="cancelled", message="Cancelled")
+            error_type = None
+        else:
+            result, error_type = _outcome(unique_id, task)
+        self._live.log.ended(node, result)
+        self._live.state.node_ended(result, error_type=error_type)
+        self._context.count(node, result)
+        return result
+
+    def _record_skips(self, skips: list[SkippedNode]) -> None:
+        for skip in skips:
+            self._record_skip(skip, message=skip.reason)
+
+    def _record_skip(self, skip: SkippedNode, *, message: str | None) -> NodeExecutionResult:
+        result = NodeExecutionResult(unique_id=skip.unique_id, status="skipped", dbt_status="skipped", message=message)
+        node = self._context.plan.nodes[skip.unique_id]
+        self._live.log.skipped(node, skip)
+        self._live.state.node_ended(result, skipped_by_parent=skip.cause is not None)
+        self._context.count(node, result)
+        return result
+
+    def _cancel_running(self) -> None:
+        for task in self._tasks.values():
+            if not task.cancelling():
+                task.cancel()
+
+    async def _cancel(self) -> None:
+        """Cancels what runs, waits for it, and ends the rest, because the run was cancelled."""
+        rest = self._scheduler.skip_rest(CANCELLED_REASON)
+        # What runs now is cancelled by the user, whatever fail-fast says.
+        self._scheduler.set_fail_fast(False)
+        self._cancel_running()
+        while self._tasks:
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            self._take_ended()
+        self._record_skips(rest)
+        self._live.changed()
+
+    async def _run_node(self, node: NodeInfo) -> NodeExecutionResult:
+        rule = retry_rule(self._context.config.retry, node.overrides)
+        runtime = self._context.runtime
+        return await with_retries(
+            runtime,
+            rule,
+            lambda number, lost: runtime.run_step(self._step(node, number, lost), NodeExecutionResult),
+            on_retry=partial(self._retried, node, rule.max_attempts),
+            may_retry=lambda failure: failure.retryable and runtime.has_room(),
+        )
+
+    def _step(self, node: NodeInfo, attempt: int, lost: Facts | None) -> Step:
+        config = self._context.config
+        overrides = node.overrides or NodeOverrides()
+        timeout = overrides.timeout_secs or config.timeouts.node_secs
+        return Step(
+            name=node.activity_type,
+            argument=ExecuteNodeInput(
+                invocation=self._context.invocation,
+                unique_id=node.unique_id,
+                timeout_secs=timeout,
+                attempt=attempt,
+                non_retryable_errors=config.retry.non_retryable_errors,
+                write_artifacts=self._context.plan.write_artifacts,
+                lost=None if lost is None else dict(lost),
+            ),
+            timeout_secs=timeout + CANCEL_SECS,
+            heartbeat_secs=min(config.timeouts.node_heartbeat_secs, timeout + CANCEL_SECS),
+            summary=attempt_summary(node.activity_type, attempt),
+            task_queue=overrides.task_queue,
+            priority=self._context.priority(node.priority),
+        )
+
+    def _retried(self, node: NodeInfo, max_attempts: int, attempt: int, reason: str) -> None:
+        self._live.log.retried(node, attempt, max_attempts, reason)
+        self._live.changed()
+
+
+def retry_rule(retry: RetryConfig, overrides: NodeOverrides | None = None) -> RetryRule:
+    """The project's retry settings with a node's own over them."""
+    own = overrides or NodeOverrides()
+    return RetryRule(
+        max_attempts=own.max_attempts or retry.max_attempts,
+        initial_interval_secs=own.initial_interval_secs or retry.initial_interval_secs,
+        backoff_coefficient=own.backoff_coefficient or retry.backoff_coefficient,
+        max_interval_secs=own.max_interval_secs or retry.max_interval_secs,
+    )
+
+
+def _outcome(unique_id: str, task: asyncio.Task[NodeExecutionResult]) -> tuple[NodeExecutionResult, str | None]:
+    try:
+        return task.result(), None
+    except StepFailedError as failure:
+        result = failure.result or NodeExecutionResult(
+            unique_id=unique_id, status="error", dbt_status="error", message=failure.message
+        )
+        return result, failure.error_type.value

@@ -1,0 +1,117 @@
+"""dbt's own before_run and after_run as steps: on-run-start and on-run-end, with retries where the project asks."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from dbt_temporal.application.ports.runtime import Step, StepFailedError, StepName
+from dbt_temporal.application.run.context import RunContext
+from dbt_temporal.application.run.fitting import fit_step_results
+from dbt_temporal.application.run.nodes import CANCEL_SECS, retry_rule
+from dbt_temporal.application.run.retries import Facts, attempt_summary, with_retries
+from dbt_temporal.application.steps.messages import AfterRunInput, BeforeRunInput, ProjectHooksOutput
+from dbt_temporal.domain.errors import ErrorType
+from dbt_temporal.domain.results import NodeExecutionResult
+
+ON_RUN_START = "on-run-start"
+ON_RUN_END = "on-run-end"
+
+
+class ProjectHookSteps:
+    """Runs on-run-start and on-run-end and records their results.
+
+    A hook may have had its effect before it failed, so hooks are tried once, unless `retry.project_hooks` says
+    otherwise. What the database refused before the first hook began is retried like a node in any case.
+    """
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._rule = retry_rule(context.config.retry)
+
+    async def before_run(self) -> bool:
+        """Runs before_run; whether all on-run-start hooks succeeded.
+
+        Raises:
+            StepFailedError: dbt could not set the run up.
+        """
+        context = self._context
+        argument = BeforeRunInput(
+            invocation=context.invocation,
+            timeout_secs=context.config.timeouts.hook_secs,
+            write_artifacts=context.plan.write_artifacts,
+            repeatable=context.config.retry.project_hooks.on_run_start or not context.plan.has_on_run_start,
+        )
+        return await self._run(StepName.BEFORE_RUN, argument, ON_RUN_START)
+
+    async def after_run(self, results: list[NodeExecutionResult]) -> None:
+        """Runs after_run, whose on-run-end hooks see `results`.
+
+        Raises:
+            StepFailedError: the hooks could not be run.
+        """
+        context = self._context
+        argument = AfterRunInput(
+            invocation=context.invocation,
+            timeout_secs=context.config.timeouts.hook_secs,
+            results=fit_step_results(results),
+            write_artifacts=context.plan.write_artifacts,
+            repeatable=context.config.retry.project_hooks.on_run_end,
+        )
+        await self._run(StepName.AFTER_RUN, argument, ON_RUN_END)
+
+    async def _run(self, name: StepName, argument: BeforeRunInput | AfterRunInput, what: str) -> bool:
+        output = await with_retries(
+            self._context.runtime,
+            self._rule,
+            partial(self._attempt, name, argument, what),
+            on_retry=partial(self._note_retry, what),
+            may_retry=lambda failure: failure.retryable and (argument.repeatable or _before_any_hook(failure)),
+            why_again=lambda output: _failed_hook(output) if argument.repeatable else None,
+        )
+        return self._record(what, output.results)
+
+    async def _attempt(
+        self, name: StepName, argument: BeforeRunInput | AfterRunInput, what: str, number: int, lost: Facts | None
+    ) -> ProjectHooksOutput:
+        timeouts = self._context.config.timeouts
+        limit = timeouts.hook_secs + CANCEL_SECS
+        told = {"attempt": number, "lost": None if lost is None else dict(lost)}
+        return await self._context.runtime.run_step(
+            Step(
+                name=name,
+                argument=argument.model_copy(update=told),
+                timeout_secs=limit,
+                heartbeat_secs=min(timeouts.hook_heartbeat_secs, limit),
+                summary=attempt_summary(what, number),
+                priority=self._context.priority(1),
+            ),
+            ProjectHooksOutput,
+        )
+
+    def _note_retry(self, what: str, attempt: int, reason: str) -> None:
+        self._context.live.log.retried_step(what, attempt, self._rule.max_attempts, reason)
+        self._context.live.changed()
+
+    def _record(self, what: str, results: list[NodeExecutionResult]) -> bool:
+        live = self._context.live
+        if results:
+            live.log.add(f"{what}:")
+        for result in results:
+            live.state.project_hook_ended(result)
+            live.log.project_hook(result)
+        live.changed()
+        return all(result.status == "success" for result in results)
+
+
+def _before_any_hook(failure: StepFailedError) -> bool:
+    """What hooks end with are results, so an error of the database is one of connecting or of creating schemas."""
+    if failure.error_type is ErrorType.PROJECT_NOT_FOUND:
+        return True  # this worker has another revision; the next one may have the run's
+    return failure.error_type is ErrorType.ADAPTER and not failure.timed_out
+
+
+def _failed_hook(output: ProjectHooksOutput) -> str | None:
+    """Why hooks are to be run again, where they ended with an error that another attempt may mend."""
+    if not output.retryable:
+        return None
+    return next((result.message or result.unique_id for result in output.results if result.status == "error"), None)

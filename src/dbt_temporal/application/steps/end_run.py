@@ -1,0 +1,26 @@
+"""Frees what this worker holds for a run."""
+
+from __future__ import annotations
+
+from dbt_temporal.application.ports.artifact_store import ArtifactStore
+from dbt_temporal.application.ports.engine import DbtEngine
+from dbt_temporal.application.steps.messages import EndRunInput, EndRunOutput
+from dbt_temporal.application.steps.run_files import RunFiles
+
+
+class EndRun:
+    """The use case behind `end_run`. Hosts of the run on other workers end by themselves when idle."""
+
+    def __init__(self, engine: DbtEngine, store: ArtifactStore) -> None:
+        self._engine = engine
+        self._store = store
+
+    async def __call__(self, request: EndRunInput) -> EndRunOutput:
+        """Ends the run's engine host, if this worker has one, and deletes the records that its artifacts now hold.
+
+        Not before: an attempt at storing artifacts that is made again needs them.
+        """
+        await self._engine.end_run(request.invocation)
+        if request.has_artifacts:
+            await RunFiles(self._store, request.invocation.invocation_id).forget_records()
+        return EndRunOutput()

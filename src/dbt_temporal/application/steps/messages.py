@@ -1,0 +1,125 @@
+"""Inputs and outputs of the run's steps. In Temporal they are activity arguments and results, so they only grow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dbt_temporal.domain.project_config import ProjectConfig
+from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult
+from dbt_temporal.domain.run.input import DbtRunInput
+from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.domain.run.plan import ExecutionPlan
+
+
+class StepInput(BaseModel):
+    """What every step's input is. One that cannot be read must not tell its values: `env` may hold secrets."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    attempt: int = 1
+    """Which attempt of the run's at this step it is, from 1; for the worker's log."""
+
+
+class PlanProjectInput(StepInput):
+    """Asks for the plan of a run; `input.project` may be null where one project is loaded."""
+
+    invocation_id: str
+    started_at: str
+    input: DbtRunInput
+
+
+class PlanProjectOutput(BaseModel):
+    """The plan, and what the run needs beside it."""
+
+    plan: ExecutionPlan
+    config: ProjectConfig
+    invocation: DbtInvocation
+    target: str | None = None
+    threads: int = 1
+    """How many nodes may run at once: `threads` of the profile, as in dbt."""
+    dbt_version: str | None = None
+    adapter_type: str | None = None
+    counts: dict[str, int] = Field(default_factory=dict)
+    """How many of each resource type the project holds, for the log's `Found ...` line."""
+    skip_nodes_if_on_run_start_fails: bool = False
+    """dbt's behavior flag of that name, as the project sets it."""
+    write_run_log: bool = True
+    """WRITE_RUN_LOG: whether log.txt is among the artifacts."""
+    priority_scheduling: bool = False
+    """TEMPORAL_PRIORITY_SCHEDULING: whether steps carry priorities."""
+
+
+class StatementsInput(StepInput):
+    """What every step has that runs statements of the user's in the database."""
+
+    invocation: DbtInvocation
+    timeout_secs: float | None = None
+    """How long the step may take; then its statements are ended in the database."""
+    write_artifacts: bool = False
+    lost: dict[str, Any] | None = None
+    """What an attempt before this one last told of itself, where it was lost: its statements may still run."""
+
+
+class ProjectHooksInput(StatementsInput):
+    """What the steps of project hooks have in common."""
+
+    repeatable: bool = False
+    """Whether hooks that took too long, and may have had their effect, may be run again."""
+
+
+class BeforeRunInput(ProjectHooksInput):
+    """Asks for dbt's `before_run`: defer, schemas, relation cache, on-run-start."""
+
+
+class AfterRunInput(ProjectHooksInput):
+    """Asks for dbt's `after_run`: on-run-end, which sees the results of on-run-start and of the nodes."""
+
+    results: list[NodeExecutionResult] = Field(default_factory=list)
+
+
+class ProjectHooksOutput(BaseModel):
+    """Results of on-run-start or on-run-end hooks, in order; their unique_ids are `operation.<project>....`."""
+
+    results: list[NodeExecutionResult] = Field(default_factory=list)
+    retryable: bool = False
+    """A hook failed with an error that another attempt may mend."""
+
+
+class ExecuteNodeInput(StatementsInput):
+    """Asks for one attempt at one node."""
+
+    unique_id: str
+    non_retryable_errors: list[str] = Field(default_factory=list)
+
+
+class StoreArtifactsInput(StepInput):
+    """Asks for the artifacts of a run. `results` holds nodes and hooks in the order in which they ended."""
+
+    invocation: DbtInvocation
+    results: list[NodeExecutionResult] = Field(default_factory=list)
+    elapsed_time: float = 0.0
+    run_log: str | None = None
+    """The text of log.txt; null where WRITE_RUN_LOG is off."""
+    log_only: bool = False
+    """Writes log.txt alone: again, with what hooks added to it, or where the run got no further."""
+
+
+class StoreArtifactsOutput(BaseModel):
+    """Where the artifacts lie."""
+
+    artifacts: ArtifactPaths
+    log_path: str | None = None
+
+
+class EndRunInput(StepInput):
+    """Says that a run has ended, so that what a worker holds for it can go."""
+
+    invocation: DbtInvocation
+    has_artifacts: bool = False
+    """Whether its artifacts are stored, so that the records they were made from can go too."""
+
+
+class EndRunOutput(BaseModel):
+    """Nothing to say."""

@@ -1,0 +1,107 @@
+"""Plans a run: which nodes, which edges, and what the run needs to know of the project and the profile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+
+from dbt_temporal.application.log_context import log_fields
+from dbt_temporal.application.ports.engine import DbtEngine, EnginePlan
+from dbt_temporal.application.projects.registry import ProjectRegistry
+from dbt_temporal.application.steps.messages import PlanProjectInput, PlanProjectOutput
+from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.run.invocation import DbtInvocation
+
+DYNAMIC_ATTRIBUTES = ("DbtProject", "DbtCommand", "DbtTarget", "DbtSelector", "DbtStatus")
+"""The search attributes that runs set by themselves, all of type Keyword."""
+
+
+class PlanProject:
+    """The use case behind `plan_project`.
+
+    Args:
+        engine: plans.
+        registry: the loaded projects.
+        write_artifacts: WRITE_ARTIFACTS.
+        write_run_log: WRITE_RUN_LOG.
+        priority_scheduling: TEMPORAL_PRIORITY_SCHEDULING.
+        static_search_attributes: TEMPORAL_SEARCH_ATTRIBUTES; they win over the dynamic ones.
+        registered_search_attributes: what the namespace knows; the rest is left out. None where nothing is to be
+            left out (runs without Temporal).
+    """
+
+    def __init__(
+        self,
+        engine: DbtEngine,
+        registry: ProjectRegistry,
+        *,
+        write_artifacts: bool = False,
+        write_run_log: bool = True,
+        priority_scheduling: bool = False,
+        static_search_attributes: Mapping[str, str] | None = None,
+        registered_search_attributes: Collection[str] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._registry = registry
+        self._write_artifacts = write_artifacts
+        self._write_run_log = write_run_log
+        self._priority_scheduling = priority_scheduling
+        self._static = dict(static_search_attributes or {})
+        self._registered = registered_search_attributes
+
+    async def __call__(self, request: PlanProjectInput) -> PlanProjectOutput:
+        """Plans.
+
+        Raises:
+            DbtTemporalError: ProjectNotFound, Configuration or Compilation; what the engine raises.
+        """
+        project = await self._registry.resolve(request.input.project)
+        location = project.loaded.location
+        invocation = DbtInvocation(
+            invocation_id=request.invocation_id,
+            project=project.loaded.name,
+            revision=location.revision,
+            started_at=request.started_at,
+            input=request.input,
+        )
+        limit = project.config.timeouts.plan_secs
+        try:
+            with log_fields(project=invocation.project):
+                engine_plan = await asyncio.wait_for(self._engine.plan(location, invocation), limit)
+        except TimeoutError as error:
+            raise configuration_error(
+                f"planning {project.loaded.name!r} took longer than {limit:g} seconds (timeouts.plan_secs)"
+            ) from error
+        plan = engine_plan.plan.model_copy(
+            update={
+                "write_artifacts": self._write_artifacts,
+                "search_attributes": self._search_attributes(invocation, engine_plan),
+            }
+        )
+        return PlanProjectOutput(
+            plan=plan,
+            config=project.config,
+            invocation=invocation,
+            target=engine_plan.target,
+            threads=engine_plan.threads,
+            dbt_version=engine_plan.dbt_version,
+            adapter_type=engine_plan.adapter_type,
+            counts=dict(engine_plan.counts),
+            skip_nodes_if_on_run_start_fails=engine_plan.skip_nodes_if_on_run_start_fails,
+            write_run_log=self._write_run_log,
+            priority_scheduling=self._priority_scheduling,
+        )
+
+    def _search_attributes(self, invocation: DbtInvocation, engine_plan: EnginePlan) -> dict[str, str]:
+        dynamic = {
+            "DbtProject": invocation.project,
+            "DbtCommand": invocation.input.command,
+            "DbtTarget": engine_plan.target,
+            "DbtSelector": invocation.input.selector,
+            # The run keeps it up to date, if it finds it here.
+            "DbtStatus": "running",
+        }
+        wanted = {name: value for name, value in (dynamic | self._static).items() if value}
+        if self._registered is None:
+            return wanted
+        return {name: value for name, value in wanted.items() if name in self._registered}

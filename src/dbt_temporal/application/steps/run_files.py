@@ -1,0 +1,88 @@
+"""Where the files of a run lie in the artifact store, all below the invocation id."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from dbt_temporal.application.ports.artifact_store import ArtifactStore
+from dbt_temporal.application.ports.engine import CompletedNode, NodeOutcome
+from dbt_temporal.application.run.shielding import shielded
+from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.limits import fit_name
+from dbt_temporal.domain.results import NodeExecutionResult
+
+MAX_NAME_CHARS = 180
+"""File systems take names of 255 bytes; the rest is for endings and for what a store adds while it writes."""
+PARALLEL_READS = 32
+
+logger = logging.getLogger(__name__)
+
+
+def safe_name(unique_id: str) -> str:
+    """A unique_id as a file name: characters outside letters, digits and `_.-` escaped, over-long names hashed."""
+    return fit_name(quote(unique_id, safe=""), MAX_NAME_CHARS)
+
+
+class RunFiles:
+    """The files of one run."""
+
+    def __init__(self, store: ArtifactStore, invocation_id: str) -> None:
+        self._store = store
+        self._root = invocation_id
+
+    async def keep(self, outcome: NodeOutcome) -> str | None:
+        """Keeps what an attempt left behind; returns the location of its log, or None.
+
+        A node that has ended is never run again, and never fails, because a file could not be written: that costs a
+        warning, and the run's artifacts fall back to the small result. Nor because a cancel came meanwhile.
+        """
+        return await shielded(self._keep(outcome))
+
+    async def _keep(self, outcome: NodeOutcome) -> str | None:
+        name = safe_name(outcome.result.unique_id)
+        if outcome.record:
+            await self._try_to_write(f"records/{name}.json", outcome.record)
+        if outcome.log:
+            return await self._try_to_write(f"logs/{name}.log", outcome.log.encode())
+        return None
+
+    async def with_records(self, results: Sequence[NodeExecutionResult]) -> list[CompletedNode]:
+        """Results with the engine's records of them, where there are any."""
+        gate = asyncio.Semaphore(PARALLEL_READS)
+
+        async def complete(result: NodeExecutionResult) -> CompletedNode:
+            async with gate:
+                return CompletedNode(result, await self._try_to_read(result))
+
+        return list(await asyncio.gather(*(complete(result) for result in results)))
+
+    async def write(self, name: str, content: bytes) -> str:
+        """Writes an artifact and returns its location. Raises ArtifactStore errors."""
+        return await self._store.write(f"{self._root}/{name}", content)
+
+    async def forget_records(self) -> None:
+        """Deletes the records, once the artifacts hold what they held."""
+        try:
+            await self._store.delete(f"{self._root}/records")
+        except DbtTemporalError as error:
+            logger.warning("the records of run %s could not be deleted: %s", self._root, error.message)
+
+    async def _try_to_write(self, path: str, content: bytes) -> str | None:
+        try:
+            return await self.write(path, content)
+        except DbtTemporalError as error:
+            logger.warning("%s/%s could not be stored: %s", self._root, path, error.message)
+            return None
+
+    async def _try_to_read(self, result: NodeExecutionResult) -> bytes:
+        if result.status == "skipped":
+            return b""
+        path = f"{self._root}/records/{safe_name(result.unique_id)}.json"
+        try:
+            return await self._store.read(path) or b""
+        except DbtTemporalError as error:
+            logger.warning("%s could not be read, its small result is used: %s", path, error.message)
+            return b""

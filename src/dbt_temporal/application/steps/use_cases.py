@@ -1,0 +1,59 @@
+"""The use cases that steps call, together: what an activity worker or an in-process run is given."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from dbt_temporal.application.ports.artifact_store import ArtifactStore
+from dbt_temporal.application.ports.engine import DbtEngine
+from dbt_temporal.application.projects.registry import ProjectRegistry
+from dbt_temporal.application.steps.end_run import EndRun
+from dbt_temporal.application.steps.execute_node import ExecuteNode
+from dbt_temporal.application.steps.plan_project import PlanProject
+from dbt_temporal.application.steps.project_hooks import AfterRun, BeforeRun
+from dbt_temporal.application.steps.store_artifacts import StoreArtifacts
+
+
+@dataclass(frozen=True)
+class UseCases:
+    """One of each."""
+
+    plan_project: PlanProject
+    before_run: BeforeRun
+    execute_node: ExecuteNode
+    after_run: AfterRun
+    store_artifacts: StoreArtifacts
+    end_run: EndRun
+
+    @classmethod
+    def build(
+        cls,
+        engine: DbtEngine,
+        registry: ProjectRegistry,
+        store: ArtifactStore,
+        *,
+        write_artifacts: bool = False,
+        write_run_log: bool = True,
+        priority_scheduling: bool = False,
+        write_catalog: bool = False,
+        static_search_attributes: Mapping[str, str] | None = None,
+        registered_search_attributes: Collection[str] | None = None,
+    ) -> UseCases:
+        """All use cases on the same ports; the settings are those of `PlanProject`, and WRITE_CATALOG."""
+        return cls(
+            plan_project=PlanProject(
+                engine,
+                registry,
+                write_artifacts=write_artifacts,
+                write_run_log=write_run_log,
+                priority_scheduling=priority_scheduling,
+                static_search_attributes=static_search_attributes,
+                registered_search_attributes=registered_search_attributes,
+            ),
+            before_run=BeforeRun(engine, registry, store),
+            execute_node=ExecuteNode(engine, registry, store),
+            after_run=AfterRun(engine, registry, store),
+            store_artifacts=StoreArtifacts(engine, registry, store, write_catalog=write_catalog),
+            end_run=EndRun(engine, store),
+        )

@@ -1,0 +1,1 @@
+"""Values and rules of one run: its input, plan, scheduling, state and log."""

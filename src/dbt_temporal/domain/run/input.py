@@ -1,0 +1,124 @@
+"""The argument of the workflow `dbt_run`, validated whole before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
+from dbt_temporal.domain.hooks import HooksConfig
+from dbt_temporal.domain.secrets.references import EnvValue
+
+Command = Literal["run", "build", "test", "seed", "snapshot", "compile", "list", "source-freshness"]
+IndirectSelection = Literal["eager", "cautious", "buildable", "empty"]
+
+
+class DbtRunInput(BaseModel):
+    """What one run is asked to do. Every field is optional; names and defaults are those of the run contract."""
+
+    # The text of an error must not carry values: it becomes part of failures, and `env` may hold secrets.
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+    project: str | None = None
+    command: Command = "build"
+    select: str | None = None
+    exclude: str | None = None
+    selector: str | None = None
+    indirect_selection: IndirectSelection = "eager"
+    vars: dict[str, Any] = Field(default_factory=dict)
+    target: str | None = None
+    full_refresh: bool = False
+    fail_fast: bool = False
+    hooks: HooksConfig | None = None
+    env: dict[str, EnvValue] = Field(default_factory=dict)
+    """Texts, and references to secrets (`dbt_temporal.domain.secrets.references`), which only a worker resolves."""
+    defer_manifest_ref: str | None = None
+    state_manifest_ref: str | None = None
+    retry_from: str | None = None
+    event_time_start: str | None = None
+    event_time_end: str | None = None
+
+    @field_validator("event_time_start", "event_time_end")
+    @classmethod
+    def _is_rfc_3339(cls, value: str | None) -> str | None:
+        if value is not None:
+            datetime.fromisoformat(value)
+        return value
+
+    @model_validator(mode="after")
+    def _has_no_contradiction(self) -> DbtRunInput:
+        if self.selector is not None and (self.select is not None or self.exclude is not None):
+            # dbt itself ignores --select and --exclude beside --selector; a run that does less than asked is worse.
+            raise ValueError("selector: give either selector, or select and exclude, not both")
+        if (self.event_time_start is None) != (self.event_time_end is None):
+            raise ValueError("event_time_start: give event_time_start and event_time_end together")
+        if self.event_time_start and self.event_time_end:
+            start, end = (datetime.fromisoformat(v) for v in (self.event_time_start, self.event_time_end))
+            if (start.tzinfo is None) != (end.tzinfo is None):
+                raise ValueError("event_time_start: give both event times with a time zone, or both without")
+            if start >= end:
+                raise ValueError("event_time_start: must be before event_time_end")
+        return self
+
+    @property
+    def plain_env(self) -> dict[str, str]:
+        """`env` where every reference is resolved, as the engine needs it.
+
+        Raises:
+            DbtTemporalError: of type Configuration, where a reference is left.
+        """
+        unresolved = [f"env.{key}" for key, value in self.env.items() if not isinstance(value, str)]
+        if unresolved:
+            raise configuration_error(f"references to secrets that nothing resolved: {', '.join(unresolved)}")
+        return {key: value for key, value in self.env.items() if isinstance(value, str)}
+
+
+def parse_run_input(raw: object) -> DbtRunInput:
+    """Reads the workflow's argument.
+
+    Raises:
+        DbtTemporalError: of type Configuration, naming each field that is wrong and what is allowed.
+    """
+    if raw is None:
+        return DbtRunInput()
+    if isinstance(raw, DbtRunInput):
+        return raw
+    if not isinstance(raw, Mapping):
+        raise configuration_error(f"the workflow input must be a JSON object, got {type(raw).__name__}")
+    try:
+        return DbtRunInput.model_validate(dict(raw))
+    except ValidationError as error:
+        raise input_error("workflow input", error, DbtRunInput) from error
+
+
+def input_error(what: str, error: ValidationError, model: type[BaseModel]) -> DbtTemporalError:
+    """One Configuration error from pydantic's findings; values are not repeated, since they may be secrets."""
+    problems = []
+    for found in error.errors():
+        field = ".".join(str(part) for part in found["loc"])
+        if found["type"] == "extra_forbidden":
+            allowed = ", ".join(_fields_beside(model, found["loc"]))
+            problems.append(f"unknown field `{field}`" + (f" (allowed: {allowed})" if allowed else ""))
+        else:
+            message = found["msg"].removeprefix("Value error, ")
+            problems.append(f"`{field}`: {message}" if field else message)
+    return configuration_error(f"invalid {what}: " + "; ".join(problems))
+
+
+def _fields_beside(model: type[BaseModel] | None, place: tuple[int | str, ...]) -> list[str]:
+    """The fields that are allowed where an unknown one stands; none where that is not a model's place."""
+    for part in place[:-1]:
+        if model is not None and isinstance(part, str):
+            field = model.model_fields.get(part)
+            model = _model_within(field.annotation) if field else None
+    return sorted(model.model_fields) if model else []
+
+
+def _model_within(annotation: Any) -> type[BaseModel] | None:
+    """The model that an annotation holds: `list[HookConfig]`, `HooksConfig | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_within(part))), None)

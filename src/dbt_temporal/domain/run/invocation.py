@@ -1,0 +1,34 @@
+"""One dbt invocation: all that a worker needs to know to take part in a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, field_serializer
+
+from dbt_temporal.domain.run.input import DbtRunInput
+
+
+class DbtInvocation(BaseModel):
+    """Identity and settings of a run. Every activity carries it, because any worker may get the activity.
+
+    Attributes:
+        invocation_id: the id that dbt reports in artifacts, query comments and Jinja.
+        project: the resolved project name.
+        revision: the revision of the project that was planned, or null where the source has none.
+        started_at: RFC 3339; Jinja's `run_started_at` on every host of the run.
+        input: the run's input, with what pre_run hooks added to `env`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    invocation_id: str
+    project: str
+    revision: str | None = None
+    started_at: str
+    input: DbtRunInput
+
+    @field_serializer("input")
+    def _as_asked(self, run_input: DbtRunInput) -> dict[str, Any]:
+        """Only what differs from the defaults: history holds it once for each node."""
+        return run_input.model_dump(mode="json", exclude_defaults=True)

@@ -1,0 +1,271 @@
+"""When each node of a plan may start: a state machine without clock or I/O, the same on every replay.
+
+A node starts when everything in its `depends_on` has ended, longest remaining path first, at most `max_running`
+at once. Which endings skip dependents is dbt's rule (dbt/task/runnable.py and dbt/task/build.py, dbt-core 1.10
+to 1.12):
+
+- `error` and `partial success` skip all descendants; `build` adds `fail` and `skipped`. `warn` never does.
+- A unit test's failure skips its model. The model's own children follow the model.
+- A model with `on_error: continue` (dbt-core 1.12) never skips its descendants.
+- A skipped node is reported at its turn, that is when its own parents have ended.
+- With fail-fast, nothing starts after the first `error`, `fail` or `partial success`.
+
+`cancelled` has no word in dbt (there, a cancelled query is an error), and counts like `error`.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.results import NodeStatus
+from dbt_temporal.domain.run.plan import NodeInfo
+
+FAIL_FAST_REASON = "Skipping due to fail_fast"
+"""dbt's own message for nodes that fail-fast kept from running (dbt/task/runnable.py, execute_nodes)."""
+
+_FAILURES = frozenset({"error", "fail", "partial success"})
+_SKIPPING = {"build": frozenset({"error", "fail", "skipped", "partial success"})}
+_SKIPPING_ELSEWHERE = frozenset({"error", "partial success"})
+
+
+@dataclass(frozen=True)
+class SkippedNode:
+    """A node that will not run. `cause` is the node that it is skipped for, or None where no node is to blame."""
+
+    unique_id: str
+    reason: str
+    cause: str | None = None
+
+
+@dataclass
+class Turn:
+    """What follows from one event: nodes to start now, and nodes that ended as skipped, each in order."""
+
+    start: list[str] = field(default_factory=list)
+    skipped: list[SkippedNode] = field(default_factory=list)
+
+
+class Scheduler:
+    """Schedules the nodes of one plan.
+
+    Args:
+        nodes: the plan's nodes; their order breaks ties.
+        command: dbt's command, which decides what a failed test means.
+        max_running: how many nodes may run at once (dbt's threads).
+        fail_fast: stop starting nodes after the first failure.
+
+    Raises:
+        DbtTemporalError: of type Configuration, where the plan has a cycle or names a node that it does not hold.
+    """
+
+    def __init__(
+        self, nodes: Mapping[str, NodeInfo], *, command: str, max_running: int, fail_fast: bool = False
+    ) -> None:
+        self._nodes = nodes
+        self._command = command
+        self._max_running = max(1, max_running)
+        self._fail_fast = fail_fast
+        self._index = {unique_id: index for index, unique_id in enumerate(nodes)}
+        self._children = _children_of(nodes)
+        self._heights = _heights(nodes, self._children)
+        self._waiting_for = {unique_id: len(set(node.depends_on)) for unique_id, node in nodes.items()}
+        self._ready: list[tuple[int, int, str]] = []
+        self._running: dict[str, None] = {}
+        self._ended: dict[str, NodeStatus] = {}
+        self._doomed: dict[str, str] = {}
+        self._swept: dict[str, None] = {}
+        self._failed = False
+        self._stopped = False
+
+    @property
+    def done(self) -> bool:
+        """Whether every node has ended."""
+        return len(self._ended) == len(self._nodes)
+
+    @property
+    def running(self) -> list[str]:
+        """The nodes that run now, in the order in which they started."""
+        return list(self._running)
+
+    @property
+    def fail_fast(self) -> bool:
+        """Whether fail-fast is in force."""
+        return self._fail_fast
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run is being ended early: nothing starts any more, and dbt cancels what runs."""
+        return self._stopped
+
+    def height(self, unique_id: str) -> int:
+        """How many nodes the longest path from this node to a leaf holds, itself included."""
+        return self._heights[unique_id]
+
+    def start(self) -> Turn:
+        """The first nodes to run. Called once."""
+        turn = Turn()
+        for unique_id, count in self._waiting_for.items():
+            if count == 0:
+                self._enqueue(unique_id)
+        self._fill(turn)
+        return turn
+
+    def complete(self, unique_id: str, status: NodeStatus, dbt_status: str | None = None) -> Turn:
+        """Takes note that a running node has ended, and says what follows.
+
+        Args:
+            unique_id: the node.
+            status: how it ended, in the contract's words.
+            dbt_status: dbt's own word, which tells a failed test from an error; derived from `status` where None.
+
+        Raises:
+            ValueError: the node was not running.
+        """
+        if unique_id not in self._running:
+            raise ValueError(f"{unique_id} is not running")
+        del self._running[unique_id]
+        turn = Turn()
+        word = "error" if status == "cancelled" else dbt_status or status
+        self._failed = self._failed or word in _FAILURES
+        if self._stopped or (self._failed and self._fail_fast):
+            self._ended[unique_id] = status
+            turn.skipped = [] if self._stopped else self.skip_rest(FAIL_FAST_REASON)
+            return turn
+        self._end(unique_id, status, word, turn)
+        self._fill(turn)
+        return turn
+
+    def skip_rest(self, reason: str) -> list[SkippedNode]:
+        """Ends every node that has not started as skipped, in plan order; what runs goes on."""
+        self._stopped = True
+        self._ready.clear()
+        rest = [uid for uid in self._nodes if uid not in self._ended and uid not in self._running]
+        for unique_id in rest:
+            self._ended[unique_id] = "skipped"
+        return [SkippedNode(unique_id, reason) for unique_id in rest]
+
+    def set_fail_fast(self, value: bool) -> list[SkippedNode]:
+        """Turns fail-fast on or off. Turned on after a failure, it ends the run now, as if it had always been on."""
+        self._fail_fast = value
+        return self.skip_rest(FAIL_FAST_REASON) if value and self._failed and not self._stopped else []
+
+    def snapshot(self) -> dict[str, Any]:
+        """The state as plain JSON data, from which `restore` continues."""
+        return {
+            "command": self._command,
+            "max_running": self._max_running,
+            "fail_fast": self._fail_fast,
+            "failed": self._failed,
+            "stopped": self._stopped,
+            "running": list(self._running),
+            "ended": dict(self._ended),
+            "doomed": dict(self._doomed),
+            "swept": list(self._swept),
+        }
+
+    @classmethod
+    def restore(cls, nodes: Mapping[str, NodeInfo], snapshot: Mapping[str, Any]) -> Scheduler:
+        """A scheduler that continues where the snapshot was taken. What ran then still counts as running."""
+        scheduler = cls(
+            nodes,
+            command=snapshot["command"],
+            max_running=snapshot["max_running"],
+            fail_fast=snapshot["fail_fast"],
+        )
+        scheduler._failed = snapshot["failed"]
+        scheduler._stopped = snapshot["stopped"]
+        scheduler._running = dict.fromkeys(snapshot["running"])
+        scheduler._ended = dict(snapshot["ended"])
+        scheduler._doomed = dict(snapshot["doomed"])
+        scheduler._swept = dict.fromkeys(snapshot["swept"])
+        for unique_id in scheduler._ended:
+            for child in scheduler._children[unique_id]:
+                scheduler._waiting_for[child] -= 1
+        for unique_id, count in scheduler._waiting_for.items():
+            if count == 0 and unique_id not in scheduler._ended and unique_id not in scheduler._running:
+                scheduler._enqueue(unique_id)
+        return scheduler
+
+    def _enqueue(self, unique_id: str) -> None:
+        heapq.heappush(self._ready, (-self._heights[unique_id], self._index[unique_id], unique_id))
+
+    def _fill(self, turn: Turn) -> None:
+        while self._ready and len(self._running) < self._max_running:
+            unique_id = heapq.heappop(self._ready)[2]
+            self._running[unique_id] = None
+            turn.start.append(unique_id)
+
+    def _end(self, unique_id: str, status: NodeStatus, word: str, turn: Turn) -> None:
+        """Ends a node, and with it every doomed node whose turn has come by that."""
+        ending = [(unique_id, status, word)]
+        while ending:
+            ended_id, ended_status, ended_word = ending.pop(0)
+            self._ended[ended_id] = ended_status
+            if self._skips_dependents(self._nodes[ended_id], ended_word):
+                self._doom_dependents(ended_id)
+            for child in self._children[ended_id]:
+                self._waiting_for[child] -= 1
+                if self._waiting_for[child]:
+                    continue
+                if child in self._doomed:
+                    turn.skipped.append(self._skipped(child))
+                    ending.append((child, "skipped", "skipped"))
+                else:
+                    self._enqueue(child)
+
+    def _skipped(self, unique_id: str) -> SkippedNode:
+        cause = self._doomed[unique_id]
+        how = {"cancelled": "was cancelled", "skipped": "was skipped"}.get(self._ended[cause], "failed")
+        return SkippedNode(unique_id, f"{cause} {how}", cause)
+
+    def _skips_dependents(self, node: NodeInfo, word: str) -> bool:
+        if node.resource_type == "model" and node.on_error == "continue":
+            return False
+        return word in _SKIPPING.get(self._command, _SKIPPING_ELSEWHERE)
+
+    def _doom_dependents(self, unique_id: str) -> None:
+        cause = self._doomed.get(unique_id, unique_id)
+        if self._nodes[unique_id].resource_type == "unit_test":
+            for child in self._children[unique_id]:
+                self._doomed.setdefault(child, cause)
+            return
+        to_sweep = [unique_id]
+        while to_sweep:
+            for child in self._children[to_sweep.pop()]:
+                self._doomed.setdefault(child, cause)
+                if child not in self._swept:
+                    self._swept[child] = None
+                    to_sweep.append(child)
+
+
+def _children_of(nodes: Mapping[str, NodeInfo]) -> dict[str, list[str]]:
+    children: dict[str, list[str]] = {unique_id: [] for unique_id in nodes}
+    for unique_id, node in nodes.items():
+        for parent in dict.fromkeys(node.depends_on):
+            if parent not in children:
+                raise configuration_error(f"the plan is broken: {unique_id} depends on {parent}, which is not in it")
+            children[parent].append(unique_id)
+    return children
+
+
+def _heights(nodes: Mapping[str, NodeInfo], children: Mapping[str, list[str]]) -> dict[str, int]:
+    heights = dict.fromkeys(nodes, 1)
+    unseen_children = {unique_id: len(below) for unique_id, below in children.items()}
+    leaves = [unique_id for unique_id, count in unseen_children.items() if count == 0]
+    seen = 0
+    while leaves:
+        unique_id = leaves.pop()
+        seen += 1
+        for parent in dict.fromkeys(nodes[unique_id].depends_on):
+            heights[parent] = max(heights[parent], heights[unique_id] + 1)
+            unseen_children[parent] -= 1
+            if unseen_children[parent] == 0:
+                leaves.append(parent)
+    if seen < len(nodes):
+        stuck = [unique_id for unique_id, count in unseen_children.items() if count]
+        raise configuration_error(f"the plan is broken: these nodes wait for each other: {', '.join(stuck[:5])}")
+    return heights

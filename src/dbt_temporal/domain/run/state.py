@@ -1,0 +1,168 @@
+"""Where a run stands: statuses, results and counts, and how they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+from dbt_temporal.domain.results import NodeExecutionResult
+from dbt_temporal.domain.run.plan import ExecutionPlan
+
+MAX_NAMED = 5
+"""How many nodes a message or the details name."""
+MAX_REASON_CHARS = 300
+
+
+class RunState:
+    """The state of one run. `phase` is one of the contract's words."""
+
+    def __init__(self) -> None:
+        self.phase = "initializing"
+        self.fail_fast = False
+        self.plan: ExecutionPlan | None = None
+        self.statuses: dict[str, str] = {}
+        self.results: list[NodeExecutionResult] = []
+        """Project hooks and nodes, in the order in which they ended."""
+        self._upstream_skips: dict[str, None] = {}
+        self._error_types: dict[str, str] = {}
+        self._problems: list[tuple[str, str, str]] = []
+        self._counts = dict.fromkeys(("pending", "running", "success", "error", "skipped", "cancelled"), 0)
+        self._ids: dict[str, dict[str, None]] = {"running": {}, "error": {}}
+        self._level_of: dict[str, int] = {}
+        self._open_in_level: list[int] = []
+
+    def plan_known(self, plan: ExecutionPlan) -> None:
+        """The plan is made (or made again, before anything ran)."""
+        self.plan = plan
+        self.statuses = dict.fromkeys(plan.nodes, "pending")
+        self._counts = dict.fromkeys(self._counts, 0)
+        self._counts["pending"] = len(plan.nodes)
+        self._level_of = {unique_id: level for level, ids in enumerate(plan.levels) for unique_id in ids}
+        self._open_in_level = [len(ids) for ids in plan.levels]
+
+    def node_started(self, unique_id: str) -> None:
+        """A node runs."""
+        self._set(unique_id, "running")
+
+    def node_ended(
+        self, result: NodeExecutionResult, *, error_type: str | None = None, skipped_by_parent: bool = False
+    ) -> None:
+        """A node has ended; `skipped_by_parent` tells a skip that dbt itself reports without a message."""
+        self._set(result.unique_id, result.status)
+        self.results.append(result)
+        if error_type is not None:
+            self._error_types[result.unique_id] = error_type
+        if skipped_by_parent:
+            self._upstream_skips[result.unique_id] = None
+        level = self._level_of.get(result.unique_id)
+        if level is not None:
+            self._open_in_level[level] -= 1
+
+    def project_hook_ended(self, result: NodeExecutionResult) -> None:
+        """An on-run-start or on-run-end hook has ended."""
+        self.results.append(result)
+
+    def problem(self, what: str, error_type: str, message: str) -> None:
+        """Something other than a node went wrong, and the run with it."""
+        self._problems.append((what, error_type, message))
+
+    @property
+    def node_results(self) -> list[NodeExecutionResult]:
+        """The results of nodes, without those of project hooks."""
+        return [result for result in self.results if result.unique_id in self.statuses]
+
+    @property
+    def results_as_dbt_has_them(self) -> list[NodeExecutionResult]:
+        """All results as dbt's own: a node skipped for its parents has no message there."""
+        return [
+            result.model_copy(update={"message": None}) if result.unique_id in self._upstream_skips else result
+            for result in self.results
+        ]
+
+    @property
+    def success(self) -> bool:
+        """dbt's rule (dbt/task/runnable.py, interpret_results): any error, failure or skip but an exposure's fails."""
+        return not self._problems and not any(self._fails_the_run(result) for result in self.results)
+
+    def run_status(self) -> dict[str, Any]:
+        """The answer to the query `run_status`."""
+        return {
+            "phase": self.phase,
+            "total_nodes": len(self.statuses),
+            "total_levels": len(self._open_in_level),
+            "completed_levels": sum(1 for open_nodes in self._open_in_level if open_nodes == 0),
+            "succeeded": self._counts["success"],
+            "failed": self._counts["error"] + self._counts["cancelled"],
+            "skipped": self._counts["skipped"],
+            "running": self._counts["running"],
+            "fail_fast": self.fail_fast,
+        }
+
+    def details(self) -> str:
+        """A few lines of Markdown on where the run stands."""
+        counts = self._counts
+        done = len(self.statuses) - counts["pending"] - counts["running"]
+        parts = [f"{done} of {len(self.statuses)} nodes done"]
+        parts += [f"{counts[key]} {key}" for key in ("running", "error", "skipped", "cancelled") if counts[key]]
+        lines = [f"**{self.phase}**: {', '.join(parts)}"]
+        for title, status in (("Running", "running"), ("Failed", "error")):
+            if counts[status]:
+                lines.append(f"{title}: {self._named(status)}")
+        lines += [f"{what}: {first_line(message)}" for what, _, message in self._problems]
+        return "\n\n".join(lines)
+
+    def failure_message(self) -> str:
+        """Why the run failed, for the message of DbtRunFailed: how many nodes, and the first of them by name."""
+        parts = [f"{what} failed ({error_type}: {first_line(message)})" for what, error_type, message in self._problems]
+        hooks = [r for r in self.results if r.unique_id not in self.statuses and r.status == "error"]
+        parts += [f"{hook.unique_id} failed ({first_line(hook.message)})" for hook in hooks]
+        nodes = self.node_results
+        total = len(self.statuses)
+        failed = [result for result in nodes if result.status in ("error", "cancelled")]
+        skipped = [result for result in nodes if result.status == "skipped" and self._fails_the_run(result)]
+        if failed:
+            named = [f"{r.unique_id} ({self._reason(r)})" for r in failed[:MAX_NAMED]]
+            if len(failed) > MAX_NAMED:
+                named.append(f"and {len(failed) - MAX_NAMED} more")
+            parts.append(f"{len(failed)} of {total} nodes failed: {', '.join(named)}")
+        elif skipped:
+            parts.append(f"{len(skipped)} of {total} nodes were skipped: {_names(skipped)}")
+        return "; ".join(parts) or "the run failed"
+
+    def _set(self, unique_id: str, status: str) -> None:
+        self._counts[self.statuses[unique_id]] -= 1
+        self._counts[status] += 1
+        if self.statuses[unique_id] == "running":
+            del self._ids["running"][unique_id]
+        if status in self._ids:
+            self._ids[status][unique_id] = None
+        self.statuses[unique_id] = status
+
+    def _fails_the_run(self, result: NodeExecutionResult) -> bool:
+        if result.status == "skipped" and self.plan is not None:
+            node = self.plan.nodes.get(result.unique_id)
+            return node is None or node.resource_type != "exposure"
+        return result.status in ("error", "cancelled", "skipped")
+
+    def _reason(self, result: NodeExecutionResult) -> str:
+        error_type = self._error_types.get(result.unique_id) or result.dbt_status or result.status
+        return f"{error_type}: {first_line(result.message)}" if result.message else error_type
+
+    def _named(self, status: str) -> str:
+        ids = self._ids[status]
+        named = ", ".join(f"`{unique_id}`" for unique_id in islice(ids, MAX_NAMED))
+        return named + (f" and {len(ids) - MAX_NAMED} more" if len(ids) > MAX_NAMED else "")
+
+
+def first_line(message: str | None) -> str:
+    """The first lines of a message as one, short enough for a headline."""
+    lines = [line.strip() for line in (message or "no message").splitlines() if line.strip()]
+    # dbt puts the kind of error on the first line and what happened on the second.
+    text = " ".join(lines[:2])
+    return text if len(text) <= MAX_REASON_CHARS else text[: MAX_REASON_CHARS - 1] + "…"
+
+
+def _names(results: Sequence[NodeExecutionResult]) -> str:
+    named = ", ".join(result.unique_id for result in results[:MAX_NAMED])
+    return named + (f" and {len(results) - MAX_NAMED} more" if len(results) > MAX_NAMED else "")

@@ -1,0 +1,227 @@
+"""dbt's flags on our command line, by dbt's own names, and the run input that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import click
+
+from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.run.input import DbtRunInput, parse_run_input
+from dbt_temporal.entrypoints.cli.values import (
+    artifact_reference,
+    joined,
+    read_env_references,
+    read_environment,
+    read_event_time,
+    read_vars,
+)
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+MULTI_VALUE_FLAGS = frozenset({"-s", "--select", "-m", "--models", "--model", "--exclude"})
+"""Flags of dbt that take all values up to the next flag: `--select a b` is `--select a --select b`."""
+
+ELSEWHERE = {
+    "--project-dir": "the worker knows its projects (DBT_PROJECT_DIRS); choose one of them with --project",
+    "--profiles-dir": "the worker has the profiles (DBT_PROFILES_DIR)",
+    "--profile": "the worker has the profiles (DBT_PROFILES_DIR)",
+    "--threads": "the number of threads is that of the profile",
+    "--target-path": "artifacts go to the worker's ARTIFACT_STORE",
+    "--log-path": "the log goes to the worker's ARTIFACT_STORE",
+}
+"""dbt flags that have another place with us, and which."""
+
+
+class DbtCommand(click.Command):
+    """A command that reads its arguments as dbt does."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Spells out flags with several values, then parses; flags that dbt has and we have not say where to turn."""
+        try:
+            return super().parse_args(ctx, spell_out_multi_values(args))
+        except click.NoSuchOption as error:
+            where = ELSEWHERE.get(error.option_name)
+            if where is None:
+                raise
+            raise click.UsageError(f"{error.option_name} is not given here: {where}.", ctx) from error
+
+
+def spell_out_multi_values(args: Iterable[str]) -> list[str]:
+    """Repeats a multi-value flag before each of its values."""
+    spelled: list[str] = []
+    flag, has_value = "", False
+    for arg in args:
+        if arg.startswith("-"):
+            name, separator, _ = arg.partition("=")
+            flag, has_value = (name, bool(separator)) if name in MULTI_VALUE_FLAGS else ("", False)
+        elif flag and has_value:
+            spelled.append(flag)
+        elif flag:
+            has_value = True
+        spelled.append(arg)
+    return spelled
+
+
+SELECTION_FLAGS: list[Decorator] = [
+    click.option(
+        "-s",
+        "--select",
+        "-m",
+        "--models",
+        "--model",
+        "select",
+        multiple=True,
+        metavar="SELECTION",
+        help="What to run, in dbt's selection grammar. Several values are united.",
+    ),
+    click.option("--exclude", multiple=True, metavar="SELECTION", help="What to leave out of the selection."),
+    click.option("--selector", metavar="NAME", help="A named selector of the project's selectors.yml."),
+    click.option(
+        "--indirect-selection",
+        type=click.Choice(["eager", "cautious", "buildable", "empty"], case_sensitive=False),
+        default="eager",
+        show_default=True,
+        help="Which tests are selected along with the nodes that they test.",
+    ),
+    click.option("--state", metavar="PATH", help="Folder or URL with the manifest.json to compare and defer to."),
+    click.option("--defer/--no-defer", default=None, help="Take what is not selected from the --state manifest."),
+    click.option("--defer-state", metavar="PATH", help="Another folder or URL than --state, for --defer alone."),
+]
+
+RUN_FLAGS: list[Decorator] = [
+    click.option(
+        "--vars",
+        "vars_",
+        metavar="YAML",
+        default="{}",
+        callback=read_vars,
+        help="Project variables, as a YAML mapping.",
+    ),
+    click.option("-t", "--target", metavar="NAME", help="The target of the profile."),
+    click.option("-x/ ", "--fail-fast/--no-fail-fast", default=False, help="Stop at the first failure."),
+    click.option("--project", metavar="NAME", help="Which of the worker's projects; needed where it has several."),
+    click.option(
+        "--env",
+        metavar="KEY=VALUE",
+        multiple=True,
+        callback=read_environment,
+        help="An environment variable of this run. Repeatable.",
+    ),
+    click.option(
+        "--env-from",
+        metavar="KEY=env:VARIABLE|file:/PATH",
+        multiple=True,
+        callback=read_env_references,
+        help="As --env, with a secret that the worker reads from its own environment or a file. Repeatable.",
+    ),
+    click.option(
+        "--retry-from",
+        metavar="PATH",
+        help="A run_results.json (or its folder or URL): run only what did not succeed there.",
+    ),
+]
+
+FULL_REFRESH_FLAG: Decorator = click.option(
+    "-f", "--full-refresh", is_flag=True, help="Rebuild incremental models, and seeds, from scratch."
+)
+
+EVENT_TIME_FLAGS: list[Decorator] = [
+    click.option(
+        "--event-time-start",
+        metavar="TIME",
+        callback=read_event_time,
+        help="Start of the microbatch window (inclusive).",
+    ),
+    click.option(
+        "--event-time-end", metavar="TIME", callback=read_event_time, help="End of the microbatch window (exclusive)."
+    ),
+]
+
+CONNECTION_FLAGS: list[Decorator] = [
+    click.option("--address", metavar="HOST:PORT", help="The Temporal server; else TEMPORAL_ADDRESS, else a dev one."),
+    click.option("--namespace", help="The Temporal namespace; else TEMPORAL_NAMESPACE, else `default`."),
+    click.option("--task-queue", help="The workers' task queue; else TEMPORAL_TASK_QUEUE, else `dbt-tasks`."),
+]
+
+SUBMIT_FLAGS: list[Decorator] = [
+    *CONNECTION_FLAGS,
+    click.option("--workflow-id", metavar="ID", help="The workflow id; by default made of command, project and time."),
+    click.option("--no-wait", is_flag=True, help="Submit, print the workflow id and return."),
+    click.option(
+        "--wait-for-worker",
+        type=click.FloatRange(min=0),
+        default=60.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Give up where no worker has come to take the run in this time.",
+    ),
+]
+
+
+def with_flags(flags: Iterable[Decorator]) -> Callable[[Function], Function]:
+    """Adds flags to a command, in the order in which `--help` shows them."""
+
+    def decorate(function: Function) -> Function:
+        for flag in reversed(list(flags)):
+            flag(function)
+        return function
+
+    return decorate
+
+
+def run_input_of(command: str, flags: dict[str, Any]) -> DbtRunInput:
+    """The run input that the flags of a command make. Flags that the command does not have may be missing.
+
+    Raises:
+        click.UsageError: (exit code 2) naming what is wrong and what is allowed.
+    """
+    state = artifact_reference("--state", flags.get("state"), "manifest.json")
+    raw: dict[str, Any] = {
+        "command": command,
+        "project": flags.get("project"),
+        "select": joined(flags.get("select", ())),
+        "exclude": joined(flags.get("exclude", ())),
+        "selector": flags.get("selector"),
+        "indirect_selection": flags.get("indirect_selection", "eager"),
+        "vars": flags.get("vars_", {}),
+        "target": flags.get("target"),
+        "full_refresh": flags.get("full_refresh", False),
+        "fail_fast": flags.get("fail_fast", False),
+        "env": flags.get("env", {}) | flags.get("env_from", {}),
+        "state_manifest_ref": state,
+        "defer_manifest_ref": _defer_reference(flags, state),
+        "retry_from": artifact_reference("--retry-from", flags.get("retry_from"), "run_results.json"),
+        "event_time_start": flags.get("event_time_start"),
+        "event_time_end": flags.get("event_time_end"),
+    }
+    try:
+        return parse_run_input(raw)
+    except DbtTemporalError as error:
+        raise click.UsageError(_in_flag_names(error.message)) from error
+
+
+def _defer_reference(flags: dict[str, Any], state: str | None) -> str | None:
+    defer_state = flags.get("defer_state")
+    if flags.get("defer") is None and defer_state is not None:
+        raise click.UsageError(f"--defer-state {defer_state!r} has no effect without --defer.")
+    if not flags.get("defer"):
+        return None
+    reference = artifact_reference("--defer-state", defer_state, "manifest.json") or state
+    if reference is None:
+        raise click.UsageError("--defer needs a manifest to defer to: give --state or --defer-state.")
+    return reference
+
+
+def _in_flag_names(message: str) -> str:
+    """The run input's message in the words of the command line."""
+    text = (
+        message.removeprefix("invalid workflow input: ").removeprefix("selector: ").removeprefix("event_time_start: ")
+    )
+    return (
+        text.replace("event_time_start", "--event-time-start")
+        .replace("event_time_end", "--event-time-end")
+        .replace("either selector, or select and exclude", "either --selector, or --select and --exclude")
+    )

@@ -1,0 +1,257 @@
+"""The command line: `dbt-temporal`. Commands only gather their values; the work is elsewhere, imported when needed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from copy import copy
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.entrypoints.cli.flags import (
+    EVENT_TIME_FLAGS,
+    FULL_REFRESH_FLAG,
+    RUN_FLAGS,
+    SELECTION_FLAGS,
+    SUBMIT_FLAGS,
+    DbtCommand,
+    Decorator,
+    run_input_of,
+    with_flags,
+)
+from dbt_temporal.entrypoints.cli.versions import version_text
+
+COULD_NOT_RUN = 2
+
+
+class Failure(click.ClickException):
+    """A message for the user, and dbt's exit code for what could not run."""
+
+    exit_code = COULD_NOT_RUN
+
+
+def _show_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        click.echo(version_text())
+        ctx.exit()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option(
+    "-v", "-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
+    help="Show our version, and those of dbt-core, its adapters and Temporal's SDK.",
+)  # fmt: skip
+def cli() -> None:
+    """Run dbt projects as durable Temporal workflows.
+
+    `dev` starts all that is needed on this machine; `worker` serves projects to a Temporal server; the commands named
+    as dbt's own submit a run to such workers, show its progress and end with dbt's exit codes.
+    """
+
+
+@cli.command()
+def worker() -> None:
+    """Serve projects: run the dbt_run workflows of a task queue. Configured by environment variables."""
+    from dbt_temporal.entrypoints.worker.main import main as run_worker
+
+    sys.exit(_run(run_worker))
+
+
+@cli.command()
+def healthcheck() -> None:
+    """Exit with 0 if the worker's health file was touched lately, with 1 if not."""
+    from dbt_temporal.entrypoints.worker.main import healthcheck as check
+
+    sys.exit(check(os.environ))
+
+
+_DEV_FLAGS: list[Decorator] = [
+    click.option(
+        "--project-dir",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="The project; else what DBT_PROJECT_DIRS and its like say, else the current folder.",
+    ),
+    click.option(
+        "--profiles-dir",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="The folder of profiles.yml; else DBT_PROFILES_DIR, else the project.",
+    ),
+    click.option(
+        "--port", type=click.IntRange(1, 65535), help="The server's port [default: 7233, or a free one if taken]."
+    ),
+    click.option(
+        "--ui-port", type=click.IntRange(1, 65535), help="The UI's port [default: 8233, or a free one if taken]."
+    ),
+    click.option(
+        "--db-file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Keep the server's state in this file; else it ends with the server.",
+    ),
+    click.option("--run", "command", metavar="COMMAND", help='Do this and end, e.g. --run "build --select orders".'),
+    click.option("--keep", is_flag=True, help="After --run, stay until Ctrl-C, so that the UI can be looked at."),
+]
+
+
+@cli.command()
+@with_flags(_DEV_FLAGS)
+def dev(**flags: Any) -> None:
+    """Start a Temporal server with its UI and a worker, and reload the project when its files change.
+
+    Uses the server that TEMPORAL_ADDRESS names instead of starting one, if it is set. Ctrl-C ends everything.
+    """
+    from dbt_temporal.entrypoints.dev.environment import DevOptions
+    from dbt_temporal.entrypoints.dev.session import run_dev
+
+    if flags["command"] is not None:
+        _check_command_to_run(flags["command"])
+    elif flags["keep"]:
+        raise click.UsageError("--keep has no effect without --run.")
+    sys.exit(_run(lambda: run_dev(DevOptions(**flags), os.environ)))
+
+
+def _check_command_to_run(command: str) -> None:
+    allowed = sorted(set(cli.commands) - {"dev", "worker", "healthcheck"})
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise click.BadParameter(f"{command!r}: {error}", param_hint="'--run'") from error
+    if not words or words[0] not in allowed:
+        message = f"{command!r} does not begin with a command; allowed are {', '.join(allowed)}"
+        raise click.BadParameter(message, param_hint="'--run'")
+
+
+@cli.command("codec-key")
+@click.option("--id", "key_id", metavar="ID", help="The key's id [default: key- and the date].")
+def codec_key(key_id: str | None) -> None:
+    """Make a key that encrypts payloads, and print it as an entry of TEMPORAL_CODEC_KEYS."""
+    from dbt_temporal.entrypoints.codec import print_new_key
+
+    sys.exit(_run(lambda: print_new_key(key_id)))
+
+
+_CODEC_SERVER_FLAGS: list[Decorator] = [
+    click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on."),
+    click.option(
+        "--port", type=click.IntRange(0, 65535), default=8081, show_default=True, help="The port; 0 takes a free one."
+    ),
+    click.option(
+        "--cors-origin", multiple=True, metavar="ORIGIN",
+        help="Where Temporal's UI is served, e.g. http://localhost:8233. Repeatable.",
+    ),
+    click.option("--allow-anonymous", is_flag=True, help="Let others than this machine call without a token."),
+]  # fmt: skip
+
+
+@cli.command("codec-server")
+@with_flags(_CODEC_SERVER_FLAGS)
+def codec_server(**flags: Any) -> None:
+    """Make payloads readable for Temporal's UI and CLI: decrypt them, with the keys of TEMPORAL_CODEC_KEYS, and
+    decompress them.
+
+    Callers must show the token of DBT_TEMPORAL_CODEC_SERVER_TOKEN, if it is set. Ctrl-C ends the server.
+    """
+    from dbt_temporal.entrypoints.codec import run_codec_server
+
+    sys.exit(_run(lambda: run_codec_server(os.environ, **flags)))
+
+
+def _run(start: Callable[[], Any]) -> int:
+    """Runs a program, which may be a coroutine, and turns its errors into messages."""
+    from dbt_temporal.entrypoints.settings import SettingsError
+
+    try:
+        result = start()
+        if isinstance(result, Coroutine):
+            result = asyncio.run(result)
+    except SettingsError as error:
+        raise Failure(str(error)) from error
+    except DbtTemporalError as error:
+        raise Failure(error.message) from error
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        return COULD_NOT_RUN
+    return int(result or 0)
+
+
+def _submit(command: str, flags: dict[str, Any]) -> None:
+    """Submits one run, by the flags of its command, and exits with its code."""
+    run_input = run_input_of(command, flags)
+    from rich.console import Console
+
+    from dbt_temporal.entrypoints.cli.submit import Submission, find_target, new_workflow_id, submit
+
+    async def run() -> int:
+        target = find_target(
+            os.environ,
+            {
+                "TEMPORAL_ADDRESS": flags["address"],
+                "TEMPORAL_NAMESPACE": flags["namespace"],
+                "TEMPORAL_TASK_QUEUE": flags["task_queue"],
+            },
+        )
+        workflow_id = flags["workflow_id"] or new_workflow_id(run_input)
+        submission = Submission(run_input, workflow_id, not flags["no_wait"], flags["wait_for_worker"])
+        return await submit(submission, target, Console(highlight=False), Console(stderr=True, highlight=False))
+
+    sys.exit(_run(run))
+
+
+def _dbt_command(name: str, help_text: str, *extra: Decorator, dbt_name: str | None = None) -> click.Command:
+    def callback(**flags: Any) -> None:
+        _submit(name, flags)
+
+    callback.__doc__ = help_text
+    flags = [*SELECTION_FLAGS, *extra, *RUN_FLAGS, *SUBMIT_FLAGS]
+    return click.command(dbt_name or name, cls=DbtCommand)(with_flags(flags)(callback))
+
+
+_LIST = _dbt_command("list", "List the nodes of a selection on standard output, and run nothing.")
+_FRESHNESS_HELP = "Compare the age of the sources' data with what their freshness configuration allows."
+
+for _command in (
+    _dbt_command("build", "Run seeds, models, snapshots and tests in order.", FULL_REFRESH_FLAG, *EVENT_TIME_FLAGS),
+    _dbt_command("run", "Run models.", FULL_REFRESH_FLAG, *EVENT_TIME_FLAGS),
+    _dbt_command("test", "Run tests."),
+    _dbt_command("seed", "Load seeds.", FULL_REFRESH_FLAG),
+    _dbt_command("snapshot", "Run snapshots."),
+    _dbt_command("compile", "Compile to SQL without running it; print the nodes named.", FULL_REFRESH_FLAG),
+    _LIST,
+    _dbt_command("source-freshness", _FRESHNESS_HELP),
+):
+    cli.add_command(_command)
+_LS = copy(_LIST)
+_LS.hidden = True
+cli.add_command(_LS, "ls")
+
+
+@cli.group()
+def source() -> None:
+    """Commands on sources, as dbt spells them."""
+
+
+source.add_command(_dbt_command("source-freshness", _FRESHNESS_HELP, dbt_name="freshness"))
+
+
+def main() -> NoReturn:
+    """The program: runs the command line and ends the process with its exit code."""
+    exit_code = COULD_NOT_RUN
+    try:
+        cli(prog_name="dbt-temporal")
+    except SystemExit as ending:
+        exit_code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    # Not by the interpreter's own end: threads of Temporal's SDK that hand over a last answer would meet it half taken
+    # down and abort the process ("PyGILState_Release: thread state must be current", temporalio 1.35, Python 3.11).
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(exit_code)

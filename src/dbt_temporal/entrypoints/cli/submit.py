@@ -1,0 +1,159 @@
+"""Submitting a run from the command line and seeing it through: from the flags to dbt's exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from rich.console import Console
+
+from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
+from dbt_temporal.adapters.temporal.gateway import TemporalRunGateway
+from dbt_temporal.adapters.temporal.telemetry.metrics_export import MetricsSettings, build_runtime
+from dbt_temporal.adapters.temporal.telemetry.tracing_settings import TracingSettings, start_tracing
+from dbt_temporal.application.ports.runs import Outcome, RunGateway
+from dbt_temporal.domain.run.input import DbtRunInput
+from dbt_temporal.entrypoints.cli.following import Follower, Interrupts
+from dbt_temporal.entrypoints.cli.listing import print_compiled, print_listing
+from dbt_temporal.entrypoints.cli.progress import NoProgress, ProgressView, progress_view
+from dbt_temporal.entrypoints.cli.summary import COULD_NOT_RUN, SUCCESS, exit_code_of, print_summary
+from dbt_temporal.entrypoints.dev.registry import DevRegistry
+from dbt_temporal.entrypoints.settings import read_settings
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One run to submit, and how to see it through."""
+
+    run_input: DbtRunInput
+    workflow_id: str
+    wait: bool
+    wait_for_worker_secs: float
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to submit, how a person opens the UI there, and how the submission is traced."""
+
+    connection: ConnectionSettings
+    tracing: TracingSettings
+    environ: Mapping[str, str]
+    ui_url: str | None = None
+
+    def ui_link(self, workflow_id: str) -> str | None:
+        """The run's page in Temporal's UI."""
+        if self.ui_url is None:
+            return None
+        return f"{self.ui_url.rstrip('/')}/namespaces/{self.connection.namespace}/workflows/{workflow_id}"
+
+
+def find_target(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> Target:
+    """Where to submit: the flags first, then the environment, then a dev server that runs for this user.
+
+    Raises:
+        SettingsError: a variable is wrong.
+        DbtTemporalError: of type Configuration, where several dev servers run.
+    """
+    given = {name: value for name, value in flags.items() if value}
+    merged = {**environ, **given}
+    ui_url = environ.get("TEMPORAL_UI_URL", "").strip() or None
+    if not merged.get("TEMPORAL_ADDRESS", "").strip():
+        dev = DevRegistry(read_settings(merged).cache_dir).server_for(Path.cwd())
+        if dev is not None:
+            found = {
+                "TEMPORAL_ADDRESS": dev.address,
+                "TEMPORAL_NAMESPACE": dev.namespace,
+                "TEMPORAL_TASK_QUEUE": dev.task_queue,
+            }
+            merged, ui_url = {**merged, **found, **given}, ui_url or dev.ui_url
+    settings = read_settings(merged)
+    return Target(settings.connection, settings.tracing, merged, ui_url)
+
+
+def new_workflow_id(run_input: DbtRunInput) -> str:
+    """A readable id that no other run has: `dbt-build-shop-20260131-060000-1a2b3c`."""
+    project = re.sub(r"[^A-Za-z0-9_.-]+", "-", run_input.project or "default")
+    now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    return f"dbt-{run_input.command}-{project}-{now}-{uuid4().hex[:6]}"
+
+
+async def submit(submission: Submission, target: Target, out: Console, err: Console) -> int:
+    """Submits a run and follows it to its end. Returns dbt's exit code.
+
+    Raises:
+        DbtTemporalError: of type Configuration, where the server cannot be reached or does not take the run.
+    """
+    runtime, queue = build_runtime(MetricsSettings()), target.connection.task_queue
+    ui_link = target.ui_link(submission.workflow_id)
+    tracing = start_tracing(target.tracing)
+    if tracing is None:
+        gateway = TemporalRunGateway(await connect(target.connection, runtime=runtime), queue)
+        return await submit_to(gateway, submission, ui_link, out, err)
+    try:
+        with tracing.continuing(target.environ):
+            client = await connect(target.connection, runtime=runtime, plugins=[tracing.plugin])
+            gateway = TemporalRunGateway(client, queue, tracing.span)
+            return await submit_to(gateway, submission, ui_link, out, err)
+    finally:
+        await tracing.close()
+
+
+async def submit_to(
+    gateway: RunGateway, submission: Submission, ui_link: str | None, out: Console, err: Console
+) -> int:
+    """As `submit`, at a gateway that is connected."""
+    is_list = submission.run_input.command == "list"
+    with interrupts_by_signal() as interrupts:
+        run = await gateway.submit(submission.run_input, submission.workflow_id)
+        if not submission.wait:
+            print(run.workflow_id, file=out.file, flush=True)
+            err.print(f"Submitted to {gateway.place}.", soft_wrap=True)
+            if ui_link:
+                err.print(f"Follow it at {ui_link}", soft_wrap=True)
+            return SUCCESS
+        err.print(f"Submitted {run.workflow_id}", style="dim", soft_wrap=True)
+        # `list` is made for pipes: its standard output holds the listing alone.
+        chosen: ProgressView = NoProgress(err) if is_list else progress_view(out)
+        with chosen as view:
+            follower = Follower(run, gateway, view, interrupts, submission.wait_for_worker_secs, time.monotonic)
+            outcome = await follower.follow()
+    if outcome is None:
+        return COULD_NOT_RUN
+    shown = _show_results(submission.run_input, outcome, out, err)
+    exit_code = exit_code_of(outcome) if shown else COULD_NOT_RUN
+    if not is_list or exit_code != SUCCESS:
+        print_summary(err if is_list else out, outcome, ui_link, view.log)
+    return exit_code
+
+
+def _show_results(run_input: DbtRunInput, outcome: Outcome, out: Console, err: Console) -> bool:
+    """Prints what the command is for. False where it could not be shown whole."""
+    if outcome.output is None:
+        return True
+    if run_input.command == "list":
+        return print_listing(out, err, outcome.output)
+    if run_input.command == "compile":
+        print_compiled(out, err, outcome.output, run_input.select)
+    return True
+
+
+@contextmanager
+def interrupts_by_signal() -> Iterator[Interrupts]:
+    """Turns Ctrl-C and SIGTERM into interrupts while the block runs."""
+    interrupts = Interrupts()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupts.interrupt)
+    try:
+        yield interrupts
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

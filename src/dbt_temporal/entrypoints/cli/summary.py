@@ -1,0 +1,125 @@
+"""What the command line says when a run has ended, in dbt's words, and dbt's exit codes."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from dbt_temporal.application.ports.runs import Ending, Outcome
+from dbt_temporal.domain.errors import ErrorType
+from dbt_temporal.domain.results import ArtifactPaths, DbtRunOutput, NodeExecutionResult
+from dbt_temporal.domain.run.log import summary_line
+from dbt_temporal.entrypoints.cli.progress import ShownLog, node_label
+
+SUCCESS = 0
+NODE_FAILED = 1
+COULD_NOT_RUN = 2
+"""dbt's exit codes (https://docs.getdbt.com/reference/exit-codes); an interrupted run is 2 as well."""
+
+
+def exit_code_of(outcome: Outcome) -> int:
+    """0 all well, 1 the run ended with a failure of its own, 2 it could not run or was stopped."""
+    if outcome.ending is Ending.COMPLETED:
+        succeeded = outcome.output is None or outcome.output.success
+        return SUCCESS if succeeded else NODE_FAILED
+    if outcome.ending is Ending.FAILED and outcome.error_type == ErrorType.DBT_RUN_FAILED:
+        return NODE_FAILED
+    return COULD_NOT_RUN
+
+
+def print_summary(console: Console, outcome: Outcome, ui_link: str | None, log: ShownLog) -> None:
+    """Says how the run ended, as far as its log has not said it. dbt's summary line is the last one.
+
+    Args:
+        console: where to.
+        outcome: the end of the run.
+        ui_link: the run's page in Temporal's UI, where known.
+        log: what was shown of the run's log.
+    """
+    output = outcome.output
+    if output is not None:
+        _print_problems(console, output, outcome.message)
+    elif outcome.ending is not Ending.COMPLETED and not log.tells(outcome.message or ""):
+        _print_why_it_ended(console, outcome)
+    for error in output.hook_errors if output else ():
+        _print(console, f"Hook {error.hook_workflow_type} ({error.event}) failed: {error.error}", "yellow")
+    _print_places(console, output, ui_link)
+    last = log.summary_line
+    if last is None and output is not None and not output.skipped:
+        last = summary_line(output.node_results)
+    if last is not None:
+        _print(console, "")
+        _print(console, last)
+
+
+def _print_problems(console: Console, output: DbtRunOutput, message: str | None) -> None:
+    """Failures, then warnings, each with its message, as dbt lists them at its end."""
+    if output.skipped:
+        _print(console, f"Skipped by a pre_run hook: {output.skip_reason or 'no reason given'}", "yellow")
+        return
+    failures = [result for result in output.node_results if result.status in ("error", "cancelled")]
+    warnings = [result for result in output.node_results if result.dbt_status == "warn"]
+    _print(console, "")
+    if failures:
+        text = f"Completed with {_counted(len(failures), 'error')} and {_counted(len(warnings), 'warning')}:"
+        _print(console, text, "red")
+    elif not output.success:
+        _print(console, f"Did not succeed: {message or 'no reason given'}", "red")
+    elif warnings:
+        _print(console, f"Completed with {_counted(len(warnings), 'warning')}:", "yellow")
+    else:
+        _print(console, "Completed successfully", "green")
+    for result in failures:
+        _print_problem(console, "Failure", result, "red")
+    for result in warnings:
+        _print_problem(console, "Warning", result, "yellow")
+
+
+def _print_problem(console: Console, word: str, result: NodeExecutionResult, style: str) -> None:
+    kind, name = node_label(result.unique_id)
+    _print(console, "")
+    _print(console, f"{word} in {kind} {name}", style)
+    for line in (result.message or f"Status: {result.dbt_status or result.status}").splitlines():
+        _print(console, f"  {line}")
+
+
+def _print_why_it_ended(console: Console, outcome: Outcome) -> None:
+    _print(console, "")
+    message = outcome.message or "no reason given"
+    if outcome.ending is not Ending.FAILED:
+        _print(console, f"The run was stopped: {message}", "yellow")
+        return
+    # dbt's own messages begin with the kind of error already.
+    first, *rest = message.splitlines()
+    headline = f"{outcome.error_type or 'Unknown'} Error"
+    if not first.strip().lower().startswith(headline.lower()):
+        first, rest = headline, [f"  {line}" for line in (first, *rest)]
+    _print(console, first, "red")
+    for line in rest:
+        _print(console, line)
+
+
+def _print_places(console: Console, output: DbtRunOutput | None, ui_link: str | None) -> None:
+    places = _artifact_places(output.artifacts) if output and output.artifacts else []
+    if ui_link:
+        places.append(("Temporal UI", ui_link))
+    if not places:
+        return
+    _print(console, "")
+    width = max(len(name) for name, _ in places)
+    for name, place in places:
+        _print(console, f"{name:<{width}}  {place}")
+
+
+def _artifact_places(paths: ArtifactPaths) -> list[tuple[str, str]]:
+    """Each artifact's file name and where it lies."""
+    places = [paths.run_results_path, paths.manifest_path, paths.catalog_path, paths.sources_path, paths.log_path]
+    return [(place.rstrip("/").rpartition("/")[2], place) for place in places if place]
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _print(console: Console, text: str, style: str = "") -> None:
+    console.print(Text(text, style=style), soft_wrap=True)

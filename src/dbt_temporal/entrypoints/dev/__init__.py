@@ -1,0 +1,1 @@
+"""`dbt-temporal dev`: a server and a worker while one develops."""

@@ -1,0 +1,244 @@
+"""`dbt-temporal dev`: a Temporal server with its UI, a worker, and reloading, all of which one Ctrl-C ends."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from dbt_temporal.adapters.temporal.connection.connect import connect
+from dbt_temporal.adapters.temporal.connection.search_attributes import (
+    DBT_SEARCH_ATTRIBUTES,
+    register_search_attributes,
+)
+from dbt_temporal.adapters.temporal.telemetry.metrics_export import MetricsSettings, build_runtime
+from dbt_temporal.entrypoints.cli.summary import COULD_NOT_RUN, SUCCESS
+from dbt_temporal.entrypoints.dev.environment import DevOptions, dev_environment, project_folders, watched_folders
+from dbt_temporal.entrypoints.dev.processes import end_process, kill_session, signal_process, start_process
+from dbt_temporal.entrypoints.dev.registry import DevRegistry, DevServer, this_process
+from dbt_temporal.entrypoints.dev.reload import Reloader
+from dbt_temporal.entrypoints.dev.server import USUAL_PORT, USUAL_UI_PORT, EmbeddedServer, ServerOptions, start_server
+from dbt_temporal.entrypoints.dev.signals import Stop, stop_by_signal
+from dbt_temporal.entrypoints.dev.watch import ProjectWatch
+from dbt_temporal.entrypoints.dev.worker import PROGRAM, DevWorker, start_worker
+from dbt_temporal.entrypoints.settings import Settings, read_settings
+
+SERVER_PATIENCE_SECS = 20.0
+COMMAND_END_SECS = 30.0
+
+
+async def run_dev(options: DevOptions, environ: Mapping[str, str]) -> int:
+    """Runs until Ctrl-C, or until the command of `--run` has ended. Returns the exit code.
+
+    Raises:
+        SettingsError: a variable is wrong.
+        DbtTemporalError: of type Configuration, where the server does not start or cannot be reached.
+    """
+    cache_dir = read_settings(environ).cache_dir
+    env = dev_environment(options, environ, cache_dir)
+    read_settings(env)
+    console = Console(highlight=False)
+    with stop_by_signal() as stop:
+        try:
+            async with AsyncExitStack() as stack:
+                server = await stack.enter_async_context(_server(options, env, cache_dir, stop, console))
+                if server is not None:
+                    env["TEMPORAL_ADDRESS"] = server.address
+                    env.setdefault("TEMPORAL_UI_URL", server.ui_url)
+                settings = read_settings(env)
+                if server is None:
+                    console.print(f"Connecting to Temporal at {settings.connection.target} ...", style="cyan")
+                runtime = build_runtime(MetricsSettings())
+                client = await connect(settings.connection, patience_secs=SERVER_PATIENCE_SECS, runtime=runtime)
+                if server is None:
+                    await _register(client, console)
+                return await DevSession(options, env, settings, client, server, stop, console).run()
+        except asyncio.CancelledError:
+            if not stop.ending:
+                raise
+            return stop.exit_code
+
+
+@asynccontextmanager
+async def _server(
+    options: DevOptions, env: Mapping[str, str], cache_dir: Path, stop: Stop, console: Console
+) -> AsyncIterator[EmbeddedServer | None]:
+    """The embedded server while the block runs; None where TEMPORAL_ADDRESS names another."""
+    if env.get("TEMPORAL_ADDRESS", "").strip():
+        yield None
+        return
+    server = await start_server(
+        ServerOptions(
+            namespace=env.get("TEMPORAL_NAMESPACE", "").strip() or "default",
+            search_attributes=DBT_SEARCH_ATTRIBUTES,
+            log_folder=cache_dir / "dev",
+            port=options.port,
+            ui_port=options.ui_port,
+            db_file=options.db_file,
+        )
+    )
+    stop.kill.append(lambda: kill_session(server.process))
+    for usual, used, wanted in (
+        (USUAL_PORT, server.port, options.port),
+        (USUAL_UI_PORT, server.ui_port, options.ui_port),
+    ):
+        if used != usual and wanted is None:
+            console.print(f"Port {usual} is taken: using {used} instead.", style="yellow")
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+async def _register(client: Client, console: Console) -> None:
+    try:
+        await register_search_attributes(client)
+    except RPCError as error:
+        console.print(f"The search attributes of runs could not be registered: {error.message}", style="yellow")
+
+
+@dataclass
+class DevSession:
+    """What goes on while the server runs. `server` is None where it is not ours."""
+
+    options: DevOptions
+    env: Mapping[str, str]
+    settings: Settings
+    client: Client
+    server: EmbeddedServer | None
+    stop: Stop
+    console: Console
+    _quiet: bool = False
+    _numbers: Iterator[int] = field(default_factory=lambda: count(1))
+
+    async def run(self) -> int:
+        """Serves until a signal or the command's end. Returns the exit code."""
+        watch = ProjectWatch(watched_folders(self.settings.projects))
+        reloader = Reloader(watch, self._start_worker, self._runs_going_on, self._say)
+        self.stop.kill.append(reloader.kill)
+        # A command shows its own progress, which the worker's lines would tear.
+        self._quiet = self.options.command is not None
+        try:
+            with self._announced():
+                serving = asyncio.ensure_future(self._serve(reloader))
+                return await self._while_server_lives(serving)
+        finally:
+            self._say("Ending the worker and the server ..." if self.server else "Ending the worker ...")
+            await reloader.stop()
+
+    async def _while_server_lives(self, serving: asyncio.Future[int]) -> int:
+        ends: list[asyncio.Future[int]] = [serving]
+        if self.server is not None:
+            ends.append(asyncio.ensure_future(self.server.process.wait()))
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                return serving.result()
+            self._say("The Temporal server has ended by itself; its log may say why.", "red")
+            return COULD_NOT_RUN
+        finally:
+            for end in ends:
+                end.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.gather(*ends, return_exceptions=True)
+
+    async def _serve(self, reloader: Reloader) -> int:
+        self._say("Loading the project ...")
+        output = await reloader.load()
+        if output is not None and self.options.command is not None:
+            self.console.print(Text("\n".join(output)), soft_wrap=True)
+            return COULD_NOT_RUN
+        self._welcome()
+        exit_code = SUCCESS
+        if self.options.command is not None:
+            exit_code = await self._run_command(self.options.command)
+            if self.stop.interrupted:
+                return exit_code
+            if not self.options.keep:
+                if self.server is not None:
+                    self._say("The server and its UI end now; with --keep they stay until Ctrl-C.")
+                return exit_code
+            self.stop.exit_code = exit_code
+            self._quiet = False
+            self._say("Staying until Ctrl-C, as --keep asks.")
+        elif output is not None:
+            self._say("The project does not load; waiting for the next change.", "red")
+        await reloader.keep_loaded()
+        return exit_code
+
+    async def _run_command(self, command: str) -> int:
+        """Runs one of our commands in a child that has the terminal; signals go to it."""
+        child = await start_process([*PROGRAM, *shlex.split(command)], env=self.env)
+        self.stop.forward = lambda number: signal_process(child, number)
+        try:
+            return await child.wait()
+        finally:
+            self.stop.forward = None
+            await end_process(child, COMMAND_END_SECS)
+
+    async def _start_worker(self) -> DevWorker:
+        pid, _ = this_process()
+        health_file = self.settings.cache_dir / "dev" / f"{pid}.worker-{next(self._numbers)}.ready"
+        return await start_worker(self.env, health_file, self._show_worker_line)
+
+    async def _runs_going_on(self) -> int:
+        """Runs on our task queue that have not ended; none where the server does not say."""
+        queue = self.settings.connection.task_queue
+        query = f"WorkflowType = 'dbt_run' AND ExecutionStatus = 'Running' AND TaskQueue = '{queue}'"
+        try:
+            return (await self.client.count_workflows(query)).count
+        except RPCError:
+            return 0
+
+    @contextmanager
+    def _announced(self) -> Iterator[None]:
+        """Lets commands in other terminals find us while the block runs."""
+        registry = DevRegistry(self.settings.cache_dir)
+        pid, started = this_process()
+        connection = self.settings.connection
+        registry.announce(
+            DevServer(
+                pid=pid,
+                started=started,
+                address=connection.address,
+                namespace=connection.namespace,
+                task_queue=connection.task_queue,
+                ui_url=self.env.get("TEMPORAL_UI_URL"),
+                projects=[str(folder) for folder in project_folders(self.settings.projects)],
+            )
+        )
+        try:
+            yield
+        finally:
+            registry.withdraw(pid)
+
+    def _welcome(self) -> None:
+        address = self.settings.connection.address
+        facts = {
+            "Temporal server": f"{address}  (log: {self.server.log_file})" if self.server else address,
+            "Temporal UI": self.env.get("TEMPORAL_UI_URL") or "not known; TEMPORAL_UI_URL names it",
+            "Projects": ", ".join(str(folder) for folder in project_folders(self.settings.projects)),
+            "Artifacts": self.settings.artifacts.store if self.settings.artifacts.write_artifacts else "not written",
+        }
+        for name, fact in facts.items():
+            self.console.print(Text.assemble((f"{name:<16}", "bold"), fact), soft_wrap=True)
+        if self.options.command is None:
+            self.console.print(Text("In another terminal: dbt-temporal build"), soft_wrap=True)
+            self.console.print(Text(f"Other programs:      TEMPORAL_ADDRESS={address}"), soft_wrap=True)
+            self.console.print(Text("Ctrl-C ends all of it."), soft_wrap=True)
+
+    def _show_worker_line(self, line: str) -> None:
+        if not self._quiet:
+            self.console.print(Text(line, style="dim"), soft_wrap=True)
+
+    def _say(self, text: str, style: str = "cyan") -> None:
+        self.console.print(Text(text, style=style), soft_wrap=True)

@@ -1,0 +1,252 @@
+"""The worker program: settings, projects, then work until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dependency_injector import providers
+from rich.console import Console
+from temporalio.client import Client
+from temporalio.runtime import Runtime
+
+from dbt_temporal.adapters.health.beat import beat, check_health
+from dbt_temporal.adapters.health.readiness import Readiness
+from dbt_temporal.adapters.health.server import health_server
+from dbt_temporal.adapters.temporal.connection.connect import connect
+from dbt_temporal.adapters.temporal.connection.search_attributes import (
+    DBT_SEARCH_ATTRIBUTES,
+    registered_search_attributes,
+    warn_of_missing,
+)
+from dbt_temporal.adapters.temporal.telemetry.metrics import MeterTelemetry
+from dbt_temporal.adapters.temporal.telemetry.metrics_export import build_runtime
+from dbt_temporal.adapters.temporal.telemetry.tracing_settings import start_tracing
+from dbt_temporal.adapters.temporal.worker.build import build_worker
+from dbt_temporal.adapters.temporal.worker.polling import is_heard
+from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.entrypoints.cli.summary import COULD_NOT_RUN, SUCCESS
+from dbt_temporal.entrypoints.container import WorkerContainer
+from dbt_temporal.entrypoints.settings import HealthSettings, Settings, read_health_file, read_settings
+from dbt_temporal.entrypoints.worker.log import logger, start_log, worker_console
+from dbt_temporal.entrypoints.worker.start_table import print_projects
+
+if TYPE_CHECKING:
+    from dbt_temporal.adapters.temporal.telemetry.tracing import Tracing
+
+CONNECT_PATIENCE_SECS = 30.0
+"""In compose files and pods the worker often starts before the server."""
+KILLED_BY_SIGNAL = 128
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+Output = TypeVar("Output")
+
+
+async def main(environ: Mapping[str, str] | None = None) -> int:
+    """Runs a worker by the environment. Returns the exit code.
+
+    Raises:
+        SettingsError: variables are wrong.
+        DbtTemporalError: the server, a source or a project is not as it must be.
+    """
+    given = dict(os.environ if environ is None else environ)
+    settings = read_settings(given)
+    start_log(settings, given)
+    try:
+        await run_worker(settings, given)
+    except DbtTemporalError as error:
+        if settings.logs.format == "text":
+            raise
+        logger.error("%s: %s", error.error_type, error.message)
+        return COULD_NOT_RUN
+    return SUCCESS
+
+
+def healthcheck(environ: Mapping[str, str]) -> int:
+    """Says whether the worker lives: 0 where its health file was touched lately, else 1."""
+    healthy, text = check_health(read_health_file(environ))
+    print(text)
+    return 0 if healthy else 1
+
+
+async def run_worker(
+    settings: Settings,
+    environ: Mapping[str, str],
+    *,
+    console: Console | None = None,
+    container: WorkerContainer | None = None,
+) -> None:
+    """Loads the projects, then works until SIGTERM or SIGINT; running nodes may end first. A second signal ends all.
+
+    Args:
+        settings: read from `environ`.
+        environ: the worker's environment, as dbt is to see it.
+        console: where to say what happens.
+        container: the wiring, where it is not the usual one.
+    """
+    container = container or WorkerContainer()
+    container.settings.override(providers.Object(settings))
+    container.environ.override(providers.Object(environ))
+    container.current_dir.override(providers.Object(Path.cwd()))
+    console = console or worker_console(settings)
+    runtime = build_runtime(settings.metrics)
+    container.telemetry.override(providers.Object(MeterTelemetry(runtime.metric_meter)))
+    tracing = start_tracing(settings.tracing)
+    if tracing is not None:
+        container.spans.override(providers.Object(tracing.span))
+    readiness = Readiness()
+    console.print(f"Connecting to {settings.connection.describe()}", highlight=False, soft_wrap=True, markup=False)
+    with _stopped_by_signal() as stopping:
+        try:
+            # A store whose package is missing is told now, not after the first run.
+            container.artifact_store()
+            async with _probes(settings.health, readiness):
+                client = await _until(stopping, _connect(container, settings, runtime, tracing))
+                projects = await _until(stopping, container.load_projects()())
+                for project in projects:
+                    container.registry().add(project)
+                print_projects(console, projects)
+                await _serve(container, client, settings, console, stopping, tracing, readiness)
+        except _StoppedError:
+            console.print("Stopped before the worker was ready.", highlight=False)
+        finally:
+            await container.engine().close()
+            if tracing is not None:
+                await tracing.close()
+
+
+async def _connect(container: WorkerContainer, settings: Settings, runtime: Runtime, tracing: Tracing | None) -> Client:
+    """Connects, and asks which search attributes there are."""
+    plugins = [] if tracing is None else [tracing.plugin]
+    client = await connect(settings.connection, patience_secs=CONNECT_PATIENCE_SECS, runtime=runtime, plugins=plugins)
+    registered = await registered_search_attributes(client)
+    warn_of_missing(frozenset(DBT_SEARCH_ATTRIBUTES) | frozenset(settings.search_attributes), registered)
+    container.registered_search_attributes.override(providers.Object(registered))
+    return client
+
+
+async def _serve(
+    container: WorkerContainer,
+    client: Client,
+    settings: Settings,
+    console: Console,
+    stopping: asyncio.Event,
+    tracing: Tracing | None,
+    readiness: Readiness,
+) -> None:
+    interceptors = [] if tracing is None else [tracing.interceptor]
+    queue = settings.connection.task_queue
+    deployment = settings.versioning.deployment_config()
+    worker = build_worker(client, queue, container.activities(), settings.tuning, interceptors, deployment)
+    polling = asyncio.create_task(worker.run())
+    stop = asyncio.create_task(stopping.wait())
+
+    async def alive() -> bool:
+        await container.engine().ping()
+        return not polling.done()
+
+    watching = asyncio.create_task(readiness.watch(lambda: is_heard(client, queue)))
+    async with _beating(settings.health, alive), _ended(watching):
+        console.print(
+            f"Working on task queue {settings.connection.task_queue!r} of namespace "
+            f"{settings.connection.namespace!r} at {settings.connection.target}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        if settings.versioning.describe():
+            console.print(settings.versioning.describe(), highlight=False, soft_wrap=True, markup=False)
+        await asyncio.wait([polling, stop], return_when=asyncio.FIRST_COMPLETED)
+        if not polling.done():
+            await _cancelled(watching)
+            readiness.say(False, "the worker is shutting down")
+            limit = settings.tuning.graceful_shutdown_secs
+            within = "" if limit is None else f" within {limit:g} seconds"
+            console.print(f"Shutting down: running nodes may end{within}; a second signal ends them.", highlight=False)
+            await worker.shutdown()
+        stop.cancel()
+        # A worker that ends by itself has failed, and says why here.
+        await polling
+    console.print("Worker ended.", highlight=False)
+
+
+@contextlib.asynccontextmanager
+async def _probes(settings: HealthSettings, readiness: Readiness) -> AsyncIterator[None]:
+    """Answers probes, where a port is set, from the start on."""
+    if settings.port is None or settings.beat_file is None:
+        yield
+        return
+    async with health_server(settings.port, settings.beat_file, readiness):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _beating(settings: HealthSettings, alive: Callable[[], Awaitable[bool]]) -> AsyncIterator[None]:
+    """Touches the health file while the worker is well."""
+    if settings.beat_file is None:
+        yield
+        return
+    async with _ended(asyncio.create_task(beat(settings.beat_file, alive=alive))):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _ended(task: asyncio.Task[None]) -> AsyncIterator[None]:
+    """Lets a task run as long as the block does."""
+    try:
+        yield
+    finally:
+        await _cancelled(task)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+class _StoppedError(Exception):
+    """A signal came before the worker was ready."""
+
+
+async def _until(stopping: asyncio.Event, work: Coroutine[Any, Any, Output]) -> Output:
+    """Awaits the work, but not beyond a signal."""
+    task = asyncio.ensure_future(work)
+    stop = asyncio.ensure_future(stopping.wait())
+    try:
+        await asyncio.wait([task, stop], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise _StoppedError
+    finally:
+        stop.cancel()
+        task.cancel()
+        await asyncio.gather(task, stop, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _stopped_by_signal() -> Iterator[asyncio.Event]:
+    """An event that the first SIGTERM or SIGINT sets.
+
+    The second ends the process at once; its hosts then
+    see its end, cancel their statements, and end too.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop(number: int) -> None:
+        if stopping.is_set():
+            os._exit(KILLED_BY_SIGNAL + number)
+        stopping.set()
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop, number)
+    try:
+        yield stopping
+    finally:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
