@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from dbt_temporal.domain.results import NodeExecutionResult
+from dbt_temporal.domain.results import NodeExecutionResult
 
 
 class ErrorType(StrEnum):

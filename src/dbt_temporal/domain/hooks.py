@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from dbt_temporal.domain.limits import MAX_SECS, MIN_SECS, TaskQueueName, TypeName
 
-if TYPE_CHECKING:
-    from dbt_temporal.domain.run.input import DbtRunInput
-
 HookEvent = Literal["pre_run", "on_success", "on_failure"]
 HookErrorPolicy = Literal["fail", "warn", "ignore"]
 
 DEFAULT_HOOK_TIMEOUT_SECS = 300.0
-
-ENV_MASK = "***"
-"""What stands in place of every value of `env` wherever a run is shown to others."""
 
 
 class HookConfig(BaseModel):
@@ -84,8 +78,3 @@ def read_pre_run_answer(answer: object) -> PreRunAnswer:
         extra_env={str(key): value for key, value in env.items() if isinstance(value, str)},
         ignored_env_keys=sorted(str(key) for key, value in env.items() if not isinstance(value, str)),
     )
-
-
-def mask_env(run_input: DbtRunInput) -> DbtRunInput:
-    """The input as others may see it: every value of `env` replaced."""
-    return run_input.model_copy(update={"env": dict.fromkeys(run_input.env, ENV_MASK)})

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.hooks import HooksConfig
 from dbt_temporal.domain.limits import MAX_PLAN_SECS, MIN_SECS, Seconds
-from dbt_temporal.domain.run.input import input_error
+from dbt_temporal.domain.validation import input_error
 
 PROJECT_CONFIG_FILE = "dbt_temporal.yml"
 

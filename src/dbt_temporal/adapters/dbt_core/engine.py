@@ -28,7 +28,7 @@ from dbt_temporal.application.ports.engine import (
 )
 from dbt_temporal.application.ports.references import ArtifactReferences
 from dbt_temporal.application.ports.telemetry import Telemetry
-from dbt_temporal.application.run.shielding import shielded
+from dbt_temporal.application.shielding import shielded
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.invocation import DbtInvocation

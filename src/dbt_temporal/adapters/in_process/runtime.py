@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from dbt_temporal.application.ports.runtime import HookFailedError, StateChange, Step, StepFailedError
 from dbt_temporal.application.ports.telemetry import Fact, NoTelemetry, Telemetry
 from dbt_temporal.application.run.dbt_run import DbtRun
-from dbt_temporal.application.run.shielding import cancel_again, cancels_asked
+from dbt_temporal.application.shielding import cancel_again, cancels_asked
 from dbt_temporal.application.steps.messages import (
     AfterRunInput,
     BeforeRunInput,

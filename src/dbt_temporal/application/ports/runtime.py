@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +14,9 @@ from dbt_temporal.application.ports.telemetry import Fact
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.results import NodeExecutionResult
+from dbt_temporal.domain.run.input import DbtRunInput
+from dbt_temporal.domain.run.log import RunLog
+from dbt_temporal.domain.run.state import RunState
 
 Output = TypeVar("Output", bound=BaseModel)
 
@@ -158,19 +161,33 @@ class RunRuntime(Protocol):
         ...
 
 
+@dataclass
+class RunView:
+    """What observers may see of a run. It goes on changing with the run, so a runtime reads it when it shows it.
+
+    Attributes:
+        state: statuses and counts.
+        log: the run log.
+        asked: the project and the input, once the run is planned.
+    """
+
+    state: RunState
+    log: RunLog
+    asked: tuple[str, DbtRunInput] | None = None
+
+
 @dataclass(frozen=True)
 class StateChange:
     """What a runtime may show of the run. Fields left None have not changed.
 
     Attributes:
-        memo: builds the memo entries to set (see `dbt_temporal.adapters.temporal.workflow.memo`), which is not cheap for a large plan; a
-            runtime that gathers changes calls only the newest, when it writes.
+        view: the run as a whole.
         search_attributes: keyword search attributes to set.
         details: a few lines of Markdown on where the run stands, for the UI.
         log_lines: new lines of the run log, for whoever follows it.
     """
 
-    memo: Callable[[], dict[str, Any]] | None = None
+    view: RunView
     search_attributes: dict[str, str] | None = None
     details: str | None = None
     log_lines: Sequence[str] = ()

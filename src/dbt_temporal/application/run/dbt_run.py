@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Any
 
 from dbt_temporal import __version__
-from dbt_temporal.adapters.temporal.workflow.memo import command_memo
 from dbt_temporal.application.ports.runtime import RunPhase, RunRuntime, StepFailedError
 from dbt_temporal.application.ports.telemetry import RunEnded
 from dbt_temporal.application.run.context import RunContext
@@ -23,7 +22,7 @@ from dbt_temporal.application.run.lifecycle_hooks import LifecycleHooks, PreRunO
 from dbt_temporal.application.run.live_state import LiveState
 from dbt_temporal.application.run.nodes import NodeSteps
 from dbt_temporal.application.run.project_hooks import ProjectHookSteps
-from dbt_temporal.application.run.shielding import shielded
+from dbt_temporal.application.shielding import shielded
 from dbt_temporal.application.steps.messages import PlanProjectOutput, StoreArtifactsOutput
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
@@ -167,7 +166,7 @@ class DbtRun:
             facts.append(f"revision={planned.invocation.revision}")
         self._live.log.add(" ".join([f"Project {plan.project}:", *facts]) if facts else f"Project {plan.project}")
         self._live.log.planned(planned.counts, len(plan.nodes), len(plan.levels), planned.threads, planned.target)
-        self._live.describe(command_memo(plan.project, run_input), plan.search_attributes)
+        self._live.describe(plan.project, run_input, plan.search_attributes)
 
     async def _with_extra_env(
         self, planned: PlanProjectOutput, decision: PreRunOutcome, hooks: LifecycleHooks

@@ -8,9 +8,9 @@ from typing import Any
 from dbt_temporal.application.ports.runtime import HookFailedError, RunRuntime
 from dbt_temporal.application.run.fitting import MAX_HOOK_BYTES, fit_message, fit_plan, fit_results, json_size
 from dbt_temporal.application.run.live_state import LiveState
-from dbt_temporal.domain.hooks import HookConfig, HookError, HookEvent, HooksConfig, mask_env, read_pre_run_answer
+from dbt_temporal.domain.hooks import HookConfig, HookError, HookEvent, HooksConfig, read_pre_run_answer
 from dbt_temporal.domain.results import DbtRunOutput
-from dbt_temporal.domain.run.input import DbtRunInput
+from dbt_temporal.domain.run.input import DbtRunInput, mask_env
 from dbt_temporal.domain.run.plan import ExecutionPlan
 
 MIN_OUTPUT_BYTES = 600_000

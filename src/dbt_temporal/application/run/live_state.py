@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from dbt_temporal.adapters.temporal.workflow.memo import MAX_LOG_LINES, live_memo, memo_size
-from dbt_temporal.application.ports.runtime import RunPhase, RunRuntime, StateChange
+from dbt_temporal.application.ports.runtime import RunPhase, RunRuntime, RunView, StateChange
+from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.log import RunLog
 from dbt_temporal.domain.run.state import RunState
 
@@ -21,9 +19,8 @@ class LiveState:
         self.state = RunState()
         self.log = RunLog()
         self._runtime = runtime
+        self._view = RunView(self.state, self.log)
         self._published_lines = 0
-        self._command_memo: dict[str, Any] = {}
-        self._command_memo_written = False
         self._has_status_attribute = False
 
     def enter(self, phase: RunPhase) -> None:
@@ -31,9 +28,9 @@ class LiveState:
         self.state.phase = phase.value
         self.changed()
 
-    def describe(self, command_memo: dict[str, Any], search_attributes: dict[str, str]) -> None:
-        """Says once what was asked. DbtStatus is kept up where the plan's attributes hold it."""
-        self._command_memo = command_memo
+    def describe(self, project: str, run_input: DbtRunInput, search_attributes: dict[str, str]) -> None:
+        """Says what was asked. DbtStatus is kept up where the plan's attributes hold it."""
+        self._view.asked = (project, run_input)
         self._has_status_attribute = search_attributes.get(STATUS_ATTRIBUTE) == RUNNING
         self.changed(search_attributes or None)
 
@@ -47,17 +44,9 @@ class LiveState:
         self._published_lines = len(self.log)
         self._runtime.publish(
             StateChange(
-                memo=self._memo,
+                view=self._view,
                 search_attributes=search_attributes,
                 details=self.state.details(),
                 log_lines=lines,
             )
         )
-
-    def _memo(self) -> dict[str, Any]:
-        command: dict[str, Any] = {"command": self._command_memo} if self._command_memo else {}
-        live = live_memo(self.state.statuses, self.log.tail(MAX_LOG_LINES), used=memo_size(command))
-        if self._command_memo_written:
-            return live
-        self._command_memo_written = bool(command)
-        return command | live

@@ -8,7 +8,7 @@ from functools import partial
 from dbt_temporal.application.ports.runtime import Step, StepFailedError
 from dbt_temporal.application.run.context import RunContext
 from dbt_temporal.application.run.retries import Facts, RetryRule, attempt_summary, with_retries
-from dbt_temporal.application.run.shielding import shielded
+from dbt_temporal.application.shielding import shielded
 from dbt_temporal.application.steps.messages import ExecuteNodeInput
 from dbt_temporal.domain.project_config import RetryConfig
 from dbt_temporal.domain.results import NodeExecutionResult

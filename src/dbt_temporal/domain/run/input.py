@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
+from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.hooks import HooksConfig
 from dbt_temporal.domain.secrets.references import EnvValue
+from dbt_temporal.domain.validation import input_error
 
 Command = Literal["run", "build", "test", "seed", "snapshot", "compile", "list", "source-freshness"]
 IndirectSelection = Literal["eager", "cautious", "buildable", "empty"]
+
+ENV_MASK = "***"
+"""What stands in place of every value of `env` wherever a run is shown to others."""
 
 
 class DbtRunInput(BaseModel):
@@ -94,31 +98,6 @@ def parse_run_input(raw: object) -> DbtRunInput:
         raise input_error("workflow input", error, DbtRunInput) from error
 
 
-def input_error(what: str, error: ValidationError, model: type[BaseModel]) -> DbtTemporalError:
-    """One Configuration error from pydantic's findings; values are not repeated, since they may be secrets."""
-    problems = []
-    for found in error.errors():
-        field = ".".join(str(part) for part in found["loc"])
-        if found["type"] == "extra_forbidden":
-            allowed = ", ".join(_fields_beside(model, found["loc"]))
-            problems.append(f"unknown field `{field}`" + (f" (allowed: {allowed})" if allowed else ""))
-        else:
-            message = found["msg"].removeprefix("Value error, ")
-            problems.append(f"`{field}`: {message}" if field else message)
-    return configuration_error(f"invalid {what}: " + "; ".join(problems))
-
-
-def _fields_beside(model: type[BaseModel] | None, place: tuple[int | str, ...]) -> list[str]:
-    """The fields that are allowed where an unknown one stands; none where that is not a model's place."""
-    for part in place[:-1]:
-        if model is not None and isinstance(part, str):
-            field = model.model_fields.get(part)
-            model = _model_within(field.annotation) if field else None
-    return sorted(model.model_fields) if model else []
-
-
-def _model_within(annotation: Any) -> type[BaseModel] | None:
-    """The model that an annotation holds: `list[HookConfig]`, `HooksConfig | None`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := _model_within(part))), None)
+def mask_env(run_input: DbtRunInput) -> DbtRunInput:
+    """The input as others may see it: every value of `env` replaced."""
+    return run_input.model_copy(update={"env": dict.fromkeys(run_input.env, ENV_MASK)})

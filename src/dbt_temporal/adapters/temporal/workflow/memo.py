@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dbt_temporal.application.ports.runtime import RunView
 from dbt_temporal.domain.run.input import DbtRunInput
 
 MAX_NODES = 2_000
@@ -43,6 +44,21 @@ def command_memo(project: str, run_input: DbtRunInput) -> dict[str, Any]:
             break
         memo[key] = _cut(memo[key], excess)
     return memo
+
+
+class RunMemos:
+    """The memos of one run, as they are to be written. `command` is written once."""
+
+    def __init__(self) -> None:
+        self._command: dict[str, Any] = {}
+
+    def of(self, view: RunView) -> dict[str, Any]:
+        """The memo entries to set now."""
+        new: dict[str, Any] = {}
+        if not self._command and view.asked is not None:
+            self._command = new = {"command": command_memo(*view.asked)}
+        lines = view.log.tail(MAX_LOG_LINES)
+        return new | live_memo(view.state.statuses, lines, used=memo_size(self._command))
 
 
 def live_memo(statuses: Mapping[str, str], log_tail: Sequence[str], *, used: int) -> dict[str, Any]:

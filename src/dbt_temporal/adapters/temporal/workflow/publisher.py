@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
 
-from dbt_temporal.application.ports.runtime import StateChange
+from dbt_temporal.adapters.temporal.workflow.memo import RunMemos
+from dbt_temporal.application.ports.runtime import RunView, StateChange
 
 MIN_PAUSE_SECS = 1.0
 MAX_PAUSE_SECS = 60.0
@@ -23,7 +22,8 @@ class StatePublisher:
     """Shows the state of a run by memo, search attributes and current details, at most once in a while."""
 
     def __init__(self) -> None:
-        self._memo: Callable[[], dict[str, Any]] | None = None
+        self._memos = RunMemos()
+        self._view: RunView | None = None
         self._attributes: dict[str, str] = {}
         self._details: str | None = None
         self._not_before: datetime | None = None
@@ -31,14 +31,13 @@ class StatePublisher:
 
     def add(self, changed: StateChange) -> None:
         """Takes a change; a later one of the same field replaces it."""
-        if changed.memo is not None:
-            self._memo = changed.memo
+        self._view = changed.view
         if changed.search_attributes:
             self._attributes.update(changed.search_attributes)
         if changed.details is not None:
             # Current details are served by the worker on demand and cost no history.
             workflow.set_current_details(changed.details)
-        if (self._memo is not None or self._attributes) and self._flusher is None:
+        if self._flusher is None:
             self._flusher = asyncio.create_task(self._flush_soon())
 
     def flush(self) -> None:
@@ -59,13 +58,13 @@ class StatePublisher:
         self._write()
 
     def _write(self) -> None:
-        if self._memo is not None:
-            workflow.upsert_memo(self._memo())
+        if self._view is not None:
+            workflow.upsert_memo(self._memos.of(self._view))
         if self._attributes:
             workflow.upsert_search_attributes(
                 [_keyword(name, value) for name, value in sorted(self._attributes.items())]
             )
-        self._memo, self._attributes = None, {}
+        self._view, self._attributes = None, {}
         age = (workflow.now() - workflow.info().start_time).total_seconds()
         pause = min(MAX_PAUSE_SECS, max(MIN_PAUSE_SECS, age * PAUSE_SHARE))
         self._not_before = workflow.now() + timedelta(seconds=pause)

@@ -22,7 +22,7 @@ from dbt_temporal.adapters.temporal.workflow.publisher import StatePublisher
 from dbt_temporal.application.log_context import log_fields
 from dbt_temporal.application.ports.runtime import StateChange, Step
 from dbt_temporal.application.ports.telemetry import Fact
-from dbt_temporal.application.run.shielding import cancel_again, cancels_asked
+from dbt_temporal.application.shielding import cancel_again, cancels_asked
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.limits import fit_name
 

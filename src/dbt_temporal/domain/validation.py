@@ -1,0 +1,39 @@
+"""What pydantic finds wrong with something that a user wrote, as one Configuration error in plain words."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
+
+
+def input_error(what: str, error: ValidationError, model: type[BaseModel]) -> DbtTemporalError:
+    """One Configuration error from pydantic's findings; values are not repeated, since they may be secrets."""
+    problems = []
+    for found in error.errors():
+        field = ".".join(str(part) for part in found["loc"])
+        if found["type"] == "extra_forbidden":
+            allowed = ", ".join(_fields_beside(model, found["loc"]))
+            problems.append(f"unknown field `{field}`" + (f" (allowed: {allowed})" if allowed else ""))
+        else:
+            message = found["msg"].removeprefix("Value error, ")
+            problems.append(f"`{field}`: {message}" if field else message)
+    return configuration_error(f"invalid {what}: " + "; ".join(problems))
+
+
+def _fields_beside(model: type[BaseModel] | None, place: tuple[int | str, ...]) -> list[str]:
+    """The fields that are allowed where an unknown one stands; none where that is not a model's place."""
+    for part in place[:-1]:
+        if model is not None and isinstance(part, str):
+            field = model.model_fields.get(part)
+            model = _model_within(field.annotation) if field else None
+    return sorted(model.model_fields) if model else []
+
+
+def _model_within(annotation: Any) -> type[BaseModel] | None:
+    """The model that an annotation holds: `list[HookConfig]`, `HooksConfig | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_within(part))), None)

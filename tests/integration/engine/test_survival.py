@@ -1,0 +1,79 @@
+"""What an engine survives: models that end their interpreter, projects that cannot be forked, parents that die."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
+from dbt_temporal.application.ports.engine import ProjectLocation
+from dbt_temporal.domain.errors import DbtTemporalError
+from tests.integration.engine.test_processes import engine, eventually, folders, small
+from tests.integration.engine_driver import drive, new_invocation, open_engine, write_files
+
+__all__ = ["engine", "small"]
+
+pytestmark = pytest.mark.every_dbt_version
+
+
+async def test_a_python_model_that_ends_its_interpreter_has_failed_and_its_host_goes_on(
+    engine: DbtCoreEngine, small: ProjectLocation
+) -> None:
+    write_files(small.project_dir, {"models/ends.py": "def model(dbt, session):\n    exit(3)\n    return 1\n"})
+    invocation = new_invocation(command="run")
+    pids = []
+    for node, status in (("ends", "error"), ("one", "success")):
+        facts: dict[str, Any] = {}
+        outcome = await engine.execute_node(small, invocation, f"model.small.{node}", facts.update)
+        assert outcome.result.status == status
+        pids.append(facts["host_pid"])
+    assert pids[0] == pids[1]
+
+
+async def test_a_project_whose_process_has_threads_is_not_forked_but_loaded_by_each_host(
+    tmp_path: Path, small: ProjectLocation
+) -> None:
+    # dbt imports every module of this name as a plugin, in the process that loads the project.
+    plugin = "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+    write_files(tmp_path / "plugins", {"dbt_with_a_thread.py": plugin})
+    environ = {**os.environ, "SMALL_DB": str(tmp_path / "w.duckdb"), "PYTHONPATH": str(tmp_path / "plugins")}
+    async with open_engine(tmp_path / "cache", environ=environ) as engine:
+        await engine.load_project(small)
+        run = await drive(engine, small, new_invocation(command="run", select="one two"))
+        assert set(run.statuses().values()) == {"success"}
+        facts: dict[str, Any] = {}
+        invocation = new_invocation(command="run")
+        running = asyncio.ensure_future(engine.execute_node(small, invocation, "model.small.slow", facts.update))
+        await eventually(lambda: "host_pid" in facts)
+        host = psutil.Process(facts["host_pid"])
+        template = host.parent()
+        assert template is not None
+        assert template.ppid() == os.getpid()  # no parent of a project between them
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await engine.end_run(invocation)
+        await eventually(lambda: not host.is_running())
+        await eventually(lambda: len(folders(tmp_path / "cache", "parents")) == 1)
+
+
+async def test_a_killed_parent_is_replaced_and_its_folder_removed(
+    engine: DbtCoreEngine, small: ProjectLocation, tmp_path: Path
+) -> None:
+    before = psutil.Process().children()
+    await engine.load_project(small)
+    (template,) = (each for each in psutil.Process().children() if each not in before)
+    (parent,) = template.children()
+    (folder,) = folders(tmp_path / "cache", "parents")
+    parent.kill()
+    with contextlib.suppress(DbtTemporalError):  # where the worker has not heard of its end yet
+        await engine.plan(small, new_invocation(command="list"))
+    await engine.plan(small, new_invocation(command="list"))
+    await eventually(lambda: len(folders(tmp_path / "cache", "parents")) == 1)
+    assert not folder.exists()

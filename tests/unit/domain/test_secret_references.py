@@ -1,0 +1,238 @@
+"""References to secrets in `env`: accepted shapes, where they are read, and that values never come out."""
+
+from __future__ import annotations
+
+import json
+import re
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from dbt_temporal.adapters.secrets import SecretSettings, WorkerSecrets
+from dbt_temporal.application.ports.engine import NodeOutcome, Progress, ProjectLocation
+from dbt_temporal.application.secrets.keeping_engine import SecretKeepingEngine
+from dbt_temporal.application.secrets.revealing import resolve_env
+from dbt_temporal.application.steps.messages import PlanProjectInput
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+from dbt_temporal.domain.run.input import DbtRunInput, mask_env, parse_run_input
+from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.domain.secrets.references import EnvReference, EnvValue, FileReference, references
+from dbt_temporal.entrypoints.settings import SettingsError, read_settings
+from dbt_temporal.testing import FakeEngine, ready_project
+
+LOCATION = ready_project().loaded.location
+SECRET = "hunter2-hunter2"
+DOCUMENTATION = Path(__file__).parents[3] / "docs" / "secrets.md"
+
+
+def invocation(env: dict[str, Any]) -> DbtInvocation:
+    return DbtInvocation(
+        invocation_id="i", project="shop", started_at="2026-01-01T00:00:00Z", input=parse_run_input({"env": env})
+    )
+
+
+def no_progress(_facts: object) -> None: ...
+
+
+class TalkativeEngine(FakeEngine):
+    """Tells its environment wherever an engine can."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: dict[str, str] = {}
+
+    async def execute_node(
+        self, location: ProjectLocation, invocation: DbtInvocation, unique_id: str, progress: Progress
+    ) -> NodeOutcome:
+        self.seen = invocation.input.plain_env
+        told = " ".join(self.seen.values())
+        if unique_id == "model.shop.breaks":
+            raise DbtTemporalError(ErrorType.ADAPTER, f"cannot log in with {told}", retryable=False) from ValueError(
+                told
+            )
+        if unique_id == "model.shop.explodes":
+            raise RuntimeError("unforeseen") from ValueError(told)
+        outcome = self.fails(unique_id, f"refused: {told}")
+        return NodeOutcome(outcome.result, outcome.error, record=f'{{"message": "{told}"}}'.encode(), log=told)
+
+    async def artifacts(
+        self, location: ProjectLocation, invocation: DbtInvocation, *_: Any, with_catalog: bool = False
+    ) -> dict[str, bytes]:
+        told = " ".join(invocation.input.plain_env.values())
+        return {"run_results.json": f'{{"message": "{told}"}}'.encode()}
+
+
+def keeping(engine: FakeEngine, **worker_env: str) -> SecretKeepingEngine:
+    return SecretKeepingEngine(engine, WorkerSecrets(worker_env), worker_env)
+
+
+def test_an_env_takes_texts_and_references() -> None:
+    env = {"A": "x", "B": {"from_env": "PROD_PW"}, "C": {"from_file": "/run/secrets/pw"}}
+    run_input = parse_run_input({"env": env})
+    assert run_input.env == {
+        "A": "x",
+        "B": EnvReference(from_env="PROD_PW"),
+        "C": FileReference(from_file="/run/secrets/pw"),
+    }
+
+
+def test_the_examples_of_the_documentation_are_valid_inputs() -> None:
+    examples = re.findall(r"```json\n(.*?)```", DOCUMENTATION.read_text(), flags=re.DOTALL)
+    assert examples
+    for example in examples:
+        assert references(parse_run_input(json.loads(example)).env)
+
+
+def test_a_reference_travels_as_it_was_given() -> None:
+    run_input = parse_run_input({"env": {"B": {"from_env": "PROD_PW"}}})
+    assert run_input.model_dump(mode="json", exclude_unset=True) == {"env": {"B": {"from_env": "PROD_PW"}}}
+    assert DbtRunInput.model_validate_json(run_input.model_dump_json()) == run_input
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        1, True, None, ["hunter2"], {}, {"value": "hunter2"}, {"from_env": 1}, {"from_env": ""}, {"from_env": None},
+        {"from_env": "A", "from_file": "/b"}, {"from_env": "A", "hunter2": "hunter2"}, {"from_file": "hunter2"},
+    ],
+)  # fmt: skip
+def test_any_other_shape_is_refused_by_its_key_and_never_shown(value: Any) -> None:
+    with pytest.raises(DbtTemporalError) as caught:
+        parse_run_input({"env": {"DB_PASSWORD": value}})
+    assert caught.value.error_type is ErrorType.CONFIGURATION
+    assert "`env.DB_PASSWORD`: must be a string, {" in caught.value.message
+    # The chain of causes becomes part of the failure in history.
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_an_activity_input_that_cannot_be_read_does_not_tell_its_values() -> None:
+    sent = {"invocation_id": "i", "started_at": "t", "input": {"env": {"A": ["hunter2"]}, "unknown": "hunter2"}}
+    with pytest.raises(ValidationError) as caught:
+        PlanProjectInput.model_validate_json(json.dumps(sent))
+    assert "input.env.A" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_references_are_masked_like_values_for_hooks() -> None:
+    masked = mask_env(parse_run_input({"env": {"A": "x", "B": {"from_env": "PROD_PW"}}}))
+    assert masked.model_dump(mode="json")["env"] == {"A": "***", "B": "***"}
+
+
+async def test_references_are_read_from_the_worker(tmp_path: Path) -> None:
+    (tmp_path / "pw").write_text("from the file\n")
+    secrets = WorkerSecrets({"PROD_PW": "from the environment"}, SecretSettings(folders=(tmp_path,)))
+    env: dict[str, EnvValue] = {
+        "A": "x",
+        "B": EnvReference(from_env="PROD_PW"),
+        "C": FileReference(from_file=str(tmp_path / "pw")),
+    }
+    assert await resolve_env(env, secrets) == {"A": "x", "B": "from the environment", "C": "from the file"}
+
+
+async def test_a_file_is_read_anew_each_time(tmp_path: Path) -> None:
+    file = tmp_path / "pw"
+    secrets = WorkerSecrets({}, SecretSettings(folders=(tmp_path,)))
+    for value in ("first", "second"):
+        file.write_text(value)
+        assert await secrets.resolve(FileReference(from_file=str(file))) == value
+
+
+async def test_every_missing_secret_is_named_with_its_key_and_reference(tmp_path: Path) -> None:
+    secrets = WorkerSecrets({"OTHER": SECRET}, SecretSettings(folders=(tmp_path,)))
+    env: dict[str, EnvValue] = {
+        "A": EnvReference(from_env="GONE"),
+        "B": FileReference(from_file=str(tmp_path / "gone")),
+        "C": EnvReference(from_env="OTHER"),
+    }
+    with pytest.raises(DbtTemporalError) as caught:
+        await resolve_env(env, secrets)
+    assert caught.value.error_type is ErrorType.CONFIGURATION
+    assert "env.A (from_env 'GONE'): this variable is not set on the worker" in caught.value.message
+    assert f"env.B (from_file '{tmp_path / 'gone'}'): the file cannot be read on the worker" in caught.value.message
+    assert "env.C" not in caught.value.message
+    assert SECRET not in caught.value.message
+
+
+async def test_files_elsewhere_are_not_read_even_by_links(tmp_path: Path) -> None:
+    allowed, outside = tmp_path / "secrets", tmp_path / "outside"
+    allowed.mkdir()
+    outside.write_text(SECRET)
+    (allowed / "link").symlink_to(outside)
+    secrets = WorkerSecrets({}, SecretSettings(folders=(allowed,)))
+    for path in (outside, allowed / "link", allowed / ".." / "outside", tmp_path / "no-such-file"):
+        with pytest.raises(LookupError, match="in no folder for secrets"):
+            await secrets.resolve(FileReference(from_file=str(path)))
+
+
+async def test_files_that_hold_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    (tmp_path / "large").write_bytes(b"x" * (1024 * 1024 + 1))
+    secrets = WorkerSecrets({}, SecretSettings(folders=(tmp_path,)))
+    for name, said in (("binary", "not a text"), ("large", "larger than 1 MiB"), (".", "cannot be read")):
+        with pytest.raises(LookupError, match=said):
+            await secrets.resolve(FileReference(from_file=str(tmp_path / name)))
+
+
+async def test_the_workers_own_credentials_cannot_be_referenced() -> None:
+    with pytest.raises(LookupError, match="no run may read"):
+        await WorkerSecrets({"TEMPORAL_API_KEY": SECRET}).resolve(EnvReference(from_env="TEMPORAL_API_KEY"))
+
+
+def test_folders_of_secrets_are_checked_at_the_start() -> None:
+    settings = read_settings({"DBT_TEMPORAL_SECRET_DIRS": "/etc/a, /etc/b"})
+    assert settings.secrets.folders == (Path("/etc/a"), Path("/etc/b"))
+    with pytest.raises(SettingsError, match="DBT_TEMPORAL_SECRET_DIRS='etc/a': must be a comma-separated list"):
+        read_settings({"DBT_TEMPORAL_SECRET_DIRS": "etc/a"})
+
+
+def test_an_env_with_references_left_does_not_pass_for_a_plain_one() -> None:
+    with pytest.raises(DbtTemporalError, match=r"nothing resolved: env\.A"):
+        _ = parse_run_input({"env": {"A": {"from_env": "X"}}}).plain_env
+
+
+async def test_the_engine_gets_values_and_nothing_that_it_says_holds_them() -> None:
+    engine = TalkativeEngine()
+    asked = invocation({"LOGIN": {"from_env": "PROD_PW"}, "DB_SCHEMA": "analytics"})
+    outcome = await keeping(engine, PROD_PW=SECRET).execute_node(LOCATION, asked, "model.shop.a", no_progress)
+    assert engine.seen == {"LOGIN": SECRET, "DB_SCHEMA": "analytics"}
+    assert outcome.result.message == "refused: *** analytics"
+    assert outcome.log == "*** analytics"
+    assert outcome.record == b'{"message": "*** analytics"}'
+    assert outcome.error is not None
+
+
+async def test_errors_of_the_engine_lose_secrets_and_their_causes() -> None:
+    asked = invocation({"DB_PASSWORD": SECRET})
+    with pytest.raises(DbtTemporalError) as caught:
+        await keeping(TalkativeEngine()).execute_node(LOCATION, asked, "model.shop.breaks", no_progress)
+    assert caught.value.message == "cannot log in with ***"
+    assert (caught.value.error_type, caught.value.retryable) == (ErrorType.ADAPTER, False)
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_unforeseen_errors_lose_secrets_too() -> None:
+    asked = invocation({"DB_PASSWORD": SECRET})
+    with pytest.raises(DbtTemporalError, match=r"unexpected error: RuntimeError: unforeseen") as caught:
+        await keeping(TalkativeEngine()).execute_node(LOCATION, asked, "model.shop.explodes", no_progress)
+    assert caught.value.error_type is ErrorType.ENGINE_CRASHED
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+    with pytest.raises(RuntimeError):
+        await keeping(TalkativeEngine()).execute_node(LOCATION, invocation({}), "model.shop.explodes", no_progress)
+
+
+async def test_artifacts_hold_no_secrets() -> None:
+    asked = invocation({"DB_PASSWORD": SECRET, "DBT_ENV_SECRET_X": "also-hidden"})
+    artifacts = await keeping(TalkativeEngine()).artifacts(LOCATION, asked, [], 1.0)
+    assert artifacts == {"run_results.json": b'{"message": "*** ***"}'}
+
+
+async def test_a_run_whose_secret_is_missing_can_still_be_ended() -> None:
+    engine = FakeEngine()
+    asked = invocation({"A": {"from_env": "GONE"}})
+    with pytest.raises(DbtTemporalError, match=r"env\.A"):
+        await keeping(engine).plan(LOCATION, asked)
+    await keeping(engine).end_run(asked)
+    assert engine.ended_runs == ["i"]

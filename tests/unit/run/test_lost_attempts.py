@@ -1,0 +1,46 @@
+"""An attempt whose worker was lost may still run in the database: the next attempt ends that first."""
+
+from __future__ import annotations
+
+import pytest
+from temporalio.exceptions import TimeoutError, TimeoutType
+
+from dbt_temporal.adapters.temporal.failures import _timed_out
+from dbt_temporal.application.ports.runtime import Step, StepFailedError, StepName
+from dbt_temporal.application.steps.messages import ExecuteNodeInput, StatementsInput
+from dbt_temporal.domain.errors import ErrorType
+from dbt_temporal.domain.project_config import parse_project_config
+from dbt_temporal.testing import FakeRuntime, node
+from tests.unit.run.runs import execute, runtime_of
+
+FACTS = {"host_pid": 7, "sessions": [{"adapter": "postgres", "backend_pid": 42, "seen_at": 1.5}]}
+
+
+class LosingRuntime(FakeRuntime):
+    """Loses the first attempt at each node, and at each step of project hooks."""
+
+    async def run_step(self, step: Step, output_type: type) -> object:  # type: ignore[override]
+        """See `FakeRuntime`."""
+        argument = step.argument
+        if isinstance(argument, StatementsInput) and argument.attempt == 1:
+            self.steps.append(step)
+            raise StepFailedError(ErrorType.ENGINE_CRASHED, "lost", retryable=True, timed_out=True, last_facts=FACTS)
+        return await super().run_step(step, output_type)
+
+
+async def test_the_next_attempt_is_told_what_the_lost_one_last_said() -> None:
+    config = parse_project_config({"retry": {"project_hooks": {"on_run_start": True, "on_run_end": True}}}, "f")
+    with_hooks = runtime_of(node("a"), config=config, has_on_run_start=True, has_on_run_end=True)
+    runtime = LosingRuntime(with_hooks.planned)
+    output = await execute(runtime)
+    assert output.success
+    told = [(step.name, step.argument.lost) for step in runtime.steps if isinstance(step.argument, StatementsInput)]
+    names = [StepName.BEFORE_RUN, node("a").activity_type, StepName.AFTER_RUN]
+    assert told == [(name, facts) for name in names for facts in (None, FACTS)]
+
+
+@pytest.mark.parametrize("kind", [TimeoutType.HEARTBEAT, TimeoutType.START_TO_CLOSE])
+def test_the_last_heartbeat_of_a_timed_out_attempt_is_kept(kind: TimeoutType) -> None:
+    step = Step(name="model:a", argument=ExecuteNodeInput.model_construct(), timeout_secs=5, heartbeat_secs=1)
+    assert _timed_out(TimeoutError("lost", type=kind, last_heartbeat_details=[FACTS]), step).last_facts == FACTS
+    assert _timed_out(TimeoutError("lost", type=kind, last_heartbeat_details=[]), step).last_facts is None

@@ -1,0 +1,92 @@
+import pytest
+
+from dbt_temporal.application.run.dbt_run import DbtRun
+from dbt_temporal.application.steps.messages import ProjectHooksOutput
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+from dbt_temporal.domain.project_config import parse_project_config
+from dbt_temporal.testing import model_id, node, result
+from dbt_temporal.testing.builders import INVOCATION_ID
+from tests.unit.run.runs import execute, failure, runtime_of, statuses
+
+ON_RUN_START = "operation.shop.shop-on-run-start-0"
+ON_RUN_END = "operation.shop.shop-on-run-end-0"
+
+
+async def test_a_run_that_cannot_be_set_up_raises_the_steps_error_and_runs_no_node() -> None:
+    config = parse_project_config({"hooks": {"on_failure": [{"workflow_type": "alert", "task_queue": "q"}]}}, "f")
+    runtime = runtime_of(node("a"), config=config, search_attributes={"DbtStatus": "running"})
+    runtime.before_run = [failure("could not connect")]
+    with pytest.raises(DbtTemporalError, match="could not connect") as caught:
+        await execute(runtime)
+    assert caught.value.error_type == ErrorType.ADAPTER
+    assert runtime.nodes_started == []
+    assert [started.argument["event"] for started in runtime.hooks_started] == ["on_failure"]
+    assert runtime.outcome == "failed"
+    assert runtime.step_names[-1] == "end_run"
+
+
+async def test_a_failed_on_run_start_hook_lets_nodes_run_where_dbts_flag_is_off() -> None:
+    runtime = runtime_of(node("a"), has_on_run_start=True, has_on_run_end=True)
+    runtime.before_run = [ProjectHooksOutput(results=[result(ON_RUN_START, "error", message="no")])]
+    output = await execute(runtime)
+    assert statuses(output) == {"a": "success"}
+    assert not output.success
+    seen = [each.unique_id for each in runtime.seen_by_on_run_end or []]
+    assert seen == [ON_RUN_START, model_id("a")]
+
+
+async def test_a_failed_on_run_start_hook_skips_all_nodes_where_dbts_flag_is_on() -> None:
+    runtime = runtime_of(
+        node("a"),
+        has_on_run_start=True,
+        has_on_run_end=True,
+        skip_nodes_if_on_run_start_fails=True,
+        write_artifacts=True,
+    )
+    runtime.before_run = [ProjectHooksOutput(results=[result(ON_RUN_START, "error", message="no")])]
+    output = await execute(runtime)
+    assert statuses(output) == {"a": "skipped"}
+    assert output.node_results[0].message is None
+    assert not output.success
+    assert runtime.seen_by_on_run_end == []
+    assert runtime.stored is not None
+    assert [each.unique_id for each in runtime.stored.results] == [ON_RUN_START, model_id("a")]
+
+
+async def test_on_run_end_runs_after_a_failure_and_its_results_are_stored() -> None:
+    runtime = runtime_of(node("a"), has_on_run_end=True, write_artifacts=True)
+    runtime.nodes[model_id("a")] = failure(name="a")
+    runtime.after_run = [ProjectHooksOutput(results=[result(ON_RUN_END)])]
+    await execute(runtime)
+    assert [each.status for each in runtime.seen_by_on_run_end or []] == ["error"]
+    assert runtime.stored is not None
+    assert [each.unique_id for each in runtime.stored.results] == [model_id("a"), ON_RUN_END]
+
+
+async def test_on_run_end_that_could_not_be_run_fails_the_run_but_keeps_its_results() -> None:
+    runtime = runtime_of(node("a"), has_on_run_end=True, write_artifacts=True)
+    runtime.after_run = [failure("Compilation Error in on-run-end")]
+    run = DbtRun(runtime, INVOCATION_ID)
+    output = await run.execute({})
+    assert not output.success
+    assert statuses(output) == {"a": "success"}
+    assert runtime.stored is not None
+    assert run.failure_message() == "on-run-end failed (Adapter: Compilation Error in on-run-end)"
+
+
+async def test_project_hooks_are_tried_once_unless_the_project_says_otherwise() -> None:
+    runtime = runtime_of(node("a"), has_on_run_start=True)
+    runtime.before_run = [ProjectHooksOutput(results=[result(ON_RUN_START, "error")], retryable=True)]
+    await execute(runtime)
+    assert runtime.step_names.count("before_run") == 1
+
+
+async def test_project_hooks_are_retried_with_backoff_where_the_project_asks_for_it() -> None:
+    config = parse_project_config(
+        {"retry": {"initial_interval_secs": 2, "project_hooks": {"on_run_start": True}}}, "dbt_temporal.yml"
+    )
+    runtime = runtime_of(node("a"), has_on_run_start=True, config=config)
+    lost = ProjectHooksOutput(results=[result(ON_RUN_START, "error")], retryable=True)
+    runtime.before_run = [lost, lost, ProjectHooksOutput(results=[result(ON_RUN_START)])]
+    assert (await execute(runtime)).success
+    assert runtime.slept == [2, 4]

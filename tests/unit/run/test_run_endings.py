@@ -1,0 +1,141 @@
+import asyncio
+
+import pytest
+
+from dbt_temporal.application.run.dbt_run import DbtRun
+from dbt_temporal.testing import model_id, node, until
+from dbt_temporal.testing.builders import INVOCATION_ID
+from tests.unit.run.runs import execute, failure, runtime_of, start, statuses
+
+
+async def test_a_fault_of_ours_ends_the_run_and_cancels_what_runs() -> None:
+    runtime = runtime_of(node("slow"), node("a"))
+    runtime.gates[model_id("slow")] = asyncio.Event()
+    runtime.nodes[model_id("a")] = ValueError("a bug")  # type: ignore[assignment]
+    with pytest.raises(AssertionError):
+        await execute(runtime)
+    assert runtime.cancelled == ["model:slow"]
+
+
+async def test_several_faults_at_once_end_the_run_too() -> None:
+    runtime = runtime_of(node("a"), node("b"), node("c"))
+    runtime.nodes = dict.fromkeys([model_id("a"), model_id("b")], ValueError("a bug"))  # type: ignore[arg-type]
+    with pytest.raises(AssertionError):
+        await asyncio.wait_for(execute(runtime), 5)
+
+
+async def test_fail_fast_cancels_what_runs_and_reports_the_rest_as_skipped_like_dbt() -> None:
+    runtime = runtime_of(node("a"), node("slow"), node("b", "slow"))
+    runtime.nodes[model_id("a")] = failure(name="a")
+    runtime.gates[model_id("slow")] = asyncio.Event()
+    output = await execute(runtime, fail_fast=True)
+    assert statuses(output) == {"a": "error", "slow": "skipped", "b": "skipped"}
+    messages = {each.message for each in output.node_results if each.status == "skipped"}
+    assert messages == {"Skipping due to fail_fast"}
+    assert runtime.cancelled == ["model:slow"]
+
+
+async def test_fail_fast_set_while_the_run_goes_on_ends_it_after_a_failure() -> None:
+    runtime = runtime_of(node("a"), node("slow"), node("b", "slow"))
+    runtime.nodes[model_id("a")] = failure(name="a")
+    runtime.gates[model_id("slow")] = asyncio.Event()
+    run, task = start(runtime)
+    await until(lambda: run.node_status().get(model_id("a")) == "error")
+    assert run.set_fail_fast(True) is True
+    assert statuses(await task) == {"a": "error", "slow": "skipped", "b": "skipped"}
+    assert run.run_status()["fail_fast"] is True
+
+
+async def test_fail_fast_set_before_the_nodes_start_is_in_force() -> None:
+    runtime = runtime_of(node("a"), node("b"), threads=1)
+    runtime.nodes[model_id("a")] = failure(name="a")
+    run = DbtRun(runtime, INVOCATION_ID)
+    task = asyncio.create_task(run.execute({}))
+    await until(lambda: run.run_status()["phase"] == "planning")
+    run.set_fail_fast(True)
+    assert statuses(await task) == {"a": "error", "b": "skipped"}
+
+
+async def test_a_cancelled_run_cancels_its_nodes_waits_for_them_stores_artifacts_and_is_cancelled() -> None:
+    runtime = runtime_of(
+        node("a"), node("b", "a"), write_artifacts=True, has_on_run_end=True, search_attributes={"DbtStatus": "running"}
+    )
+    runtime.gates[model_id("a")] = asyncio.Event()
+    run, task = start(runtime)
+    await until(lambda: run.node_status().get(model_id("a")) == "running")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert run.node_status() == {model_id("a"): "cancelled", model_id("b"): "skipped"}
+    # dbt does not run on-run-end when it is interrupted.
+    assert runtime.step_names[-3:] == ["model:a", "store_artifacts", "end_run"]
+    assert runtime.stored is not None
+    assert [each.message for each in runtime.stored.results] == ["Cancelled", "Skipping due to cancellation"]
+    assert runtime.outcome == "cancelled"
+    assert "The run was cancelled." in (runtime.stored.run_log or "")
+
+
+async def test_a_node_that_ended_before_its_cancellation_reached_it_keeps_its_result() -> None:
+    runtime = runtime_of(node("a"), node("b", "a"))
+    runtime.gates[model_id("a")] = asyncio.Event()
+    run, task = start(runtime)
+    await until(lambda: run.node_status().get(model_id("a")) == "running")
+    runtime.gates[model_id("a")].set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert run.node_status() == {model_id("a"): "success", model_id("b"): "skipped"}
+
+
+async def test_a_run_cancelled_while_it_is_set_up_ends_its_nodes_as_skipped() -> None:
+    runtime = runtime_of(node("a"))
+    run, task = start(runtime)
+    await until(lambda: "before_run" in runtime.step_names)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert run.node_status() == {model_id("a"): "skipped"}
+    assert runtime.nodes_started == []
+
+
+async def test_a_run_that_runs_out_of_history_lets_its_nodes_end_and_ends_in_order() -> None:
+    runtime = runtime_of(node("a"), node("slow"), node("b"), node("c", "b"), write_artifacts=True, threads=1)
+    runtime.gates[model_id("slow")] = asyncio.Event()
+    # plan_project, before_run, b and a; what has begun when it is noticed may end.
+    runtime.room = 4
+    run, task = start(runtime)
+    await until(lambda: run.node_status().get(model_id("c")) == "skipped")
+    assert run.node_status()[model_id("slow")] == "running"
+    runtime.gates[model_id("slow")].set()
+    output = await task
+    assert statuses(output) == {"a": "success", "slow": "success", "b": "success", "c": "skipped"}
+    assert runtime.cancelled == []
+    assert not output.success
+    assert "1 nodes were not run; `retry_from` runs them" in run.failure_message()
+    assert runtime.stored is not None
+    assert len(runtime.stored.results) == 4
+
+
+async def test_a_run_whose_history_is_full_can_be_cancelled() -> None:
+    runtime = runtime_of(node("a"), node("slow"), node("b", "slow"), threads=2)
+    runtime.gates[model_id("slow")] = asyncio.Event()
+    runtime.room = 4
+    run, task = start(runtime)
+    await until(lambda: run.node_status().get(model_id("b")) == "skipped")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert run.node_status()[model_id("slow")] == "cancelled"
+
+
+async def test_a_node_is_not_tried_again_where_the_history_is_full() -> None:
+    runtime = runtime_of(node("a"))
+    runtime.retries[model_id("a")] = ["connection lost"] * 2
+    # plan_project, before_run and the first attempt
+    runtime.room = 3
+    run, task = start(runtime)
+    assert statuses(await task) == {"a": "error"}
+    assert runtime.nodes_started == [model_id("a")]
+    assert "connection lost" in run.failure_message()
