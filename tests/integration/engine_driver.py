@@ -9,11 +9,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
-from dbt_temporal.application.ports.engine import CompletedNode, DbtEngine, EnginePlan, NodeOutcome, ProjectLocation
+from dbt_temporal.application.ports.engine import (
+    CompletedNode,
+    DbtEngine,
+    EnginePlan,
+    EngineRun,
+    NodeOutcome,
+    ProjectLocation,
+)
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.invocation import DbtInvocation
@@ -56,6 +63,23 @@ async def open_engine(cache_dir: Path, **options: Any) -> AsyncIterator[DbtCoreE
         await engine.close()
 
 
+class _Opened:
+    def __init__(self, engine: DbtEngine, location: ProjectLocation, invocation: DbtInvocation) -> None:
+        self._engine = engine
+        self._of = (location, invocation)
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            return await getattr(await self._engine.open(*self._of), name)(*args, **kwargs)
+
+        return call
+
+
+def opened(engine: DbtEngine, location: ProjectLocation, invocation: DbtInvocation) -> EngineRun:
+    """A run on an engine, opened anew by each call, as each step does."""
+    return cast(EngineRun, _Opened(engine, location, invocation))
+
+
 @dataclass
 class DrivenRun:
     """What a run left behind."""
@@ -79,19 +103,20 @@ async def drive(
     engine: DbtEngine, location: ProjectLocation, invocation: DbtInvocation, *, with_catalog: bool = False
 ) -> DrivenRun:
     """Plans, runs hooks and nodes, makes artifacts, and ends the run."""
-    run = DrivenRun(invocation, await engine.plan(location, invocation))
+    run = DrivenRun(invocation, await opened(engine, location, invocation).plan())
     if run.plan.plan.nodes and invocation.input.command != "list":
-        hooks = await engine.before_run(location, invocation, lambda _: None)
-        _take(run, hooks)
+        prepared = await opened(engine, location, invocation).before_run(lambda _: None)
+        _take(run, prepared.hooks)
         seen_by_on_run_end: list[CompletedNode] = []
-        if run.plan.skip_nodes_if_on_run_start_fails and any(hook.error for hook in hooks):
+        if not prepared.nodes_may_run:
             run.completed += [CompletedNode(_skipped(unique_id)) for unique_id in run.plan.plan.nodes]
         else:
             await _run_nodes(engine, location, run)
             seen_by_on_run_end = run.completed
-        _take(run, await engine.after_run(location, invocation, seen_by_on_run_end, lambda _: None))
-    run.artifacts = await engine.artifacts(location, invocation, run.completed, 1.0, with_catalog=with_catalog)
-    await engine.end_run(invocation)
+        _take(run, await opened(engine, location, invocation).after_run(seen_by_on_run_end, lambda _: None))
+    files = await opened(engine, location, invocation).artifacts(run.completed, 1.0, with_catalog=with_catalog)
+    run.artifacts = {name: file.read_bytes() for name, file in files.items()}
+    await engine.end_run(invocation.invocation_id)
     return run
 
 
@@ -104,7 +129,7 @@ async def _run_nodes(engine: DbtEngine, location: ProjectLocation, run: DrivenRu
         for skipped in turn.skipped:
             run.completed.append(CompletedNode(_skipped(skipped.unique_id)))
         for unique_id in turn.start:
-            work = engine.execute_node(location, run.invocation, unique_id, lambda _: None)
+            work = opened(engine, location, run.invocation).execute_node(unique_id, lambda _: None)
             running[asyncio.ensure_future(work)] = unique_id
         if not running:
             return

@@ -110,7 +110,7 @@ def make_artifacts(
         _write_sources(completed, elapsed_time, folder / "sources.json", now)
     elif run.command != "list":
         _write_run_results(run, completed, elapsed_time, folder / "run_results.json", now)
-    return {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.iterdir())}
+    return {path.name: str(path) for path in sorted(folder.iterdir())}
 
 
 def _write_run_results(
