@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from dbt_temporal.adapters import private_copies
-from dbt_temporal.adapters.dbt_core.hosts.pool import HostPool, RunHost
+from dbt_temporal.adapters.dbt_core.hosts.handle import HostHandle
+from dbt_temporal.adapters.dbt_core.hosts.pool import HostPool
 from dbt_temporal.adapters.dbt_core.limits import EngineLimits
 from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
 from dbt_temporal.adapters.dbt_core.parents.pool import DepsMode, ParentPool
@@ -178,7 +179,7 @@ class DbtCoreEngine:
 
     def _host(
         self, location: ProjectLocation, invocation: DbtInvocation
-    ) -> contextlib.AbstractAsyncContextManager[RunHost]:
+    ) -> contextlib.AbstractAsyncContextManager[HostHandle]:
         run_input = invocation.input
         env = {key: value for key, value in run_input.env.items() if isinstance(value, str)}
         if len(env) != len(run_input.env):
@@ -186,7 +187,7 @@ class DbtCoreEngine:
         settings = ParseSettings.of(location, run_input.target, run_input.vars, env)
         return self._hosts.using(settings, invocation)
 
-    async def _run_statements(self, host: RunHost, progress: Progress, op: str, **fields: Any) -> Any:
+    async def _run_statements(self, host: HostHandle, progress: Progress, op: str, **fields: Any) -> Any:
         """Makes a request that is cancelled with the task that awaits it, and tells of its sessions in the database."""
 
         def hear(message: dict[str, Any]) -> None:
@@ -207,7 +208,7 @@ class DbtCoreEngine:
         finally:
             host.sessions.pop(request_id, None)
 
-    async def _cancel(self, host: RunHost, request_id: int, future: asyncio.Future[Any]) -> None:
+    async def _cancel(self, host: HostHandle, request_id: int, future: asyncio.Future[Any]) -> None:
         """Cancels the request's statements and waits for its end, by force if need be."""
         host.process.channel.notify("cancel", target=request_id)
         done, _ = await asyncio.wait([future], timeout=self._cancel_secs)
@@ -218,7 +219,7 @@ class DbtCoreEngine:
             future.result()
         await self._clean_up(host)
 
-    async def _clean_up(self, host: RunHost) -> None:
+    async def _clean_up(self, host: HostHandle) -> None:
         if host.alive:
             return
         try:
