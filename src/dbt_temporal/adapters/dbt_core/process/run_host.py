@@ -27,8 +27,9 @@ from dbt_temporal.adapters.dbt_core.process.database.request import CANCEL_AGAIN
 from dbt_temporal.adapters.dbt_core.process.execution import hooks
 from dbt_temporal.adapters.dbt_core.process.execution.executor import Attempt, NodeExecutor
 from dbt_temporal.adapters.dbt_core.process.parsing.loading import LoadedParent
-from dbt_temporal.adapters.dbt_core.process.planning.plan import make_plan
-from dbt_temporal.adapters.dbt_core.process.run_setup import HostRun, open_run
+from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
+from dbt_temporal.adapters.dbt_core.process.run.plan import make_plan
+from dbt_temporal.adapters.dbt_core.process.run.setup import open_run
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
 MAX_THREADS = 256

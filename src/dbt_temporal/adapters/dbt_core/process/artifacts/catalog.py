@@ -12,7 +12,7 @@ import dbt.utils
 from dbt.artifacts.schemas.catalog import CatalogArtifact
 from dbt.task.docs.generate import Catalog
 
-from dbt_temporal.adapters.dbt_core.process.run_setup import HostRun
+from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 
 
 def make_catalog(run: HostRun) -> str:

@@ -20,7 +20,7 @@ from dbt_common.clients.system import write_json
 
 from dbt_temporal.adapters.dbt_core.process.artifacts.records import changed_fields, read_record
 from dbt_temporal.adapters.dbt_core.process.artifacts.skipped import skip_message
-from dbt_temporal.adapters.dbt_core.process.run_setup import HostRun
+from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.domain.results import NodeExecutionResult
 
 _COMPILED_FIELDS = ("compiled", "compiled_code", "compiled_path", "extra_ctes_injected", "relation_name")

@@ -16,7 +16,7 @@ from dbt.artifacts.schemas.results import NodeStatus
 from dbt_temporal.adapters.dbt_core.process.artifacts.records import resource_fields
 from dbt_temporal.adapters.dbt_core.process.database.request import Request
 from dbt_temporal.adapters.dbt_core.process.events import NodeCapture
-from dbt_temporal.adapters.dbt_core.process.run_setup import HostRun, is_ephemeral
+from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun, is_ephemeral
 
 
 class Ephemerals:

@@ -32,7 +32,7 @@ from dbt_temporal.adapters.dbt_core.process.database.request import Request
 from dbt_temporal.adapters.dbt_core.process.events import NodeCapture
 from dbt_temporal.adapters.dbt_core.process.execution import relations
 from dbt_temporal.adapters.dbt_core.process.execution.ephemerals import Ephemerals
-from dbt_temporal.adapters.dbt_core.process.run_setup import HostRun, is_ephemeral
+from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun, is_ephemeral
 from dbt_temporal.domain.errors import ErrorType
 
 

@@ -25,7 +25,7 @@ from dbt_common.events.contextvars import task_contextvars
 
 from dbt_temporal.adapters.dbt_core.process.bootstrap import ParsedProject
 from dbt_temporal.adapters.dbt_core.process.parsing.graph import ProjectGraph, ProjectGraphs
-from dbt_temporal.adapters.dbt_core.process.planning.state import PreviousRun, PreviousState
+from dbt_temporal.adapters.dbt_core.process.run.state import PreviousRun, PreviousState
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.run.input import DbtRunInput
 
