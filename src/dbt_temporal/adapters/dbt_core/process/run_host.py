@@ -20,7 +20,7 @@ from dbt_temporal.adapters.dbt_core.process.artifacts import documents as artifa
 from dbt_temporal.adapters.dbt_core.process.artifacts.catalog import make_catalog
 from dbt_temporal.adapters.dbt_core.process.artifacts.records import changed_fields, execution_result, make_record
 from dbt_temporal.adapters.dbt_core.process.artifacts.skipped import skipped_ephemerals
-from dbt_temporal.adapters.dbt_core.process.database.classify import classify_exception
+from dbt_temporal.adapters.dbt_core.process.database.classification import classify_exception
 from dbt_temporal.adapters.dbt_core.process.database.connections import end_session
 from dbt_temporal.adapters.dbt_core.process.database.duckdb_file import gate_for
 from dbt_temporal.adapters.dbt_core.process.database.request import CANCEL_AGAIN_SECS, Facts, Request, watch_connections

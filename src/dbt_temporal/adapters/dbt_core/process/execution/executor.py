@@ -26,8 +26,11 @@ from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
     resource_fields,
     with_own_paths,
 )
-from dbt_temporal.adapters.dbt_core.process.database.classification import Classification
-from dbt_temporal.adapters.dbt_core.process.database.classify import COMPILATION, classify_exception
+from dbt_temporal.adapters.dbt_core.process.database.classification import (
+    COMPILATION,
+    Classification,
+    classify_exception,
+)
 from dbt_temporal.adapters.dbt_core.process.database.request import Request
 from dbt_temporal.adapters.dbt_core.process.events import NodeCapture
 from dbt_temporal.adapters.dbt_core.process.execution import relations
