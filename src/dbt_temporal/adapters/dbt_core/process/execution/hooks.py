@@ -74,12 +74,13 @@ def _watched_hooks(run: HostRun) -> Iterator[Callable[[], list[HookOutcome]]]:
             raise
 
     def outcomes() -> list[HookOutcome]:
-        found = []
+        all_outcomes = []
         for result in run.task.node_results:
             failed = result.status == RunStatus.Error
             unique_id = result.node.unique_id
-            found.append(HookOutcome(result, captures[unique_id].log, failures[-1] if failed and failures else None))
-        return found
+            error = failures[-1] if failed and failures else None
+            all_outcomes.append(HookOutcome(result, captures[unique_id].log, error))
+        return all_outcomes
 
     with contextlib.ExitStack() as stack:
         for node in run.manifest.nodes.values():

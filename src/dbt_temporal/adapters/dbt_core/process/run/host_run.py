@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from dbt.task.runnable import GraphRunnableTask
 
 from dbt_temporal.adapters.dbt_core.process import bootstrap
 from dbt_temporal.adapters.dbt_core.process.events import EventRouter
-from dbt_temporal.adapters.dbt_core.process.parsing.loading import LoadedParent
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
 
@@ -24,14 +22,12 @@ class HostRun:
     """What the requests of a run share.
 
     Attributes:
-        parent: the parsed project as inherited.
-        project: the same with this run's flags.
+        project: the parsed project as inherited, with this run's flags.
         invocation: which run it is.
         run_dir: a folder for what the run's dbt writes.
         lock: held while shared state of dbt changes.
     """
 
-    parent: LoadedParent
     project: bootstrap.ParsedProject
     invocation: DbtInvocation
     flags: Flags
@@ -43,18 +39,15 @@ class HostRun:
 
     @property
     def manifest(self) -> Manifest:
-        """The run's manifest."""
         return self.project.manifest
 
     @property
     def command(self) -> str:
-        """The run's command."""
         return self.invocation.input.command
 
-    @property
-    def started_at(self) -> datetime:
-        """When the run started, for Jinja and artifacts."""
-        return datetime.fromisoformat(self.invocation.started_at)
+    def own_paths(self, text: str) -> str:
+        """A path or message, with the project's own target path where the one of this host stands."""
+        return text.replace(str(self.project.config.target_path), self.project.own_target_path)
 
     def selected(self) -> frozenset[str]:
         """The unique_ids that dbt hands to `before_run`."""

@@ -46,7 +46,6 @@ def make_plan(run: HostRun) -> ExecutionPlan:
 
 
 def _hook_types(task: RunTask) -> tuple[bool, bool]:
-    """Whether the run has on-run-start and on-run-end hooks."""
     return bool(task.get_hooks_by_type(RunHookType.Start)), bool(task.get_hooks_by_type(RunHookType.End))
 
 

@@ -28,7 +28,7 @@ def open_run(parent: LoadedParent, invocation: DbtInvocation, run_dir: Path) -> 
     project, adapter = bootstrap.for_run(parent.project, flags, str(run_dir / "target"))
     _stamp(project.manifest.metadata, invocation.invocation_id, started_at)
     task = make_task(run_input.command, flags, project, parent.graphs, state.retry)
-    return HostRun(parent, project, invocation, flags, adapter, task, router, run_dir)
+    return HostRun(project, invocation, flags, adapter, task, router, run_dir)
 
 
 def _stamp(metadata: Any, invocation_id: str, started_at: datetime) -> None:
