@@ -89,7 +89,8 @@ async def drive(
         else:
             await _run_nodes(engine, location, run)
             seen_by_on_run_end = run.completed
-        _take(run, await engine.after_run(location, invocation, seen_by_on_run_end, lambda _: None))
+        if run.plan.plan.has_on_run_end:
+            _take(run, await engine.after_run(location, invocation, seen_by_on_run_end, lambda _: None))
     run.artifacts = await engine.artifacts(location, invocation, run.completed, 1.0, with_catalog=with_catalog)
     await engine.end_run(invocation)
     return run

@@ -40,15 +40,12 @@ class HostHandle:
 
     @property
     def alive(self) -> bool:
-        """Whether it still answers."""
         return not self.process.channel.closed.is_set()
 
     def memory_bytes(self) -> int:
-        """Memory of its own, without what it still shares with its project; 0 where the process has gone."""
         return self.process.memory_bytes()
 
     def kill(self) -> None:
-        """Kills the process; its channel then reports the end."""
         self.process.kill()
 
     def is_idle(self, idle_secs: float) -> bool:

@@ -25,7 +25,6 @@ class LeftSessions:
             self._sessions.setdefault(host.invocation.invocation_id, []).extend(left)
 
     def any_of(self, invocation_id: str) -> bool:
-        """Whether hosts of the run have left some."""
         return bool(self._sessions.get(invocation_id))
 
     async def end_by(self, host: HostHandle) -> None:

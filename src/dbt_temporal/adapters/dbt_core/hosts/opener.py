@@ -51,11 +51,9 @@ class HostOpener:
             self._parents.release(host.parent)
 
     async def remove_run(self, invocation_id: str) -> None:
-        """Removes the files of all hosts of a run."""
         await asyncio.to_thread(shutil.rmtree, self._runs / invocation_id, True)
 
     async def remove_files(self, key: HostKey) -> None:
-        """Removes the files of one host."""
         run_dir = self._runs / key[0]
         await asyncio.to_thread(shutil.rmtree, run_dir / key[1], True)
         with contextlib.suppress(OSError):  # hosts with another environment have files there, too

@@ -65,7 +65,6 @@ class HostPool:
         await self._opener.remove_run(invocation_id)
 
     async def close(self) -> None:
-        """Ends all hosts."""
         if self._reaper is not None:
             self._reaper.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -49,7 +49,6 @@ class ParentHandle:
 
     @property
     def alive(self) -> bool:
-        """Whether it still answers."""
         return not self.process.channel.closed.is_set()
 
     @property
@@ -167,7 +166,6 @@ class ParentPool:
         return ParentHandle(process, forker, facts, folder, memory)
 
     async def close(self) -> None:
-        """Ends all parents."""
         for parent in self._parents.values():
             self._discard(parent)
         self._parents.clear()
