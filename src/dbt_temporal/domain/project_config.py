@@ -64,8 +64,9 @@ class TimeoutsConfig(_Section):
 
 
 class ProjectConfig(_Section):
-    """The whole of dbt_temporal.yml."""
+    """The whole of dbt_temporal.yml. `engine` names what runs the project; None means the worker's default."""
 
+    engine: str | None = Field(default=None, min_length=1)
     retry: RetryConfig = Field(default_factory=RetryConfig)
     timeouts: TimeoutsConfig = Field(default_factory=TimeoutsConfig)
     hooks: HooksConfig = Field(default_factory=HooksConfig)

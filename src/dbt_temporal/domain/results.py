@@ -42,6 +42,8 @@ class NodeExecutionResult(BaseModel):
     timing: list[TimingEntry] = Field(default_factory=list)
     failures: int | None = None
     freshness: Freshness | None = None
+    attempts: int = 1
+    """How many attempts were made; the last of them is the one that counted."""
 
 
 class ArtifactPaths(BaseModel):

@@ -13,9 +13,11 @@ from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.adapters.project_config_file import read_project_config
 from dbt_temporal.adapters.project_sources.local import current_revision
 from dbt_temporal.adapters.secrets import WorkerSecrets
+from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
 from dbt_temporal.adapters.temporal.telemetry.steps import SpanFactory, no_span
 from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
 from dbt_temporal.application.ports.telemetry import NoTelemetry, Telemetry
+from dbt_temporal.application.projects.engines import EngineByProject
 from dbt_temporal.application.projects.loading import LoadProjects, RereadProject
 from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.secrets.keeping_engine import SecretKeepingEngine
@@ -50,7 +52,9 @@ class WorkerContainer(containers.DeclarativeContainer):
         limits=settings.provided.engine,
     )
     secret_resolver = providers.Singleton(WorkerSecrets, environ, settings.provided.secrets)
-    engine = providers.Singleton(SecretKeepingEngine, dbt_engine, secret_resolver, environ)
+    engines = providers.Dict({"dbt-core": dbt_engine})
+    engine_by_project = providers.Singleton(EngineByProject, engines, default="dbt-core")
+    engine = providers.Singleton(SecretKeepingEngine, engine_by_project, secret_resolver, environ)
     artifact_store = providers.Singleton(FsspecArtifactStore, settings.provided.artifacts.store, environ)
     reread = providers.Factory(RereadProject, providers.Object(current_revision), providers.Object(read_project_config))
     registry = providers.Singleton(ProjectRegistry, reread=reread)
@@ -63,6 +67,7 @@ class WorkerContainer(containers.DeclarativeContainer):
         engine,
         registry,
         artifact_store,
+        budget=providers.Object(TEMPORAL_BUDGET),
         write_artifacts=settings.provided.artifacts.write_artifacts,
         write_run_log=settings.provided.artifacts.write_run_log,
         priority_scheduling=settings.provided.tuning.priority_scheduling,

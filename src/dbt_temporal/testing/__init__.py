@@ -12,7 +12,7 @@ None of them sleeps: a node can be held by a gate (`runtime.gates["model.shop.a"
 """
 
 from dbt_temporal.testing.builders import model_id, node, plan, planned, result
-from dbt_temporal.testing.fake_engine import FakeEngine, ready_project
+from dbt_temporal.testing.fake_engine import FakeEngine, FakeEngineRun, ready_project
 from dbt_temporal.testing.fake_gateway import FakeRun, FakeRunGateway
 from dbt_temporal.testing.fake_runtime import FakeRuntime
 from dbt_temporal.testing.fake_telemetry import FakeTelemetry
@@ -21,6 +21,7 @@ from dbt_temporal.testing.waiting import until
 
 __all__ = [
     "FakeEngine",
+    "FakeEngineRun",
     "FakeRun",
     "FakeRunGateway",
     "FakeRuntime",

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from dbt_temporal.application.ports.engine import (
@@ -14,6 +15,7 @@ from dbt_temporal.application.ports.engine import (
     LoadedProject,
     NodeErrorClass,
     NodeOutcome,
+    Prepared,
     Progress,
     ProjectLocation,
 )
@@ -46,11 +48,14 @@ class FakeEngine:
             Nodes without a script succeed.
         gates: a node with a gate, or `before_run` or `after_run`, ends only when the gate is set.
         on_run_start, on_run_end: outcomes of project hooks.
+        nodes_may_run: what `before_run` says of the nodes.
         executed: every attempt that was begun, in order.
         cancelled: what was cancelled of these.
         ended_runs: invocation ids that were ended.
         ended_sessions: the facts of lost attempts whose sessions were to be ended.
+        run_class: what `open` makes; a test may give one of its own.
         stuck: whether `ping` never answers.
+        planned: the invocations that were planned.
         seen_by_on_run_end, seen_by_artifacts: what the engine was given.
     """
 
@@ -60,12 +65,14 @@ class FakeEngine:
         self.gates: dict[str, asyncio.Event] = {}
         self.on_run_start: list[NodeOutcome] = []
         self.on_run_end: list[NodeOutcome] = []
-        self.skip_nodes_if_on_run_start_fails = False
+        self.nodes_may_run = True
         self.executed: list[str] = []
         self.cancelled: list[str] = []
         self.ended_runs: list[str] = []
         self.ended_sessions: list[dict[str, Any]] = []
         self.stuck = False
+        self.folder = TemporaryDirectory()
+        self.run_class: type[FakeEngineRun] = FakeEngineRun
         self.planned: list[DbtInvocation] = []
         self.seen_by_on_run_end: list[CompletedNode] = []
         self.seen_by_artifacts: list[CompletedNode] = []
@@ -76,95 +83,22 @@ class FakeEngine:
             location.project_dir.name, location, adapter_type="duckdb", target="dev", threads=4, dbt_version="1.11.0"
         )
 
-    async def plan(self, location: ProjectLocation, invocation: DbtInvocation) -> EnginePlan:
-        """The scripted plan."""
+    async def open(self, location: ProjectLocation, invocation: DbtInvocation) -> FakeEngineRun:
+        """A run by this script."""
         del location
-        self.planned.append(invocation)
-        return EnginePlan(
-            plan=self.run_plan.model_copy(update={"invocation_id": invocation.invocation_id}),
-            target=invocation.input.target or "dev",
-            threads=4,
-            dbt_version="1.11.0",
-            adapter_type="duckdb",
-            counts={"model": len(self.run_plan.nodes)},
-            skip_nodes_if_on_run_start_fails=self.skip_nodes_if_on_run_start_fails,
-        )
-
-    async def before_run(
-        self, location: ProjectLocation, invocation: DbtInvocation, progress: Progress
-    ) -> list[NodeOutcome]:
-        """The scripted hooks."""
-        del location, invocation
-        await self._through_gate("before_run", progress)
-        return self.on_run_start
-
-    async def execute_node(
-        self, location: ProjectLocation, invocation: DbtInvocation, unique_id: str, progress: Progress
-    ) -> NodeOutcome:
-        """The next outcome of the node's script."""
-        del location, invocation
-        self.executed.append(unique_id)
-        await self._through_gate(unique_id, progress)
-        script = self.script.get(unique_id) or [self.succeeds(unique_id)]
-        step = script[min(self.executed.count(unique_id), len(script)) - 1]
-        if isinstance(step, DbtTemporalError):
-            raise step
-        return step
-
-    async def end_session(self, location: ProjectLocation, invocation: DbtInvocation, facts: Mapping[str, Any]) -> None:
-        """Takes note."""
-        del location, invocation
-        self.ended_sessions.append(dict(facts))
-
-    async def after_run(
-        self, location: ProjectLocation, invocation: DbtInvocation, results: list[CompletedNode], progress: Progress
-    ) -> list[NodeOutcome]:
-        """The scripted hooks."""
-        del location, invocation
-        self.seen_by_on_run_end = results
-        await self._through_gate("after_run", progress)
-        return self.on_run_end
-
-    async def artifacts(
-        self,
-        location: ProjectLocation,
-        invocation: DbtInvocation,
-        results: list[CompletedNode],
-        elapsed_time: float,
-        *,
-        with_catalog: bool = False,
-    ) -> Mapping[str, bytes]:
-        """A run_results.json of statuses, a manifest.json of ids, and an empty catalog.json where it is asked for."""
-        del location, invocation
-        self.seen_by_artifacts = results
-        statuses = {each.result.unique_id: each.result.dbt_status for each in results}
-        catalog = {"catalog.json": b"{}"} if with_catalog else {}
-        return {
-            "run_results.json": json.dumps({"elapsed_time": elapsed_time, "statuses": statuses}).encode(),
-            "manifest.json": json.dumps(list(self.run_plan.nodes)).encode(),
-            **catalog,
-        }
+        return self.run_class(self, invocation)
 
     async def ping(self) -> None:
         """Answers, unless `stuck` is set."""
         if self.stuck:
             await asyncio.Event().wait()
 
-    async def end_run(self, invocation: DbtInvocation) -> None:
+    async def end_run(self, invocation_id: str) -> None:
         """Takes note."""
-        self.ended_runs.append(invocation.invocation_id)
+        self.ended_runs.append(invocation_id)
 
     async def close(self) -> None:
         """Nothing to end."""
-
-    async def _through_gate(self, what: str, progress: Progress) -> None:
-        progress({"attempt": self.executed.count(what)})
-        try:
-            if what in self.gates:
-                await self.gates[what].wait()
-        except asyncio.CancelledError:
-            self.cancelled.append(what)
-            raise
 
     @staticmethod
     def succeeds(unique_id: str) -> NodeOutcome:
@@ -188,6 +122,80 @@ class FakeEngine:
     def crash() -> DbtTemporalError:
         """The process that ran the node died."""
         return DbtTemporalError(ErrorType.ENGINE_CRASHED, "the run host died (signal 9)")
+
+
+class FakeEngineRun:
+    """Implements `EngineRun` by the script of its engine."""
+
+    def __init__(self, engine: FakeEngine, invocation: DbtInvocation) -> None:
+        self._engine = engine
+        self.invocation = invocation
+
+    async def plan(self) -> EnginePlan:
+        """The scripted plan."""
+        run_plan = self._engine.run_plan
+        self._engine.planned.append(self.invocation)
+        return EnginePlan(
+            plan=run_plan.model_copy(update={"invocation_id": self.invocation.invocation_id}),
+            target=self.invocation.input.target or "dev",
+            threads=4,
+            dbt_version="1.11.0",
+            adapter_type="duckdb",
+            counts={"model": len(run_plan.nodes)},
+        )
+
+    async def before_run(self, progress: Progress) -> Prepared:
+        """The scripted hooks."""
+        await self._through_gate("before_run", progress)
+        return Prepared(self._engine.on_run_start, self._engine.nodes_may_run)
+
+    async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
+        """The next outcome of the node's script."""
+        engine = self._engine
+        engine.executed.append(unique_id)
+        await self._through_gate(unique_id, progress)
+        script = engine.script.get(unique_id) or [engine.succeeds(unique_id)]
+        step = script[min(engine.executed.count(unique_id), len(script)) - 1]
+        if isinstance(step, DbtTemporalError):
+            raise step
+        return step
+
+    async def end_session(self, facts: Mapping[str, Any]) -> None:
+        """Takes note."""
+        self._engine.ended_sessions.append(dict(facts))
+
+    async def after_run(self, results: list[CompletedNode], progress: Progress) -> list[NodeOutcome]:
+        """The scripted hooks."""
+        self._engine.seen_by_on_run_end = results
+        await self._through_gate("after_run", progress)
+        return self._engine.on_run_end
+
+    async def artifacts(
+        self, results: list[CompletedNode], elapsed_time: float, *, with_catalog: bool = False
+    ) -> Mapping[str, Path]:
+        """A run_results.json of statuses, a manifest.json of ids, and an empty catalog.json where it is asked for."""
+        self._engine.seen_by_artifacts = results
+        statuses = {each.result.unique_id: each.result.dbt_status for each in results}
+        documents: dict[str, Any] = {
+            "run_results.json": {"elapsed_time": elapsed_time, "statuses": statuses},
+            "manifest.json": list(self._engine.run_plan.nodes),
+        }
+        if with_catalog:
+            documents["catalog.json"] = {}
+        folder = Path(self._engine.folder.name) / self.invocation.invocation_id
+        folder.mkdir(exist_ok=True)
+        for name, document in documents.items():
+            (folder / name).write_text(json.dumps(document), encoding="utf-8")
+        return {name: folder / name for name in documents}
+
+    async def _through_gate(self, what: str, progress: Progress) -> None:
+        progress({"attempt": self._engine.executed.count(what)})
+        try:
+            if what in self._engine.gates:
+                await self._engine.gates[what].wait()
+        except asyncio.CancelledError:
+            self._engine.cancelled.append(what)
+            raise
 
 
 def _outcome(small: NodeExecutionResult, error: NodeErrorClass | None = None) -> NodeOutcome:

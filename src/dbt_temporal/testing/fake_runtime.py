@@ -10,7 +10,14 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from dbt_temporal.application.ports.runtime import HookFailedError, StateChange, Step, StepFailedError, StepName
+from dbt_temporal.application.ports.runtime import (
+    UNLIMITED,
+    Budget,
+    HookFailedError,
+    StateChange,
+    Step,
+    StepFailedError,
+)
 from dbt_temporal.application.ports.telemetry import Fact
 from dbt_temporal.application.steps.messages import (
     AfterRunInput,
@@ -22,6 +29,7 @@ from dbt_temporal.application.steps.messages import (
     StoreArtifactsInput,
     StoreArtifactsOutput,
 )
+from dbt_temporal.application.steps.table import BEFORE_RUN, END_RUN, STORE_ARTIFACTS
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult
@@ -56,6 +64,7 @@ class FakeRuntime:
         facts: what was recorded for metrics, in order.
         most_running: how many nodes ran at once at most.
         room: how many steps there is room for.
+        budget: how large messages may be.
     """
 
     def __init__(self, planned: PlanProjectOutput | StepFailedError) -> None:
@@ -71,7 +80,7 @@ class FakeRuntime:
         )
         self.end_run: EndRunOutput | StepFailedError = EndRunOutput()
         self.hooks: dict[str, Any] = {}
-        self.steps: list[Step] = []
+        self.steps: list[Step[Any]] = []
         self.hooks_started: list[StartedHook] = []
         self.changes: list[StateChange] = []
         self.slept: list[float] = []
@@ -79,6 +88,7 @@ class FakeRuntime:
         self.cancelled: list[str] = []
         self.most_running = 0
         self.room = 1_000_000
+        self.budget: Budget = UNLIMITED
         self._running = 0
         self._now = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -119,7 +129,7 @@ class FakeRuntime:
         """The fake clock."""
         return self._now
 
-    async def run_step(self, step: Step, output_type: type[Output]) -> Output:
+    async def run_step(self, step: Step[Output]) -> Output:
         """Ends the step as scripted."""
         self.steps.append(step)
         # A real step never ends in the turn of the loop in which it starts.
@@ -132,7 +142,7 @@ class FakeRuntime:
         self._now += timedelta(seconds=1)
         if isinstance(end, StepFailedError):
             raise end
-        assert isinstance(end, output_type)
+        assert isinstance(end, step.kind.output)
         return end
 
     async def run_hook(self, hook: HookConfig, argument: Any, hook_id: str) -> Any:
@@ -162,16 +172,16 @@ class FakeRuntime:
         """Takes note."""
         self.facts.append(fact)
 
-    async def _end_of(self, step: Step) -> BaseModel | StepFailedError:
+    async def _end_of(self, step: Step[Any]) -> BaseModel | StepFailedError:
         if isinstance(step.argument, ExecuteNodeInput):
             return await self._end_of_node(step, step.argument.unique_id)
         if isinstance(step.argument, PlanProjectInput):
             return self._plan(step.argument)
-        if step.name == StepName.STORE_ARTIFACTS:
+        if step.kind is STORE_ARTIFACTS:
             return self.store_artifacts
-        if step.name == StepName.END_RUN:
+        if step.kind is END_RUN:
             return self.end_run
-        script = self.before_run if step.name == StepName.BEFORE_RUN else self.after_run
+        script = self.before_run if step.kind is BEFORE_RUN else self.after_run
         attempt = self.step_names.count(str(step.name))
         return script[min(attempt, len(script)) - 1]
 
@@ -183,7 +193,7 @@ class FakeRuntime:
         )
         return self.planned.model_copy(update={"invocation": invocation})
 
-    async def _end_of_node(self, step: Step, unique_id: str) -> NodeEnd:
+    async def _end_of_node(self, step: Step[Any], unique_id: str) -> NodeEnd:
         self._running += 1
         self.most_running = max(self.most_running, self._running)
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 
 
@@ -17,6 +19,10 @@ class InMemoryArtifactStore:
         self._check(path)
         self.files[path] = content
         return f"memory://{path}"
+
+    async def upload(self, path: str, file: Path) -> str:
+        """Keeps a file of this machine."""
+        return await self.write(path, file.read_bytes())  # noqa: ASYNC240 -- a small file of a test
 
     async def read(self, path: str) -> bytes | None:
         """A file's content, or None."""

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from temporalio.api.enums.v1 import EventType
 
+from dbt_temporal.application.ports.engine import EnginePlan
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.domain.errors import ErrorType
-from dbt_temporal.testing import FakeEngine, node, plan
+from dbt_temporal.testing import FakeEngine, FakeEngineRun, node, plan
 from tests.integration.run_harness import RunHarness, history, scheduled
 from tests.integration.servers import wait_for
 
@@ -179,13 +180,13 @@ async def test_project_hooks_are_tried_again_where_the_project_asks_for_it(runs:
 async def test_phases_are_told_by_the_contracts_words(runs: RunHarness) -> None:
     runs.engine.run_plan = plan(node("a"))
     release, seen = asyncio.Event(), []
-    planning = runs.engine.plan
 
-    async def held(*arguments: Any) -> Any:
-        await release.wait()
-        return await planning(*arguments)
+    class Held(FakeEngineRun):
+        async def plan(self) -> EnginePlan:
+            await release.wait()
+            return await super().plan()
 
-    runs.engine.plan = held  # type: ignore[method-assign, assignment]
+    runs.engine.run_class = Held
     runs.engine.gates[A] = asyncio.Event()
     run = await runs.submit()
 

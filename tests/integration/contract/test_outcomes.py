@@ -17,11 +17,12 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from dbt_temporal.adapters.temporal.gateway import TemporalRun
+from dbt_temporal.application.ports.engine import Prepared, Progress
 from dbt_temporal.application.ports.runs import Outcome
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.run.input import parse_run_input
 from dbt_temporal.entrypoints.cli.submit import Submission, submit_to
-from dbt_temporal.testing import FakeEngine, node, plan
+from dbt_temporal.testing import FakeEngine, FakeEngineRun, node, plan
 from tests.integration.run_harness import RunHarness, history, scheduled
 from tests.integration.servers import wait_for
 
@@ -243,10 +244,11 @@ async def test_a_run_that_cannot_be_set_up_stores_its_log(runs: RunHarness) -> N
     runs.write_artifacts = True
     runs.engine.run_plan = plan(node("a"))
 
-    async def refuses(*_: Any) -> Any:
-        raise FakeEngine.crash()
+    class Refuses(FakeEngineRun):
+        async def before_run(self, progress: Progress) -> Prepared:
+            raise FakeEngine.crash()
 
-    runs.engine.before_run = refuses  # type: ignore[method-assign, assignment]
+    runs.engine.run_class = Refuses
     run = await runs.submit()
     outcome = await run.outcome()
     assert outcome.error_type == "EngineCrashed"

@@ -18,7 +18,7 @@ from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.application.ports.engine import NodeOutcome, ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from tests.integration.engine.test_postgres import PROJECT, SLEEPERS
-from tests.integration.engine_driver import new_invocation, open_engine, write_files
+from tests.integration.engine_driver import new_invocation, open_engine, opened, write_files
 from tests.integration.postgres import PostgresDatabase, postgres_env
 from tests.integration.servers import wait_for
 
@@ -59,20 +59,20 @@ class Project:
 
     def node(self, name: str) -> Step:
         """A node's execution."""
-        return lambda heard: self.engine.execute_node(self.location, self.invocation, f"model.pg.{name}", heard)
+        return lambda heard: opened(self.engine, self.location, self.invocation).execute_node(f"model.pg.{name}", heard)
 
     def hooks(self, name: str) -> Step:
         """A step of project hooks."""
         if name == "on-run-start":
-            return lambda heard: self.engine.before_run(self.location, self.invocation, heard)
-        return lambda heard: self.engine.after_run(self.location, self.invocation, [], heard)
+            return lambda heard: opened(self.engine, self.location, self.invocation).before_run(heard)
+        return lambda heard: opened(self.engine, self.location, self.invocation).after_run([], heard)
 
 
 @pytest.fixture
 async def project(dbt_engine: DbtCoreEngine, tmp_path: Path, postgres: PostgresDatabase) -> AsyncIterator[Project]:
     project = Project(dbt_engine, tmp_path / "pg", postgres)
     yield project
-    await dbt_engine.end_run(project.invocation)
+    await dbt_engine.end_run(project.invocation.invocation_id)
 
 
 @pytest.fixture(params=["on-run-start", "on-run-end"])
@@ -184,11 +184,11 @@ async def test_no_node_of_a_host_that_dies_is_told_before_all_of_its_statements_
 async def test_the_statement_of_lost_project_hooks_is_ended_by_what_they_told(project: Project, hooks: Step) -> None:
     task, facts = await begun(project, hooks)
     another = new_invocation(command="run", env=project.env)
-    await project.engine.end_session(project.location, another, facts)
+    await opened(project.engine, project.location, another).end_session(facts)
     assert project.sleepers() == 0
     (outcome,) = await task
     assert outcome.error is not None
-    await project.engine.end_run(another)
+    await project.engine.end_run(another.invocation_id)
 
 
 DUCKDB = {
@@ -236,14 +236,16 @@ class DuckDbProject:
         def hear(facts: Mapping[str, Any]) -> None:
             self.hosts.append(facts["host_pid"])
 
-        return asyncio.ensure_future(self.engine.execute_node(self.location, self.invocation, f"model.pg.{name}", hear))
+        return asyncio.ensure_future(
+            opened(self.engine, self.location, self.invocation).execute_node(f"model.pg.{name}", hear)
+        )
 
 
 @pytest.fixture
 async def on_duckdb(dbt_engine: DbtCoreEngine, tmp_path: Path) -> AsyncIterator[DuckDbProject]:
     project = DuckDbProject(dbt_engine, tmp_path)
     yield project
-    await dbt_engine.end_run(project.invocation)
+    await dbt_engine.end_run(project.invocation.invocation_id)
 
 
 async def test_nodes_that_wait_for_a_duckdb_file_of_another_process_end_when_they_are_cancelled(

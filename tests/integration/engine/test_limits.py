@@ -16,7 +16,7 @@ from dbt_temporal.application.ports.telemetry import Fact, HostsCounted
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.entrypoints.settings import read_settings
 from tests.integration.engine.test_postgres import PROJECT as PG_PROJECT
-from tests.integration.engine_driver import drive, new_invocation, open_engine, write_files
+from tests.integration.engine_driver import drive, new_invocation, open_engine, opened, write_files
 from tests.integration.postgres import PostgresDatabase, postgres_env
 from tests.integration.servers import wait_for
 
@@ -72,7 +72,7 @@ async def test_runs_share_as_many_hosts_as_there_may_be(
     async with open_engine(tmp_path / "cache", limits=limits(**environ), telemetry=heard) as engine:
         all_three = invocations(tmp_path, 3)
         # Each needs a host at the same time, however slow the machine is: a host stays until its run has ended.
-        await asyncio.gather(*(engine.plan(small, each) for each in all_three))
+        await asyncio.gather(*(opened(engine, small, each).plan() for each in all_three))
         runs = await asyncio.gather(*(drive(engine, small, each) for each in all_three))
     assert [set(run.statuses().values()) for run in runs] == [{"success"}] * 3
     assert (max(heard.counts) == 1) is alone
@@ -84,9 +84,9 @@ async def test_a_run_waits_while_the_only_host_is_busy(tmp_path: Path, small: Pr
     async with open_engine(tmp_path / "cache", limits=limits(DBT_TEMPORAL_MAX_HOSTS="1")) as engine:
         busy, waiting = invocations(tmp_path, 2)
         facts: dict[str, Any] = {}
-        running = asyncio.ensure_future(engine.execute_node(small, busy, "model.small.slow", facts.update))
+        running = asyncio.ensure_future(opened(engine, small, busy).execute_node("model.small.slow", facts.update))
         await wait_for(lambda: _has_begun(facts))
-        planning = asyncio.ensure_future(engine.plan(small, waiting))
+        planning = asyncio.ensure_future(opened(engine, small, waiting).plan())
         done, _ = await asyncio.wait([planning], timeout=1)
         assert not done
         running.cancel()
@@ -103,11 +103,15 @@ async def test_a_host_that_dies_makes_room_although_it_was_being_replaced(
     one_that_is_always_too_large = limits(DBT_TEMPORAL_MAX_HOSTS="1", DBT_TEMPORAL_HOST_MEMORY_MB="1")
     async with open_engine(tmp_path / "cache", limits=one_that_is_always_too_large) as engine:
         facts: dict[str, Any] = {}
-        dying = asyncio.ensure_future(engine.execute_node(location, invocation, "model.pg.sleeps", facts.update))
+        dying = asyncio.ensure_future(
+            opened(engine, location, invocation).execute_node("model.pg.sleeps", facts.update)
+        )
         await wait_for(lambda: _told(facts, "sessions"), within=60)
         # The first request that ends lets the host be measured, and the one after it needs a new one.
-        await engine.plan(location, invocation)
-        waiting = asyncio.ensure_future(engine.execute_node(location, invocation, "model.pg.base", lambda _: None))
+        await opened(engine, location, invocation).plan()
+        waiting = asyncio.ensure_future(
+            opened(engine, location, invocation).execute_node("model.pg.base", lambda _: None)
+        )
         done, _ = await asyncio.wait([waiting], timeout=1)
         assert not done
         os.kill(facts["host_pid"], signal.SIGKILL)
@@ -133,7 +137,7 @@ async def test_a_host_that_holds_too_much_memory_gets_no_further_node(
     async with open_engine(tmp_path / "cache", limits=limits(**environ)) as engine:
         for name in ("one", "two", "three"):
             facts: dict[str, Any] = {}
-            outcome = await engine.execute_node(small, invocation, f"model.small.{name}", facts.update)
+            outcome = await opened(engine, small, invocation).execute_node(f"model.small.{name}", facts.update)
             assert outcome.result.status == "success"
             pids.append(facts["host_pid"])
     assert len(set(pids)) == hosts
@@ -145,8 +149,8 @@ async def test_parsed_projects_that_hold_too_much_memory_together_are_dropped_bu
 ) -> None:
     async with open_engine(tmp_path / "cache", limits=limits(**environ)) as engine:
         for invocation in invocations(tmp_path, 2):
-            await engine.plan(small, invocation)
-            await engine.end_run(invocation)
+            await opened(engine, small, invocation).plan()
+            await engine.end_run(invocation.invocation_id)
 
         async def are_kept() -> bool:
             return len(list((tmp_path / "cache").glob("**/parents/*"))) == kept

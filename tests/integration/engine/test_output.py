@@ -12,7 +12,7 @@ import pytest
 from dbt_temporal.application.log_context import current_fields, log_fields
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
-from tests.integration.engine_driver import new_invocation, open_engine, write_files
+from tests.integration.engine_driver import new_invocation, open_engine, opened, write_files
 from tests.integration.servers import wait_for
 
 PROJECT = {
@@ -73,7 +73,7 @@ async def test_what_a_run_prints_is_logged_with_its_fields_and_its_crash_tells_n
 
             with log_fields(workflow_id=f"run-{word}", node=NODE, attempt=1):
                 try:
-                    await engine.execute_node(location, invocation, NODE, lambda facts: None)
+                    await opened(engine, location, invocation).execute_node(NODE, lambda facts: None)
                 finally:
                     await wait_for(logged, what=f"the lines of {word}")
 

@@ -13,7 +13,7 @@ from dbt_temporal.adapters.dbt_core.limits import EngineLimits
 from dbt_temporal.adapters.project_files import content_revision
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
-from tests.integration.engine_driver import new_invocation, open_engine, write_files
+from tests.integration.engine_driver import new_invocation, open_engine, opened, write_files
 from tests.integration.servers import wait_for
 
 PROFILES = """
@@ -46,9 +46,9 @@ def parents(folder: Path) -> list[Path]:
 async def names(engine: DbtCoreEngine, location: ProjectLocation, **env: str) -> dict[str, str]:
     """schema.alias of each model, as dbt's manifest of a run with this environment has them."""
     invocation = new_invocation(command="list", env=env)
-    files = await engine.artifacts(location, invocation, [], 0.0)
-    await engine.end_run(invocation)
-    nodes = json.loads(files["manifest.json"])["nodes"].values()
+    files = await opened(engine, location, invocation).artifacts([], 0.0)
+    nodes = json.loads(files["manifest.json"].read_bytes())["nodes"].values()
+    await engine.end_run(invocation.invocation_id)
     return {node["name"]: f"{node['schema']}.{node['alias']}" for node in nodes}
 
 

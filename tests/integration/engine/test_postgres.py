@@ -16,7 +16,7 @@ import pytest
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
-from tests.integration.engine_driver import new_invocation, open_engine, write_files
+from tests.integration.engine_driver import new_invocation, open_engine, opened, write_files
 from tests.integration.postgres import POSTGRES_PROJECT, PostgresDatabase, postgres_env
 
 pytestmark = pytest.mark.every_dbt_version
@@ -76,7 +76,7 @@ async def test_a_cancelled_node_ends_its_statement_and_no_other(
 ) -> None:
     invocation = new_invocation(command="run")
     facts: dict[str, Any] = {}
-    sleeping = asyncio.ensure_future(engine.execute_node(project, invocation, "model.pg.sleeps", facts.update))
+    sleeping = asyncio.ensure_future(opened(engine, project, invocation).execute_node("model.pg.sleeps", facts.update))
     await eventually(lambda: "sessions" in facts and count(postgres, SLEEPERS) == 1)
     assert [session["backend_pid"] > 0 for session in facts["sessions"]] == [True]
 
@@ -86,7 +86,7 @@ async def test_a_cancelled_node_ends_its_statement_and_no_other(
 
     assert count(postgres, SLEEPERS) == 0
     after: dict[str, Any] = {}
-    outcome = await engine.execute_node(project, invocation, "model.pg.base", after.update)
+    outcome = await opened(engine, project, invocation).execute_node("model.pg.base", after.update)
     assert (outcome.result.status, after["host_pid"]) == ("success", facts["host_pid"])
 
 
@@ -95,7 +95,7 @@ async def test_the_statement_of_a_killed_host_is_ended_by_the_next_one(
 ) -> None:
     invocation = new_invocation(command="run")
     facts: dict[str, Any] = {}
-    sleeping = asyncio.ensure_future(engine.execute_node(project, invocation, "model.pg.sleeps", facts.update))
+    sleeping = asyncio.ensure_future(opened(engine, project, invocation).execute_node("model.pg.sleeps", facts.update))
     await eventually(lambda: "sessions" in facts and count(postgres, SLEEPERS) == 1)
 
     os.kill(facts["host_pid"], signal.SIGKILL)
@@ -103,7 +103,7 @@ async def test_the_statement_of_a_killed_host_is_ended_by_the_next_one(
         await sleeping
     assert caught.value.error_type is ErrorType.ENGINE_CRASHED
 
-    outcome = await engine.execute_node(project, invocation, "model.pg.base", facts.update)
+    outcome = await opened(engine, project, invocation).execute_node("model.pg.base", facts.update)
     assert outcome.result.status == "success"
     await eventually(lambda: count(postgres, SLEEPERS) == 0)
 
@@ -111,7 +111,9 @@ async def test_the_statement_of_a_killed_host_is_ended_by_the_next_one(
 async def test_a_statement_timeout_of_the_database_is_a_failure_worth_another_attempt(
     engine: DbtCoreEngine, project: ProjectLocation
 ) -> None:
-    outcome = await engine.execute_node(project, new_invocation(command="run"), "model.pg.times_out", lambda _: None)
+    outcome = await opened(engine, project, new_invocation(command="run")).execute_node(
+        "model.pg.times_out", lambda _: None
+    )
 
     assert outcome.error is not None
     assert (outcome.error.error_type, outcome.error.retryable) == (ErrorType.ADAPTER, True)
@@ -121,17 +123,17 @@ async def test_a_host_sees_relations_that_another_worker_built_in_the_same_run(
     engine: DbtCoreEngine, project: ProjectLocation, tmp_path: Path, environ: dict[str, str]
 ) -> None:
     invocation = new_invocation(command="run", select="base grows sees")
-    await engine.plan(project, invocation)
-    await engine.before_run(project, invocation, lambda _: None)
+    await opened(engine, project, invocation).plan()
+    await opened(engine, project, invocation).before_run(lambda _: None)
 
     async with open_engine(tmp_path / "other_cache", environ=environ) as other:
         for node in ("base", "grows"):
-            built = await other.execute_node(project, invocation, f"model.pg.{node}", lambda _: None)
+            built = await opened(other, project, invocation).execute_node(f"model.pg.{node}", lambda _: None)
             assert built.result.status == "success"
 
-    outcome = await engine.execute_node(project, invocation, "model.pg.sees", lambda _: None)
+    outcome = await opened(engine, project, invocation).execute_node("model.pg.sees", lambda _: None)
     assert b"'True' as found" in outcome.record
-    again = await engine.execute_node(project, invocation, "model.pg.grows", lambda _: None)
+    again = await opened(engine, project, invocation).execute_node("model.pg.grows", lambda _: None)
     assert (again.result.status, again.result.message) == ("success", "INSERT 0 1")
 
 
@@ -140,6 +142,6 @@ async def test_a_refused_connection_is_an_adapter_error_worth_another_attempt(
 ) -> None:
     async with open_engine(tmp_path / "cache", environ={**environ, "PG_PORT": "1"}) as engine:
         with pytest.raises(DbtTemporalError) as caught:
-            await engine.before_run(project, new_invocation(command="run"), lambda _: None)
+            await opened(engine, project, new_invocation(command="run")).before_run(lambda _: None)
 
     assert (caught.value.error_type, caught.value.retryable) == (ErrorType.ADAPTER, True)

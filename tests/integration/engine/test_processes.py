@@ -21,7 +21,15 @@ from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.adapters.dbt_core.limits import EngineLimits
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
-from tests.integration.engine_driver import REPOSITORY, DrivenRun, drive, new_invocation, open_engine, write_files
+from tests.integration.engine_driver import (
+    REPOSITORY,
+    DrivenRun,
+    drive,
+    new_invocation,
+    open_engine,
+    opened,
+    write_files,
+)
 
 pytestmark = pytest.mark.every_dbt_version
 
@@ -167,10 +175,10 @@ async def test_a_killed_host_is_reported_and_replaced_without_running_on_run_sta
     engine: DbtCoreEngine, small: ProjectLocation, tmp_path: Path
 ) -> None:
     invocation = new_invocation(command="run")
-    await engine.plan(small, invocation)
-    await engine.before_run(small, invocation, lambda _: None)
+    await opened(engine, small, invocation).plan()
+    await opened(engine, small, invocation).before_run(lambda _: None)
     facts: dict[str, Any] = {}
-    running = asyncio.ensure_future(engine.execute_node(small, invocation, "model.small.slow", facts.update))
+    running = asyncio.ensure_future(opened(engine, small, invocation).execute_node("model.small.slow", facts.update))
     await eventually(lambda: "host_pid" in facts)
 
     os.kill(facts["host_pid"], signal.SIGKILL)
@@ -178,9 +186,9 @@ async def test_a_killed_host_is_reported_and_replaced_without_running_on_run_sta
         await running
     assert (caught.value.error_type, caught.value.retryable) == (ErrorType.ENGINE_CRASHED, True)
 
-    outcome = await engine.execute_node(small, invocation, "model.small.one", facts.update)
+    outcome = await opened(engine, small, invocation).execute_node("model.small.one", facts.update)
     assert outcome.result.status == "success"
-    await engine.end_run(invocation)
+    await engine.end_run(invocation.invocation_id)
     # The hook makes the table with one row and adds one: a second time would have added another.
     assert await eventually_read(tmp_path / "w.duckdb", "select count(*) from starts") == 2
 
@@ -192,7 +200,7 @@ async def test_an_idle_host_is_ended_and_a_new_one_takes_over(tmp_path: Path, sm
         pids = []
         for node in ("model.small.one", "model.small.two"):
             facts: dict[str, Any] = {}
-            outcome = await engine.execute_node(small, invocation, node, facts.update)
+            outcome = await opened(engine, small, invocation).execute_node(node, facts.update)
             assert outcome.result.status == "success"
             pids.append(facts["host_pid"])
             await eventually(lambda: not psutil.pid_exists(pids[-1]))
@@ -204,10 +212,10 @@ async def test_an_idle_host_is_ended_and_a_new_one_takes_over(tmp_path: Path, sm
 async def test_a_node_cancelled_on_duckdb_ends_alone(engine: DbtCoreEngine, small: ProjectLocation) -> None:
     invocation = new_invocation(command="run")
     facts: dict[str, Any] = {}
-    await engine.before_run(small, invocation, lambda _: None)
-    slow = asyncio.ensure_future(engine.execute_node(small, invocation, "model.small.slow", facts.update))
+    await opened(engine, small, invocation).before_run(lambda _: None)
+    slow = asyncio.ensure_future(opened(engine, small, invocation).execute_node("model.small.slow", facts.update))
     await eventually(lambda: "host_pid" in facts)
-    sibling = await engine.execute_node(small, invocation, "model.small.one", lambda _: None)
+    sibling = await opened(engine, small, invocation).execute_node("model.small.one", lambda _: None)
 
     slow.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -215,7 +223,7 @@ async def test_a_node_cancelled_on_duckdb_ends_alone(engine: DbtCoreEngine, smal
 
     assert sibling.result.status == "success"
     after: dict[str, Any] = {}
-    again = await engine.execute_node(small, invocation, "model.small.two", after.update)
+    again = await opened(engine, small, invocation).execute_node("model.small.two", after.update)
     assert again.result.status == "success"
     assert after["host_pid"] == facts["host_pid"]
 
@@ -230,9 +238,9 @@ async def test_a_failed_attempt_can_be_repeated_in_the_same_host(engine: DbtCore
         },
     )
     invocation = new_invocation(command="run")
-    first = await engine.execute_node(small, invocation, "model.small.user", lambda _: None)
-    await engine.execute_node(small, invocation, "model.small.missing", lambda _: None)
-    second = await engine.execute_node(small, invocation, "model.small.user", lambda _: None)
+    first = await opened(engine, small, invocation).execute_node("model.small.user", lambda _: None)
+    await opened(engine, small, invocation).execute_node("model.small.missing", lambda _: None)
+    second = await opened(engine, small, invocation).execute_node("model.small.user", lambda _: None)
 
     assert (first.result.status, second.result.status) == ("error", "success")
 
@@ -267,7 +275,7 @@ async def main():
     engine = DbtCoreEngine(Path({str(tmp_path / "cache")!r}))
     location = ProjectLocation(Path({str(small.project_dir)!r}), Path({str(small.project_dir)!r}))
     invocation = new_invocation(command="run")
-    await engine.execute_node(location, invocation, "model.small.slow", lambda facts: print(facts, flush=True))
+    await opened(engine, location, invocation).execute_node("model.small.slow", lambda facts: print(facts, flush=True))
 
 asyncio.run(main())
 """

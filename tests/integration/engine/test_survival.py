@@ -15,7 +15,7 @@ from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError
 from tests.integration.engine.test_processes import engine, eventually, folders, small
-from tests.integration.engine_driver import drive, new_invocation, open_engine, write_files
+from tests.integration.engine_driver import drive, new_invocation, open_engine, opened, write_files
 
 __all__ = ["engine", "small"]
 
@@ -30,7 +30,7 @@ async def test_a_python_model_that_ends_its_interpreter_has_failed_and_its_host_
     pids = []
     for node, status in (("ends", "error"), ("one", "success")):
         facts: dict[str, Any] = {}
-        outcome = await engine.execute_node(small, invocation, f"model.small.{node}", facts.update)
+        outcome = await opened(engine, small, invocation).execute_node(f"model.small.{node}", facts.update)
         assert outcome.result.status == status
         pids.append(facts["host_pid"])
     assert pids[0] == pids[1]
@@ -49,7 +49,9 @@ async def test_a_project_whose_process_has_threads_is_not_forked_but_loaded_by_e
         assert set(run.statuses().values()) == {"success"}
         facts: dict[str, Any] = {}
         invocation = new_invocation(command="run")
-        running = asyncio.ensure_future(engine.execute_node(small, invocation, "model.small.slow", facts.update))
+        running = asyncio.ensure_future(
+            opened(engine, small, invocation).execute_node("model.small.slow", facts.update)
+        )
         await eventually(lambda: "host_pid" in facts)
         host = psutil.Process(facts["host_pid"])
         template = host.parent()
@@ -58,7 +60,7 @@ async def test_a_project_whose_process_has_threads_is_not_forked_but_loaded_by_e
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-        await engine.end_run(invocation)
+        await engine.end_run(invocation.invocation_id)
         await eventually(lambda: not host.is_running())
         await eventually(lambda: len(folders(tmp_path / "cache", "parents")) == 1)
 
@@ -73,7 +75,7 @@ async def test_a_killed_parent_is_replaced_and_its_folder_removed(
     (folder,) = folders(tmp_path / "cache", "parents")
     parent.kill()
     with contextlib.suppress(DbtTemporalError):  # where the worker has not heard of its end yet
-        await engine.plan(small, new_invocation(command="list"))
-    await engine.plan(small, new_invocation(command="list"))
+        await opened(engine, small, new_invocation(command="list")).plan()
+    await opened(engine, small, new_invocation(command="list")).plan()
     await eventually(lambda: len(folders(tmp_path / "cache", "parents")) == 1)
     assert not folder.exists()

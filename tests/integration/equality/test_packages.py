@@ -10,7 +10,7 @@ import pytest
 
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
-from tests.integration.engine_driver import drive, new_invocation, open_engine, write_files
+from tests.integration.engine_driver import drive, new_invocation, open_engine, opened, write_files
 from tests.integration.sources.git_servers import Repository
 
 PROFILES = "shop:\n  target: dev\n  outputs:\n    dev: {type: duckdb, path: ':memory:'}\n"
@@ -82,7 +82,7 @@ async def test_one_installation_serves_all_parses_and_the_next_worker(tmp_path: 
     location = make_project(tmp_path / "shop", both(numbers))
     async with open_engine(tmp_path / "cache") as engine:
         await engine.load_project(location)
-        await engine.plan(location, new_invocation(vars={"other": 1}))
+        await opened(engine, location, new_invocation(vars={"other": 1})).plan()
     (folder,) = installed(tmp_path / "cache")
     (folder / "numbers" / "marker").touch()
     async with open_engine(tmp_path / "cache") as engine:
@@ -96,7 +96,7 @@ async def test_always_installs_anew_for_each_worker(tmp_path: Path, numbers: Rep
     for count in (1, 2):
         async with open_engine(tmp_path / "cache", deps="always") as engine:
             await engine.load_project(location)
-            await engine.plan(location, new_invocation(vars={"other": 1}))
+            await opened(engine, location, new_invocation(vars={"other": 1})).plan()
         assert len(installed(tmp_path / "cache")) == count
 
 

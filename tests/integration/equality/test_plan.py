@@ -13,7 +13,7 @@ from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.run.plan import ExecutionPlan
-from tests.integration.engine_driver import copy_project, drive, new_invocation, open_engine, write_files
+from tests.integration.engine_driver import copy_project, drive, new_invocation, open_engine, opened, write_files
 
 pytestmark = pytest.mark.every_dbt_version
 
@@ -41,7 +41,7 @@ def env(tmp_path: Path) -> dict[str, str]:
 
 
 async def plan_of(engine: DbtCoreEngine, location: ProjectLocation, **run_input: Any) -> ExecutionPlan:
-    return (await engine.plan(location, new_invocation(**run_input))).plan
+    return (await opened(engine, location, new_invocation(**run_input)).plan()).plan
 
 
 def names(plan: ExecutionPlan) -> set[str]:

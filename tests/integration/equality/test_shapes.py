@@ -46,8 +46,11 @@ def shape(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     commands = {command: [command] for command in COMMANDS}
     if (project / "packages.yml").exists():
         commands = {"deps": ["deps"], **commands}
-    run_cli_commands(commands, project, folder / "targets", {"SHAPE_DB": str(folder / "theirs.duckdb")})
-    return Shape(ProjectLocation(project, project), folder / "ours.duckdb", folder / "targets")
+    ours, theirs = (folder / side / "warehouse.duckdb" for side in ("ours", "theirs"))
+    for database in (ours, theirs):
+        database.parent.mkdir()
+    run_cli_commands(commands, project, folder / "targets", {"SHAPE_DB": str(theirs)})
+    return Shape(ProjectLocation(project, project), ours, folder / "targets")
 
 
 async def run_ours(engine: DbtCoreEngine, shape: Shape, command: str) -> DrivenRun:

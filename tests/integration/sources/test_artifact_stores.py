@@ -13,7 +13,7 @@ from dbt_temporal.adapters.artifact_stores.fsspec_store import FsspecArtifactSto
 from dbt_temporal.adapters.artifact_stores.references import FsspecReferences
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from tests.integration.buckets import S3, Storage
-from tests.integration.engine_driver import copy_project, drive, new_invocation, open_engine
+from tests.integration.engine_driver import copy_project, drive, new_invocation, open_engine, opened
 from tests.integration.fixtures_buckets import gcs_endpoint, s3, s3_endpoint, storage
 
 __all__ = ["gcs_endpoint", "s3", "s3_endpoint", "storage"]
@@ -115,11 +115,11 @@ async def test_a_run_takes_state_and_results_of_earlier_runs_from_a_bucket(
         s3.put("runs/first/manifest.json", first.artifacts["manifest.json"])
         s3.put("runs/first/run_results.json", json.dumps(results).encode())
         again = new_invocation(command="seed", retry_from=f"{s3.url}/runs/first/run_results.json")
-        assert list((await engine.plan(location, again)).plan.nodes) == [failed["unique_id"]]
+        assert list((await opened(engine, location, again).plan()).plan.nodes) == [failed["unique_id"]]
         model = next((location.project_dir / "models").rglob("*.sql"))
         model.write_text(model.read_text() + "\n-- changed\n")
         changed = new_invocation(
             command="list", select="state:modified", state_manifest_ref=f"{s3.url}/runs/first/manifest.json"
         )
-        names = [node.name for node in (await engine.plan(location, changed)).plan.nodes.values()]
+        names = [node.name for node in (await opened(engine, location, changed).plan()).plan.nodes.values()]
         assert names == [model.stem]

@@ -23,11 +23,10 @@ from temporalio.client import Client
 from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
 from dbt_temporal.adapters.temporal.gateway import TemporalRunGateway
 from dbt_temporal.adapters.temporal.payloads.codec_keys import new_key
-from dbt_temporal.application.ports.engine import NodeOutcome, Progress, ProjectLocation
+from dbt_temporal.application.ports.engine import NodeOutcome, Progress
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.domain.errors import DbtTemporalError
-from dbt_temporal.domain.run.invocation import DbtInvocation
-from dbt_temporal.testing import FakeEngine, node, plan
+from dbt_temporal.testing import FakeEngine, FakeEngineRun, node, plan
 from tests.integration.run_harness import RunHarness, history
 from tests.integration.servers import temporal_binary, wait_for
 
@@ -49,14 +48,12 @@ async def encrypted_runs(temporal_address: str, temporal_client: Client, task_qu
         yield RunHarness(await client_with(temporal_address, KEY), task_queue, stack)
 
 
-class RevealingEngine(FakeEngine):
+class RevealingRun(FakeEngineRun):
     """Fails, and says its environment in the message."""
 
-    async def execute_node(
-        self, location: ProjectLocation, invocation: DbtInvocation, unique_id: str, progress: Progress
-    ) -> NodeOutcome:
-        await super().execute_node(location, invocation, unique_id, progress)
-        return self.fails(unique_id, f"cannot log in with {invocation.input.plain_env}", retryable=False)
+    async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
+        await super().execute_node(unique_id, progress)
+        return FakeEngine.fails(unique_id, f"cannot log in with {self.invocation.input.env}", retryable=False)
 
 
 def payloads_of(message: Any) -> list[Payload]:
@@ -241,7 +238,8 @@ def test_a_codec_server_that_others_reach_needs_a_token() -> None:
 
 
 async def test_a_referenced_secret_is_in_no_history_and_the_engine_has_it(runs: RunHarness) -> None:
-    runs.engine = RevealingEngine(plan(node("a")))
+    runs.engine = FakeEngine(plan(node("a")))
+    runs.engine.run_class = RevealingRun
     runs.worker_env = {"PROD_PW": SECRET}
     runs.write_artifacts = True
     run = await runs.submit({"env": {"LOGIN": {"from_env": "PROD_PW"}, "DB_SCHEMA": "analytics"}})

@@ -12,7 +12,7 @@ from dbt_temporal.adapters.secrets import SecretSettings, WorkerSecrets
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.application.secrets.keeping_engine import SecretKeepingEngine
 from dbt_temporal.domain.errors import DbtTemporalError
-from tests.integration.engine_driver import DrivenRun, drive, new_invocation, open_engine, write_files
+from tests.integration.engine_driver import DrivenRun, drive, new_invocation, open_engine, opened, write_files
 
 pytestmark = pytest.mark.every_dbt_version
 
@@ -109,4 +109,4 @@ async def test_a_project_is_not_planned_with_a_secret_missing(tmp_path: Path) ->
     async with open_engine(tmp_path / "cache", environ=dict(os.environ)) as inner:
         engine = SecretKeepingEngine(inner, WorkerSecrets({}), {})
         with pytest.raises(DbtTemporalError, match=r"env\.API_TOKEN \(from_env 'NOBODY_SET_THIS'\)"):
-            await engine.plan(project_in(tmp_path / "leaky"), invocation)
+            await opened(engine, project_in(tmp_path / "leaky"), invocation).plan()

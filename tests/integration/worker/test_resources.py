@@ -10,14 +10,14 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager, nullcontext
-from typing import Any
 
 import psutil
 import pytest
 
 from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
+from dbt_temporal.application.ports.engine import NodeOutcome, Progress
 from dbt_temporal.application.ports.runs import Ending
-from dbt_temporal.testing import node, plan
+from dbt_temporal.testing import FakeEngineRun, node, plan
 from tests.integration.engine_driver import REPOSITORY
 from tests.integration.run_harness import RunHarness
 from tests.integration.worker.test_tuning_effects import tuning
@@ -37,20 +37,20 @@ async def most_at_once(runs: RunHarness, expected: int) -> int:
     """How many of four nodes run at once. They wait until the expected number runs, so that none ends too early."""
     running, most = 0, 0
     enough = asyncio.Event()
-    execute = runs.engine.execute_node
 
-    async def counted(*arguments: Any) -> Any:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        if running >= expected:
-            enough.set()
-        await asyncio.wait_for(enough.wait(), 60)
-        await asyncio.sleep(LINGER_SECS)
-        running -= 1
-        return await execute(*arguments)
+    class Counted(FakeEngineRun):
+        async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            if running >= expected:
+                enough.set()
+            await asyncio.wait_for(enough.wait(), 60)
+            await asyncio.sleep(LINGER_SECS)
+            running -= 1
+            return await super().execute_node(unique_id, progress)
 
-    runs.engine.execute_node = counted  # type: ignore[method-assign, assignment]
+    runs.engine.run_class = Counted
     runs.engine.run_plan = plan(*(node(f"n{number}") for number in range(COUNT)))
     assert (await runs.run()).ending is Ending.COMPLETED
     return most

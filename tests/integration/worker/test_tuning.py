@@ -10,11 +10,12 @@ from temporalio.client import Client
 from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
 from dbt_temporal.adapters.temporal.worker.build import build_worker
 from dbt_temporal.adapters.temporal.worker.tuning import NO_LIMIT, WorkerTuning
+from dbt_temporal.application.ports.engine import NodeOutcome, Progress
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.use_cases import UseCases
 from dbt_temporal.entrypoints.settings import read_settings
-from dbt_temporal.testing import FakeEngine, InMemoryArtifactStore, node, plan
+from dbt_temporal.testing import FakeEngine, FakeEngineRun, InMemoryArtifactStore, node, plan
 from tests.integration.run_harness import RunHarness
 
 
@@ -80,17 +81,17 @@ async def test_a_resource_based_worker_runs_nodes(runs: RunHarness) -> None:
 async def test_the_number_of_nodes_at_once_is_limited(runs: RunHarness) -> None:
     runs.tuning = WorkerTuning(max_concurrent_activities=1)
     running, most = 0, 0
-    execute = runs.engine.execute_node
 
-    async def counted(*arguments: object) -> object:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        outcome = await execute(*arguments)  # type: ignore[arg-type]
-        running -= 1
-        return outcome
+    class Counted(FakeEngineRun):
+        async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            outcome = await super().execute_node(unique_id, progress)
+            running -= 1
+            return outcome
 
-    runs.engine.execute_node = counted  # type: ignore[method-assign, assignment]
+    runs.engine.run_class = Counted
     runs.engine.run_plan = plan(node("a"), node("b"), node("c"))
     assert (await runs.run()).ending is Ending.COMPLETED
     assert most == 1

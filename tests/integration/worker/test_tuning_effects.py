@@ -7,7 +7,6 @@ import time
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -22,9 +21,10 @@ from temporalio.worker import Worker
 from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
 from dbt_temporal.adapters.temporal.worker.build import worker_options
 from dbt_temporal.adapters.temporal.worker.tuning import WorkerTuning
+from dbt_temporal.application.ports.engine import NodeOutcome, Progress
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.entrypoints.settings import read_settings
-from dbt_temporal.testing import node, plan
+from dbt_temporal.testing import FakeEngineRun, node, plan
 from tests.integration.run_harness import RunHarness, history
 from tests.integration.servers import wait_for
 
@@ -123,13 +123,13 @@ async def test_a_worker_without_a_cache_replays_from_the_normal_queue(
 async def seconds_between_starts(runs: RunHarness, count: int) -> float:
     """How long it takes from the first node's start to the last one's."""
     starts: list[float] = []
-    execute = runs.engine.execute_node
 
-    async def timed(*arguments: Any) -> Any:
-        starts.append(time.monotonic())
-        return await execute(*arguments)
+    class Timed(FakeEngineRun):
+        async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
+            starts.append(time.monotonic())
+            return await super().execute_node(unique_id, progress)
 
-    runs.engine.execute_node = timed  # type: ignore[method-assign, assignment]
+    runs.engine.run_class = Timed
     runs.engine.run_plan = plan(*(node(f"n{number}") for number in range(count)))
     assert (await runs.run()).ending is Ending.COMPLETED
     assert len(starts) == count

@@ -14,7 +14,7 @@ from dbt_temporal.application.ports.runs import Ending, Outcome
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.domain.run.invocation import DbtInvocation
-from dbt_temporal.testing import FakeEngine, node, plan
+from dbt_temporal.testing import FakeEngine, FakeEngineRun, node, plan
 from tests.integration.run_harness import RunHarness, history
 from tests.integration.servers import wait_for
 from tests.integration.workflow.hook_workers import HookWorker
@@ -82,6 +82,7 @@ RESULT_FIELDS = {
     "timing",
     "failures",
     "freshness",
+    "attempts",
 }
 
 
@@ -92,11 +93,15 @@ class EnvRecordingEngine(FakeEngine):
         super().__init__(plan(node("a"), node("b", "a")))
         self.env_of: dict[str, dict[str, str]] = {}
 
-    async def execute_node(
-        self, location: ProjectLocation, invocation: DbtInvocation, unique_id: str, progress: Progress
-    ) -> NodeOutcome:
-        self.env_of[unique_id] = invocation.input.plain_env
-        return await super().execute_node(location, invocation, unique_id, progress)
+    async def open(self, location: ProjectLocation, invocation: DbtInvocation) -> FakeEngineRun:
+        env_of = self.env_of
+
+        class Recording(FakeEngineRun):
+            async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
+                env_of[unique_id] = {key: str(value) for key, value in invocation.input.env.items()}
+                return await super().execute_node(unique_id, progress)
+
+        return Recording(self, invocation)
 
 
 async def children(client: Client, run: TemporalRun) -> list[WorkflowHandle[Any, Any]]:

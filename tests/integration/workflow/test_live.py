@@ -16,10 +16,11 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from dbt_temporal.adapters.temporal.gateway import TemporalRun
+from dbt_temporal.application.ports.engine import EnginePlan, NodeOutcome, Progress
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.application.shielding import shielded
 from dbt_temporal.domain.errors import ErrorType
-from dbt_temporal.testing import FakeEngine, node, plan
+from dbt_temporal.testing import FakeEngine, FakeEngineRun, node, plan
 from tests.integration.run_harness import RunHarness, history, scheduled
 from tests.integration.servers import wait_for
 
@@ -44,14 +45,14 @@ async def test_a_cancelled_run_waits_until_its_node_has_stopped(runs: RunHarness
 
 async def test_a_cancel_while_the_run_is_planned_is_not_lost(runs: RunHarness) -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
-    planning = runs.engine.plan
 
-    async def slow_to_notice(*arguments: Any) -> Any:
-        begun.set()
-        await asyncio.shield(go_on.wait())
-        return await planning(*arguments)
+    class SlowToNotice(FakeEngineRun):
+        async def plan(self) -> EnginePlan:
+            begun.set()
+            await asyncio.shield(go_on.wait())
+            return await super().plan()
 
-    runs.engine.plan = slow_to_notice  # type: ignore[method-assign, assignment]
+    runs.engine.run_class = SlowToNotice
     runs.engine.run_plan = plan(node("a"))
     run = await runs.submit()
     await begun.wait()
@@ -68,13 +69,14 @@ async def test_a_node_that_fails_while_its_cancel_is_on_its_way_keeps_its_error_
 ) -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
 
-    async def slow_to_notice(*arguments: Any) -> Any:
-        runs.engine.executed.append(arguments[2])
-        begun.set()
-        await shielded(go_on.wait())
-        return FakeEngine.fails(A, "Database Error\n  connection lost")
+    class SlowToNotice(FakeEngineRun):
+        async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
+            runs.engine.executed.append(unique_id)
+            begun.set()
+            await shielded(go_on.wait())
+            return FakeEngine.fails(A, "Database Error\n  connection lost")
 
-    runs.engine.execute_node = slow_to_notice  # type: ignore[method-assign, assignment]
+    runs.engine.run_class = SlowToNotice
     runs.engine.run_plan = plan(node("a"), node("b", "a"))
     run = await runs.submit()
     await begun.wait()

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from temporalio.api.enums.v1 import EventType
 
+from dbt_temporal.application.ports.engine import NodeOutcome, Progress
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.domain.errors import ErrorType
-from dbt_temporal.testing import FakeEngine, node, plan, ready_project
+from dbt_temporal.testing import FakeEngine, FakeEngineRun, node, plan, ready_project
 from tests.integration.run_harness import RunHarness, history, scheduled
 
 A, B, C = "model.shop.a", "model.shop.b", "model.shop.c"
@@ -154,10 +155,11 @@ async def test_an_error_that_the_project_names_is_not_retried(runs: RunHarness) 
 async def test_an_unforeseen_exception_in_an_activity_is_told_and_ends_the_run(runs: RunHarness) -> None:
     runs.engine.run_plan = plan(node("a"))
 
-    async def breaks(*_: Any) -> Any:
-        raise OSError("disk full")
+    class Breaks(FakeEngineRun):
+        async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
+            raise OSError("disk full")
 
-    runs.engine.execute_node = breaks  # type: ignore[method-assign, assignment]
+    runs.engine.run_class = Breaks
     outcome = await runs.run()
     assert outcome.output is not None
     assert outcome.output.node_results[0].message == "unexpected error in the worker: OSError: disk full"

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.adapters.secrets import SecretSettings, WorkerSecrets
-from dbt_temporal.application.ports.engine import NodeOutcome, Progress, ProjectLocation
+from dbt_temporal.application.ports.engine import EngineRun, NodeOutcome, Progress, ProjectLocation
 from dbt_temporal.application.secrets.keeping_engine import SecretKeepingEngine
 from dbt_temporal.application.secrets.revealing import resolve_env
 from dbt_temporal.application.steps.messages import PlanProjectInput
@@ -21,7 +22,7 @@ from dbt_temporal.domain.run.input import DbtRunInput, mask_env, parse_run_input
 from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.domain.secrets.references import EnvReference, EnvValue, FileReference, references
 from dbt_temporal.entrypoints.settings import SettingsError, read_settings
-from dbt_temporal.testing import FakeEngine, ready_project
+from dbt_temporal.testing import FakeEngine, FakeEngineRun, ready_project
 
 LOCATION = ready_project().loaded.location
 SECRET = "hunter2-hunter2"
@@ -37,36 +38,48 @@ def invocation(env: dict[str, Any]) -> DbtInvocation:
 def no_progress(_facts: object) -> None: ...
 
 
-class TalkativeEngine(FakeEngine):
+class TalkativeRun(FakeEngineRun):
     """Tells its environment wherever an engine can."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: dict[str, str] = {}
-
-    async def execute_node(
-        self, location: ProjectLocation, invocation: DbtInvocation, unique_id: str, progress: Progress
-    ) -> NodeOutcome:
-        self.seen = invocation.input.plain_env
-        told = " ".join(self.seen.values())
+    async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
+        told = self._environment()
         if unique_id == "model.shop.breaks":
             raise DbtTemporalError(ErrorType.ADAPTER, f"cannot log in with {told}", retryable=False) from ValueError(
                 told
             )
         if unique_id == "model.shop.explodes":
             raise RuntimeError("unforeseen") from ValueError(told)
-        outcome = self.fails(unique_id, f"refused: {told}")
+        outcome = FakeEngine.fails(unique_id, f"refused: {told}")
         return NodeOutcome(outcome.result, outcome.error, record=f'{{"message": "{told}"}}'.encode(), log=told)
 
-    async def artifacts(
-        self, location: ProjectLocation, invocation: DbtInvocation, *_: Any, with_catalog: bool = False
-    ) -> dict[str, bytes]:
-        told = " ".join(invocation.input.plain_env.values())
-        return {"run_results.json": f'{{"message": "{told}"}}'.encode()}
+    async def artifacts(self, *_: Any, with_catalog: bool = False) -> dict[str, Path]:
+        file = Path(self._engine.folder.name) / "run_results.json"
+        file.write_text(f'{{"message": "{self._environment()}"}}')
+        return {file.name: file}
+
+    def _environment(self) -> str:
+        return " ".join(str(value) for value in self.invocation.input.env.values())
+
+
+class TalkativeEngine(FakeEngine):
+    """Keeps the environment of the run that was opened last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.run_class = TalkativeRun
+        self.seen: dict[str, Any] = {}
+
+    async def open(self, location: ProjectLocation, invocation: DbtInvocation) -> FakeEngineRun:
+        self.seen = dict(invocation.input.env)
+        return await super().open(location, invocation)
 
 
 def keeping(engine: FakeEngine, **worker_env: str) -> SecretKeepingEngine:
     return SecretKeepingEngine(engine, WorkerSecrets(worker_env), worker_env)
+
+
+async def opened(engine: FakeEngine, invocation: DbtInvocation, **worker_env: str) -> EngineRun:
+    return await keeping(engine, **worker_env).open(LOCATION, invocation)
 
 
 def test_an_env_takes_texts_and_references() -> None:
@@ -188,15 +201,17 @@ def test_folders_of_secrets_are_checked_at_the_start() -> None:
         read_settings({"DBT_TEMPORAL_SECRET_DIRS": "etc/a"})
 
 
-def test_an_env_with_references_left_does_not_pass_for_a_plain_one() -> None:
-    with pytest.raises(DbtTemporalError, match=r"nothing resolved: env\.A"):
-        _ = parse_run_input({"env": {"A": {"from_env": "X"}}}).plain_env
+async def test_an_env_with_references_left_does_not_pass_for_a_plain_one(tmp_path: Path) -> None:
+    engine = DbtCoreEngine(tmp_path)
+    with pytest.raises(DbtTemporalError, match=r"references that nothing resolved: env\.A"):
+        await engine.open(LOCATION, invocation({"A": {"from_env": "X"}}))
+    await engine.close()
 
 
 async def test_the_engine_gets_values_and_nothing_that_it_says_holds_them() -> None:
     engine = TalkativeEngine()
     asked = invocation({"LOGIN": {"from_env": "PROD_PW"}, "DB_SCHEMA": "analytics"})
-    outcome = await keeping(engine, PROD_PW=SECRET).execute_node(LOCATION, asked, "model.shop.a", no_progress)
+    outcome = await (await opened(engine, asked, PROD_PW=SECRET)).execute_node("model.shop.a", no_progress)
     assert engine.seen == {"LOGIN": SECRET, "DB_SCHEMA": "analytics"}
     assert outcome.result.message == "refused: *** analytics"
     assert outcome.log == "*** analytics"
@@ -207,7 +222,7 @@ async def test_the_engine_gets_values_and_nothing_that_it_says_holds_them() -> N
 async def test_errors_of_the_engine_lose_secrets_and_their_causes() -> None:
     asked = invocation({"DB_PASSWORD": SECRET})
     with pytest.raises(DbtTemporalError) as caught:
-        await keeping(TalkativeEngine()).execute_node(LOCATION, asked, "model.shop.breaks", no_progress)
+        await (await opened(TalkativeEngine(), asked)).execute_node("model.shop.breaks", no_progress)
     assert caught.value.message == "cannot log in with ***"
     assert (caught.value.error_type, caught.value.retryable) == (ErrorType.ADAPTER, False)
     assert SECRET not in "".join(traceback.format_exception(caught.value))
@@ -216,23 +231,25 @@ async def test_errors_of_the_engine_lose_secrets_and_their_causes() -> None:
 async def test_unforeseen_errors_lose_secrets_too() -> None:
     asked = invocation({"DB_PASSWORD": SECRET})
     with pytest.raises(DbtTemporalError, match=r"unexpected error: RuntimeError: unforeseen") as caught:
-        await keeping(TalkativeEngine()).execute_node(LOCATION, asked, "model.shop.explodes", no_progress)
+        await (await opened(TalkativeEngine(), asked)).execute_node("model.shop.explodes", no_progress)
     assert caught.value.error_type is ErrorType.ENGINE_CRASHED
     assert SECRET not in "".join(traceback.format_exception(caught.value))
     with pytest.raises(RuntimeError):
-        await keeping(TalkativeEngine()).execute_node(LOCATION, invocation({}), "model.shop.explodes", no_progress)
+        await (await opened(TalkativeEngine(), invocation({}))).execute_node("model.shop.explodes", no_progress)
 
 
 async def test_artifacts_hold_no_secrets() -> None:
     asked = invocation({"DB_PASSWORD": SECRET, "DBT_ENV_SECRET_X": "also-hidden"})
-    artifacts = await keeping(TalkativeEngine()).artifacts(LOCATION, asked, [], 1.0)
-    assert artifacts == {"run_results.json": b'{"message": "*** ***"}'}
+    engine = TalkativeEngine()
+    artifacts = await (await opened(engine, asked)).artifacts([], 1.0)
+    contents = {name: file.read_bytes() for name, file in artifacts.items()}
+    assert contents == {"run_results.json": b'{"message": "*** ***"}'}
 
 
 async def test_a_run_whose_secret_is_missing_can_still_be_ended() -> None:
     engine = FakeEngine()
     asked = invocation({"A": {"from_env": "GONE"}})
     with pytest.raises(DbtTemporalError, match=r"env\.A"):
-        await keeping(engine).plan(LOCATION, asked)
-    await keeping(engine).end_run(asked)
+        await keeping(engine).open(LOCATION, asked)
+    await keeping(engine).end_run(asked.invocation_id)
     assert engine.ended_runs == ["i"]

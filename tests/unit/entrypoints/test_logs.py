@@ -15,11 +15,12 @@ from dbt_temporal.adapters.secrets import WorkerSecrets
 from dbt_temporal.adapters.telemetry.logs import LogLines, configure_logging
 from dbt_temporal.adapters.telemetry.settings import LogSettings
 from dbt_temporal.application.log_context import log_fields, log_redactor
+from dbt_temporal.application.ports.engine import EnginePlan
 from dbt_temporal.application.secrets.keeping_engine import SecretKeepingEngine
 from dbt_temporal.domain.secrets.redaction import Redactor
 from dbt_temporal.entrypoints.settings import read_settings
 from dbt_temporal.entrypoints.worker.log import start_log, worker_console
-from dbt_temporal.testing import FakeEngine, planned, ready_project
+from dbt_temporal.testing import FakeEngine, FakeEngineRun, planned, ready_project
 
 logger = logging.getLogger("dbt_temporal.test")
 
@@ -164,12 +165,14 @@ def test_the_workers_own_credentials_are_secret(stream: io.StringIO, capsys: pyt
 async def test_what_the_engine_logs_for_a_run_shows_no_secret_of_the_run(stream: io.StringIO) -> None:
     json_log(stream)
 
-    class TalkativeEngine(FakeEngine):
-        async def plan(self, location: Any, invocation: Any) -> Any:
-            logger.warning("connecting with %s", invocation.input.env["DB_PASSWORD"])
-            return await super().plan(location, invocation)
+    class TalkativeRun(FakeEngineRun):
+        async def plan(self) -> EnginePlan:
+            logger.warning("connecting with %s", self.invocation.input.env["DB_PASSWORD"])
+            return await super().plan()
 
     invocation = planned(run_input={"env": {"DB_PASSWORD": "hunter2-hunter2"}}).invocation
-    engine = SecretKeepingEngine(TalkativeEngine(), WorkerSecrets({}), {})
-    await engine.plan(ready_project().loaded.location, invocation)
+    talkative = FakeEngine()
+    talkative.run_class = TalkativeRun
+    engine = SecretKeepingEngine(talkative, WorkerSecrets({}), {})
+    await (await engine.open(ready_project().loaded.location, invocation)).plan()
     assert [line["message"] for line in as_json(stream)] == ["connecting with ***"]

@@ -2,11 +2,12 @@ import asyncio
 
 import pytest
 
+from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
 from dbt_temporal.adapters.temporal.workflow.memo import RunMemos
 from dbt_temporal.application.ports.runtime import StepFailedError
 from dbt_temporal.application.run.dbt_run import DbtRun
-from dbt_temporal.application.run.nodes import CANCEL_SECS
 from dbt_temporal.application.steps.messages import EndRunInput, ExecuteNodeInput, StoreArtifactsInput
+from dbt_temporal.application.steps.table import CANCEL_SECS
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.project_config import parse_project_config
 from dbt_temporal.domain.run.plan import NodeOverrides
@@ -137,7 +138,7 @@ async def test_a_node_carries_the_projects_timeouts() -> None:
     step = runtime.steps[2]
     assert isinstance(step.argument, ExecuteNodeInput)
     # The step has some time beyond the node's limit, to end the statement.
-    assert (step.argument.timeout_secs, step.timeout_secs, step.priority) == (60, 60 + CANCEL_SECS, None)
+    assert (step.argument.timeout_secs, step.limits.timeout_secs, step.priority) == (60, 60 + CANCEL_SECS, None)
     assert step.name == step.summary == "model:a"
     assert step.argument.non_retryable_errors == ["denied"]
 
@@ -218,6 +219,7 @@ async def test_the_phases_follow_each_other() -> None:
 async def test_a_large_compile_keeps_every_node_in_its_output_and_says_what_is_missing() -> None:
     names = [f"m{number}" for number in range(200)]
     runtime = runtime_of(*(node(name) for name in names), write_artifacts=True, threads=200)
+    runtime.budget = TEMPORAL_BUDGET
     runtime.nodes = {model_id(name): result(name, compiled_code="x" * 10_000) for name in names}
     output = await execute(runtime, command="compile")
     kept = sum(each.compiled_code is not None for each in output.node_results)

@@ -5,12 +5,22 @@ from typing import Any
 import pytest
 
 from dbt_temporal.adapters.in_process import run_in_process
+from dbt_temporal.application.ports.engine import EnginePlan
 from dbt_temporal.application.ports.runtime import StateChange
 from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.use_cases import UseCases
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.project_config import parse_project_config
-from dbt_temporal.testing import FakeEngine, InMemoryArtifactStore, model_id, node, plan, ready_project, until
+from dbt_temporal.testing import (
+    FakeEngine,
+    FakeEngineRun,
+    InMemoryArtifactStore,
+    model_id,
+    node,
+    plan,
+    ready_project,
+    until,
+)
 
 A, B = model_id("a"), model_id("b")
 FAST = {"retry": {"initial_interval_secs": 0.001, "max_interval_secs": 0.001}}
@@ -140,14 +150,14 @@ async def test_cancelling_the_task_cancels_what_runs_and_still_stores_artifacts(
 
 async def test_a_cancel_that_comes_as_a_step_ends_is_not_lost() -> None:
     world = World()
-    plan_run = world.engine.plan
 
-    async def slow_to_notice(*arguments: Any) -> Any:
-        await asyncio.sleep(0)
-        task.cancel()
-        return await plan_run(*arguments)
+    class SlowToNotice(FakeEngineRun):
+        async def plan(self) -> EnginePlan:
+            await asyncio.sleep(0)
+            task.cancel()
+            return await super().plan()
 
-    world.engine.plan = slow_to_notice  # type: ignore[method-assign, assignment]
+    world.engine.run_class = SlowToNotice
     task = asyncio.create_task(run_in_process(None, world.use_cases, invocation_id="i1"))
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -6,8 +6,9 @@ import pytest
 from temporalio.exceptions import TimeoutError, TimeoutType
 
 from dbt_temporal.adapters.temporal.failures import _timed_out
-from dbt_temporal.application.ports.runtime import Step, StepFailedError, StepName
+from dbt_temporal.application.ports.runtime import Output, Step, StepFailedError, StepLimits
 from dbt_temporal.application.steps.messages import ExecuteNodeInput, StatementsInput
+from dbt_temporal.application.steps.table import AFTER_RUN, BEFORE_RUN, EXECUTE_NODE
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.project_config import parse_project_config
 from dbt_temporal.testing import FakeRuntime, node
@@ -19,13 +20,13 @@ FACTS = {"host_pid": 7, "sessions": [{"adapter": "postgres", "backend_pid": 42, 
 class LosingRuntime(FakeRuntime):
     """Loses the first attempt at each node, and at each step of project hooks."""
 
-    async def run_step(self, step: Step, output_type: type) -> object:  # type: ignore[override]
+    async def run_step(self, step: Step[Output]) -> Output:
         """See `FakeRuntime`."""
         argument = step.argument
         if isinstance(argument, StatementsInput) and argument.attempt == 1:
             self.steps.append(step)
             raise StepFailedError(ErrorType.ENGINE_CRASHED, "lost", retryable=True, timed_out=True, last_facts=FACTS)
-        return await super().run_step(step, output_type)
+        return await super().run_step(step)
 
 
 async def test_the_next_attempt_is_told_what_the_lost_one_last_said() -> None:
@@ -35,12 +36,12 @@ async def test_the_next_attempt_is_told_what_the_lost_one_last_said() -> None:
     output = await execute(runtime)
     assert output.success
     told = [(step.name, step.argument.lost) for step in runtime.steps if isinstance(step.argument, StatementsInput)]
-    names = [StepName.BEFORE_RUN, node("a").activity_type, StepName.AFTER_RUN]
+    names = [BEFORE_RUN.name, node("a").activity_type, AFTER_RUN.name]
     assert told == [(name, facts) for name in names for facts in (None, FACTS)]
 
 
 @pytest.mark.parametrize("kind", [TimeoutType.HEARTBEAT, TimeoutType.START_TO_CLOSE])
 def test_the_last_heartbeat_of_a_timed_out_attempt_is_kept(kind: TimeoutType) -> None:
-    step = Step(name="model:a", argument=ExecuteNodeInput.model_construct(), timeout_secs=5, heartbeat_secs=1)
+    step = Step(EXECUTE_NODE, ExecuteNodeInput.model_construct(), StepLimits(5, 1), label="model:a")
     assert _timed_out(TimeoutError("lost", type=kind, last_heartbeat_details=[FACTS]), step).last_facts == FACTS
     assert _timed_out(TimeoutError("lost", type=kind, last_heartbeat_details=[]), step).last_facts is None

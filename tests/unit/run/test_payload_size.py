@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dbt_temporal.application.run.fitting import (
-    MAX_CODE_CHARS,
-    MAX_MESSAGE_CHARS,
+from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
+from dbt_temporal.application.fitting import (
     fit_log,
     fit_plan,
     fit_result,
@@ -62,8 +61,15 @@ def test_compiled_code_goes_before_results_do() -> None:
 
 def test_monstrous_compiled_code_does_not_travel_at_all() -> None:
     (huge,) = results(1)
-    assert fit_result(huge.model_copy(update={"compiled_code": "x" * (MAX_CODE_CHARS + 1)})).compiled_code is None
-    assert fit_result(huge.model_copy(update={"compiled_code": "select 1"})).compiled_code == "select 1"
+    assert (
+        fit_result(
+            huge.model_copy(update={"compiled_code": "x" * ((TEMPORAL_BUDGET.code_chars or 0) + 1)}), TEMPORAL_BUDGET
+        ).compiled_code
+        is None
+    )
+    assert (
+        fit_result(huge.model_copy(update={"compiled_code": "select 1"}), TEMPORAL_BUDGET).compiled_code == "select 1"
+    )
 
 
 def test_the_size_that_counts_is_that_of_the_bytes() -> None:
@@ -95,8 +101,8 @@ def test_failures_are_kept_before_everything_else() -> None:
 
 def test_one_huge_message_is_cut_and_says_so() -> None:
     (huge,) = results(1, "x" * 100_000)
-    message = fit_result(huge).message or ""
-    assert len(message) < MAX_MESSAGE_CHARS + 100
+    message = fit_result(huge, TEMPORAL_BUDGET).message or ""
+    assert len(message) < (TEMPORAL_BUDGET.message_chars or 0) + 100
     assert message.endswith("(84000 characters left out)")
 
 
@@ -132,6 +138,6 @@ def test_what_was_not_run_stays_longer_than_what_went_well() -> None:
 
 
 def test_artifacts_are_made_from_every_result_however_many_there_are() -> None:
-    found = fit_step_results(results(20_000, "x" * 300))
+    found = fit_step_results(results(20_000, "x" * 300), TEMPORAL_BUDGET.step_results_bytes)
     assert len(found) == 20_000
     assert not any(each.timing or each.compiled_code for each in found)

@@ -40,10 +40,10 @@ async def test_a_failed_on_run_start_hook_skips_all_nodes_where_dbts_flag_is_on(
         node("a"),
         has_on_run_start=True,
         has_on_run_end=True,
-        skip_nodes_if_on_run_start_fails=True,
         write_artifacts=True,
     )
-    runtime.before_run = [ProjectHooksOutput(results=[result(ON_RUN_START, "error", message="no")])]
+    refused = result(ON_RUN_START, "error", message="no")
+    runtime.before_run = [ProjectHooksOutput(results=[refused], nodes_may_run=False)]
     output = await execute(runtime)
     assert statuses(output) == {"a": "skipped"}
     assert output.node_results[0].message is None

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
 from dbt_temporal.application.ports.runtime import HookFailedError, StepFailedError
 from dbt_temporal.application.run.dbt_run import DbtRun
 from dbt_temporal.application.steps.messages import PlanProjectInput, StoreArtifactsInput
@@ -69,6 +70,7 @@ async def test_the_payload_of_a_very_large_run_fits_into_what_temporal_takes() -
     names = [f"int_orders__aggregated_by_customer_and_day_{number:05}" for number in range(4000)]
     large = planned(*(node(name) for name in names), config=parse_project_config({"hooks": hooks}, "f"), threads=4000)
     runtime = FakeRuntime(large)
+    runtime.budget = TEMPORAL_BUDGET
     runtime.nodes = {model_id(name): result(name, message="é" * 500) for name in names}
     output = await execute(runtime)
     before, after = (each.argument for each in runtime.hooks_started)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from dbt_temporal.application.ports.engine import EnginePlan, ProjectLocation
+from dbt_temporal.application.ports.engine import EnginePlan
 from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.messages import (
     AfterRunInput,
@@ -20,11 +20,20 @@ from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.project_config import parse_project_config
 from dbt_temporal.domain.run.input import parse_run_input
 from dbt_temporal.domain.run.invocation import DbtInvocation
-from dbt_temporal.testing import FakeEngine, InMemoryArtifactStore, model_id, node, plan, ready_project, result
+from dbt_temporal.testing import (
+    FakeEngine,
+    FakeEngineRun,
+    InMemoryArtifactStore,
+    model_id,
+    node,
+    plan,
+    ready_project,
+    result,
+)
 from dbt_temporal.testing.builders import INVOCATION_ID, PROJECT, STARTED_AT
 
 A = model_id("a")
-RECORD = f"{INVOCATION_ID}/records/{A}.json"
+RECORD = f"{INVOCATION_ID}/records/{A}.1.json"
 LOG = f"{INVOCATION_ID}/logs/{A}.log"
 
 
@@ -103,14 +112,16 @@ async def test_search_attributes_that_the_namespace_does_not_have_are_left_out()
 
 
 async def test_planning_ends_after_the_projects_own_limit() -> None:
-    class SlowEngine(FakeEngine):
-        async def plan(self, location: ProjectLocation, invocation: DbtInvocation) -> EnginePlan:
+    class SlowRun(FakeEngineRun):
+        async def plan(self) -> EnginePlan:
             await asyncio.Event().wait()
-            return await super().plan(location, invocation)
+            return await super().plan()
 
     config = parse_project_config({"timeouts": {"plan_secs": 0.01}}, "f")
     registry = ProjectRegistry([ready_project(config=config)])
-    use_cases = UseCases.build(SlowEngine(), registry, InMemoryArtifactStore())
+    engine = FakeEngine()
+    engine.run_class = SlowRun
+    use_cases = UseCases.build(engine, registry, InMemoryArtifactStore())
     with pytest.raises(DbtTemporalError, match="plan_secs"):
         await use_cases.plan_project(
             PlanProjectInput(invocation_id=INVOCATION_ID, started_at=STARTED_AT, input=parse_run_input({}))
@@ -269,7 +280,7 @@ async def test_a_failed_on_run_start_hook_is_a_result_that_says_whether_a_retry_
     output = await world.use_cases.before_run(asked, no_progress)
     assert [each.status for each in output.results] == ["error"]
     assert output.retryable
-    assert f"{INVOCATION_ID}/records/{hook}.json" in world.store.files
+    assert f"{INVOCATION_ID}/records/{hook}.1.json" in world.store.files
 
 
 async def test_on_run_end_sees_results_with_their_records() -> None:

@@ -13,8 +13,9 @@ from temporalio.api.common.v1 import Payload
 from temporalio.converter import DataConverter
 
 from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings
+from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
 from dbt_temporal.adapters.temporal.payloads.compression import MIN_BYTES
-from dbt_temporal.application.run.fitting import fit_log, fit_step_results
+from dbt_temporal.application.fitting import fit_log, fit_step_results
 from dbt_temporal.application.steps.messages import ExecuteNodeInput, PlanProjectOutput, StoreArtifactsInput
 from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.testing import node, planned, result
@@ -65,7 +66,9 @@ async def test_results_and_log_of_as_many_errors_as_a_history_holds_fit_into_a_p
     messages = ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz (),._\n", k=400)) for _ in range(13_000)]
     errors = [result(f"m{number}", "error", message=message) for number, message in enumerate(messages)]
     asked = StoreArtifactsInput(
-        invocation=planned().invocation, results=fit_step_results(errors), run_log=fit_log("\n".join(messages))
+        invocation=planned().invocation,
+        results=fit_step_results(errors, TEMPORAL_BUDGET.step_results_bytes),
+        run_log=fit_log("\n".join(messages), TEMPORAL_BUDGET.log_bytes),
     )
     [payload] = await UNENCRYPTED.encode([asked])
     assert len(asked.results) == len(errors)

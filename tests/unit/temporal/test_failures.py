@@ -19,13 +19,14 @@ from dbt_temporal.adapters.temporal.failures import (
     to_step_failed,
     unexpected_to_application_error,
 )
-from dbt_temporal.application.ports.runtime import Step
+from dbt_temporal.application.ports.runtime import Step, StepLimits
+from dbt_temporal.application.steps.table import EXECUTE_NODE
 from dbt_temporal.domain.errors import RETRYABLE_TYPES, DbtTemporalError, ErrorType
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
 
 RESULT = NodeExecutionResult(unique_id="model.shop.a", status="error", message="no")
-STEP = Step(name="model:a", argument=RESULT, timeout_secs=60, heartbeat_secs=10)
+STEP = Step(EXECUTE_NODE, RESULT, StepLimits(60, 10), label="model:a")
 HOOK = HookConfig(workflow_type="notify", task_queue="q", timeout_secs=7)
 
 

@@ -113,6 +113,8 @@ export interface NodeExecutionResult {
   /** Of a test: the rows that it found. */
   failures: number | null;
   freshness: Freshness | null;
+  /** How many attempts were made at it; 0 where it was skipped. */
+  attempts: number;
 }
 
 export interface Freshness {

@@ -51,6 +51,10 @@ class FsspecArtifactStore:
         await self._call("write", place, lambda: self._write(place, content))
         return f"{self._root}/{_clean(path)}"
 
+    async def upload(self, path: str, file: Path) -> str:
+        """Writes a local file whole. See `ArtifactStore.upload`."""
+        return await self.write(path, await asyncio.to_thread(file.read_bytes))
+
     async def read(self, path: str) -> bytes | None:
         """The content of a file, or None. See `ArtifactStore.read`."""
         place = self._place(path)

@@ -93,7 +93,10 @@ class Channel:
 
     def _send_fds(self, data: bytes, fds: Sequence[int]) -> None:
         # A request with descriptors is small and goes out alone, so the socket takes it whole.
-        sent = socket.send_fds(self._fd_socket, [data], fds)
+        try:
+            sent = socket.send_fds(self._fd_socket, [data], fds)
+        except BrokenPipeError:  # it has ended, and this worker has not heard of it yet
+            sent = 0
         if sent != len(data):
             raise self._crash()
 

@@ -10,18 +10,17 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from dbt_temporal.application.ports.runtime import HookFailedError, StateChange, Step, StepFailedError
+from dbt_temporal.application.ports.engine import no_progress
+from dbt_temporal.application.ports.runtime import (
+    UNLIMITED,
+    HookFailedError,
+    StateChange,
+    Step,
+    StepFailedError,
+)
 from dbt_temporal.application.ports.telemetry import Fact, NoTelemetry, Telemetry
 from dbt_temporal.application.run.dbt_run import DbtRun
 from dbt_temporal.application.shielding import cancel_again, cancels_asked
-from dbt_temporal.application.steps.messages import (
-    AfterRunInput,
-    BeforeRunInput,
-    EndRunInput,
-    ExecuteNodeInput,
-    PlanProjectInput,
-    StoreArtifactsInput,
-)
 from dbt_temporal.application.steps.use_cases import UseCases
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.hooks import HookConfig
@@ -55,23 +54,23 @@ class InProcessRuntime:
         self._hooks = dict(hooks or {})
         self._observe = observe
         self._telemetry = telemetry or NoTelemetry()
+        self.budget = UNLIMITED
         self._abandoned: list[asyncio.Task[Any]] = []
 
     def now(self) -> datetime:
         """The clock's time."""
         return datetime.now(UTC)
 
-    async def run_step(self, step: Step, output_type: type[Output]) -> Output:
+    async def run_step(self, step: Step[Output]) -> Output:
         """Calls the step's use case. See `RunRuntime.run_step`."""
         cancels_before = cancels_asked()
         try:
-            async with asyncio.timeout(step.timeout_secs):
-                answer = await self._call(step.argument)
+            async with asyncio.timeout(step.limits.timeout_secs):
+                # Nobody outside this process waits for a sign of life.
+                answer = await self._use_cases.of(step.kind)(step.argument, no_progress)
         except (DbtTemporalError, TimeoutError) as error:
             _cancel_later(cancels_before)
             raise _step_failed(step, error) from error
-        if not isinstance(answer, output_type):
-            raise TypeError(f"{step.name} returned {type(answer).__name__}, not {output_type.__name__}")
         _cancel_later(cancels_before)
         return answer
 
@@ -117,24 +116,6 @@ class InProcessRuntime:
         """Hands a fact on."""
         self._telemetry.record(fact)
 
-    async def _call(self, argument: BaseModel) -> BaseModel:
-        use_cases = self._use_cases
-        match argument:
-            case ExecuteNodeInput():
-                return await use_cases.execute_node(argument, _no_heartbeat)
-            case PlanProjectInput():
-                return await use_cases.plan_project(argument)
-            case BeforeRunInput():
-                return await use_cases.before_run(argument, _no_heartbeat)
-            case AfterRunInput():
-                return await use_cases.after_run(argument, _no_heartbeat)
-            case StoreArtifactsInput():
-                return await use_cases.store_artifacts(argument)
-            case EndRunInput():
-                return await use_cases.end_run(argument)
-            case _:
-                raise TypeError(f"no use case takes {type(argument).__name__}")
-
 
 async def run_in_process(
     run_input: DbtRunInput | Mapping[str, Any] | None,
@@ -166,10 +147,10 @@ async def _within(seconds: float, work: Awaitable[Any]) -> Any:
         return await work
 
 
-def _step_failed(step: Step, error: DbtTemporalError | TimeoutError) -> StepFailedError:
+def _step_failed(step: Step[Any], error: DbtTemporalError | TimeoutError) -> StepFailedError:
     if isinstance(error, DbtTemporalError):
         return StepFailedError(error.error_type, error.message, retryable=error.retryable, result=error.result)
-    message = f"{step.name}: took longer than its limit of {step.timeout_secs:g} seconds"
+    message = f"{step.name}: took longer than its limit of {step.limits.timeout_secs:g} seconds"
     return StepFailedError(ErrorType.ADAPTER, message, retryable=True, timed_out=True)
 
 
@@ -177,7 +158,3 @@ def _cancel_later(cancels_before: int) -> None:
     """Where something ended by itself before a cancel reached it, its end counts, and the cancel comes after it."""
     if cancels_asked() > cancels_before:
         cancel_again()
-
-
-def _no_heartbeat(_facts: Mapping[str, Any]) -> None:
-    """Nobody outside this process waits for a sign of life."""

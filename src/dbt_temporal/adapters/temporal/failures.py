@@ -58,7 +58,7 @@ def read_run_output(error: ApplicationError) -> DbtRunOutput | None:
     return DbtRunOutput.model_validate(error.details[0])
 
 
-def to_step_failed(error: ActivityError, step: Step) -> StepFailedError:
+def to_step_failed(error: ActivityError, step: Step[Any]) -> StepFailedError:
     """What an activity's failure means to the run."""
     cause = error.cause
     if isinstance(cause, TimeoutError):
@@ -76,14 +76,16 @@ def to_step_failed(error: ActivityError, step: Step) -> StepFailedError:
     return StepFailedError(ErrorType.ENGINE_CRASHED, f"{step.name} failed: {reason}")
 
 
-def _timed_out(error: TimeoutError, step: Step) -> StepFailedError:
-    if error.type == TimeoutType.HEARTBEAT and step.heartbeat_secs is not None:
-        message = f"{step.name}: its worker was not heard of for {step.heartbeat_secs:g} seconds (heartbeat timeout)"
+def _timed_out(error: TimeoutError, step: Step[Any]) -> StepFailedError:
+    if error.type == TimeoutType.HEARTBEAT and step.limits.heartbeat_secs is not None:
+        silence = f"{step.limits.heartbeat_secs:g} seconds (heartbeat timeout)"
+        message = f"{step.name}: its worker was not heard of for {silence}"
         return StepFailedError(
             ErrorType.ENGINE_CRASHED, message, retryable=True, timed_out=True, last_facts=_last_facts(error)
         )
     if error.type == TimeoutType.START_TO_CLOSE:
-        message = f"{step.name}: took longer than its limit of {step.timeout_secs:g} seconds (start-to-close timeout)"
+        limit = f"{step.limits.timeout_secs:g} seconds (start-to-close timeout)"
+        message = f"{step.name}: took longer than its limit of {limit}"
     else:
         message = f"{step.name}: timed out: {error.message}"
     return StepFailedError(ErrorType.ADAPTER, message, retryable=True, timed_out=True, last_facts=_last_facts(error))

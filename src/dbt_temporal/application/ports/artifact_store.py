@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 
@@ -10,6 +11,10 @@ class ArtifactStore(Protocol):
 
     async def write(self, path: str, content: bytes) -> str:
         """Writes a file whole (no reader sees half of it) and returns its location for people and tools."""
+        ...
+
+    async def upload(self, path: str, file: Path) -> str:
+        """The same as `write` for a file of this machine, which does not pass through this process as one piece."""
         ...
 
     async def read(self, path: str) -> bytes | None:

@@ -23,6 +23,8 @@ class ProjectLocation:
     """The source as the user gave it: a path, or a URL without credentials."""
     target: str | None = None
     """The worker's DBT_TARGET; a run's own target comes first."""
+    engine: str | None = None
+    """The name of the engine that runs it (`engine` in dbt_temporal.yml); None means the worker's default."""
     changeable: bool = False
     """Whether somebody may edit it while the worker runs, as in a local folder; a fetched copy never changes.
     `revision` is then that of the files when they were read last."""
@@ -52,8 +54,6 @@ class EnginePlan:
     dbt_version: str
     adapter_type: str
     counts: Mapping[str, int] = field(default_factory=dict)
-    skip_nodes_if_on_run_start_fails: bool = False
-    """dbt's behavior flag of that name: whether a failed on-run-start hook skips all nodes (default true in 1.12)."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,19 @@ class NodeErrorClass:
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """How the work before the first node ended.
+
+    Attributes:
+        hooks: outcomes of on-run-start, in order.
+        nodes_may_run: whether the nodes are to be run; where not, a failed hook skips them by the engine's own rule.
+    """
+
+    hooks: list[NodeOutcome] = field(default_factory=list)
+    nodes_may_run: bool = True
+
+
+@dataclass(frozen=True)
 class CompletedNode:
     """A result with the engine's record of it; the record is empty for nodes that never ran."""
 
@@ -94,35 +107,30 @@ Progress = Callable[[Mapping[str, Any]], None]
 """Called with facts about what runs (processes, sessions in the database), which heartbeats carry on."""
 
 
-class DbtEngine(Protocol):
-    """Runs dbt. All methods raise `DbtTemporalError` with the type that fits.
+def no_progress(_facts: Mapping[str, Any]) -> None:
+    """For callers whom nobody watches."""
 
-    Cancelling the task that awaits `execute_node`, `before_run` or `after_run` cancels the statements of that call in
+
+class EngineRun(Protocol):
+    """One invocation on one engine, as `DbtEngine.open` gives it. All methods raise `DbtTemporalError`s that fit.
+
+    They also raise ProjectNotFound, retryable, where the files that are there have another revision than the location
+    and nothing that was parsed of its own is at hand.
+
+    Cancelling the task that awaits `before_run`, `execute_node` or `after_run` cancels the statements of that call in
     the database, and only those; the call returns (by raising CancelledError) when they have ended or could not be
     reached any more.
     """
 
-    async def load_project(self, location: ProjectLocation) -> LoadedProject:
-        """Parses a project. Raises Compilation or Configuration with dbt's own message.
-
-        This and all other methods raise ProjectNotFound, retryable, where the files that are there have another
-        revision than the location and nothing that was parsed of its own is at hand.
-        """
-        ...
-
-    async def plan(self, location: ProjectLocation, invocation: DbtInvocation) -> EnginePlan:
+    async def plan(self) -> EnginePlan:
         """Selects nodes and edges by dbt's own code for the invocation's command."""
         ...
 
-    async def before_run(
-        self, location: ProjectLocation, invocation: DbtInvocation, progress: Progress
-    ) -> list[NodeOutcome]:
-        """Creates schemas, fills the relation cache, runs on-run-start. Returns the hooks' outcomes."""
+    async def before_run(self, progress: Progress) -> Prepared:
+        """Does what the engine does once before the first node, on-run-start with it."""
         ...
 
-    async def execute_node(
-        self, location: ProjectLocation, invocation: DbtInvocation, unique_id: str, progress: Progress
-    ) -> NodeOutcome:
+    async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
         """Makes one attempt at one node. A failed node is an outcome with `error` set, not an exception.
 
         Raises:
@@ -131,12 +139,29 @@ class DbtEngine(Protocol):
         """
         ...
 
-    async def end_session(self, location: ProjectLocation, invocation: DbtInvocation, facts: Mapping[str, Any]) -> None:
+    async def after_run(self, results: list[CompletedNode], progress: Progress) -> list[NodeOutcome]:
+        """Runs on-run-end, which sees `results`. Returns the hooks' outcomes."""
+        ...
+
+    async def artifacts(
+        self, results: list[CompletedNode], elapsed_time: float, *, with_catalog: bool = False
+    ) -> Mapping[str, Path]:
+        """Writes the artifacts as dbt does: run_results.json, manifest.json, and what applies.
+
+        Args:
+            results: of nodes and hooks, in the order of run_results.json.
+            elapsed_time: of the run, in seconds.
+            with_catalog: whether the warehouse is asked for the columns of all relations, for catalog.json.
+
+        Returns:
+            The place of each on this machine, by file name. They stay there until the run ends.
+        """
+        ...
+
+    async def end_session(self, facts: Mapping[str, Any]) -> None:
         """Ends what a lost attempt may still be running in the database, and waits for its end.
 
         Args:
-            location: where the project lies.
-            invocation: the run.
             facts: what the attempt told by its `Progress`.
 
         Raises:
@@ -144,38 +169,28 @@ class DbtEngine(Protocol):
         """
         ...
 
-    async def after_run(
-        self, location: ProjectLocation, invocation: DbtInvocation, results: list[CompletedNode], progress: Progress
-    ) -> list[NodeOutcome]:
-        """Runs on-run-end, which sees `results`. Returns the hooks' outcomes."""
+
+class DbtEngine(Protocol):
+    """Runs dbt."""
+
+    async def load_project(self, location: ProjectLocation) -> LoadedProject:
+        """Parses a project. Raises Compilation or Configuration with dbt's own message."""
         ...
 
-    async def artifacts(
-        self,
-        location: ProjectLocation,
-        invocation: DbtInvocation,
-        results: list[CompletedNode],
-        elapsed_time: float,
-        *,
-        with_catalog: bool = False,
-    ) -> Mapping[str, bytes]:
-        """The artifacts as dbt writes them, by file name: run_results.json, manifest.json, and what applies.
+    async def open(self, location: ProjectLocation, invocation: DbtInvocation) -> EngineRun:
+        """The run of an invocation. Cheap: what the run needs is made by whatever is asked of it first.
 
-        Args:
-            location: where the project lies.
-            invocation: the run.
-            results: of nodes and hooks, in the order of run_results.json.
-            elapsed_time: of the run, in seconds.
-            with_catalog: whether the warehouse is asked for the columns of all relations, for catalog.json.
+        Raises:
+            DbtTemporalError: of type Configuration, where the invocation cannot be run as it is.
         """
+        ...
+
+    async def end_run(self, invocation_id: str) -> None:
+        """Frees what this worker holds for a run. Safe to call for a run that is not known here."""
         ...
 
     async def ping(self) -> None:
         """Returns when the engine's processes answer. One that has died does not count: another takes its place."""
-        ...
-
-    async def end_run(self, invocation: DbtInvocation) -> None:
-        """Frees what this worker holds for the run. Safe to call for a run that is not known here."""
         ...
 
     async def close(self) -> None:

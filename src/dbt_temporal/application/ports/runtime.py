@@ -2,33 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
 from dbt_temporal.application.ports.telemetry import Fact
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.hooks import HookConfig
+from dbt_temporal.domain.project_config import TimeoutsConfig
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.log import RunLog
 from dbt_temporal.domain.run.state import RunState
 
+Input = TypeVar("Input", bound=BaseModel)
 Output = TypeVar("Output", bound=BaseModel)
 
 
-class StepName(StrEnum):
-    """The named steps. A node's step has a name of its own, `<resource_type>:<node_name>`."""
+@dataclass(frozen=True)
+class StepLimits:
+    """How long one attempt may take, in seconds.
 
-    PLAN_PROJECT = "plan_project"
-    BEFORE_RUN = "before_run"
-    AFTER_RUN = "after_run"
-    STORE_ARTIFACTS = "store_artifacts"
-    END_RUN = "end_run"
+    Attributes:
+        timeout_secs: start to close.
+        heartbeat_secs: silence after which the attempt counts as lost; None where it does not heartbeat.
+    """
+
+    timeout_secs: float
+    heartbeat_secs: float | None = None
+
+
+@dataclass(frozen=True)
+class StepKind(Generic[Input, Output]):
+    """What a run can have done (`application.steps.table` declares all of them).
+
+    Attributes:
+        name: the activity type, and the name of the use case. A node's steps are named by themselves,
+            `<resource_type>:<node_name>`.
+        input: the one argument.
+        output: what the step returns.
+        limits: of one attempt, by the project's `timeouts`.
+    """
+
+    name: str
+    input: type[Input]
+    output: type[Output]
+    limits: Callable[[TimeoutsConfig], StepLimits]
 
 
 @dataclass(frozen=True)
@@ -45,26 +68,55 @@ class StepPriority:
 
 
 @dataclass(frozen=True)
-class Step:
-    """One attempt at an activity-like step of the run; `application.retries` makes further ones.
+class Step(Generic[Output]):
+    """One attempt at a step of the run; `application.run.retries` makes further ones.
 
     Attributes:
-        name: the activity type.
+        kind: which step.
         argument: its input.
-        timeout_secs: time for one attempt (start to close).
-        heartbeat_secs: silence after which the attempt counts as lost; None where it does not heartbeat.
+        limits: its time.
+        label: the activity type where that is not the kind's name, as with nodes.
         summary: one line for the UI.
         task_queue: another queue than the run's own, or None.
         priority: None for first come, first served.
     """
 
-    name: str
+    kind: StepKind[Any, Output]
     argument: BaseModel
-    timeout_secs: float
-    heartbeat_secs: float | None = None
+    limits: StepLimits
+    label: str | None = None
     summary: str | None = None
     task_queue: str | None = None
     priority: StepPriority | None = None
+
+    @property
+    def name(self) -> str:
+        """The activity type."""
+        return self.label or self.kind.name
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How large what a run sends to others may be. None means that nothing limits it.
+
+    Attributes:
+        output_bytes: all results in the run's output, as JSON.
+        hook_bytes: what a hook is sent.
+        step_results_bytes: all results in a step's input.
+        log_bytes: the log in a step's input.
+        message_chars: one message.
+        code_chars: the compiled code of one result.
+    """
+
+    output_bytes: int | None = None
+    hook_bytes: int | None = None
+    step_results_bytes: int | None = None
+    log_bytes: int | None = None
+    message_chars: int | None = None
+    code_chars: int | None = None
+
+
+UNLIMITED = Budget()
 
 
 class StepFailedError(Exception):
@@ -122,7 +174,12 @@ class RunRuntime(Protocol):
         """The time, with time zone."""
         ...
 
-    async def run_step(self, step: Step, output_type: type[Output]) -> Output:
+    @property
+    def budget(self) -> Budget:
+        """How large messages may be."""
+        ...
+
+    async def run_step(self, step: Step[Output]) -> Output:
         """Makes one attempt at a step. Cancelling the awaiting task cancels the step and waits for it.
 
         Raises:

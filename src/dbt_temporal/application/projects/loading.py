@@ -13,7 +13,7 @@ from dbt_temporal.application.ports.project_source import ProjectSource
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.project_config import ProjectConfig
 
-Found = TypeVar("Found")
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,12 @@ class LoadProjects:
         located = await _all([source.locate() for source in self._sources])
         locations = [location for of_source in located for location in of_source]
         configs = [self._read_config(location.project_dir) for location in locations]
-        loaded = await _all([self._load(location) for location in locations])
+        loaded = await _all(
+            [
+                self._load(replace(location, engine=config.engine))
+                for location, config in zip(locations, configs, strict=True)
+            ]
+        )
         _refuse_duplicates(loaded)
         return [ReadyProject(project, config) for project, config in zip(loaded, configs, strict=True)]
 
@@ -81,8 +86,9 @@ class RereadProject:
         revision = await self._revision_of(location.project_dir)
         if revision == location.revision:
             return project
-        loaded = replace(project.loaded, location=replace(location, revision=revision))
-        return ReadyProject(loaded, self._read_config(location.project_dir))
+        config = self._read_config(location.project_dir)
+        now = replace(location, revision=revision, engine=config.engine)
+        return ReadyProject(replace(project.loaded, location=now), config)
 
 
 def _refuse_duplicates(projects: Sequence[LoadedProject]) -> None:
@@ -96,7 +102,7 @@ def _refuse_duplicates(projects: Sequence[LoadedProject]) -> None:
             )
 
 
-async def _all(work: Sequence[Coroutine[Any, Any, Found]]) -> list[Found]:
+async def _all(work: Sequence[Coroutine[Any, Any, Done]]) -> list[Done]:
     """Does all of it at once; the first failure cancels the rest, and is told alone."""
     tasks = [asyncio.ensure_future(coroutine) for coroutine in work]
     try:

@@ -13,11 +13,11 @@ from datetime import datetime
 from typing import Any
 
 from dbt_temporal import __version__
+from dbt_temporal.application.fitting import fit_results
 from dbt_temporal.application.ports.runtime import RunPhase, RunRuntime, StepFailedError
 from dbt_temporal.application.ports.telemetry import RunEnded
 from dbt_temporal.application.run.context import RunContext
 from dbt_temporal.application.run.endings import RunSteps, as_error
-from dbt_temporal.application.run.fitting import MAX_OUTPUT_BYTES, fit_results
 from dbt_temporal.application.run.lifecycle_hooks import LifecycleHooks, PreRunOutcome
 from dbt_temporal.application.run.live_state import LiveState
 from dbt_temporal.application.run.nodes import NodeSteps
@@ -214,9 +214,9 @@ class DbtRun:
     async def _execute_nodes(self, context: RunContext) -> None:
         project_hooks = ProjectHookSteps(context)
         self._nodes = nodes = NodeSteps(context)
-        hooks_passed = await project_hooks.before_run()
+        nodes_may_run = await project_hooks.before_run()
         seen_by_on_run_end: list[NodeExecutionResult] = []
-        if hooks_passed or not context.planned.skip_nodes_if_on_run_start_fails:
+        if nodes_may_run:
             await nodes.run()
             seen_by_on_run_end = self._live.state.results_as_dbt_has_them
         else:
@@ -258,7 +258,7 @@ class DbtRun:
     def _output(self, hooks: LifecycleHooks) -> DbtRunOutput:
         assert self._started_at is not None
         state = self._live.state
-        results = fit_results(state.node_results, MAX_OUTPUT_BYTES)
+        results = fit_results(state.node_results, self._runtime.budget.output_bytes)
         if results != state.node_results:
             self._live.log.add("The run's output is too large for Temporal, and leaves out details or nodes")
         return DbtRunOutput(

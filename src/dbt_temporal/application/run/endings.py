@@ -8,28 +8,23 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from dbt_temporal.application.ports.runtime import RunRuntime, Step, StepFailedError, StepName
+from dbt_temporal.application.fitting import fit_log, fit_step_results
+from dbt_temporal.application.ports.runtime import RunRuntime, Step, StepFailedError
 from dbt_temporal.application.run.context import step_priority
-from dbt_temporal.application.run.fitting import fit_log, fit_step_results
 from dbt_temporal.application.run.live_state import LiveState
 from dbt_temporal.application.run.retries import RetryRule, with_retries
 from dbt_temporal.application.steps.messages import (
     EndRunInput,
-    EndRunOutput,
     PlanProjectInput,
     PlanProjectOutput,
     StoreArtifactsInput,
     StoreArtifactsOutput,
 )
+from dbt_temporal.application.steps.table import END_RUN, PLAN_PROJECT, STORE_ARTIFACTS
 from dbt_temporal.domain.errors import DbtTemporalError
-from dbt_temporal.domain.limits import MAX_PLAN_SECS
+from dbt_temporal.domain.project_config import TimeoutsConfig
 from dbt_temporal.domain.run.input import DbtRunInput
 
-PLAN_LIMIT_SECS = MAX_PLAN_SECS + 60.0
-"""The use case ends planning after the project's own `plan_secs`, which the run cannot know before it has the plan."""
-HEARTBEAT_SECS = 60.0
-"""Of steps for which dbt_temporal.yml names no heartbeat."""
-END_RUN_SECS = 30.0
 SETUP_RETRIES = RetryRule()
 """Of planning and storing, which the project's `retry` does not speak of."""
 
@@ -56,14 +51,13 @@ class RunSteps:
             invocation_id=self._invocation_id, started_at=started_at.isoformat(), input=run_input
         )
         step = Step(
-            name=StepName.PLAN_PROJECT,
+            kind=PLAN_PROJECT,
             argument=argument,
-            timeout_secs=PLAN_LIMIT_SECS,
-            heartbeat_secs=HEARTBEAT_SECS,
+            limits=PLAN_PROJECT.limits(TimeoutsConfig()),
             summary=f"dbt {run_input.command}",
         )
         try:
-            planned = await self._retried(step, PlanProjectOutput)
+            planned = await self._retried(step)
         except StepFailedError as failure:
             self._live.log.problem("Planning", failure.message)
             self._live.state.problem("planning", failure.error_type.value, failure.message)
@@ -78,9 +72,10 @@ class RunSteps:
             return None
         argument = StoreArtifactsInput(
             invocation=planned.invocation,
-            results=fit_step_results(self._live.state.results_as_dbt_has_them),
+            results=fit_step_results(self._live.state.results_as_dbt_has_them, self._runtime.budget.step_results_bytes),
+            unrecorded=self._live.state.unrecorded,
             elapsed_time=elapsed,
-            run_log=fit_log(self._live.log.text()) if planned.write_run_log else None,
+            run_log=self._log_text() if planned.write_run_log else None,
         )
         try:
             stored = await self._store(planned, argument, "store artifacts")
@@ -101,9 +96,7 @@ class RunSteps:
         wanted = planned.plan.write_artifacts and planned.write_run_log
         if not wanted or len(self._live.log) == self._log_lines_stored:
             return None
-        argument = StoreArtifactsInput(
-            invocation=planned.invocation, run_log=fit_log(self._live.log.text()), log_only=True
-        )
+        argument = StoreArtifactsInput(invocation=planned.invocation, run_log=self._log_text(), log_only=True)
         try:
             return await self._store(planned, argument, "store the run log")
         except StepFailedError as failure:
@@ -116,34 +109,35 @@ class RunSteps:
     async def _store(
         self, planned: PlanProjectOutput, argument: StoreArtifactsInput, summary: str
     ) -> StoreArtifactsOutput:
-        limit = planned.config.timeouts.store_artifacts_secs
         lines = len(self._live.log)
         step = Step(
-            name=StepName.STORE_ARTIFACTS,
+            kind=STORE_ARTIFACTS,
             argument=argument,
-            timeout_secs=limit,
-            heartbeat_secs=min(HEARTBEAT_SECS, limit),
+            limits=STORE_ARTIFACTS.limits(planned.config.timeouts),
             summary=summary,
             priority=step_priority(planned, 1),
         )
-        stored = await self._retried(step, StoreArtifactsOutput)
+        stored = await self._retried(step)
         self._log_lines_stored = lines
         return stored
 
     async def end_run(self, planned: PlanProjectOutput) -> None:
         """Frees what the run held, as well as that goes: what remains are idle processes, which end by themselves."""
         step = Step(
-            name=StepName.END_RUN,
+            kind=END_RUN,
             argument=EndRunInput(invocation=planned.invocation, has_artifacts=self._artifacts_stored),
-            timeout_secs=END_RUN_SECS,
+            limits=END_RUN.limits(planned.config.timeouts),
             summary="free what the run held",
         )
         try:
-            await self._runtime.run_step(step, EndRunOutput)
+            await self._runtime.run_step(step)
         except StepFailedError as failure:
             self._live.log.problem("Freeing what the run held", failure.message)
 
-    async def _retried(self, step: Step, output_type: type[Output]) -> Output:
+    def _log_text(self) -> str:
+        return fit_log(self._live.log.text(), self._runtime.budget.log_bytes)
+
+    async def _retried(self, step: Step[Output]) -> Output:
         def note(attempt: int, reason: str) -> None:
             self._live.log.retried_step(step.summary or step.name, attempt, SETUP_RETRIES.max_attempts, reason)
             self._live.changed()
@@ -151,12 +145,12 @@ class RunSteps:
         return await with_retries(
             self._runtime,
             SETUP_RETRIES,
-            lambda number, _lost: self._runtime.run_step(_numbered(step, number), output_type),
+            lambda number, _lost: self._runtime.run_step(_numbered(step, number)),
             on_retry=note,
         )
 
 
-def _numbered(step: Step, attempt: int) -> Step:
+def _numbered(step: Step[Output], attempt: int) -> Step[Output]:
     return replace(step, argument=step.argument.model_copy(update={"attempt": attempt}))
 
 

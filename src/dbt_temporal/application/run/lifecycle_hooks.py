@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from dbt_temporal.application.fitting import fit_message, fit_plan, fit_results, json_size
 from dbt_temporal.application.ports.runtime import HookFailedError, RunRuntime
-from dbt_temporal.application.run.fitting import MAX_HOOK_BYTES, fit_message, fit_plan, fit_results, json_size
 from dbt_temporal.application.run.live_state import LiveState
 from dbt_temporal.domain.hooks import HookConfig, HookError, HookEvent, HooksConfig, read_pre_run_answer
 from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.domain.run.input import DbtRunInput, mask_env
 from dbt_temporal.domain.run.plan import ExecutionPlan
 
-MIN_OUTPUT_BYTES = 600_000
+MIN_OUTPUT_SHARE = 0.3
 """So much of a hook's payload is the output's, where it needs it and the plan is large."""
 
 
@@ -97,7 +97,7 @@ class LifecycleHooks:
         try:
             answer = await self._runtime.run_hook(hook, argument, f"{event}-{position + 1}-{hook.workflow_type}")
         except HookFailedError as failure:
-            error = HookError(hook_workflow_type=hook.workflow_type, event=event, error=fit_message(str(failure)))
+            error = HookError(hook_workflow_type=hook.workflow_type, event=event, error=self._in_words(failure))
             if hook.on_error != "ignore":
                 self._log(event, hook, f"ERROR ({hook.on_error}) {error.error}")
                 self.errors.append(error)
@@ -108,16 +108,9 @@ class LifecycleHooks:
     def _payload(
         self, event: HookEvent, hook: HookConfig, run_input: DbtRunInput, output: DbtRunOutput | None
     ) -> dict[str, Any]:
-        """What a hook is sent. Of a very large run it has less detail, because Temporal takes 2 MiB."""
+        """What a hook is sent."""
         seen = mask_env(run_input)
-        room = MAX_HOOK_BYTES - json_size(seen)
-        plan = fit_plan(self.plan, room - (0 if output is None else min(json_size(output), MIN_OUTPUT_BYTES)))
-        if plan is not self.plan:
-            left_out = "levels" if plan.nodes else "levels and nodes"
-            self._log(event, hook, f"warning: the plan is too large for a hook, and is sent without {left_out}")
-        if output is not None:
-            results = fit_results(output.node_results, room - json_size(plan))
-            output = output.model_copy(update={"node_results": results})
+        plan, output = self._within_budget(event, hook, seen, output)
         return {
             "event": event,
             "invocation_id": self._invocation_id,
@@ -125,6 +118,27 @@ class LifecycleHooks:
             "plan": plan.model_dump(mode="json"),
             "output": None if output is None else output.model_dump(mode="json"),
         }
+
+    def _within_budget(
+        self, event: HookEvent, hook: HookConfig, seen: DbtRunInput, output: DbtRunOutput | None
+    ) -> tuple[ExecutionPlan, DbtRunOutput | None]:
+        """Of a very large run, the plan and the output have less detail."""
+        limit = self._runtime.budget.hook_bytes
+        if limit is None:
+            return self.plan, output
+        room = limit - json_size(seen)
+        of_output = 0 if output is None else min(json_size(output), int(limit * MIN_OUTPUT_SHARE))
+        plan = fit_plan(self.plan, room - of_output)
+        if plan is not self.plan:
+            left_out = "levels" if plan.nodes else "levels and nodes"
+            self._log(event, hook, f"warning: the plan is too large for a hook, and is sent without {left_out}")
+        if output is not None:
+            results = fit_results(output.node_results, room - json_size(plan))
+            output = output.model_copy(update={"node_results": results})
+        return plan, output
+
+    def _in_words(self, failure: HookFailedError) -> str:
+        return fit_message(str(failure), self._runtime.budget.message_chars)
 
     def _log(self, event: HookEvent, hook: HookConfig, what: str) -> None:
         self._live.log.lifecycle_hook(event, hook.workflow_type, what)

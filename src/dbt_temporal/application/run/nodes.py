@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from typing import Any
 
 from dbt_temporal.application.ports.runtime import Step, StepFailedError
 from dbt_temporal.application.run.context import RunContext
 from dbt_temporal.application.run.retries import Facts, RetryRule, attempt_summary, with_retries
 from dbt_temporal.application.shielding import shielded
 from dbt_temporal.application.steps.messages import ExecuteNodeInput
+from dbt_temporal.application.steps.table import EXECUTE_NODE, statement_limits
 from dbt_temporal.domain.project_config import RetryConfig
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.plan import NodeInfo, NodeOverrides
 from dbt_temporal.domain.run.scheduler import FAIL_FAST_REASON, Scheduler, SkippedNode, Turn
 
-CANCEL_SECS = 120.0
-"""What an attempt has beyond its limit, to end its statement in the database."""
 CANCELLED_REASON = "Skipping due to cancellation"
 """Of nodes that had not started when the run was cancelled, after the model of dbt's fail-fast message."""
 NO_ROOM_REASON = "Skipping because the history of the workflow is full"
@@ -39,6 +39,7 @@ class NodeSteps:
             fail_fast=context.live.state.fail_fast,
         )
         self._tasks: dict[str, asyncio.Task[NodeExecutionResult]] = {}
+        self._attempts: dict[str, int] = {}
         self._ended: list[str] = []
         self._wake = asyncio.Event()
         self._has_room = True
@@ -115,10 +116,10 @@ class NodeSteps:
                 # dbt reports a node whose query fail-fast cancelled as skipped (dbt/task/runnable.py, execute_nodes).
                 skip = SkippedNode(unique_id, FAIL_FAST_REASON)
                 return self._record_skip(skip, message=FAIL_FAST_REASON)
-            result = NodeExecutionResult(unique_id=unique_id, status="cancelled", message="Cancelled")
+            result = self._without_record(unique_id, status="cancelled", message="Cancelled")
             error_type = None
         else:
-            result, error_type = _outcome(unique_id, task)
+            result, error_type = self._outcome(unique_id, task)
         self._live.log.ended(node, result)
         self._live.state.node_ended(result, error_type=error_type)
         self._context.count(node, result)
@@ -129,7 +130,9 @@ class NodeSteps:
             self._record_skip(skip, message=skip.reason)
 
     def _record_skip(self, skip: SkippedNode, *, message: str | None) -> NodeExecutionResult:
-        result = NodeExecutionResult(unique_id=skip.unique_id, status="skipped", dbt_status="skipped", message=message)
+        result = NodeExecutionResult(
+            unique_id=skip.unique_id, status="skipped", dbt_status="skipped", message=message, attempts=0
+        )
         node = self._context.plan.nodes[skip.unique_id]
         self._live.log.skipped(node, skip)
         self._live.state.node_ended(result, skipped_by_parent=skip.cause is not None)
@@ -153,23 +156,42 @@ class NodeSteps:
         self._record_skips(rest)
         self._live.changed()
 
+    def _outcome(
+        self, unique_id: str, task: asyncio.Task[NodeExecutionResult]
+    ) -> tuple[NodeExecutionResult, str | None]:
+        try:
+            return task.result(), None
+        except StepFailedError as failure:
+            result = failure.result or self._without_record(
+                unique_id, status="error", dbt_status="error", message=failure.message
+            )
+            return result, failure.error_type.value
+
+    def _without_record(self, unique_id: str, **fields: Any) -> NodeExecutionResult:
+        """A result that is the run's word, not that of an attempt: what a lost attempt has recorded does not count."""
+        self._live.state.unrecorded.append(unique_id)
+        return NodeExecutionResult.model_validate(
+            {"unique_id": unique_id, "attempts": self._attempts.get(unique_id, 1), **fields}
+        )
+
     async def _run_node(self, node: NodeInfo) -> NodeExecutionResult:
         rule = retry_rule(self._context.config.retry, node.overrides)
         runtime = self._context.runtime
         return await with_retries(
             runtime,
             rule,
-            lambda number, lost: runtime.run_step(self._step(node, number, lost), NodeExecutionResult),
+            lambda number, lost: runtime.run_step(self._step(node, number, lost)),
             on_retry=partial(self._retried, node, rule.max_attempts),
             may_retry=lambda failure: failure.retryable and runtime.has_room(),
         )
 
-    def _step(self, node: NodeInfo, attempt: int, lost: Facts | None) -> Step:
+    def _step(self, node: NodeInfo, attempt: int, lost: Facts | None) -> Step[NodeExecutionResult]:
+        self._attempts[node.unique_id] = attempt
         config = self._context.config
         overrides = node.overrides or NodeOverrides()
         timeout = overrides.timeout_secs or config.timeouts.node_secs
         return Step(
-            name=node.activity_type,
+            kind=EXECUTE_NODE,
             argument=ExecuteNodeInput(
                 invocation=self._context.invocation,
                 unique_id=node.unique_id,
@@ -179,8 +201,8 @@ class NodeSteps:
                 write_artifacts=self._context.plan.write_artifacts,
                 lost=None if lost is None else dict(lost),
             ),
-            timeout_secs=timeout + CANCEL_SECS,
-            heartbeat_secs=min(config.timeouts.node_heartbeat_secs, timeout + CANCEL_SECS),
+            limits=statement_limits(timeout, config.timeouts.node_heartbeat_secs),
+            label=node.activity_type,
             summary=attempt_summary(node.activity_type, attempt),
             task_queue=overrides.task_queue,
             priority=self._context.priority(node.priority),
@@ -200,13 +222,3 @@ def retry_rule(retry: RetryConfig, overrides: NodeOverrides | None = None) -> Re
         backoff_coefficient=own.backoff_coefficient or retry.backoff_coefficient,
         max_interval_secs=own.max_interval_secs or retry.max_interval_secs,
     )
-
-
-def _outcome(unique_id: str, task: asyncio.Task[NodeExecutionResult]) -> tuple[NodeExecutionResult, str | None]:
-    try:
-        return task.result(), None
-    except StepFailedError as failure:
-        result = failure.result or NodeExecutionResult(
-            unique_id=unique_id, status="error", dbt_status="error", message=failure.message
-        )
-        return result, failure.error_type.value

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
-from dbt_temporal.application.ports.runtime import Step, StepFailedError, StepName
+from dbt_temporal.application.fitting import fit_step_results
+from dbt_temporal.application.ports.runtime import Step, StepFailedError, StepKind
 from dbt_temporal.application.run.context import RunContext
-from dbt_temporal.application.run.fitting import fit_step_results
-from dbt_temporal.application.run.nodes import CANCEL_SECS, retry_rule
+from dbt_temporal.application.run.nodes import retry_rule
 from dbt_temporal.application.run.retries import Facts, attempt_summary, with_retries
 from dbt_temporal.application.steps.messages import AfterRunInput, BeforeRunInput, ProjectHooksOutput
+from dbt_temporal.application.steps.table import AFTER_RUN, BEFORE_RUN
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.results import NodeExecutionResult
 
 ON_RUN_START = "on-run-start"
 ON_RUN_END = "on-run-end"
+
+_HookStep = StepKind[Any, ProjectHooksOutput]
 
 
 class ProjectHookSteps:
@@ -29,7 +33,7 @@ class ProjectHookSteps:
         self._rule = retry_rule(context.config.retry)
 
     async def before_run(self) -> bool:
-        """Runs before_run; whether all on-run-start hooks succeeded.
+        """Runs before_run; whether the nodes may run.
 
         Raises:
             StepFailedError: dbt could not set the run up.
@@ -41,7 +45,7 @@ class ProjectHookSteps:
             write_artifacts=context.plan.write_artifacts,
             repeatable=context.config.retry.project_hooks.on_run_start or not context.plan.has_on_run_start,
         )
-        return await self._run(StepName.BEFORE_RUN, argument, ON_RUN_START)
+        return (await self._run(BEFORE_RUN, argument, ON_RUN_START)).nodes_may_run
 
     async def after_run(self, results: list[NodeExecutionResult]) -> None:
         """Runs after_run, whose on-run-end hooks see `results`.
@@ -53,46 +57,44 @@ class ProjectHookSteps:
         argument = AfterRunInput(
             invocation=context.invocation,
             timeout_secs=context.config.timeouts.hook_secs,
-            results=fit_step_results(results),
+            results=fit_step_results(results, context.runtime.budget.step_results_bytes),
+            unrecorded=context.live.state.unrecorded,
             write_artifacts=context.plan.write_artifacts,
             repeatable=context.config.retry.project_hooks.on_run_end,
         )
-        await self._run(StepName.AFTER_RUN, argument, ON_RUN_END)
+        await self._run(AFTER_RUN, argument, ON_RUN_END)
 
-    async def _run(self, name: StepName, argument: BeforeRunInput | AfterRunInput, what: str) -> bool:
+    async def _run(self, kind: _HookStep, argument: BeforeRunInput | AfterRunInput, what: str) -> ProjectHooksOutput:
         output = await with_retries(
             self._context.runtime,
             self._rule,
-            partial(self._attempt, name, argument, what),
+            partial(self._attempt, kind, argument, what),
             on_retry=partial(self._note_retry, what),
             may_retry=lambda failure: failure.retryable and (argument.repeatable or _before_any_hook(failure)),
             why_again=lambda output: _failed_hook(output) if argument.repeatable else None,
         )
-        return self._record(what, output.results)
+        self._record(what, output.results)
+        return output
 
     async def _attempt(
-        self, name: StepName, argument: BeforeRunInput | AfterRunInput, what: str, number: int, lost: Facts | None
+        self, kind: _HookStep, argument: BeforeRunInput | AfterRunInput, what: str, number: int, lost: Facts | None
     ) -> ProjectHooksOutput:
-        timeouts = self._context.config.timeouts
-        limit = timeouts.hook_secs + CANCEL_SECS
-        told = {"attempt": number, "lost": None if lost is None else dict(lost)}
+        of_attempt = {"attempt": number, "lost": None if lost is None else dict(lost)}
         return await self._context.runtime.run_step(
             Step(
-                name=name,
-                argument=argument.model_copy(update=told),
-                timeout_secs=limit,
-                heartbeat_secs=min(timeouts.hook_heartbeat_secs, limit),
+                kind=kind,
+                argument=argument.model_copy(update=of_attempt),
+                limits=kind.limits(self._context.config.timeouts),
                 summary=attempt_summary(what, number),
                 priority=self._context.priority(1),
-            ),
-            ProjectHooksOutput,
+            )
         )
 
     def _note_retry(self, what: str, attempt: int, reason: str) -> None:
         self._context.live.log.retried_step(what, attempt, self._rule.max_attempts, reason)
         self._context.live.changed()
 
-    def _record(self, what: str, results: list[NodeExecutionResult]) -> bool:
+    def _record(self, what: str, results: list[NodeExecutionResult]) -> None:
         live = self._context.live
         if results:
             live.log.add(f"{what}:")
@@ -100,7 +102,6 @@ class ProjectHookSteps:
             live.state.project_hook_ended(result)
             live.log.project_hook(result)
         live.changed()
-        return all(result.status == "success" for result in results)
 
 
 def _before_any_hook(failure: StepFailedError) -> bool:

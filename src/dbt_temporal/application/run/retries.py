@@ -22,9 +22,6 @@ class RetryRule:
     max_interval_secs: float = 60.0
 
 
-ONCE = RetryRule(max_attempts=1)
-
-
 def _retryable(failure: StepFailedError) -> bool:
     return failure.retryable
 

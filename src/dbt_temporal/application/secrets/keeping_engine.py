@@ -1,7 +1,7 @@
 """An engine around the engine: secrets go in at the last moment, and do not come out.
 
-It is the one boundary for both. Everything that a run's dbt says passes here before it becomes a failure, a log line, a
-result in history or an artifact, and the resolved values exist on its inner side only.
+It is the one boundary for both. References are resolved when a run is opened, and only the inner run knows their
+values. Everything that it says passes here before it becomes a failure, a log line, a result in history or an artifact.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from dbt_temporal.application.log_context import log_redactor
 from dbt_temporal.application.ports.engine import (
-    CompletedNode,
     DbtEngine,
     EnginePlan,
+    EngineRun,
     LoadedProject,
     NodeOutcome,
-    Progress,
+    Prepared,
     ProjectLocation,
 )
 from dbt_temporal.application.ports.secrets import SecretResolver
@@ -31,11 +32,7 @@ from dbt_temporal.domain.secrets.redaction import Redactor, secret_values
 
 
 class SecretKeepingEngine:
-    """A `DbtEngine` that resolves references for another one and redacts what that one answers.
-
-    Every method raises what the inner engine's does, redacted, and Configuration errors where a reference of `env` has
-    no value on this worker.
-    """
+    """A `DbtEngine` that resolves references for another one and redacts what that one answers."""
 
     def __init__(self, engine: DbtEngine, resolver: SecretResolver, worker_env: Mapping[str, str]) -> None:
         self._engine = engine
@@ -47,80 +44,64 @@ class SecretKeepingEngine:
         with _redacted_errors(Redactor(secret_values({}, worker_env=self._worker_env))):
             return await self._engine.load_project(location)
 
-    async def plan(self, location: ProjectLocation, invocation: DbtInvocation) -> EnginePlan:
-        """See `DbtEngine.plan`."""
-        revealed, redactor = await self._reveal(invocation)
-        with _redacted_errors(redactor):
-            return await self._engine.plan(location, revealed)
+    async def open(self, location: ProjectLocation, invocation: DbtInvocation) -> EngineRun:
+        """See `DbtEngine.open`.
 
-    async def before_run(
-        self, location: ProjectLocation, invocation: DbtInvocation, progress: Progress
-    ) -> list[NodeOutcome]:
-        """See `DbtEngine.before_run`."""
-        revealed, redactor = await self._reveal(invocation)
+        Raises:
+            DbtTemporalError: also of type Configuration, where a reference of `env` has no value on this worker.
+        """
+        revealed, redactor = await reveal(invocation, self._resolver, self._worker_env)
         with _redacted_errors(redactor):
-            return _outcomes(await self._engine.before_run(location, revealed, progress), redactor)
+            run = await self._engine.open(location, revealed)
+        return cast(EngineRun, _SecretKeepingRun(run, redactor))
 
-    async def execute_node(
-        self, location: ProjectLocation, invocation: DbtInvocation, unique_id: str, progress: Progress
-    ) -> NodeOutcome:
-        """See `DbtEngine.execute_node`."""
-        revealed, redactor = await self._reveal(invocation)
-        with _redacted_errors(redactor):
-            return _outcome(await self._engine.execute_node(location, revealed, unique_id, progress), redactor)
-
-    async def end_session(self, location: ProjectLocation, invocation: DbtInvocation, facts: Mapping[str, Any]) -> None:
-        """See `DbtEngine.end_session`."""
-        revealed, redactor = await self._reveal(invocation)
-        with _redacted_errors(redactor):
-            await self._engine.end_session(location, revealed, facts)
-
-    async def after_run(
-        self, location: ProjectLocation, invocation: DbtInvocation, results: list[CompletedNode], progress: Progress
-    ) -> list[NodeOutcome]:
-        """See `DbtEngine.after_run`."""
-        revealed, redactor = await self._reveal(invocation)
-        with _redacted_errors(redactor):
-            return _outcomes(await self._engine.after_run(location, revealed, results, progress), redactor)
-
-    async def artifacts(
-        self,
-        location: ProjectLocation,
-        invocation: DbtInvocation,
-        results: list[CompletedNode],
-        elapsed_time: float,
-        *,
-        with_catalog: bool = False,
-    ) -> Mapping[str, bytes]:
-        """See `DbtEngine.artifacts`."""
-        revealed, redactor = await self._reveal(invocation)
-        with _redacted_errors(redactor):
-            documents = await self._engine.artifacts(
-                location, revealed, results, elapsed_time, with_catalog=with_catalog
-            )
-            # A large project's manifest takes a while to read through; other runs go on meanwhile.
-            return await asyncio.to_thread(
-                lambda: {name: redactor.document(content) for name, content in documents.items()}
-            )
+    async def end_run(self, invocation_id: str) -> None:
+        """See `DbtEngine.end_run`. It takes no secrets, so it works where one is missing."""
+        await self._engine.end_run(invocation_id)
 
     async def ping(self) -> None:
         """See `DbtEngine.ping`."""
         await self._engine.ping()
 
-    async def end_run(self, invocation: DbtInvocation) -> None:
-        """See `DbtEngine.end_run`. Ending a run takes no secrets, so it works where one is missing."""
-        await self._engine.end_run(invocation)
-
     async def close(self) -> None:
         """See `DbtEngine.close`."""
         await self._engine.close()
 
-    async def _reveal(self, invocation: DbtInvocation) -> tuple[DbtInvocation, Redactor]:
-        return await reveal(invocation, self._resolver, self._worker_env)
+
+class _SecretKeepingRun:
+    """An `EngineRun` that hands every call on, whatever it is, and redacts its answer and its error."""
+
+    def __init__(self, run: EngineRun, redactor: Redactor) -> None:
+        self._run = run
+        self._redactor = redactor
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._run, name)
+
+        async def redacted(*args: Any, **kwargs: Any) -> Any:
+            with _redacted_errors(self._redactor):
+                return await _redacted(await method(*args, **kwargs), self._redactor)
+
+        return redacted
 
 
-def _outcomes(outcomes: list[NodeOutcome], redactor: Redactor) -> list[NodeOutcome]:
-    return [_outcome(outcome, redactor) for outcome in outcomes]
+async def _redacted(answer: Any, redactor: Redactor) -> Any:
+    """An answer without secrets. One of a kind that is not known here is a fault: it could carry them out."""
+    match answer:
+        case None | EnginePlan():
+            return answer
+        case NodeOutcome():
+            return _outcome(answer, redactor)
+        case Prepared():
+            return replace(answer, hooks=[_outcome(hook, redactor) for hook in answer.hooks])
+        case list():
+            return [_outcome(outcome, redactor) for outcome in answer]
+        case Mapping():
+            # A large project's manifest takes a while to read through; other runs go on meanwhile.
+            await asyncio.to_thread(_redact_files, list(answer.values()), redactor)
+            return answer
+        case _:
+            raise TypeError(f"nobody has said how {type(answer).__name__} is redacted")
 
 
 def _outcome(outcome: NodeOutcome, redactor: Redactor) -> NodeOutcome:
@@ -130,6 +111,16 @@ def _outcome(outcome: NodeOutcome, redactor: Redactor) -> NodeOutcome:
         record=redactor.document(outcome.record),
         log=redactor.text(outcome.log),
     )
+
+
+def _redact_files(files: list[Path], redactor: Redactor) -> None:
+    if redactor.idle:
+        return
+    for file in files:
+        content = file.read_bytes()
+        redacted = redactor.document(content)
+        if redacted is not content:
+            file.write_bytes(redacted)
 
 
 @contextmanager

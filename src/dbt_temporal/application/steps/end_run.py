@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
-from dbt_temporal.application.ports.engine import DbtEngine
+from dbt_temporal.application.ports.engine import DbtEngine, Progress, no_progress
 from dbt_temporal.application.steps.messages import EndRunInput, EndRunOutput
 from dbt_temporal.application.steps.run_files import RunFiles
 
@@ -15,12 +15,13 @@ class EndRun:
         self._engine = engine
         self._store = store
 
-    async def __call__(self, request: EndRunInput) -> EndRunOutput:
+    async def __call__(self, request: EndRunInput, _progress: Progress = no_progress) -> EndRunOutput:
         """Ends the run's engine host, if this worker has one, and deletes the records that its artifacts now hold.
 
         Not before: an attempt at storing artifacts that is made again needs them.
         """
-        await self._engine.end_run(request.invocation)
+        invocation_id = request.invocation.invocation_id
+        await self._engine.end_run(invocation_id)
         if request.has_artifacts:
-            await RunFiles(self._store, request.invocation.invocation_id).forget_records()
+            await RunFiles(self._store, invocation_id).forget_records()
         return EndRunOutput()

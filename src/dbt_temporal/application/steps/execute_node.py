@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
+from dbt_temporal.application.fitting import fit_result
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
-from dbt_temporal.application.ports.engine import DbtEngine, NodeOutcome, Progress
-from dbt_temporal.application.projects.registry import ProjectRegistry
-from dbt_temporal.application.run.fitting import fit_result
+from dbt_temporal.application.ports.engine import NodeOutcome, Progress, no_progress
+from dbt_temporal.application.ports.runtime import Budget
+from dbt_temporal.application.steps.engine_runs import EngineRuns, within_limit
 from dbt_temporal.application.steps.messages import ExecuteNodeInput
 from dbt_temporal.application.steps.run_files import RunFiles
-from dbt_temporal.application.steps.time_limit import within_limit
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.results import NodeExecutionResult
 
@@ -18,47 +18,43 @@ from dbt_temporal.domain.results import NodeExecutionResult
 class ExecuteNode:
     """The use case behind every `<resource_type>:<node_name>` activity."""
 
-    def __init__(self, engine: DbtEngine, registry: ProjectRegistry, store: ArtifactStore) -> None:
-        self._engine = engine
-        self._registry = registry
+    def __init__(self, runs: EngineRuns, store: ArtifactStore, budget: Budget) -> None:
+        self._runs = runs
         self._store = store
+        self._budget = budget
 
-    async def __call__(self, request: ExecuteNodeInput, progress: Progress) -> NodeExecutionResult:
+    async def __call__(self, request: ExecuteNodeInput, progress: Progress = no_progress) -> NodeExecutionResult:
         """Runs the node and returns its result.
 
         Raises:
             DbtTemporalError: the attempt failed: its type, whether it is worth another attempt, and the node's result
                 where dbt got as far as one.
         """
-        invocation = request.invocation
-        location = (await self._registry.resolve(invocation.project, invocation.revision)).loaded.location
+        run = await self._runs.open(request.invocation)
         try:
             outcome = await within_limit(
-                self._engine,
-                location,
-                request,
-                request.unique_id,
-                lambda: self._engine.execute_node(location, invocation, request.unique_id, progress),
+                run, request, request.unique_id, lambda: run.execute_node(request.unique_id, progress)
             )
         except DbtTemporalError as error:
             error.retryable = error.retryable and not _matches(request.non_retryable_errors, error.message)
             raise
         log_location = None
         if request.write_artifacts:
-            log_location = await RunFiles(self._store, invocation.invocation_id).keep(outcome)
+            log_location = await RunFiles(self._store, request.invocation.invocation_id).keep(outcome, request.attempt)
+        result = fit_result(outcome.result, self._budget).model_copy(update={"attempts": request.attempt})
         if outcome.error is None:
-            return fit_result(outcome.result)
-        raise _failure(outcome, request.non_retryable_errors, log_location)
+            return result
+        raise _failure(outcome, result, request.non_retryable_errors, log_location)
 
 
-def _failure(outcome: NodeOutcome, non_retryable: list[str], log_location: str | None) -> DbtTemporalError:
+def _failure(
+    outcome: NodeOutcome, result: NodeExecutionResult, non_retryable: list[str], log_location: str | None
+) -> DbtTemporalError:
     assert outcome.error is not None
-    result = fit_result(outcome.result)
     message = result.message or f"{result.unique_id} failed without a message"
-    told = f"{message}\n\nLog of this node: {log_location}" if log_location else message
     return DbtTemporalError(
         ErrorType(outcome.error.error_type),
-        told,
+        f"{message}\n\nLog of this node: {log_location}" if log_location else message,
         retryable=outcome.error.retryable and not _matches(non_retryable, outcome.result.message or ""),
         result=result,
     )

@@ -43,8 +43,6 @@ class PlanProjectOutput(BaseModel):
     adapter_type: str | None = None
     counts: dict[str, int] = Field(default_factory=dict)
     """How many of each resource type the project holds, for the log's `Found ...` line."""
-    skip_nodes_if_on_run_start_fails: bool = False
-    """dbt's behavior flag of that name, as the project sets it."""
     write_run_log: bool = True
     """WRITE_RUN_LOG: whether log.txt is among the artifacts."""
     priority_scheduling: bool = False
@@ -77,6 +75,8 @@ class AfterRunInput(ProjectHooksInput):
     """Asks for dbt's `after_run`: on-run-end, which sees the results of on-run-start and of the nodes."""
 
     results: list[NodeExecutionResult] = Field(default_factory=list)
+    unrecorded: list[str] = Field(default_factory=list)
+    """Nodes whose result is no attempt's own word: what an attempt has recorded of them does not count."""
 
 
 class ProjectHooksOutput(BaseModel):
@@ -85,6 +85,8 @@ class ProjectHooksOutput(BaseModel):
     results: list[NodeExecutionResult] = Field(default_factory=list)
     retryable: bool = False
     """A hook failed with an error that another attempt may mend."""
+    nodes_may_run: bool = True
+    """False where the engine's rules skip all nodes after a failed on-run-start hook."""
 
 
 class ExecuteNodeInput(StatementsInput):
@@ -99,6 +101,8 @@ class StoreArtifactsInput(StepInput):
 
     invocation: DbtInvocation
     results: list[NodeExecutionResult] = Field(default_factory=list)
+    unrecorded: list[str] = Field(default_factory=list)
+    """As in `AfterRunInput`."""
     elapsed_time: float = 0.0
     run_log: str | None = None
     """The text of log.txt; null where WRITE_RUN_LOG is off."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection, Mapping
 
 from dbt_temporal.application.log_context import log_fields
-from dbt_temporal.application.ports.engine import DbtEngine, EnginePlan
+from dbt_temporal.application.ports.engine import DbtEngine, EnginePlan, Progress, no_progress
 from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.messages import PlanProjectInput, PlanProjectOutput
 from dbt_temporal.domain.errors import configuration_error
@@ -49,7 +49,7 @@ class PlanProject:
         self._static = dict(static_search_attributes or {})
         self._registered = registered_search_attributes
 
-    async def __call__(self, request: PlanProjectInput) -> PlanProjectOutput:
+    async def __call__(self, request: PlanProjectInput, _progress: Progress = no_progress) -> PlanProjectOutput:
         """Plans.
 
         Raises:
@@ -67,7 +67,8 @@ class PlanProject:
         limit = project.config.timeouts.plan_secs
         try:
             with log_fields(project=invocation.project):
-                engine_plan = await asyncio.wait_for(self._engine.plan(location, invocation), limit)
+                run = await self._engine.open(location, invocation)
+                engine_plan = await asyncio.wait_for(run.plan(), limit)
         except TimeoutError as error:
             raise configuration_error(
                 f"planning {project.loaded.name!r} took longer than {limit:g} seconds (timeouts.plan_secs)"
@@ -87,7 +88,6 @@ class PlanProject:
             dbt_version=engine_plan.dbt_version,
             adapter_type=engine_plan.adapter_type,
             counts=dict(engine_plan.counts),
-            skip_nodes_if_on_run_start_fails=engine_plan.skip_nodes_if_on_run_start_fails,
             write_run_log=self._write_run_log,
             priority_scheduling=self._priority_scheduling,
         )
@@ -101,7 +101,7 @@ class PlanProject:
             # The run keeps it up to date, if it finds it here.
             "DbtStatus": "running",
         }
-        wanted = {name: value for name, value in (dynamic | self._static).items() if value}
+        attributes = {name: value for name, value in (dynamic | self._static).items() if value}
         if self._registered is None:
-            return wanted
-        return {name: value for name, value in wanted.items() if name in self._registered}
+            return attributes
+        return {name: value for name, value in attributes.items() if name in self._registered}

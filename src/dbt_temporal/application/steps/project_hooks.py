@@ -1,81 +1,75 @@
-"""dbt's own before_run and after_run: schemas, relation cache, on-run-start and on-run-end."""
+"""What dbt does before the first node and after the last one: on-run-start and on-run-end."""
 
 from __future__ import annotations
 
+from dbt_temporal.application.fitting import fit_result
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
-from dbt_temporal.application.ports.engine import CompletedNode, DbtEngine, NodeOutcome, Progress
-from dbt_temporal.application.projects.registry import ProjectRegistry
-from dbt_temporal.application.run.fitting import fit_result
-from dbt_temporal.application.steps.messages import AfterRunInput, BeforeRunInput, ProjectHooksOutput
+from dbt_temporal.application.ports.engine import CompletedNode, NodeOutcome, Progress, no_progress
+from dbt_temporal.application.ports.runtime import Budget
+from dbt_temporal.application.steps.engine_runs import EngineRuns, within_limit
+from dbt_temporal.application.steps.messages import (
+    AfterRunInput,
+    BeforeRunInput,
+    ProjectHooksInput,
+    ProjectHooksOutput,
+)
 from dbt_temporal.application.steps.run_files import RunFiles
-from dbt_temporal.application.steps.time_limit import within_limit
 
 
-class BeforeRun:
+class _ProjectHooks:
+    def __init__(self, runs: EngineRuns, store: ArtifactStore, budget: Budget) -> None:
+        self._runs = runs
+        self._store = store
+        self._budget = budget
+
+    def _files(self, request: ProjectHooksInput) -> RunFiles | None:
+        return RunFiles(self._store, request.invocation.invocation_id) if request.write_artifacts else None
+
+    async def _keep(self, request: ProjectHooksInput, outcomes: list[NodeOutcome]) -> ProjectHooksOutput:
+        files = self._files(request)
+        if files is not None:
+            for outcome in outcomes:
+                await files.keep(outcome, request.attempt)
+        results = [fit_result(outcome.result, self._budget) for outcome in outcomes]
+        return ProjectHooksOutput(
+            results=[result.model_copy(update={"attempts": request.attempt}) for result in results],
+            retryable=any(outcome.error is not None and outcome.error.retryable for outcome in outcomes),
+        )
+
+
+class BeforeRun(_ProjectHooks):
     """The use case behind `before_run`."""
 
-    def __init__(self, engine: DbtEngine, registry: ProjectRegistry, store: ArtifactStore) -> None:
-        self._engine = engine
-        self._registry = registry
-        self._store = store
-
-    async def __call__(self, request: BeforeRunInput, progress: Progress) -> ProjectHooksOutput:
+    async def __call__(self, request: BeforeRunInput, progress: Progress = no_progress) -> ProjectHooksOutput:
         """Sets the run up and runs on-run-start. A failed hook is a result, not an exception.
 
         Raises:
             DbtTemporalError: the run could not be set up, or took too long.
         """
-        invocation = request.invocation
-        location = (await self._registry.resolve(invocation.project, invocation.revision)).loaded.location
-        outcomes = await within_limit(
-            self._engine,
-            location,
-            request,
-            "before_run",
-            lambda: self._engine.before_run(location, invocation, progress),
-            retryable=request.repeatable,
+        run = await self._runs.open(request.invocation)
+        prepared = await within_limit(
+            run, request, "before_run", lambda: run.before_run(progress), retryable=request.repeatable
         )
-        files = RunFiles(self._store, invocation.invocation_id) if request.write_artifacts else None
-        return await _keep(outcomes, files)
+        output = await self._keep(request, prepared.hooks)
+        return output.model_copy(update={"nodes_may_run": prepared.nodes_may_run})
 
 
-class AfterRun:
+class AfterRun(_ProjectHooks):
     """The use case behind `after_run`."""
 
-    def __init__(self, engine: DbtEngine, registry: ProjectRegistry, store: ArtifactStore) -> None:
-        self._engine = engine
-        self._registry = registry
-        self._store = store
-
-    async def __call__(self, request: AfterRunInput, progress: Progress) -> ProjectHooksOutput:
+    async def __call__(self, request: AfterRunInput, progress: Progress = no_progress) -> ProjectHooksOutput:
         """Runs on-run-end, which sees the results. A failed hook is a result, not an exception.
 
         Raises:
             DbtTemporalError: the hooks could not be run, or took too long.
         """
-        invocation = request.invocation
-        location = (await self._registry.resolve(invocation.project, invocation.revision)).loaded.location
-        files = RunFiles(self._store, invocation.invocation_id) if request.write_artifacts else None
+        run = await self._runs.open(request.invocation)
+        files = self._files(request)
         if files is not None:
-            completed = await files.with_records(request.results)
+            completed = await files.with_records(request.results, request.unrecorded)
         else:
             completed = [CompletedNode(result) for result in request.results]
         outcomes = await within_limit(
-            self._engine,
-            location,
-            request,
-            "on-run-end",
-            lambda: self._engine.after_run(location, invocation, completed, progress),
-            retryable=request.repeatable,
+            run, request, "on-run-end", lambda: run.after_run(completed, progress), retryable=request.repeatable
         )
-        return await _keep(outcomes, files)
-
-
-async def _keep(outcomes: list[NodeOutcome], files: RunFiles | None) -> ProjectHooksOutput:
-    if files is not None:
-        for outcome in outcomes:
-            await files.keep(outcome)
-    return ProjectHooksOutput(
-        results=[fit_result(outcome.result) for outcome in outcomes],
-        retryable=any(outcome.error is not None and outcome.error.retryable for outcome in outcomes),
-    )
+        return await self._keep(request, outcomes)

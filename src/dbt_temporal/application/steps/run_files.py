@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from urllib.parse import quote
 
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
@@ -33,28 +34,40 @@ class RunFiles:
         self._store = store
         self._root = invocation_id
 
-    async def keep(self, outcome: NodeOutcome) -> str | None:
+    async def keep(self, outcome: NodeOutcome, attempt: int) -> str | None:
         """Keeps what an attempt left behind; returns the location of its log, or None.
+
+        Records are kept by attempt: one that was lost may have written its own, which is not the run's result.
 
         A node that has ended is never run again, and never fails, because a file could not be written: that costs a
         warning, and the run's artifacts fall back to the small result. Nor because a cancel came meanwhile.
         """
-        return await shielded(self._keep(outcome))
+        return await shielded(self._keep(outcome, attempt))
 
-    async def _keep(self, outcome: NodeOutcome) -> str | None:
-        name = safe_name(outcome.result.unique_id)
+    async def _keep(self, outcome: NodeOutcome, attempt: int) -> str | None:
+        unique_id = outcome.result.unique_id
         if outcome.record:
-            await self._try_to_write(f"records/{name}.json", outcome.record)
+            await self._try_to_write(_record_path(unique_id, attempt), outcome.record)
         if outcome.log:
-            return await self._try_to_write(f"logs/{name}.log", outcome.log.encode())
+            return await self._try_to_write(f"logs/{safe_name(unique_id)}.log", outcome.log.encode())
         return None
 
-    async def with_records(self, results: Sequence[NodeExecutionResult]) -> list[CompletedNode]:
-        """Results with the engine's records of them, where there are any."""
+    async def with_records(
+        self, results: Sequence[NodeExecutionResult], unrecorded: Collection[str] = ()
+    ) -> list[CompletedNode]:
+        """Results with the engine's records of the attempts that counted, where there are any.
+
+        Args:
+            results: of nodes and hooks.
+            unrecorded: ids of those that are no attempt's own word.
+        """
+        no_record = frozenset(unrecorded)
         gate = asyncio.Semaphore(PARALLEL_READS)
 
         async def complete(result: NodeExecutionResult) -> CompletedNode:
             async with gate:
+                if result.status == "skipped" or result.unique_id in no_record:
+                    return CompletedNode(result)
                 return CompletedNode(result, await self._try_to_read(result))
 
         return list(await asyncio.gather(*(complete(result) for result in results)))
@@ -62,6 +75,10 @@ class RunFiles:
     async def write(self, name: str, content: bytes) -> str:
         """Writes an artifact and returns its location. Raises ArtifactStore errors."""
         return await self._store.write(f"{self._root}/{name}", content)
+
+    async def upload(self, name: str, file: Path) -> str:
+        """Writes an artifact from a file of this machine and returns its location. Raises ArtifactStore errors."""
+        return await self._store.upload(f"{self._root}/{name}", file)
 
     async def forget_records(self) -> None:
         """Deletes the records, once the artifacts hold what they held."""
@@ -78,11 +95,13 @@ class RunFiles:
             return None
 
     async def _try_to_read(self, result: NodeExecutionResult) -> bytes:
-        if result.status == "skipped":
-            return b""
-        path = f"{self._root}/records/{safe_name(result.unique_id)}.json"
+        path = f"{self._root}/{_record_path(result.unique_id, result.attempts)}"
         try:
             return await self._store.read(path) or b""
         except DbtTemporalError as error:
             logger.warning("%s could not be read, its small result is used: %s", path, error.message)
             return b""
+
+
+def _record_path(unique_id: str, attempt: int) -> str:
+    return f"records/{safe_name(unique_id)}.{attempt}.json"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
-from dbt_temporal.application.ports.engine import DbtEngine
-from dbt_temporal.application.projects.registry import ProjectRegistry
+from dbt_temporal.application.ports.engine import Progress, no_progress
+from dbt_temporal.application.steps.engine_runs import EngineRuns
 from dbt_temporal.application.steps.messages import StoreArtifactsInput, StoreArtifactsOutput
 from dbt_temporal.application.steps.run_files import RunFiles
 from dbt_temporal.domain.results import ArtifactPaths
@@ -25,15 +25,12 @@ _PATH_OF = {
 class StoreArtifacts:
     """The use case behind `store_artifacts`. Repeating it writes the same files again."""
 
-    def __init__(
-        self, engine: DbtEngine, registry: ProjectRegistry, store: ArtifactStore, *, write_catalog: bool = False
-    ) -> None:
-        self._engine = engine
-        self._registry = registry
+    def __init__(self, runs: EngineRuns, store: ArtifactStore, *, write_catalog: bool = False) -> None:
+        self._runs = runs
         self._store = store
         self._write_catalog = write_catalog
 
-    async def __call__(self, request: StoreArtifactsInput) -> StoreArtifactsOutput:
+    async def __call__(self, request: StoreArtifactsInput, _progress: Progress = no_progress) -> StoreArtifactsOutput:
         """Has the engine assemble the artifacts from the records, and writes them.
 
         Raises:
@@ -46,12 +43,10 @@ class StoreArtifacts:
             paths["log_path"] = await files.write(RUN_LOG_FILE, request.run_log.encode())
         if request.log_only:
             return StoreArtifactsOutput(artifacts=ArtifactPaths(**paths), log_path=paths.get("log_path"))
-        location = (await self._registry.resolve(invocation.project, invocation.revision)).loaded.location
-        completed = await files.with_records(request.results)
-        artifacts = await self._engine.artifacts(
-            location, invocation, completed, request.elapsed_time, with_catalog=self._write_catalog
-        )
+        run = await self._runs.open(invocation)
+        completed = await files.with_records(request.results, request.unrecorded)
+        artifacts = await run.artifacts(completed, request.elapsed_time, with_catalog=self._write_catalog)
         names = list(artifacts)
-        written = await asyncio.gather(*(files.write(name, artifacts[name]) for name in names))
+        written = await asyncio.gather(*(files.upload(name, artifacts[name]) for name in names))
         paths |= {_PATH_OF[name]: place for name, place in zip(names, written, strict=True) if name in _PATH_OF}
         return StoreArtifactsOutput(artifacts=ArtifactPaths(**paths), log_path=paths.get("log_path"))

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
 
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
-from dbt_temporal.application.ports.engine import DbtEngine
+from dbt_temporal.application.ports.engine import DbtEngine, Progress
+from dbt_temporal.application.ports.runtime import UNLIMITED, Budget, StepKind
 from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.end_run import EndRun
+from dbt_temporal.application.steps.engine_runs import EngineRuns
 from dbt_temporal.application.steps.execute_node import ExecuteNode
 from dbt_temporal.application.steps.plan_project import PlanProject
 from dbt_temporal.application.steps.project_hooks import AfterRun, BeforeRun
 from dbt_temporal.application.steps.store_artifacts import StoreArtifacts
 
+Output = TypeVar("Output", bound=BaseModel)
+
 
 @dataclass(frozen=True)
 class UseCases:
-    """One of each."""
+    """One of each step's, under the step's name."""
 
     plan_project: PlanProject
     before_run: BeforeRun
@@ -26,6 +33,11 @@ class UseCases:
     store_artifacts: StoreArtifacts
     end_run: EndRun
 
+    def of(self, kind: StepKind[Any, Output]) -> Callable[[Any, Progress], Awaitable[Output]]:
+        """The use case of a step."""
+        use_case: Callable[[Any, Progress], Awaitable[Output]] = getattr(self, kind.name)
+        return use_case
+
     @classmethod
     def build(
         cls,
@@ -33,6 +45,7 @@ class UseCases:
         registry: ProjectRegistry,
         store: ArtifactStore,
         *,
+        budget: Budget = UNLIMITED,
         write_artifacts: bool = False,
         write_run_log: bool = True,
         priority_scheduling: bool = False,
@@ -40,7 +53,16 @@ class UseCases:
         static_search_attributes: Mapping[str, str] | None = None,
         registered_search_attributes: Collection[str] | None = None,
     ) -> UseCases:
-        """All use cases on the same ports; the settings are those of `PlanProject`, and WRITE_CATALOG."""
+        """All use cases on the same ports.
+
+        Args:
+            engine, registry, store: the ports.
+            budget: how large their results may be.
+            write_catalog: WRITE_CATALOG.
+            write_artifacts, write_run_log, priority_scheduling, static_search_attributes,
+            registered_search_attributes: see `PlanProject`.
+        """
+        runs = EngineRuns(engine, registry)
         return cls(
             plan_project=PlanProject(
                 engine,
@@ -51,9 +73,9 @@ class UseCases:
                 static_search_attributes=static_search_attributes,
                 registered_search_attributes=registered_search_attributes,
             ),
-            before_run=BeforeRun(engine, registry, store),
-            execute_node=ExecuteNode(engine, registry, store),
-            after_run=AfterRun(engine, registry, store),
-            store_artifacts=StoreArtifacts(engine, registry, store, write_catalog=write_catalog),
+            before_run=BeforeRun(runs, store, budget),
+            execute_node=ExecuteNode(runs, store, budget),
+            after_run=AfterRun(runs, store, budget),
+            store_artifacts=StoreArtifacts(runs, store, write_catalog=write_catalog),
             end_run=EndRun(engine, store),
         )

@@ -67,18 +67,6 @@ class DbtRunInput(BaseModel):
                 raise ValueError("event_time_start: must be before event_time_end")
         return self
 
-    @property
-    def plain_env(self) -> dict[str, str]:
-        """`env` where every reference is resolved, as the engine needs it.
-
-        Raises:
-            DbtTemporalError: of type Configuration, where a reference is left.
-        """
-        unresolved = [f"env.{key}" for key, value in self.env.items() if not isinstance(value, str)]
-        if unresolved:
-            raise configuration_error(f"references to secrets that nothing resolved: {', '.join(unresolved)}")
-        return {key: value for key, value in self.env.items() if isinstance(value, str)}
-
 
 def parse_run_input(raw: object) -> DbtRunInput:
     """Reads the workflow's argument.

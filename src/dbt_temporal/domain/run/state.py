@@ -24,6 +24,8 @@ class RunState:
         self.statuses: dict[str, str] = {}
         self.results: list[NodeExecutionResult] = []
         """Project hooks and nodes, in the order in which they ended."""
+        self.unrecorded: list[str] = []
+        """Nodes whose result is no attempt's own word: the attempt was lost, cancelled, or ran out of time."""
         self._upstream_skips: dict[str, None] = {}
         self._error_types: dict[str, str] = {}
         self._problems: list[tuple[str, str, str]] = []

@@ -109,6 +109,11 @@ class Redactor:
         self._in_texts = _pattern(secret for secret in kept if len(secret) >= MIN_TEXT_LENGTH)
         self._in_documents = _pattern(secret for secret in kept if len(secret) >= MIN_DOCUMENT_LENGTH)
 
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to hide."""
+        return self._in_texts is None
+
     def text(self, text: str) -> str:
         """A message or a log."""
         return text if self._in_texts is None else self._in_texts.sub(MASK, text)

@@ -22,15 +22,14 @@ from temporalio.contrib.pydantic import (
 )
 from temporalio.converter import DataConverter, EncodingPayloadConverter
 
-from dbt_temporal.application.steps.messages import PlanProjectOutput, ProjectHooksOutput, StepInput
+from dbt_temporal.application.steps.table import STEPS
 from dbt_temporal.domain.errors import configuration_error
-from dbt_temporal.domain.results import NodeExecutionResult
 
 ENCODING = "binary/zlib"
 MIN_BYTES = 256 * 1024
 """A smaller payload, of up to some 500 nodes, stays readable."""
 
-_OF_STEPS = (StepInput, PlanProjectOutput, ProjectHooksOutput, NodeExecutionResult)
+_MESSAGES = tuple({message for kind in STEPS for message in (kind.input, kind.output)})
 
 
 class CompressedPayloadConverter(EncodingPayloadConverter):
@@ -46,7 +45,7 @@ class CompressedPayloadConverter(EncodingPayloadConverter):
 
     def to_payload(self, value: Any) -> Payload | None:
         """The message compressed; None where it is none of a step, which leaves it to the next converter."""
-        if not isinstance(value, _OF_STEPS):
+        if not isinstance(value, _MESSAGES):
             return None
         payload = self._json.to_payload(value)
         if payload is None or len(payload.data) < MIN_BYTES:

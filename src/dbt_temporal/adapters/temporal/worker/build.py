@@ -28,7 +28,7 @@ def build_worker(
         client,
         task_queue=task_queue,
         workflows=[DbtRunWorkflow],
-        activities=activities.all,
+        activities=[activities.carry_out],
         interceptors=interceptors,
         deployment_config=deployment,
         **worker_options(tuning),

@@ -17,6 +17,7 @@ from temporalio.exceptions import (
 )
 
 from dbt_temporal.adapters.temporal.failures import to_hook_failed, to_step_failed
+from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
 from dbt_temporal.adapters.temporal.telemetry.metrics import MeterTelemetry
 from dbt_temporal.adapters.temporal.workflow.publisher import StatePublisher
 from dbt_temporal.application.log_context import log_fields
@@ -39,6 +40,7 @@ class TemporalRuntime:
     """Implements `RunRuntime` by Temporal commands. One per workflow execution."""
 
     def __init__(self) -> None:
+        self.budget = TEMPORAL_BUDGET
         self._publisher = StatePublisher()
         # A workflow's meter is silent on replay, and knows namespace, task queue and workflow type.
         self._telemetry = MeterTelemetry(workflow.metric_meter())
@@ -47,17 +49,18 @@ class TemporalRuntime:
         """The workflow's time."""
         return workflow.now()
 
-    async def run_step(self, step: Step, output_type: type[Output]) -> Output:
+    async def run_step(self, step: Step[Output]) -> Output:
         """Runs one activity, once. See `RunRuntime.run_step`."""
         cancels_before = cancels_asked()
+        limits = step.limits
         try:
             output: Output = await workflow.execute_activity(
                 step.name,
                 step.argument,
-                result_type=output_type,
+                result_type=step.kind.output,
                 task_queue=step.task_queue,
-                start_to_close_timeout=timedelta(seconds=step.timeout_secs),
-                heartbeat_timeout=None if step.heartbeat_secs is None else timedelta(seconds=step.heartbeat_secs),
+                start_to_close_timeout=timedelta(seconds=limits.timeout_secs),
+                heartbeat_timeout=None if limits.heartbeat_secs is None else timedelta(seconds=limits.heartbeat_secs),
                 # Further attempts are the run's own (application.retries): then each has its place in the history.
                 retry_policy=RetryPolicy(maximum_attempts=1),
                 # A cancelled node is waited for: the run must not report while its statement still runs.
@@ -147,7 +150,7 @@ def _read_answer(raw: RawValue) -> Any:
         return None
 
 
-def _priority(step: Step) -> Priority:
+def _priority(step: Step[Any]) -> Priority:
     if step.priority is None:
         return Priority.default
     return Priority(priority_key=step.priority.level, fairness_key=step.priority.fairness_key)

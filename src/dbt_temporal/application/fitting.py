@@ -1,4 +1,4 @@
-"""Keeping what a run sends within what one Temporal payload takes: 2 MiB, beyond which it could neither go on nor end.
+"""Keeping what a run sends within the budget that its runtime gives, such as what one Temporal payload takes.
 
 What is dropped is in run_results.json, which is made from the engine's records. Sizes are those of JSON in UTF-8.
 """
@@ -10,18 +10,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from dbt_temporal.application.ports.runtime import Budget
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.plan import ExecutionPlan
 
-MAX_OUTPUT_BYTES = 1_800_000
-"""Of all results in the output of a run."""
-MAX_HOOK_BYTES = 1_900_000
-"""Of what a hook is sent."""
-MAX_STEP_RESULTS_BYTES = 2_500_000
-MAX_LOG_BYTES = 1_500_000
-"""Of all results, and of the log, in a step's input, which is compressed on its way: at worst to the half."""
-MAX_MESSAGE_CHARS = 16_000
-MAX_CODE_CHARS = 500_000
 _SHORT_MESSAGE_CHARS = 200
 _HEADLINE_CHARS = 60
 _WARNED = 1
@@ -29,15 +21,17 @@ _WARNED = 1
 _Cut = Callable[[NodeExecutionResult], NodeExecutionResult]
 
 
-def fit_result(result: NodeExecutionResult) -> NodeExecutionResult:
+def fit_result(result: NodeExecutionResult, budget: Budget) -> NodeExecutionResult:
     """One result with a message that a person would read to its end, and no compiled code of monstrous size."""
-    if len(result.compiled_code or "") > MAX_CODE_CHARS:
+    if budget.code_chars is not None and len(result.compiled_code or "") > budget.code_chars:
         result = _with(result, compiled_code=None)
-    return _with_message(result, MAX_MESSAGE_CHARS)
+    return _with_message(result, budget.message_chars)
 
 
-def fit_results(results: Sequence[NodeExecutionResult], limit: int) -> list[NodeExecutionResult]:
+def fit_results(results: Sequence[NodeExecutionResult], limit: int | None) -> list[NodeExecutionResult]:
     """The results with as much detail as fits, and where they do not fit without any, as many of them as do."""
+    if limit is None:
+        return list(results)
     fitting, sizes = _cut_details(results, limit)
     room = limit
     kept = set()
@@ -49,9 +43,10 @@ def fit_results(results: Sequence[NodeExecutionResult], limit: int) -> list[Node
     return [result for index, result in enumerate(fitting) if index in kept]
 
 
-def fit_step_results(results: Sequence[NodeExecutionResult]) -> list[NodeExecutionResult]:
+def fit_step_results(results: Sequence[NodeExecutionResult], limit: int | None) -> list[NodeExecutionResult]:
     """The results for on-run-end and for artifacts, which know compiled code from elsewhere. None is left out."""
-    return _cut_details([_with(result, compiled_code=None) for result in results], MAX_STEP_RESULTS_BYTES)[0]
+    without_code = [_with(result, compiled_code=None) for result in results]
+    return without_code if limit is None else _cut_details(without_code, limit)[0]
 
 
 def _cut_details(results: Sequence[NodeExecutionResult], limit: int) -> tuple[list[NodeExecutionResult], list[int]]:
@@ -90,10 +85,10 @@ def fit_plan(plan: ExecutionPlan, limit: int) -> ExecutionPlan:
     return plan
 
 
-def fit_log(text: str, limit: int = MAX_LOG_BYTES) -> str:
+def fit_log(text: str, limit: int | None) -> str:
     """The log with its middle left out where it is too long."""
     encoded = text.encode()
-    if len(encoded) <= limit:
+    if limit is None or len(encoded) <= limit:
         return text
     half = limit // 2
     head = encoded[:half].rpartition(b"\n")[0].decode()
@@ -102,9 +97,9 @@ def fit_log(text: str, limit: int = MAX_LOG_BYTES) -> str:
     return f"{head}\n... {left_out} lines are left out here: the run is too large to carry its whole log ...\n{tail}"
 
 
-def fit_message(message: str, limit: int = MAX_MESSAGE_CHARS) -> str:
+def fit_message(message: str, limit: int | None) -> str:
     """A message that a person would read to its end."""
-    if len(message) <= limit:
+    if limit is None or len(message) <= limit:
         return message
     return f"{message[:limit]} ... ({len(message) - limit} characters left out)"
 
@@ -123,7 +118,7 @@ def _need(result: NodeExecutionResult) -> int:
     return 2 if result.status == "skipped" else 3
 
 
-def _with_message(result: NodeExecutionResult, limit: int) -> NodeExecutionResult:
+def _with_message(result: NodeExecutionResult, limit: int | None) -> NodeExecutionResult:
     return result if result.message is None else _with(result, message=fit_message(result.message, limit))
 
 

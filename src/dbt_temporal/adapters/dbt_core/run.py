@@ -1,0 +1,149 @@
+"""One run on dbt-core: what is asked of it, its host answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dbt_temporal.adapters.dbt_core.hosts.handle import HostHandle
+from dbt_temporal.adapters.dbt_core.hosts.pool import HostPool
+from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
+from dbt_temporal.application.ports.engine import (
+    CompletedNode,
+    EnginePlan,
+    NodeErrorClass,
+    NodeOutcome,
+    Prepared,
+    Progress,
+)
+from dbt_temporal.application.shielding import shielded
+from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.results import NodeExecutionResult
+from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.domain.run.plan import ExecutionPlan
+
+logger = logging.getLogger("dbt_temporal.engine")
+
+
+class DbtCoreRun:
+    """Implements `EngineRun` by a run host, which is made by the first request that needs it.
+
+    Args:
+        hosts: has the run's host, or makes it.
+        settings: what the run's parse depends on.
+        invocation: the run.
+        cancel_secs: a request that does not end within that time after its cancellation is ended with its host.
+    """
+
+    def __init__(self, hosts: HostPool, settings: ParseSettings, invocation: DbtInvocation, cancel_secs: float) -> None:
+        self._hosts = hosts
+        self._settings = settings
+        self._invocation = invocation
+        self._cancel_secs = cancel_secs
+
+    async def plan(self) -> EnginePlan:
+        async with self._host() as host:
+            plan = await host.process.channel.request("plan")
+            facts = host.parent.facts
+        return EnginePlan(
+            plan=ExecutionPlan.model_validate(plan),
+            target=facts["target"],
+            threads=facts["threads"],
+            dbt_version=facts["dbt_version"],
+            adapter_type=facts["adapter_type"],
+            counts=facts["counts"],
+        )
+
+    async def before_run(self, progress: Progress) -> Prepared:
+        async with self._host() as host:
+            answer = await self._run_statements(host, progress, "before_run")
+        return Prepared([_outcome(hook) for hook in answer["hooks"]], answer["nodes_may_run"])
+
+    async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
+        async with self._host() as host:
+            return _outcome(await self._run_statements(host, progress, "execute", unique_id=unique_id))
+
+    async def end_session(self, facts: Mapping[str, Any]) -> None:
+        sessions = facts.get("sessions")
+        if sessions:
+            async with self._host() as host:
+                await host.process.channel.request("end_sessions", sessions=sessions)
+
+    async def after_run(self, results: list[CompletedNode], progress: Progress) -> list[NodeOutcome]:
+        sent = [_sent(item) for item in results]
+        async with self._host() as host:
+            answers = await self._run_statements(host, progress, "after_run", results=sent)
+        return [_outcome(answer) for answer in answers]
+
+    async def artifacts(
+        self, results: list[CompletedNode], elapsed_time: float, *, with_catalog: bool = False
+    ) -> Mapping[str, Path]:
+        async with self._host() as host:
+            files: dict[str, str] = await host.process.channel.request(
+                "artifacts",
+                results=[_sent(item) for item in results],
+                elapsed_time=elapsed_time,
+                with_catalog=with_catalog,
+            )
+        return {name: Path(place) for name, place in files.items()}
+
+    def _host(self) -> contextlib.AbstractAsyncContextManager[HostHandle]:
+        return self._hosts.using(self._settings, self._invocation)
+
+    async def _run_statements(self, host: HostHandle, progress: Progress, op: str, **fields: Any) -> Any:
+        """Makes a request that is cancelled with the task that awaits it, and tells of its sessions in the database."""
+
+        def hear(message: dict[str, Any]) -> None:
+            host.sessions[request_id] = message["sessions"]
+            progress({"sessions": message["sessions"]})
+
+        progress({"host_pid": host.process.pid})
+        request_id, future = host.process.channel.start(op, progress=hear, **fields)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await shielded(self._cancel(host, request_id, future))
+            raise
+        except DbtTemporalError:
+            # The failure is told when nothing of the attempt runs any more, here or in the database.
+            await shielded(self._clean_up(host))
+            raise
+        finally:
+            host.sessions.pop(request_id, None)
+
+    async def _cancel(self, host: HostHandle, request_id: int, future: asyncio.Future[Any]) -> None:
+        """Cancels the request's statements and waits for its end, by force if need be."""
+        host.process.channel.notify("cancel", target=request_id)
+        done, _ = await asyncio.wait([future], timeout=self._cancel_secs)
+        if not done:
+            host.kill()
+            await asyncio.wait([future], timeout=self._cancel_secs)
+        with contextlib.suppress(DbtTemporalError, asyncio.CancelledError):
+            future.result()
+        await self._clean_up(host)
+
+    async def _clean_up(self, host: HostHandle) -> None:
+        if host.alive:
+            return
+        try:
+            await self._hosts.clean_up_after(host)
+        except DbtTemporalError as error:
+            logger.warning("database sessions of a process that died could not be ended yet: %s", error.message)
+
+
+def _outcome(answer: dict[str, Any]) -> NodeOutcome:
+    error = answer["error"]
+    return NodeOutcome(
+        result=NodeExecutionResult.model_validate(answer["result"]),
+        error=NodeErrorClass(error[0], error[1]) if error else None,
+        record=answer["record"].encode(),
+        log=answer["log"],
+    )
+
+
+def _sent(item: CompletedNode) -> dict[str, Any]:
+    return {"result": item.result.model_dump(mode="json"), "record": item.record.decode()}
