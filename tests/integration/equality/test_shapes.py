@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
-from dbt_temporal.application.ports.engine import ProjectLocation
-from tests.integration.engine_driver import DrivenRun, drive, new_invocation, open_engine, write_files
+from dbt_temporal.application.ports.engine import CompletedNode, ProjectLocation
+from dbt_temporal.domain.run.invocation import DbtInvocation
+from tests.integration.engine_driver import drive, new_invocation, open_engine, write_files
 from tests.integration.equality.compare import manifest_difference, run_cli_commands, run_results_difference
 from tests.integration.equality.shapes import SHAPES
 
@@ -22,10 +23,12 @@ COMMANDS = ("build", "run", "compile", "test", "seed", "list")
 
 
 @pytest.fixture(scope="module")
-async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DbtCoreEngine]:
+async def engines(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[DbtCoreEngine, DbtCoreEngine]]:
+    """Those of two workers."""
     environ = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
-    async with open_engine(tmp_path_factory.mktemp("cache"), environ=environ) as opened:
-        yield opened
+    caches = [tmp_path_factory.mktemp("cache") for _ in range(2)]
+    async with open_engine(caches[0], environ=environ) as one, open_engine(caches[1], environ=environ) as other:
+        yield one, other
 
 
 @dataclass(frozen=True)
@@ -53,16 +56,32 @@ def shape(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return Shape(ProjectLocation(project, project), ours, folder / "targets")
 
 
-async def run_ours(engine: DbtCoreEngine, shape: Shape, command: str) -> DrivenRun:
-    return await drive(engine, shape.location, new_invocation(command=command, env={"SHAPE_DB": str(shape.database)}))
+def invocation_of(shape: Shape, command: str) -> DbtInvocation:
+    return new_invocation(command=command, env={"SHAPE_DB": str(shape.database)})
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-async def test_the_artifacts_are_those_of_the_command_line(engine: DbtCoreEngine, shape: Shape, command: str) -> None:
-    ours = await run_ours(engine, shape, command)
+async def test_the_artifacts_are_those_of_the_command_line(
+    engines: tuple[DbtCoreEngine, DbtCoreEngine], shape: Shape, command: str
+) -> None:
+    ours = await drive(engines[0], shape.location, invocation_of(shape, command))
 
     theirs = shape.targets / command
     assert manifest_difference(ours.artifacts["manifest.json"], theirs / "manifest.json") == []
     assert ("run_results.json" in ours.artifacts) == (theirs / "run_results.json").exists()
     if "run_results.json" in ours.artifacts:
         assert run_results_difference(ours.artifacts["run_results.json"], theirs / "run_results.json") == []
+
+
+async def test_another_worker_makes_the_same_artifacts_of_the_records(
+    engines: tuple[DbtCoreEngine, DbtCoreEngine], shape: Shape
+) -> None:
+    one, other = engines
+    invocation = invocation_of(shape, "build")
+    ours = await drive(one, shape.location, invocation)
+    records = {unique_id: outcome.record for unique_id, outcome in ours.outcomes.items()}
+    completed = [CompletedNode(each, records.get(each.unique_id, b"")) for each in ours.output.node_results]
+    files = await (await other.open(shape.location, invocation)).artifacts(completed, 1.0)
+
+    assert manifest_difference(files["manifest.json"].read_bytes(), shape.targets / "build" / "manifest.json") == []
+    await other.end_run(invocation.invocation_id)

@@ -95,7 +95,7 @@ class Channel:
         # A request with descriptors is small and goes out alone, so the socket takes it whole.
         try:
             sent = socket.send_fds(self._fd_socket, [data], fds)
-        except BrokenPipeError:  # it has ended, and this worker has not heard of it yet
+        except ConnectionError:  # it has ended, and this worker has not heard of it yet
             sent = 0
         if sent != len(data):
             raise self._crash()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
+import time
+from collections.abc import Collection
 from pathlib import Path
 
 from dbt_temporal.adapters.dbt_core.hosts.handle import HostHandle, HostKey
@@ -14,6 +17,7 @@ from dbt_temporal.application.log_context import log_fields
 from dbt_temporal.application.ports.references import ArtifactReferences
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
+_ABANDONED_SECS = 3600.0
 _REFERENCES = ("state_manifest_ref", "defer_manifest_ref", "retry_from")
 
 
@@ -56,8 +60,18 @@ class HostOpener:
     async def remove_files(self, key: HostKey) -> None:
         run_dir = self._runs / key[0]
         await asyncio.to_thread(shutil.rmtree, run_dir / key[1], True)
-        with contextlib.suppress(OSError):  # hosts with another environment have files there, too
+        with contextlib.suppress(OSError):  # there may be artifacts, and files of hosts with another environment
             run_dir.rmdir()
+
+    async def remove_abandoned(self, with_hosts: Collection[str]) -> None:
+        """Removes files of runs that have had no host here for a while; artifacts outlast hosts, to be uploaded."""
+        await asyncio.to_thread(self._remove_abandoned, with_hosts)
+
+    def _remove_abandoned(self, with_hosts: Collection[str]) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            for entry in os.scandir(self._runs):
+                if entry.name not in with_hosts and time.time() - entry.stat().st_mtime > _ABANDONED_SECS:
+                    shutil.rmtree(entry.path, ignore_errors=True)
 
     async def _fork(self, settings: ParseSettings, invocation: DbtInvocation) -> HostHandle:
         parent = await self._parents.acquire(settings)

@@ -183,6 +183,9 @@ class HostPool:
             for key in [key for key, host in self._hosts.items() if host.is_idle(idle_secs)]:
                 async with self._locks.holding(key):  # another host of the run waits until the folder is free
                     await self._retire_idle(key)
+            if not self._opening:
+                hosts = [*self._hosts.values(), *self._leaving]
+                await self._opener.remove_abandoned({host.invocation.invocation_id for host in hosts})
 
     async def _retire_idle(self, key: HostKey) -> None:
         """Ends a host and removes its files: the run may have ended on another worker, which cannot tell this one."""

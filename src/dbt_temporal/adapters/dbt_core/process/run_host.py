@@ -195,8 +195,9 @@ class RunHost:
         done = {node for item in completed if item.record for node in item.record["nodes"]} | skipped
         self._compile_rest(done, request)
         completed = artifacts.with_skip_messages(self._run, completed, skipped)
-        # Of this request alone: another one may still read the files of an earlier one.
-        folder = Path(tempfile.mkdtemp(prefix="artifacts-", dir=self._run.run_dir))
+        # Of this request alone, as another one may still read the files of an earlier one; and beside the folder of
+        # this host, which goes with it.
+        folder = Path(tempfile.mkdtemp(prefix="artifacts-", dir=self._run.run_dir.parent))
         with request.holding(self._setup_lock):
             paths = artifacts.make_artifacts(self._run, completed, message["elapsed_time"], folder)
         if message["with_catalog"] and self._run.command not in _WITHOUT_CATALOG:

@@ -15,6 +15,7 @@ from dbt.artifacts.schemas.freshness.v3.freshness import SourceFreshnessOutput
 from dbt.artifacts.schemas.results import RunStatus
 from dbt.artifacts.schemas.run import RunResult, RunResultsArtifact
 from dbt.artifacts.schemas.run.v5.run import RunResultOutput, process_run_result
+from dbt.contracts.graph.nodes import UnitTestNode
 from dbt.utils import args_to_dict
 
 from dbt_temporal.adapters.dbt_core.process.artifacts.records import read_record, restore_fields
@@ -58,16 +59,20 @@ def as_run_results(run: HostRun, completed: list[Completed]) -> list[RunResult]:
     """The results as dbt's objects, for on-run-end hooks."""
     results = []
     for item in completed:
-        if item.record is not None and item.record["kind"] != "run":
-            continue
-        unique_id = item.result.unique_id
-        node = run.manifest.expect(unique_id)
-        if item.record is not None:
-            restore_fields(node, item.record["nodes"].get(unique_id, {}))
-        output = _run_result_output(run, item)
-        fields = {name: getattr(output, name) for name in _SHARED_FIELDS if hasattr(output, name)}
-        results.append(RunResult(node=node, **fields))
+        if item.record is None or item.record["kind"] == "run":
+            output = _run_result_output(run, item)
+            fields = {name: getattr(output, name) for name in _SHARED_FIELDS if hasattr(output, name)}
+            results.append(RunResult(node=_result_node(run, item), **fields))
     return results
+
+
+def _result_node(run: HostRun, item: Completed) -> Any:
+    record = item.record or {}
+    if "unit_test" in record:
+        return UnitTestNode.from_dict(record["unit_test"])
+    node = run.manifest.expect(item.result.unique_id)
+    restore_fields(node, record.get("nodes", {}).get(item.result.unique_id, {}))
+    return node
 
 
 def with_skip_messages(run: HostRun, completed: list[Completed], skipped: frozenset[str]) -> list[Completed]:

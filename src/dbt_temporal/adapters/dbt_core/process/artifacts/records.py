@@ -1,7 +1,7 @@
 """dbt's results in our terms, and the record from which artifacts are made later, perhaps on another worker.
 
 A record is `{"result": <an entry of run_results.json or sources.json>, "nodes": {unique_id: <fields of manifest.json
-that running changed>}, "kind": "run" | "freshness"}`.
+that running changed>}, "kind": "run" | "freshness"}`, with the node that dbt made of a unit test as "unit_test".
 Checked on dbt-core 1.11.16 and 1.12.0: `process_run_result`, `process_freshness_result`, `to_resource`, and the keys
 that `CompiledResource.__post_serialize__` leaves out of nodes that were not compiled.
 """
@@ -97,11 +97,13 @@ def execution_result(result: AnyResult, *, with_compiled_code: bool = False) -> 
 
 def make_record(result: AnyResult, nodes: dict[str, dict[str, Any]]) -> bytes:
     """The record of a result; `nodes` are the changed fields of all nodes that it touched."""
+    document: dict[str, Any] = {"nodes": nodes}
     if isinstance(result, RunResult):
-        document = {"kind": "run", "result": process_run_result(result).to_dict(omit_none=False), "nodes": nodes}
+        document |= {"kind": "run", "result": process_run_result(result).to_dict(omit_none=False)}
+        if isinstance(result.node, UnitTestNode):
+            document["unit_test"] = result.node.to_dict(omit_none=False)
     else:
-        fields = process_freshness_result(result).to_dict(omit_none=False)
-        document = {"kind": "freshness", "result": fields, "nodes": nodes}
+        document |= {"kind": "freshness", "result": process_freshness_result(result).to_dict(omit_none=False)}
     return _dump(document)
 
 

@@ -24,7 +24,7 @@ class HostRun:
     Attributes:
         project: the parsed project as inherited, with this run's flags.
         invocation: which run it is.
-        run_dir: a folder for what the run's dbt writes.
+        run_dir: a folder for what the run's dbt writes, which goes with this host; beside it lies what stays.
         lock: held while shared state of dbt changes.
     """
 
