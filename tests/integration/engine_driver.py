@@ -1,9 +1,10 @@
-"""Drives an engine through a whole invocation, as the run does, without Temporal."""
+"""Runs dbt's engine by the production run, in this process."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,19 +13,24 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
+from dbt_temporal.adapters.artifact_stores.fsspec_store import FsspecArtifactStore
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
+from dbt_temporal.adapters.in_process.runtime import run_in_process
 from dbt_temporal.application.ports.engine import (
-    CompletedNode,
     DbtEngine,
     EnginePlan,
     EngineRun,
+    LoadedProject,
     NodeOutcome,
     ProjectLocation,
 )
-from dbt_temporal.domain.results import NodeExecutionResult
+from dbt_temporal.application.projects.loading import ReadyProject
+from dbt_temporal.application.projects.registry import ProjectRegistry
+from dbt_temporal.application.steps.use_cases import UseCases
+from dbt_temporal.domain.project_config import ProjectConfig
+from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.invocation import DbtInvocation
-from dbt_temporal.domain.run.scheduler import Scheduler
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -81,71 +87,94 @@ def opened(engine: DbtEngine, location: ProjectLocation, invocation: DbtInvocati
 
 
 @dataclass
-class DrivenRun:
-    """What a run left behind."""
+class Seen:
+    """What the engine answered during a run."""
 
-    invocation: DbtInvocation
-    plan: EnginePlan
+    plan: EnginePlan | None = None
     outcomes: dict[str, NodeOutcome] = field(default_factory=dict)
-    completed: list[CompletedNode] = field(default_factory=list)
-    artifacts: Mapping[str, bytes] = field(default_factory=dict)
+
+
+class _SeenEngine:
+    """An engine whose answers are taken note of."""
+
+    def __init__(self, engine: DbtEngine, seen: Seen) -> None:
+        self._engine = engine
+        self._seen = seen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    async def open(self, location: ProjectLocation, invocation: DbtInvocation) -> EngineRun:
+        return cast(EngineRun, _SeenRun(await self._engine.open(location, invocation), self._seen))
+
+
+class _SeenRun:
+    def __init__(self, run: EngineRun, seen: Seen) -> None:
+        self._run = run
+        self._seen = seen
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            answer = await getattr(self._run, name)(*args, **kwargs)
+            if isinstance(answer, EnginePlan):
+                self._seen.plan = answer
+            outcomes = [answer] if isinstance(answer, NodeOutcome) else getattr(answer, "hooks", answer)
+            for outcome in outcomes if isinstance(outcomes, list) else []:
+                self._seen.outcomes[outcome.result.unique_id] = outcome
+            return answer
+
+        return call
+
+
+@dataclass(frozen=True)
+class DrivenRun:
+    """What a run left behind.
+
+    Attributes:
+        output: the run's own.
+        artifacts: the stored files by name.
+        plan: what the engine selected.
+        outcomes: of nodes and hooks, as the engine gave them.
+    """
+
+    output: DbtRunOutput
+    artifacts: Mapping[str, bytes]
+    plan: EnginePlan
+    outcomes: Mapping[str, NodeOutcome]
 
     def status(self, unique_id: str) -> str | None:
         """dbt's word for how a node ended."""
-        return next(item.result.dbt_status for item in self.completed if item.result.unique_id == unique_id)
+        return self.statuses()[unique_id]
 
     def statuses(self) -> dict[str, str | None]:
         """dbt's words by node."""
-        return {item.result.unique_id: item.result.dbt_status for item in self.completed}
+        return {result.unique_id: result.dbt_status for result in self.output.node_results}
 
 
 async def drive(
     engine: DbtEngine, location: ProjectLocation, invocation: DbtInvocation, *, with_catalog: bool = False
 ) -> DrivenRun:
-    """Plans, runs hooks and nodes, makes artifacts, and ends the run."""
-    run = DrivenRun(invocation, await opened(engine, location, invocation).plan())
-    if run.plan.plan.nodes and invocation.input.command != "list":
-        prepared = await opened(engine, location, invocation).before_run(lambda _: None)
-        _take(run, prepared.hooks)
-        seen_by_on_run_end: list[CompletedNode] = []
-        if not prepared.nodes_may_run:
-            run.completed += [CompletedNode(_skipped(unique_id)) for unique_id in run.plan.plan.nodes]
-        else:
-            await _run_nodes(engine, location, run)
-            seen_by_on_run_end = run.completed
-        _take(run, await opened(engine, location, invocation).after_run(seen_by_on_run_end, lambda _: None))
-    files = await opened(engine, location, invocation).artifacts(run.completed, 1.0, with_catalog=with_catalog)
-    run.artifacts = {name: file.read_bytes() for name, file in files.items()}
-    await engine.end_run(invocation.invocation_id)
-    return run
+    """A whole run, which makes one attempt at each node, as the command line does.
+
+    Raises:
+        DbtTemporalError: it could not be planned or set up.
+    """
+    seen = Seen()
+    loaded = LoadedProject("any", location, adapter_type="", target="", threads=1, dbt_version="")
+    project = ReadyProject(loaded, ProjectConfig.model_validate({"retry": {"max_attempts": 1}}))
+    with tempfile.TemporaryDirectory() as root:
+        use_cases = UseCases.build(
+            cast(DbtEngine, _SeenEngine(engine, seen)),
+            ProjectRegistry([project]),
+            FsspecArtifactStore(root),
+            write_artifacts=True,
+            write_catalog=with_catalog,
+        )
+        output = await run_in_process(invocation.input, use_cases, invocation_id=invocation.invocation_id)
+        artifacts = await asyncio.to_thread(_files_in, Path(root) / invocation.invocation_id)
+    assert seen.plan is not None
+    return DrivenRun(output, artifacts, seen.plan, seen.outcomes)
 
 
-async def _run_nodes(engine: DbtEngine, location: ProjectLocation, run: DrivenRun) -> None:
-    run_input = run.invocation.input
-    scheduler = Scheduler(run.plan.plan.nodes, command=run_input.command, max_running=run.plan.threads)
-    turn = scheduler.start()
-    running: dict[asyncio.Task[NodeOutcome], str] = {}
-    while True:
-        for skipped in turn.skipped:
-            run.completed.append(CompletedNode(_skipped(skipped.unique_id)))
-        for unique_id in turn.start:
-            work = opened(engine, location, run.invocation).execute_node(unique_id, lambda _: None)
-            running[asyncio.ensure_future(work)] = unique_id
-        if not running:
-            return
-        done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-        task = done.pop()
-        unique_id = running.pop(task)
-        outcome = task.result()
-        _take(run, [outcome])
-        turn = scheduler.complete(unique_id, outcome.result.status, outcome.result.dbt_status)
-
-
-def _skipped(unique_id: str) -> NodeExecutionResult:
-    return NodeExecutionResult(unique_id=unique_id, status="skipped", dbt_status="skipped")
-
-
-def _take(run: DrivenRun, outcomes: list[NodeOutcome]) -> None:
-    for outcome in outcomes:
-        run.outcomes[outcome.result.unique_id] = outcome
-        run.completed.append(CompletedNode(outcome.result, outcome.record))
+def _files_in(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}

@@ -46,11 +46,6 @@ class Channel:
         """Sets who hears of messages that answer no request."""
         self._on_event = handler
 
-    @property
-    def pending(self) -> int:
-        """How many requests wait for their answer."""
-        return len(self._pending)
-
     def start(
         self, op: str, *, progress: EventHandler | None = None, fds: Sequence[int] = (), **fields: Any
     ) -> tuple[int, asyncio.Future[Any]]:
@@ -79,7 +74,6 @@ class Channel:
         return request_id, future
 
     async def request(self, op: str, **fields: Any) -> Any:
-        """Sends a request and waits for its answer."""
         _, future = self.start(op, **fields)
         return await future
 
@@ -99,7 +93,10 @@ class Channel:
 
     def _send_fds(self, data: bytes, fds: Sequence[int]) -> None:
         # A request with descriptors is small and goes out alone, so the socket takes it whole.
-        sent = socket.send_fds(self._fd_socket, [data], fds)
+        try:
+            sent = socket.send_fds(self._fd_socket, [data], fds)
+        except ConnectionError:  # it has ended, and this worker has not heard of it yet
+            sent = 0
         if sent != len(data):
             raise self._crash()
 

@@ -25,7 +25,6 @@ class KeyedLocks:
 
     @contextlib.asynccontextmanager
     async def holding(self, key: Hashable) -> AsyncIterator[None]:
-        """Holds the lock of a key."""
         entry = self._locks.setdefault(key, _Lock())
         entry.callers += 1
         try:

@@ -30,10 +30,8 @@ class EngineLimits(EnvironmentModel):
 
     @property
     def projects_memory_bytes(self) -> int:
-        """`projects_memory_mb` in bytes."""
         return self.projects_memory_mb * MEGABYTE
 
     @property
     def host_memory_bytes(self) -> int | None:
-        """`host_memory_mb` in bytes."""
         return None if self.host_memory_mb is None else self.host_memory_mb * MEGABYTE

@@ -56,5 +56,4 @@ class OutputTail:
             logger.info("%s", text)
 
     def text(self) -> str:
-        """The last lines."""
         return "\n".join(self._lines)

@@ -37,13 +37,13 @@ def node_overrides(unique_id: str, meta: Mapping[str, Any]) -> NodeOverrides | N
     Raises:
         DbtTemporalError: of type Configuration, naming the node, the key and what is allowed.
     """
-    given = meta.get(META_KEY)
-    if given is None:
+    own = meta.get(META_KEY)
+    if own is None:
         return None
-    if not isinstance(given, Mapping):
-        raise configuration_error(f"{unique_id}: meta.{META_KEY} must be a mapping, got {type(given).__name__}")
+    if not isinstance(own, Mapping):
+        raise configuration_error(f"{unique_id}: meta.{META_KEY} must be a mapping, got {type(own).__name__}")
     try:
-        read = _Meta.model_validate(dict(given))
+        read = _Meta.model_validate(dict(own))
     except ValidationError as error:
         raise _meta_error(unique_id, error) from error
     return NodeOverrides(**read.retry.model_dump(), timeout_secs=read.timeout_secs, task_queue=read.task_queue)
@@ -51,11 +51,11 @@ def node_overrides(unique_id: str, meta: Mapping[str, Any]) -> NodeOverrides | N
 
 def _meta_error(unique_id: str, error: ValidationError) -> DbtTemporalError:
     problems = []
-    for found in error.errors():
-        key = ".".join([META_KEY, *(str(part) for part in found["loc"])])
-        if found["type"] == "extra_forbidden":
-            model = _RetryMeta if found["loc"][0] == "retry" else _Meta
+    for problem in error.errors():
+        key = ".".join([META_KEY, *(str(part) for part in problem["loc"])])
+        if problem["type"] == "extra_forbidden":
+            model = _RetryMeta if problem["loc"][0] == "retry" else _Meta
             problems.append(f"unknown key meta.{key} (allowed: {', '.join(model.model_fields)})")
         else:
-            problems.append(f"meta.{key}: {found['msg'].removeprefix('Value error, ')}")
+            problems.append(f"meta.{key}: {problem['msg'].removeprefix('Value error, ')}")
     return configuration_error(f"{unique_id}: {'; '.join(problems)}")

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dbt_temporal.adapters.dbt_core.hosts.pool import HostPool, RunHost
+from dbt_temporal.adapters.dbt_core.hosts.handle import HostHandle
+from dbt_temporal.adapters.dbt_core.hosts.pool import HostPool
 from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
 from dbt_temporal.application.ports.engine import (
     CompletedNode,
@@ -90,10 +91,10 @@ class DbtCoreRun:
             )
         return {name: Path(place) for name, place in files.items()}
 
-    def _host(self) -> contextlib.AbstractAsyncContextManager[RunHost]:
+    def _host(self) -> contextlib.AbstractAsyncContextManager[HostHandle]:
         return self._hosts.using(self._settings, self._invocation)
 
-    async def _run_statements(self, host: RunHost, progress: Progress, op: str, **fields: Any) -> Any:
+    async def _run_statements(self, host: HostHandle, progress: Progress, op: str, **fields: Any) -> Any:
         """Makes a request that is cancelled with the task that awaits it, and tells of its sessions in the database."""
 
         def hear(message: dict[str, Any]) -> None:
@@ -114,7 +115,7 @@ class DbtCoreRun:
         finally:
             host.sessions.pop(request_id, None)
 
-    async def _cancel(self, host: RunHost, request_id: int, future: asyncio.Future[Any]) -> None:
+    async def _cancel(self, host: HostHandle, request_id: int, future: asyncio.Future[Any]) -> None:
         """Cancels the request's statements and waits for its end, by force if need be."""
         host.process.channel.notify("cancel", target=request_id)
         done, _ = await asyncio.wait([future], timeout=self._cancel_secs)
@@ -125,7 +126,7 @@ class DbtCoreRun:
             future.result()
         await self._clean_up(host)
 
-    async def _clean_up(self, host: RunHost) -> None:
+    async def _clean_up(self, host: HostHandle) -> None:
         if host.alive:
             return
         try:

@@ -103,7 +103,6 @@ class Template:
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._has_forked = False
-        self.facts: Mapping[str, Any] = {}
 
     async def fork_parent(self) -> tuple[ForkedProcess, Forker]:
         """A new project parent, and the forker through which it forks hosts."""
@@ -124,7 +123,6 @@ class Template:
                 await forker.channel.request("hello")
 
     async def close(self) -> None:
-        """Ends the template and all that came from it."""
         async with self._lock:
             await self._stop()
 
@@ -156,7 +154,7 @@ class Template:
         channel.describe_end = lambda: _describe(process.returncode, self._output)
         self._forker = Forker(channel, self._output)
         self._has_forked = False
-        self.facts = await channel.request("hello")
+        await channel.request("hello")
         self._forker.ready = True
 
     async def _stop(self) -> None:

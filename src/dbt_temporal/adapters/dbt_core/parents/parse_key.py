@@ -52,10 +52,10 @@ class ParseSettings:
         """Files and folders that parsing sees and the revision says nothing of, but that may change."""
         if self.revision is None:
             return [self.project_dir, self.profiles_dir]
-        found = [os.path.join(self.project_dir, name) for name in sorted(PACKAGES)] if self.changeable else []
+        places = [os.path.join(self.project_dir, name) for name in sorted(PACKAGES)] if self.changeable else []
         if not Path(self.profiles_dir).is_relative_to(self.project_dir):
-            found.append(os.path.join(self.profiles_dir, PROFILES_FILE))
-        return found
+            places.append(os.path.join(self.profiles_dir, PROFILES_FILE))
+        return places
 
     @classmethod
     def of(

@@ -28,8 +28,8 @@ DepsMode = Literal["auto", "always", "never"]
 
 
 @dataclass
-class ProjectParent:
-    """A loaded parent.
+class ParentHandle:
+    """A loaded parent as the worker sees it.
 
     Attributes:
         process: the process and the channel to it.
@@ -49,7 +49,6 @@ class ProjectParent:
 
     @property
     def alive(self) -> bool:
-        """Whether it still answers."""
         return not self.process.channel.closed.is_set()
 
     @property
@@ -80,14 +79,14 @@ class ParentPool:
         self._telemetry = telemetry or NoTelemetry()
         # With `always`, packages are installed anew once in the life of a worker; all its parses share them.
         self._install = uuid4().hex if deps == "always" else ""
-        self._parents: OrderedDict[str, ProjectParent] = OrderedDict()
+        self._parents: OrderedDict[str, ParentHandle] = OrderedDict()
         self._ending: set[asyncio.Task[None]] = set()
         self._loading = KeyedLocks()
         # A parse keeps a core busy: more at once would only make each of them, and the nodes beside them, later.
         self._parsing = asyncio.Semaphore(os.cpu_count() or 1)
 
     @contextlib.asynccontextmanager
-    async def using(self, settings: ParseSettings) -> AsyncIterator[ProjectParent]:
+    async def using(self, settings: ParseSettings) -> AsyncIterator[ParentHandle]:
         """A loaded parent that is not evicted meanwhile."""
         parent = await self.acquire(settings)
         try:
@@ -95,7 +94,7 @@ class ParentPool:
         finally:
             self.release(parent)
 
-    async def acquire(self, settings: ParseSettings) -> ProjectParent:
+    async def acquire(self, settings: ParseSettings) -> ParentHandle:
         """A loaded parent, which the caller must `release`. Callers for one key wait for one load."""
         key = settings.key
         if settings.unrevised:
@@ -110,14 +109,14 @@ class ParentPool:
         self._evict()
         return parent
 
-    def release(self, parent: ProjectParent) -> None:
+    def release(self, parent: ParentHandle) -> None:
         """Says that a caller needs the parent no more. Never waits, so that nobody is cancelled halfway."""
         parent.users -= 1
         if parent.users == 0 and parent not in self._parents.values():
             self._discard(parent)
         self._evict()
 
-    async def load(self, settings: ParseSettings) -> ProjectParent:
+    async def load(self, settings: ParseSettings) -> ParentHandle:
         """A parent of the caller's own, outside of the pool.
 
         Raises:
@@ -137,11 +136,11 @@ class ParentPool:
                 raise
             return parent
 
-    async def _load(self, settings: ParseSettings) -> ProjectParent:
+    async def _load(self, settings: ParseSettings) -> ParentHandle:
         folder = self._work_dir / "parents" / uuid4().hex
         parsed = self._cache_dir / "parsed"
-        for needed in (folder, parsed):
-            needed.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for path in (folder, parsed):
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
         process, forker = await self._template.fork_parent()
         try:
             facts = await process.channel.request(
@@ -164,16 +163,15 @@ class ParentPool:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         self._telemetry.record(ProjectParsed(facts["name"], facts["load_seconds"]))
-        return ProjectParent(process, forker, facts, folder, memory)
+        return ParentHandle(process, forker, facts, folder, memory)
 
     async def close(self) -> None:
-        """Ends all parents."""
         for parent in self._parents.values():
             self._discard(parent)
         self._parents.clear()
         await asyncio.gather(*self._ending)
 
-    def _discard(self, parent: ProjectParent) -> None:
+    def _discard(self, parent: ParentHandle) -> None:
         """Ends a parent by and by."""
         ending = asyncio.get_running_loop().create_task(_end(parent), context=Context())  # of no run
         self._ending.add(ending)
@@ -200,18 +198,18 @@ async def _check_revision(settings: ParseSettings) -> None:
     if not settings.changeable or settings.revision is None:
         return
     try:
-        found = await asyncio.to_thread(content_revision, Path(settings.project_dir))
+        revision = await asyncio.to_thread(content_revision, Path(settings.project_dir))
     except OSError as error:
-        found = f"none that can be read ({error})"
-    if found != settings.revision:
+        revision = f"none that can be read ({error})"
+    if revision != settings.revision:
         raise DbtTemporalError(
             ErrorType.PROJECT_NOT_FOUND,
             f"revision {settings.revision} is not in {settings.project_dir} any more: its files were edited, and their "
-            f"revision is {found} now; undo that, or start the run again",
+            f"revision is {revision} now; undo that, or start the run again",
             retryable=True,  # another worker may have it
         )
 
 
-async def _end(parent: ProjectParent) -> None:
+async def _end(parent: ParentHandle) -> None:
     await parent.process.channel.close()
     await asyncio.to_thread(shutil.rmtree, parent.folder, True)

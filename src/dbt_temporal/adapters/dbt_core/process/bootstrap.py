@@ -83,7 +83,6 @@ class ParsedProject:
 
     @property
     def name(self) -> str:
-        """The project's name."""
         return str(self.config.project_name)
 
 
@@ -102,14 +101,14 @@ def make_flags(command: str, settings: Settings, params: Mapping[str, Any]) -> F
         settings: the project.
         params: further options by their names with underscores; those that are None are left out.
     """
-    given: dict[str, Any] = {
+    options: dict[str, Any] = {
         "project_dir": settings.project_dir,
         "profiles_dir": settings.profiles_dir,
         "target": settings.target,
         "vars": orjson.dumps(dict(settings.vars)).decode() if settings.vars else None,
         **params,
     }
-    return Flags.from_dict(COMMANDS[command], {key: value for key, value in given.items() if value is not None})
+    return Flags.from_dict(COMMANDS[command], {key: value for key, value in options.items() if value is not None})
 
 
 def begin_invocation(flags: Flags, invocation_id: str, started_at: datetime, callback: EventCallback) -> None:
@@ -190,10 +189,10 @@ def for_run(project: ParsedProject, flags: Flags, target_path: str) -> tuple[Par
 
 def _wire(flags: Flags, profile: Any, project: Any, config: RuntimeConfig, manifest: Manifest | None) -> dict[str, Any]:
     # setup_manifest reads nothing of click's context but `obj`.
-    found: dict[str, Any] = {"flags": flags, "profile": profile, "project": project, "runtime_config": config}
+    parts: dict[str, Any] = {"flags": flags, "profile": profile, "project": project, "runtime_config": config}
     if not getattr(flags, "USE_CATALOGS_V2", False):
-        found["catalogs"] = load_catalogs(flags.PROJECT_DIR, config.project_name, flags.VARS)
+        parts["catalogs"] = load_catalogs(flags.PROJECT_DIR, config.project_name, flags.VARS)
     if manifest is not None:
-        found["manifest"] = manifest
-    requires.setup_manifest(SimpleNamespace(obj=found), write=False, write_perf_info=False)
-    return found
+        parts["manifest"] = manifest
+    requires.setup_manifest(SimpleNamespace(obj=parts), write=False, write_perf_info=False)
+    return parts

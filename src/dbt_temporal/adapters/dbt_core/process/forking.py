@@ -191,7 +191,7 @@ def _take_over(fds: list[int]) -> socket.socket:
 
 def error_to_wire(error: BaseException) -> wire.Message:
     """An error as the worker reads it; foreign exceptions are classified where dbt is known."""
-    from dbt_temporal.adapters.dbt_core.process.database.classify import as_temporal_error
+    from dbt_temporal.adapters.dbt_core.process.database.classification import as_temporal_error
 
     known = as_temporal_error(error)
     if known.error_type is ErrorType.ADAPTER:  # may be a mistake of ours; dbt's own messages need no traceback

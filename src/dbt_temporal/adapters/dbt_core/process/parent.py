@@ -11,9 +11,7 @@ import os
 import socket
 import sys
 import threading
-import time
 from collections.abc import Iterator
-from importlib.metadata import version
 from typing import Any
 
 from dbt_temporal.adapters.dbt_core import wire
@@ -24,26 +22,21 @@ FORKABLE_ADAPTERS = frozenset({"postgres", "duckdb", "redshift"})
 
 
 def main() -> None:
-    """Runs the template."""
     control = socket.socket(fileno=int(sys.argv[1]))
     # Not by the kernel's signal: when the worker dies, hosts must have the time to end their statements. All processes
     # see the end of their sockets then; those below this one die with it at the latest.
     if os.getppid() != int(sys.argv[2]):
         return
     forking.prepare_process()
-    started = time.perf_counter()
     from dbt_temporal.adapters.dbt_core.process import run_host  # noqa: F401  (imports all of dbt)
 
-    import_seconds = time.perf_counter() - started
     server = forking.ForkServer(control)
     gc.collect()
     gc.freeze()
-    facts = {"dbt_version": version("dbt-core"), "import_seconds": import_seconds}
-    server.serve({"hello": lambda _: facts}, {"fork_parent": run_parent})
+    server.serve({"hello": lambda _: None}, {"fork_parent": run_parent})
 
 
 def run_parent(control: socket.socket) -> None:
-    """Runs a project parent."""
     ProjectParent(control).serve()
 
 
@@ -55,7 +48,6 @@ class ProjectParent:
         self._project: Any = None
 
     def serve(self) -> None:
-        """Answers until the worker lets go of the socket."""
         self._server.serve({"load": self._load}, {"fork_host": self._run_host}, {"become_host": self._run_host})
 
     def _load(self, message: wire.Message) -> wire.Message:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -18,17 +19,23 @@ from dbt_temporal.adapters.dbt_core import wire
 from dbt_temporal.adapters.dbt_core.process import bootstrap, forking
 from dbt_temporal.adapters.dbt_core.process.artifacts import documents as artifacts
 from dbt_temporal.adapters.dbt_core.process.artifacts.catalog import make_catalog
-from dbt_temporal.adapters.dbt_core.process.artifacts.records import changed_fields, execution_result, make_record
+from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
+    execution_result,
+    make_record,
+    resource_fields,
+    with_own_paths,
+)
 from dbt_temporal.adapters.dbt_core.process.artifacts.skipped import skipped_ephemerals
-from dbt_temporal.adapters.dbt_core.process.database.classify import classify_exception
+from dbt_temporal.adapters.dbt_core.process.database.classification import classify_exception
 from dbt_temporal.adapters.dbt_core.process.database.connections import end_session
 from dbt_temporal.adapters.dbt_core.process.database.duckdb_file import gate_for
 from dbt_temporal.adapters.dbt_core.process.database.request import CANCEL_AGAIN_SECS, Facts, Request, watch_connections
 from dbt_temporal.adapters.dbt_core.process.execution import hooks
 from dbt_temporal.adapters.dbt_core.process.execution.executor import Attempt, NodeExecutor
 from dbt_temporal.adapters.dbt_core.process.parsing.loading import LoadedParent
-from dbt_temporal.adapters.dbt_core.process.planning.plan import make_plan
-from dbt_temporal.adapters.dbt_core.process.run_setup import HostRun, open_run
+from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
+from dbt_temporal.adapters.dbt_core.process.run.plan import make_plan
+from dbt_temporal.adapters.dbt_core.process.run.setup import open_run
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
 MAX_THREADS = 256
@@ -183,29 +190,30 @@ class RunHost:
 
     def _artifacts(self, message: wire.Message, request: Request) -> dict[str, str]:
         completed = artifacts.read_completed(message["results"])
-        ephemerals = self._executor.ephemerals
         statuses = {item.result.unique_id: item.result.dbt_status for item in completed}
         skipped = skipped_ephemerals(self._run, statuses)
         done = {node for item in completed if item.record for node in item.record["nodes"]} | skipped
         self._compile_rest(done, request)
-        compiled = [(unique_id, ephemerals.original(unique_id)) for unique_id in ephemerals.compiled()]
         completed = artifacts.with_skip_messages(self._run, completed, skipped)
-        files = artifacts.make_artifacts(self._run, completed, message["elapsed_time"], compiled)
+        # Of this request alone, as another one may still read the files of an earlier one; and beside the folder of
+        # this host, which goes with it.
+        folder = Path(tempfile.mkdtemp(prefix="artifacts-", dir=self._run.run_dir.parent))
+        with request.holding(self._setup_lock):
+            paths = artifacts.make_artifacts(self._run, completed, message["elapsed_time"], folder)
         if message["with_catalog"] and self._run.command not in _WITHOUT_CATALOG:
-            files.update(self._catalog(request))
-        return files
+            paths.update(self._catalog(request, folder / "catalog.json"))
+        return paths
 
-    def _catalog(self, request: Request) -> dict[str, str]:
+    def _catalog(self, request: Request, path: Path) -> dict[str, str]:
         """catalog.json; a warehouse that does not give it costs the run nothing else."""
         try:
             with self._gate.using(request):
                 self._prepare(request)
-                place = self._run.run_dir / "artifacts" / "catalog.json"
-                place.write_text(make_catalog(self._run), encoding="utf-8")
-                return {place.name: str(place)}
+                make_catalog(self._run, path)
         except Exception as error:
             print(f"catalog.json of run {self._run.invocation.invocation_id} is left out: {error}", flush=True)
             return {}
+        return {path.name: str(path)}
 
     def _compile_rest(self, done: set[str], request: Request) -> None:
         """Compiles the ephemeral models that no node of the run used, as dbt does, for manifest.json."""
@@ -220,15 +228,13 @@ class RunHost:
             end_session(self._run.adapter, session)
 
     def _hook_answer(self, outcome: hooks.HookOutcome) -> wire.Message:
-        config, project = self._run.project.config, self._run.project
-        node = outcome.result.node
-        fields = changed_fields({}, node, str(config.target_path), project.own_target_path)
+        node = with_own_paths(self._run, outcome.result).node
         result = execution_result(outcome.result)
         failed = result.status == "error"
         return {
             "result": result.model_dump(mode="json"),
             "error": classify_exception(outcome.exception) if failed else None,
-            "record": make_record(outcome.result, {node.unique_id: fields}).decode(),
+            "record": make_record(outcome.result, {node.unique_id: resource_fields(node)}).decode(),
             "log": outcome.log,
         }
 

@@ -12,11 +12,11 @@ import dbt.utils
 from dbt.artifacts.schemas.catalog import CatalogArtifact
 from dbt.task.docs.generate import Catalog
 
-from dbt_temporal.adapters.dbt_core.process.run_setup import HostRun
+from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 
 
-def make_catalog(run: HostRun) -> str:
-    """Asks the warehouse. What it refuses to tell is in the catalog's `errors`, as in dbt."""
+def make_catalog(run: HostRun, path: Path) -> None:
+    """Asks the warehouse and writes the file. What it refuses to tell is in the catalog's `errors`, as in dbt."""
     manifest, adapter = run.manifest, run.adapter
     relational = [node for node in manifest.nodes.values() if node.is_relational and not node.is_ephemeral_model]
     described = [*relational, *manifest.sources.values()]
@@ -25,7 +25,6 @@ def make_catalog(run: HostRun) -> str:
         table, problems = adapter.get_filtered_catalog(described, manifest.get_used_schemas(), relations)
     rows = [dict(zip(table.column_names, map(dbt.utils._coerce_decimal, row), strict=True)) for row in table]
     nodes, sources = Catalog(rows).make_unique_id_map(manifest, None)
-    path = Path(run.run_dir) / "catalog.json"
     CatalogArtifact.from_results(
         nodes=nodes,
         sources=sources,
@@ -33,4 +32,3 @@ def make_catalog(run: HostRun) -> str:
         compile_results=None,
         errors=[str(problem) for problem in problems] or None,
     ).write(str(path))
-    return path.read_text(encoding="utf-8")

@@ -15,15 +15,25 @@ from dbt.artifacts.schemas.freshness.v3.freshness import SourceFreshnessOutput
 from dbt.artifacts.schemas.results import RunStatus
 from dbt.artifacts.schemas.run import RunResult, RunResultsArtifact
 from dbt.artifacts.schemas.run.v5.run import RunResultOutput, process_run_result
+from dbt.contracts.graph.nodes import UnitTestNode
 from dbt.utils import args_to_dict
-from dbt_common.clients.system import write_json
 
-from dbt_temporal.adapters.dbt_core.process.artifacts.records import changed_fields, read_record
+from dbt_temporal.adapters.dbt_core.process.artifacts.records import read_record, restore_fields
 from dbt_temporal.adapters.dbt_core.process.artifacts.skipped import skip_message
-from dbt_temporal.adapters.dbt_core.process.run_setup import HostRun
+from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.domain.results import NodeExecutionResult
 
-_COMPILED_FIELDS = ("compiled", "compiled_code", "compiled_path", "extra_ctes_injected", "relation_name")
+_SHARED_FIELDS = (
+    "status",
+    "timing",
+    "thread_id",
+    "execution_time",
+    "adapter_response",
+    "message",
+    "failures",
+    "batch_results",
+    "overload_results",
+)
 
 
 @dataclass(frozen=True)
@@ -47,70 +57,65 @@ def read_completed(items: list[dict[str, Any]]) -> list[Completed]:
 
 def as_run_results(run: HostRun, completed: list[Completed]) -> list[RunResult]:
     """The results as dbt's objects, for on-run-end hooks."""
-    found = []
+    results = []
     for item in completed:
-        if item.record is not None and item.record["kind"] != "run":
-            continue
-        node = run.manifest.expect(item.result.unique_id)
-        fields = item.record["nodes"].get(item.result.unique_id, {}) if item.record else {}
-        for name in _COMPILED_FIELDS:
-            if name in fields and hasattr(node, name):
-                setattr(node, name, fields[name])
-        output = _run_result_output(run, item)
-        found.append(
-            RunResult(
-                node=node,
-                **{name: getattr(output, name) for name in _SHARED_FIELDS if hasattr(output, name)},
-            )
-        )
-    return found
+        if item.record is None or item.record["kind"] == "run":
+            output = _run_result_output(run, item)
+            fields = {name: getattr(output, name) for name in _SHARED_FIELDS if hasattr(output, name)}
+            results.append(RunResult(node=_result_node(run, item), **fields))
+    return results
 
 
-_SHARED_FIELDS = (
-    "status",
-    "timing",
-    "thread_id",
-    "execution_time",
-    "adapter_response",
-    "message",
-    "failures",
-    "batch_results",
-    "overload_results",
-)
+def _result_node(run: HostRun, item: Completed) -> Any:
+    record = item.record or {}
+    if "unit_test" in record:
+        return UnitTestNode.from_dict(record["unit_test"])
+    node = run.manifest.expect(item.result.unique_id)
+    restore_fields(node, record.get("nodes", {}).get(item.result.unique_id, {}))
+    return node
 
 
 def with_skip_messages(run: HostRun, completed: list[Completed], skipped: frozenset[str]) -> list[Completed]:
     """The results, those of nodes that the run skipped with the message that dbt gives them."""
-    found = []
+    complete = []
     for item in completed:
         result = item.result
         if item.record is None and result.status == "skipped" and result.message is None:
             message = skip_message(run, result.unique_id, skipped)
             item = Completed(result.model_copy(update={"message": message}), None)
-        found.append(item)
-    return found
+        complete.append(item)
+    return complete
 
 
-def make_artifacts(
-    run: HostRun, completed: list[Completed], elapsed_time: float, ephemerals: list[tuple[str, dict[str, Any]]]
-) -> dict[str, str]:
-    """The artifacts that the command writes, by file name.
+def make_artifacts(run: HostRun, completed: list[Completed], elapsed_time: float, folder: Path) -> dict[str, str]:
+    """Writes the artifacts of the command.
 
     Args:
         run: the run.
         completed: nodes and hooks in the order of the file.
         elapsed_time: of the run, in seconds.
-        ephemerals: id and original fields of ephemeral models that this host compiled.
+        folder: where the files go; it must exist.
+
+    Returns:
+        the paths of the files by their names.
     """
-    folder = run.run_dir / "artifacts"
-    folder.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC).replace(tzinfo=None)
-    _write_manifest(run, completed, ephemerals, folder / "manifest.json", now)
+    _restore_nodes(run, completed)
+    _write_manifest(run, folder / "manifest.json", now)
     if run.command == "source-freshness":
         _write_sources(completed, elapsed_time, folder / "sources.json", now)
     elif run.command != "list":
         _write_run_results(run, completed, elapsed_time, folder / "run_results.json", now)
     return {path.name: str(path) for path in sorted(folder.iterdir())}
+
+
+def _restore_nodes(run: HostRun, completed: list[Completed]) -> None:
+    changed: dict[str, dict[str, Any]] = {}
+    for item in completed:
+        for unique_id, fields in (item.record["nodes"] if item.record else {}).items():
+            changed.setdefault(unique_id, {}).update(fields)  # an ephemeral model is in the record of each user
+    for unique_id, fields in changed.items():
+        restore_fields(run.manifest.expect(unique_id), fields)
 
 
 def _write_run_results(
@@ -135,28 +140,9 @@ def _write_sources(completed: list[Completed], elapsed_time: float, path: Path, 
     ).write(str(path))
 
 
-def _write_manifest(
-    run: HostRun, completed: list[Completed], ephemerals: list[tuple[str, dict[str, Any]]], path: Path, now: datetime
-) -> None:
+def _write_manifest(run: HostRun, path: Path, now: datetime) -> None:
     run.manifest.metadata.generated_at = now
-    document = run.manifest.writable_manifest().to_dict(omit_none=False, context={"artifact": True})
-    config = run.project.config
-    for unique_id, original in ephemerals:
-        node = run.manifest.nodes[unique_id]
-        _merge(
-            document, unique_id, changed_fields(original, node, str(config.target_path), run.project.own_target_path)
-        )
-    for item in completed:
-        for unique_id, fields in (item.record["nodes"] if item.record else {}).items():
-            _merge(document, unique_id, fields)
-    write_json(str(path), document)
-
-
-def _merge(document: dict[str, Any], unique_id: str, fields: dict[str, Any]) -> None:
-    for section in ("nodes", "functions", "sources", "unit_tests", "exposures", "saved_queries"):
-        node = document.get(section, {}).get(unique_id)
-        if node is not None:
-            node.update({key: value for key, value in fields.items() if key in node})
+    run.manifest.writable_manifest().write(str(path))
 
 
 def _run_result_output(run: HostRun, item: Completed) -> RunResultOutput:

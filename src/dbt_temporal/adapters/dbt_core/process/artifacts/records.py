@@ -1,8 +1,9 @@
 """dbt's results in our terms, and the record from which artifacts are made later, perhaps on another worker.
 
 A record is `{"result": <an entry of run_results.json or sources.json>, "nodes": {unique_id: <fields of manifest.json
-that running changed>}, "kind": "run" | "freshness"}`.
-Checked on dbt-core 1.11.16 and 1.12.0: `process_run_result`, `process_freshness_result`, `to_resource`.
+that running changed>}, "kind": "run" | "freshness"}`, with the node that dbt made of a unit test as "unit_test".
+Checked on dbt-core 1.11.16 and 1.12.0: `process_run_result`, `process_freshness_result`, `to_resource`, and the keys
+that `CompiledResource.__post_serialize__` leaves out of nodes that were not compiled.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dbt.artifacts.schemas.run.v5.run import process_run_result
 from dbt.contracts.graph.nodes import UnitTestDefinition, UnitTestNode
 
 from dbt_temporal.adapters.dbt_core.process.events import without_colors
+from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.domain.results import Freshness, NodeExecutionResult, NodeStatus, TimingEntry
 
 NODE_STATUSES: dict[str, NodeStatus] = {
@@ -43,20 +45,35 @@ def resource_fields(node: Any) -> dict[str, Any]:
     return fields
 
 
-def changed_fields(before: dict[str, Any], node: Any, target_path: str, own_target_path: str) -> dict[str, Any]:
-    """What compiling and running changed of a node, with paths as the project's own target path would have them."""
-    changed = {key: value for key, value in resource_fields(node).items() if before.get(key) != value}
-    for key in ("compiled_path", "build_path"):
-        path = changed.get(key)
-        if isinstance(path, str) and path.startswith(target_path):
-            changed[key] = own_target_path + path[len(target_path) :]
-    return changed
+def changed_fields(before: dict[str, Any], node: Any) -> dict[str, Any]:
+    """What compiling and running changed of a node."""
+    return {key: value for key, value in resource_fields(node).items() if before.get(key) != value}
 
 
-def with_own_paths(result: AnyResult, target_path: str, own_target_path: str) -> AnyResult:
-    """The result with paths in its message as the project's own target path would have them."""
-    if result.message and target_path in result.message:
-        result.message = result.message.replace(target_path, own_target_path)
+def restore_fields(node: Any, changed: dict[str, Any]) -> None:
+    """Gives a node of the manifest what running changed of it, on a copy or in another host.
+
+    dbt itself can then write it down: the keys of an artifact depend on whether a node is compiled.
+    """
+    if changed:
+        resource = node.resource_class().from_dict({**node.to_dict(), **changed})
+        for name in changed:
+            setattr(node, name, getattr(resource, name))
+
+
+def use_own_paths(run: HostRun, node: Any) -> None:
+    """Has a node name its files below the project's own target path."""
+    for name in ("compiled_path", "build_path"):
+        path = getattr(node, name, None)
+        if path:
+            setattr(node, name, run.own_paths(path))
+
+
+def with_own_paths(run: HostRun, result: AnyResult) -> AnyResult:
+    """The result, which names files below the project's own target path."""
+    if result.message:
+        result.message = run.own_paths(result.message)
+    use_own_paths(run, result.node)
     return result
 
 
@@ -80,16 +97,17 @@ def execution_result(result: AnyResult, *, with_compiled_code: bool = False) -> 
 
 def make_record(result: AnyResult, nodes: dict[str, dict[str, Any]]) -> bytes:
     """The record of a result; `nodes` are the changed fields of all nodes that it touched."""
+    document: dict[str, Any] = {"nodes": nodes}
     if isinstance(result, RunResult):
-        document = {"kind": "run", "result": process_run_result(result).to_dict(omit_none=False), "nodes": nodes}
+        document |= {"kind": "run", "result": process_run_result(result).to_dict(omit_none=False)}
+        if isinstance(result.node, UnitTestNode):
+            document["unit_test"] = result.node.to_dict(omit_none=False)
     else:
-        fields = process_freshness_result(result).to_dict(omit_none=False)
-        document = {"kind": "freshness", "result": fields, "nodes": nodes}
+        document |= {"kind": "freshness", "result": process_freshness_result(result).to_dict(omit_none=False)}
     return _dump(document)
 
 
 def read_record(record: bytes) -> dict[str, Any]:
-    """The document of a record."""
     document: dict[str, Any] = orjson.loads(record)
     return document
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import networkx as nx
 
-from dbt_temporal.adapters.dbt_core.process.run_setup import HostRun, is_ephemeral
+from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun, is_ephemeral
 
 
 def skipped_ephemerals(run: HostRun, statuses: Mapping[str, str | None]) -> frozenset[str]:

@@ -53,26 +53,25 @@ def session_facts(adapter: BaseAdapter, connection: Connection) -> dict[str, Any
     return {"adapter": adapter.type(), "backend_pid": pid, "seen_at": time.time()} if pid else None
 
 
-def end_session(adapter: BaseAdapter, facts: dict[str, Any]) -> bool:
-    """Ends a session that a lost attempt has left behind, and waits for its end; says whether it still was there.
+def end_session(adapter: BaseAdapter, facts: dict[str, Any]) -> None:
+    """Ends a session that a lost attempt has left behind, where it still is there, and waits for its end.
 
     The pid may be somebody else's by now: then that session began after the attempt was last heard to have it.
     """
     pid, seen_at = facts.get("backend_pid"), facts.get("seen_at")
     if adapter.type() != "postgres" or not isinstance(pid, int):
-        return False
+        return
     ours = f"pid = {pid} and usename = current_user and datname = current_database()"
     if isinstance(seen_at, (int, float)):
         ours += f" and backend_start <= to_timestamp({seen_at + _CLOCK_SKEW_SECS})"
     with adapter.connection_named("end_session"):
         _, table = adapter.execute(f"select pg_terminate_backend(pid) from pg_stat_activity where {ours}", fetch=True)
         if not table.rows:
-            return False
+            return
         give_up_at = time.monotonic() + _END_SECS
         while time.monotonic() < give_up_at:
             adapter.execute("select pg_stat_clear_snapshot()")  # the view stands still within a transaction
             _, table = adapter.execute(f"select count(*) from pg_stat_activity where {ours}", fetch=True)
             if not table.rows[0][0]:
-                break
+                return
             time.sleep(0.05)
-        return True

@@ -13,10 +13,14 @@ from typing import Any
 
 from dbt.artifacts.schemas.results import NodeStatus
 
-from dbt_temporal.adapters.dbt_core.process.artifacts.records import resource_fields
+from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
+    changed_fields,
+    resource_fields,
+    use_own_paths,
+)
 from dbt_temporal.adapters.dbt_core.process.database.request import Request
 from dbt_temporal.adapters.dbt_core.process.events import NodeCapture
-from dbt_temporal.adapters.dbt_core.process.run_setup import HostRun, is_ephemeral
+from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun, is_ephemeral
 
 
 class Ephemerals:
@@ -55,13 +59,9 @@ class Ephemerals:
                     self.before(unique_id, NodeCapture(), request)
                     self._compile(unique_id, NodeCapture())
 
-    def original(self, unique_id: str) -> dict[str, Any]:
-        """The fields that a compiled ephemeral model had after parsing."""
+    def changed_fields(self, unique_id: str) -> dict[str, Any]:
+        """What compiling changed of an ephemeral model; nothing where it failed."""
         return self._compiled.get(unique_id, {})
-
-    def compiled(self) -> list[str]:
-        """All that are compiled here."""
-        return list(self._compiled)
 
     def _ancestors(self, unique_id: str) -> list[str]:
         """Ephemeral models that a node inlines, directly or by others, users after what they use."""
@@ -89,5 +89,6 @@ class Ephemerals:
         if result.status == NodeStatus.Error:
             nodes[unique_id] = pristine  # another attempt starts afresh
             return result
-        self._compiled[unique_id] = resource_fields(pristine)
+        use_own_paths(self._run, nodes[unique_id])
+        self._compiled[unique_id] = changed_fields(resource_fields(pristine), nodes[unique_id])
         return None

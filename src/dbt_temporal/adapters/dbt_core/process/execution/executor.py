@@ -26,20 +26,21 @@ from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
     resource_fields,
     with_own_paths,
 )
-from dbt_temporal.adapters.dbt_core.process.database.classification import Classification
-from dbt_temporal.adapters.dbt_core.process.database.classify import COMPILATION, classify_exception
+from dbt_temporal.adapters.dbt_core.process.database.classification import (
+    COMPILATION,
+    Classification,
+    classify_exception,
+)
 from dbt_temporal.adapters.dbt_core.process.database.request import Request
 from dbt_temporal.adapters.dbt_core.process.events import NodeCapture
 from dbt_temporal.adapters.dbt_core.process.execution import relations
 from dbt_temporal.adapters.dbt_core.process.execution.ephemerals import Ephemerals
-from dbt_temporal.adapters.dbt_core.process.run_setup import HostRun, is_ephemeral
+from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun, is_ephemeral
 from dbt_temporal.domain.errors import ErrorType
 
 
 @dataclass
 class Attempt:
-    """An attempt under way."""
-
     unique_id: str
     request: Request
     capture: NodeCapture = field(default_factory=NodeCapture)
@@ -81,14 +82,11 @@ class NodeExecutor:
             node = copy.deepcopy(run.manifest.expect(unique_id))
             before = resource_fields(node)
             runner = self._runner(node, failed_ephemeral, attempt)
-            result = with_own_paths(
-                self._call(runner, attempt), str(run.project.config.target_path), run.project.own_target_path
-            )
+            result = with_own_paths(run, self._call(runner, attempt))
         if NODE_STATUSES.get(str(result.status)) == "success":
             self._built.add(unique_id)
-        nodes = {unique_id: self._changed(before, result.node)}
-        for ephemeral in ephemerals:
-            nodes[ephemeral] = self._changed(self.ephemerals.original(ephemeral), run.manifest.nodes[ephemeral])
+        nodes = {ephemeral: self.ephemerals.changed_fields(ephemeral) for ephemeral in ephemerals}
+        nodes[unique_id] = changed_fields(before, result.node)
         error = _classify(result, attempt.capture.exception, failed_ephemeral is not None)
         return AttemptOutcome(result, error, make_record(result, nodes), attempt.capture.log)
 
@@ -129,21 +127,17 @@ class NodeExecutor:
         relations.refresh(run.adapter, run.project.config, [node for node in nodes if _has_relation(node)])
 
     def _relational_parents(self, unique_id: str) -> list[str]:
-        found: dict[str, None] = {}
+        above_it: dict[str, None] = {}
         open_nodes = [unique_id]
         while open_nodes:
             for above in self._run.manifest.expect(open_nodes.pop()).depends_on_nodes:
                 node = self._run.manifest.nodes.get(above)
-                if node is None or above in found:
+                if node is None or above in above_it:
                     continue
-                found[above] = None
+                above_it[above] = None
                 if is_ephemeral(node):
                     open_nodes.append(above)
-        return [above for above in found if _has_relation(self._run.manifest.nodes[above])]
-
-    def _changed(self, before: dict[str, Any], node: Any) -> dict[str, Any]:
-        project = self._run.project
-        return changed_fields(before, node, str(project.config.target_path), project.own_target_path)
+        return [above for above in above_it if _has_relation(self._run.manifest.nodes[above])]
 
 
 class BatchPool:
@@ -164,7 +158,6 @@ class BatchPool:
         return self._cancelled.is_set()
 
     def apply_async(self, function: Callable[..., Any], args: Any, callback: Callable[[Any], None]) -> None:
-        """Runs a batch beside others."""
         self._pool.submit(self._run_batch, function, args, callback)
 
     def join(self) -> None:

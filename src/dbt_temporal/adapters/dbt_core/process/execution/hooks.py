@@ -1,7 +1,7 @@
 """before_run and after_run of dbt's task: defer, schemas, relation cache, on-run-start, on-run-end.
 
 Touches of dbt internals, checked on dbt-core 1.11.16 and 1.12.0: `before_run`, `after_run`, `safe_run_hooks`,
-`get_hooks_by_type`, `node_results`, `defer_to_manifest`. dbt keeps only the text of a hook's error, so the exception is
+`node_results`, `defer_to_manifest`. dbt keeps only the text of a hook's error, so the exception is
 taken from the adapter's `execute`.
 """
 
@@ -15,12 +15,10 @@ from typing import Any
 from dbt.artifacts.schemas.results import RunStatus
 from dbt.artifacts.schemas.run import RunResult
 from dbt.contracts.graph.nodes import HookNode
-from dbt.node_types import RunHookType
-from dbt.task.run import RunTask
 from dbt_common.events.contextvars import task_contextvars
 
 from dbt_temporal.adapters.dbt_core.process.events import NodeCapture
-from dbt_temporal.adapters.dbt_core.process.run_setup import HostRun
+from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 
 
 @dataclass(frozen=True)
@@ -30,11 +28,6 @@ class HookOutcome:
     result: RunResult
     log: str
     exception: BaseException | None
-
-
-def hook_types(task: RunTask) -> tuple[bool, bool]:
-    """Whether the run has on-run-start and on-run-end hooks."""
-    return bool(task.get_hooks_by_type(RunHookType.Start)), bool(task.get_hooks_by_type(RunHookType.End))
 
 
 def prepare(run: HostRun) -> None:
@@ -81,12 +74,13 @@ def _watched_hooks(run: HostRun) -> Iterator[Callable[[], list[HookOutcome]]]:
             raise
 
     def outcomes() -> list[HookOutcome]:
-        found = []
+        all_outcomes = []
         for result in run.task.node_results:
             failed = result.status == RunStatus.Error
             unique_id = result.node.unique_id
-            found.append(HookOutcome(result, captures[unique_id].log, failures[-1] if failed and failures else None))
-        return found
+            error = failures[-1] if failed and failures else None
+            all_outcomes.append(HookOutcome(result, captures[unique_id].log, error))
+        return all_outcomes
 
     with contextlib.ExitStack() as stack:
         for node in run.manifest.nodes.values():

@@ -17,21 +17,21 @@ from dbt.adapters.reference_keys import _make_ref_key
 
 def refresh(adapter: BaseAdapter, config: Any, nodes: Iterable[Any]) -> None:
     """Makes the cache's entries of these nodes' relations agree with the database."""
-    wanted: dict[Any, list[BaseRelation]] = {}
+    by_schema: dict[Any, list[BaseRelation]] = {}
     for node in nodes:
         relation = adapter.Relation.create_from(config, node)
         if relation.schema and (relation.database, relation.schema) in adapter.cache:
-            wanted.setdefault(relation.without_identifier(), []).append(relation)
-    for schema, relations in wanted.items():
+            by_schema.setdefault(relation.without_identifier(), []).append(relation)
+    for schema, relations in by_schema.items():
         with adapter.connection_named("refresh_cache"):
-            present = {_make_ref_key(found): found for found in adapter.list_relations_without_caching(schema)}
+            present = {_make_ref_key(each): each for each in adapter.list_relations_without_caching(schema)}
         for relation in relations:
             _refresh_one(adapter, relation, present)
 
 
 def _refresh_one(adapter: BaseAdapter, relation: BaseRelation, present: dict[Any, BaseRelation]) -> None:
     key = _make_ref_key(relation)
-    found = present.get(key)
+    current = present.get(key)
     cached = next(
         (
             known
@@ -40,12 +40,12 @@ def _refresh_one(adapter: BaseAdapter, relation: BaseRelation, present: dict[Any
         ),
         None,
     )
-    if found is None:
+    if current is None:
         if cached is not None:
             adapter.cache.drop(relation)
         return
-    if cached is not None and cached.type != found.type:
+    if cached is not None and cached.type != current.type:
         adapter.cache.drop(relation)
         cached = None
     if cached is None:
-        adapter.cache.add(found)
+        adapter.cache.add(current)

@@ -37,7 +37,7 @@ class _Walk:
 
     def edges(self) -> list[tuple[str, str]]:
         """Walks from parents to children."""
-        found: list[tuple[str, str]] = []
+        pairs: list[tuple[str, str]] = []
         upstream: dict[str, int] = {}  # which tested nodes lie above a node
         nearby: dict[str, int] = {}  # which tests have a parent above a node
         covered: dict[str, int] = {}  # for which tests a node waits
@@ -54,8 +54,8 @@ class _Walk:
             for number in _bits(candidates):
                 if self._needs[number] & ~upstream[node] == 0:
                     covered[node] |= 1 << number
-                    found.append((self._tests[number], node))
-        return found
+                    pairs.append((self._tests[number], node))
+        return pairs
 
 
 def _union(sets: Iterator[int]) -> int:

@@ -25,18 +25,18 @@ class ProjectGraph(Graph):  # type: ignore[misc]
 
     def get_subset_graph(self, selected: Iterable[UniqueId]) -> Graph:
         """The selected nodes; paths through others become edges, as in dbt's own method."""
-        wanted = set(selected)
-        for node in wanted:
+        members = set(selected)
+        for node in members:
             if node not in self.graph:
                 raise ValueError(f"Couldn't find model '{node}' -- does it exist or is it disabled?")
-        return Graph(subset(self.graph, wanted))
+        return Graph(subset(self.graph, members))
 
 
-def subset(graph: nx.DiGraph, wanted: set[UniqueId]) -> nx.DiGraph:
-    """The graph of `wanted`, with an edge for each path that leads through nodes outside of it only."""
+def subset(graph: nx.DiGraph, members: set[UniqueId]) -> nx.DiGraph:
+    """The graph of `members`, with an edge for each path that leads through nodes outside of it only."""
     reduced = nx.DiGraph()
-    reduced.add_nodes_from(wanted)
-    for node in wanted:
+    reduced.add_nodes_from(members)
+    for node in members:
         open_nodes = list(graph.successors(node))
         seen: set[UniqueId] = set()
         while open_nodes:
@@ -44,7 +44,7 @@ def subset(graph: nx.DiGraph, wanted: set[UniqueId]) -> nx.DiGraph:
             if below in seen:
                 continue
             seen.add(below)
-            if below in wanted:
+            if below in members:
                 reduced.add_edge(node, below)
             else:
                 open_nodes.extend(graph.successors(below))

@@ -45,10 +45,10 @@ def provide_packages(project: Project, settings: Settings, how: Mapping[str, str
     Raises:
         DbtTemporalError: of type Configuration, with dbt's message.
     """
-    wanted = project.packages.packages
-    if how["mode"] == "never" or not wanted:
+    packages = project.packages.packages
+    if how["mode"] == "never" or not packages:
         return
-    if how["mode"] == "auto" and _installed(project) >= len(wanted):
+    if how["mode"] == "auto" and _installed(project) >= len(packages):
         return
     folder = Path(how["folder"])
     installed = folder / _key(project, how["install"])
@@ -85,12 +85,12 @@ def _install(project: Project, settings: Settings, folder: Path) -> None:
     private = copy.copy(project)
     private.project_root = str(folder)
     private.packages_install_path = str(folder / _INSTALLED)
-    given: dict[str, Any] = {"project_dir": str(folder), "profiles_dir": settings.profiles_dir}
+    options: dict[str, Any] = {"project_dir": str(folder), "profiles_dir": settings.profiles_dir}
     if settings.vars:
-        given["vars"] = json.dumps(dict(settings.vars))
+        options["vars"] = json.dumps(dict(settings.vars))
     with _back_to_this_folder(), _no_questions(), _local_packages_from(str(root)):
         try:
-            DepsTask(Flags.from_dict(Command.DEPS, given), private).run()
+            DepsTask(Flags.from_dict(Command.DEPS, options), private).run()
         except DbtTemporalError:
             raise
         except Exception as error:

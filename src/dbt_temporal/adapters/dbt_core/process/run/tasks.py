@@ -25,7 +25,7 @@ from dbt_common.events.contextvars import task_contextvars
 
 from dbt_temporal.adapters.dbt_core.process.bootstrap import ParsedProject
 from dbt_temporal.adapters.dbt_core.process.parsing.graph import ProjectGraph, ProjectGraphs
-from dbt_temporal.adapters.dbt_core.process.planning.state import PreviousRun, PreviousState
+from dbt_temporal.adapters.dbt_core.process.run.state import PreviousRun, PreviousState
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.run.input import DbtRunInput
 
@@ -45,7 +45,7 @@ _NOT_RETRIED = frozenset({"list", "source-freshness"})
 
 def flag_params(run_input: DbtRunInput, state: PreviousState) -> dict[str, Any]:
     """The run's input as options of dbt's command line; options that the command does not have are dropped by dbt."""
-    given: dict[str, Any] = {
+    options: dict[str, Any] = {
         "select": run_input.select.split() if run_input.select else None,
         "exclude": run_input.exclude.split() if run_input.exclude else None,
         "selector": run_input.selector,
@@ -55,15 +55,15 @@ def flag_params(run_input: DbtRunInput, state: PreviousState) -> dict[str, Any]:
         "event_time_end": run_input.event_time_end,
     }
     if run_input.indirect_selection != "eager":  # eager is the default, unless the project's flags say otherwise
-        given["indirect_selection"] = run_input.indirect_selection
-    for name, wanted in (
+        options["indirect_selection"] = run_input.indirect_selection
+    for name, value in (
         ("full_refresh", run_input.full_refresh),
         ("fail_fast", run_input.fail_fast),
         ("defer", bool(state.defer_dir)),
     ):
-        if wanted:
-            given[name] = True
-    return given
+        if value:
+            options[name] = True
+    return options
 
 
 def make_task(
@@ -98,13 +98,13 @@ def _restrict_to_retry(command: str, task: Any, graph: ProjectGraph, retry: Prev
     if command in _NOT_RETRIED:
         raise configuration_error(f"retry_from: the command {command} cannot be retried")
     if task.args.select or task.args.exclude or task.args.selector:
-        wanted = set(task.get_graph_queue().get_selected_nodes()) | getattr(task, "selected_unit_tests", set())
-        wanted &= retry.unique_ids
+        members = set(task.get_graph_queue().get_selected_nodes()) | getattr(task, "selected_unit_tests", set())
+        members &= retry.unique_ids
     else:
-        wanted = set(retry.unique_ids)
+        members = set(retry.unique_ids)
     if isinstance(task, BuildTask):
         task.selected_unit_tests, task.model_to_unit_test_map = set(), {}
-    task.get_graph_queue = lambda: GraphQueue(graph.get_subset_graph(wanted).graph, task.manifest, wanted)
+    task.get_graph_queue = lambda: GraphQueue(graph.get_subset_graph(members).graph, task.manifest, members)
     if not isinstance(task, RunTask):
         return
     succeeded_before = {

@@ -1,4 +1,7 @@
-"""The execution plan, from dbt's own queue."""
+"""The execution plan, from dbt's own queue.
+
+Checked on dbt-core 1.11.16 and 1.12.0: `RunTask.get_hooks_by_type`, `ListTask.generate_selectors`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import networkx as nx
-from dbt.node_types import NodeType
+from dbt.node_types import NodeType, RunHookType
 from dbt.task.compile import CompileRunner
 from dbt.task.list import ListTask
 from dbt.task.run import RunTask
@@ -14,9 +17,8 @@ from dbt.task.test import TestRunner
 from dbt_common.events.contextvars import task_contextvars
 
 from dbt_temporal.adapters.dbt_core.overrides import node_overrides
-from dbt_temporal.adapters.dbt_core.process.execution.hooks import hook_types
 from dbt_temporal.adapters.dbt_core.process.parsing.graph import subset
-from dbt_temporal.adapters.dbt_core.process.run_setup import HostRun, is_ephemeral
+from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun, is_ephemeral
 from dbt_temporal.domain.run.plan import ExecutionPlan, NodeInfo
 
 _TESTS = (NodeType.Test, NodeType.Unit)
@@ -29,7 +31,7 @@ def make_plan(run: HostRun) -> ExecutionPlan:
     levels = [sorted(level) for level in nx.topological_generations(graph)]
     priorities = _priorities(graph, levels)
     order = list(listing) or [unique_id for level in levels for unique_id in level]
-    has_start, has_end = hook_types(run.task) if isinstance(run.task, RunTask) else (False, False)
+    has_start, has_end = _hook_types(run.task) if isinstance(run.task, RunTask) else (False, False)
     return ExecutionPlan(
         project=run.project.name,
         invocation_id=run.invocation.invocation_id,
@@ -41,6 +43,10 @@ def make_plan(run: HostRun) -> ExecutionPlan:
         has_on_run_start=has_start,
         has_on_run_end=has_end,
     )
+
+
+def _hook_types(task: RunTask) -> tuple[bool, bool]:
+    return bool(task.get_hooks_by_type(RunHookType.Start)), bool(task.get_hooks_by_type(RunHookType.End))
 
 
 def _listing(run: HostRun) -> dict[str, str]:

@@ -1,0 +1,53 @@
+"""The worker's handle of a run host, a process that executes the nodes of one run."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
+from dbt_temporal.adapters.dbt_core.parents.pool import ParentHandle
+from dbt_temporal.adapters.dbt_core.template import ForkedProcess
+from dbt_temporal.domain.run.invocation import DbtInvocation
+
+HostKey = tuple[str, str]
+"""The id of the run, and the key of the parse that its environment asks for."""
+
+
+@dataclass
+class HostHandle:
+    """A host as the worker sees it.
+
+    Attributes:
+        process: the process and the channel to it.
+        parent: where it came from, held until the host ends.
+        settings, invocation: what it was made for.
+        sessions: by request, what identifies the database sessions that it has.
+        users: requests under way.
+        served: requests that it has ended.
+        last_used: when the last request ended (monotonic seconds).
+    """
+
+    process: ForkedProcess
+    parent: ParentHandle
+    settings: ParseSettings
+    invocation: DbtInvocation
+    sessions: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    users: int = 0
+    served: int = 0
+    last_used: float = field(default_factory=time.monotonic)
+
+    @property
+    def alive(self) -> bool:
+        return not self.process.channel.closed.is_set()
+
+    def memory_bytes(self) -> int:
+        return self.process.memory_bytes()
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    def is_idle(self, idle_secs: float) -> bool:
+        """Whether it has gone, or had no request for that long."""
+        return self.users == 0 and (not self.alive or time.monotonic() - self.last_used > idle_secs)

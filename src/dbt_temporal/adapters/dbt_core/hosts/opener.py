@@ -1,0 +1,100 @@
+"""How a run host is made: a fork of its project's parent, with what the run refers to, that has opened the run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+from dbt_temporal.adapters.dbt_core.hosts.handle import HostHandle, HostKey
+from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
+from dbt_temporal.adapters.dbt_core.parents.pool import ParentPool
+from dbt_temporal.application.log_context import log_fields
+from dbt_temporal.application.ports.references import ArtifactReferences
+from dbt_temporal.domain.run.invocation import DbtInvocation
+
+_ABANDONED_SECS = 3600.0
+_REFERENCES = ("state_manifest_ref", "defer_manifest_ref", "retry_from")
+
+
+class HostOpener:
+    """Opens hosts and ends them, and keeps the folders of their runs.
+
+    Args:
+        parents: where hosts are forked from.
+        work_dir: folders of runs go below it.
+        references: fetches what a run refers to by URL; without it, only paths are taken.
+    """
+
+    def __init__(self, parents: ParentPool, work_dir: Path, references: ArtifactReferences | None) -> None:
+        self._parents = parents
+        self._runs = work_dir / "runs"
+        self._references = references
+
+    async def open(self, settings: ParseSettings, invocation: DbtInvocation) -> HostHandle:
+        """A new host, ready for requests of the run."""
+        host = await self._fork(settings, invocation)
+        run_dir = self._runs / invocation.invocation_id / settings.key
+        try:
+            local = await self._with_local_references(invocation, run_dir)
+            await host.process.channel.request("open", invocation=local.model_dump(mode="json"), run_dir=str(run_dir))
+        except BaseException:
+            await self.end(host)
+            raise
+        return host
+
+    async def end(self, host: HostHandle) -> None:
+        """Ends a host; its parent may then be evicted."""
+        try:
+            await host.process.channel.close()
+        finally:
+            self._parents.release(host.parent)
+
+    async def remove_run(self, invocation_id: str) -> None:
+        await asyncio.to_thread(shutil.rmtree, self._runs / invocation_id, True)
+
+    async def remove_files(self, key: HostKey) -> None:
+        run_dir = self._runs / key[0]
+        await asyncio.to_thread(shutil.rmtree, run_dir / key[1], True)
+        with contextlib.suppress(OSError):  # there may be artifacts, and files of hosts with another environment
+            run_dir.rmdir()
+
+    async def remove_abandoned(self, with_hosts: Collection[str]) -> None:
+        """Removes files of runs that have had no host here for a while; artifacts outlast hosts, to be uploaded."""
+        await asyncio.to_thread(self._remove_abandoned, with_hosts)
+
+    def _remove_abandoned(self, with_hosts: Collection[str]) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            for entry in os.scandir(self._runs):
+                if entry.name not in with_hosts and time.time() - entry.stat().st_mtime > _ABANDONED_SECS:
+                    shutil.rmtree(entry.path, ignore_errors=True)
+
+    async def _fork(self, settings: ParseSettings, invocation: DbtInvocation) -> HostHandle:
+        parent = await self._parents.acquire(settings)
+        if not parent.forkable:
+            self._parents.release(parent)
+            parent = await self._parents.load(settings)
+            parent.users = 1
+        try:
+            with log_fields(invocation_id=invocation.invocation_id, project=invocation.project):
+                op = "fork_host" if parent.forkable else "become_host"
+                process = await parent.forker.fork_host(op)
+        except BaseException:
+            self._parents.release(parent)
+            raise
+        return HostHandle(process, parent, settings, invocation)
+
+    async def _with_local_references(self, invocation: DbtInvocation, run_dir: Path) -> DbtInvocation:
+        """The invocation, with the artifacts of earlier runs that it names copied to this machine."""
+        if self._references is None:
+            return invocation
+        local = {}
+        for name in _REFERENCES:
+            reference = getattr(invocation.input, name)
+            if reference:
+                local[name] = await self._references.fetch(name, reference, run_dir / "references" / name)
+        return invocation.model_copy(update={"input": invocation.input.model_copy(update=local)})

@@ -1,1 +1,0 @@
-"""What a run executes: dbt's tasks, selection and state."""

@@ -1,0 +1,59 @@
+"""One run in one host: what its requests share."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dbt.adapters.base.impl import BaseAdapter
+from dbt.cli.flags import Flags
+from dbt.contracts.graph.manifest import Manifest
+from dbt.task.runnable import GraphRunnableTask
+
+from dbt_temporal.adapters.dbt_core.process import bootstrap
+from dbt_temporal.adapters.dbt_core.process.events import EventRouter
+from dbt_temporal.domain.run.invocation import DbtInvocation
+
+
+@dataclass
+class HostRun:
+    """What the requests of a run share.
+
+    Attributes:
+        project: the parsed project as inherited, with this run's flags.
+        invocation: which run it is.
+        run_dir: a folder for what the run's dbt writes, which goes with this host; beside it lies what stays.
+        lock: held while shared state of dbt changes.
+    """
+
+    project: bootstrap.ParsedProject
+    invocation: DbtInvocation
+    flags: Flags
+    adapter: BaseAdapter
+    task: GraphRunnableTask
+    router: EventRouter
+    run_dir: Path
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.project.manifest
+
+    @property
+    def command(self) -> str:
+        return self.invocation.input.command
+
+    def own_paths(self, text: str) -> str:
+        """A path or message, with the project's own target path where the one of this host stands."""
+        return text.replace(str(self.project.config.target_path), self.project.own_target_path)
+
+    def selected(self) -> frozenset[str]:
+        """The unique_ids that dbt hands to `before_run`."""
+        return frozenset(node.unique_id for node in self.task._flattened_nodes or [])
+
+
+def is_ephemeral(node: Any) -> bool:
+    """Whether a node is an ephemeral model, which dbt inlines instead of running it."""
+    return bool(getattr(node, "is_ephemeral_model", False))

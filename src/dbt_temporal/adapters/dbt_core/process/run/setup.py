@@ -1,0 +1,37 @@
+"""Setting a host up for its run: flags, invocation, adapter and task, once for all requests."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from dbt_temporal.adapters.dbt_core.process import bootstrap
+from dbt_temporal.adapters.dbt_core.process.events import EventRouter
+from dbt_temporal.adapters.dbt_core.process.parsing.loading import LoadedParent
+from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
+from dbt_temporal.adapters.dbt_core.process.run.state import previous_state
+from dbt_temporal.adapters.dbt_core.process.run.tasks import flag_params, make_task
+from dbt_temporal.domain.run.invocation import DbtInvocation
+
+
+def open_run(parent: LoadedParent, invocation: DbtInvocation, run_dir: Path) -> HostRun:
+    """Sets this process up for a run. Only once per process: dbt's state is process-wide."""
+    router = EventRouter()
+    run_input = invocation.input
+    settings = parent.project.settings
+    run_dir.mkdir(parents=True, exist_ok=True)
+    state = previous_state(run_input, Path(settings.project_dir), run_dir)
+    flags = bootstrap.make_flags(run_input.command, settings, flag_params(run_input, state))
+    started_at = datetime.fromisoformat(invocation.started_at)
+    bootstrap.begin_invocation(flags, invocation.invocation_id, started_at, router)
+    project, adapter = bootstrap.for_run(parent.project, flags, str(run_dir / "target"))
+    _stamp(project.manifest.metadata, invocation.invocation_id, started_at)
+    task = make_task(run_input.command, flags, project, parent.graphs, state.retry)
+    return HostRun(project, invocation, flags, adapter, task, router, run_dir)
+
+
+def _stamp(metadata: Any, invocation_id: str, started_at: datetime) -> None:
+    metadata.invocation_id = invocation_id
+    if hasattr(metadata, "invocation_started_at"):
+        metadata.invocation_started_at = started_at.replace(tzinfo=None)

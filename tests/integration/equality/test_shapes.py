@@ -1,0 +1,87 @@
+"""Projects of every shape leave the artifacts that the dbt command line leaves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
+from dbt_temporal.application.ports.engine import CompletedNode, ProjectLocation
+from dbt_temporal.domain.run.invocation import DbtInvocation
+from tests.integration.engine_driver import drive, new_invocation, open_engine, write_files
+from tests.integration.equality.compare import manifest_difference, run_cli_commands, run_results_difference
+from tests.integration.equality.shapes import SHAPES
+
+pytestmark = pytest.mark.every_dbt_version
+
+COMMANDS = ("build", "run", "compile", "test", "seed", "list")
+"""In this order, on one database: the first one builds what the others need."""
+
+
+@pytest.fixture(scope="module")
+async def engines(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[DbtCoreEngine, DbtCoreEngine]]:
+    """Those of two workers."""
+    environ = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+    caches = [tmp_path_factory.mktemp("cache") for _ in range(2)]
+    async with open_engine(caches[0], environ=environ) as one, open_engine(caches[1], environ=environ) as other:
+        yield one, other
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A project of one shape, and where the command line has put its target folders."""
+
+    location: ProjectLocation
+    database: Path
+    targets: Path
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def shape(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Shape:
+    """The command line's part: all commands in one process, one after the other."""
+    folder = tmp_path_factory.mktemp(request.param)
+    project = folder / "project"
+    write_files(project, SHAPES[request.param])
+    commands = {command: [command] for command in COMMANDS}
+    if (project / "packages.yml").exists():
+        commands = {"deps": ["deps"], **commands}
+    ours, theirs = (folder / side / "warehouse.duckdb" for side in ("ours", "theirs"))
+    for database in (ours, theirs):
+        database.parent.mkdir()
+    run_cli_commands(commands, project, folder / "targets", {"SHAPE_DB": str(theirs)})
+    return Shape(ProjectLocation(project, project), ours, folder / "targets")
+
+
+def invocation_of(shape: Shape, command: str) -> DbtInvocation:
+    return new_invocation(command=command, env={"SHAPE_DB": str(shape.database)})
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_the_artifacts_are_those_of_the_command_line(
+    engines: tuple[DbtCoreEngine, DbtCoreEngine], shape: Shape, command: str
+) -> None:
+    ours = await drive(engines[0], shape.location, invocation_of(shape, command))
+
+    theirs = shape.targets / command
+    assert manifest_difference(ours.artifacts["manifest.json"], theirs / "manifest.json") == []
+    assert ("run_results.json" in ours.artifacts) == (theirs / "run_results.json").exists()
+    if "run_results.json" in ours.artifacts:
+        assert run_results_difference(ours.artifacts["run_results.json"], theirs / "run_results.json") == []
+
+
+async def test_another_worker_makes_the_same_artifacts_of_the_records(
+    engines: tuple[DbtCoreEngine, DbtCoreEngine], shape: Shape
+) -> None:
+    one, other = engines
+    invocation = invocation_of(shape, "build")
+    ours = await drive(one, shape.location, invocation)
+    records = {unique_id: outcome.record for unique_id, outcome in ours.outcomes.items()}
+    completed = [CompletedNode(each, records.get(each.unique_id, b"")) for each in ours.output.node_results]
+    files = await (await other.open(shape.location, invocation)).artifacts(completed, 1.0)
+
+    assert manifest_difference(files["manifest.json"].read_bytes(), shape.targets / "build" / "manifest.json") == []
+    await other.end_run(invocation.invocation_id)
