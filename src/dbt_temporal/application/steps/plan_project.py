@@ -75,6 +75,8 @@ class PlanProject:
             raise configuration_error(
                 f"planning {project.loaded.name!r} took longer than {limit:g} seconds (timeouts.plan_secs)"
             ) from error
+        completed = request.input.model_copy(update=dict(engine_plan.taken_over))
+        invocation = invocation.model_copy(update={"input": completed})
         plan = engine_plan.plan.model_copy(
             update={
                 "nodes": _ranked(engine_plan.plan.nodes, project.config),
@@ -91,6 +93,7 @@ class PlanProject:
             dbt_version=engine_plan.dbt_version,
             adapter_type=engine_plan.adapter_type,
             counts=dict(engine_plan.counts),
+            fail_fast=engine_plan.fail_fast,
             write_run_log=self._write_run_log,
             priority_scheduling=self._priority_scheduling,
         )

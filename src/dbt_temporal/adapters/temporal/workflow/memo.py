@@ -34,8 +34,8 @@ def command_memo(project: str, run_input: DbtRunInput) -> dict[str, Any]:
         "select": run_input.select,
         "exclude": run_input.exclude,
         "target": run_input.target,
-        "full_refresh": run_input.full_refresh,
-        "fail_fast": run_input.fail_fast,
+        "full_refresh": bool(run_input.full_refresh),
+        "fail_fast": bool(run_input.fail_fast),
         "vars": run_input.vars,
     }
     for key in ("vars", "select", "exclude", "target"):
