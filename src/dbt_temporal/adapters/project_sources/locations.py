@@ -72,14 +72,14 @@ class RemoteSource:
 
     def projects(self, folder: Path, revision_of: Callable[[Path], str], *, below: str) -> list[ProjectLocation]:
         """The projects in a fetched folder; `below` says how the source's URL goes on to a subfolder of it."""
-        found = find_projects(folder)
-        if not found:
+        projects = find_projects(folder)
+        if not projects:
             raise self.error(f"holds no dbt project: there is no {PROJECT_FILE} in it or its subfolders")
         return [
             self.use.location(
                 project, self.shown if project == folder else f"{self.shown}{below}{project.name}", revision_of(project)
             )
-            for project in found
+            for project in projects
         ]
 
 

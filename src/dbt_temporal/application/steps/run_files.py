@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from urllib.parse import quote
@@ -16,7 +15,6 @@ from dbt_temporal.domain.results import NodeExecutionResult
 
 MAX_NAME_CHARS = 180
 """File systems take names of 255 bytes; the rest is for endings and for what a store adds while it writes."""
-PARALLEL_READS = 32
 
 logger = logging.getLogger(__name__)
 
@@ -50,14 +48,11 @@ class RunFiles:
         return None
 
     async def with_records(self, results: Sequence[NodeExecutionResult]) -> list[CompletedNode]:
-        """Results with the engine's records of them, where there are any."""
-        gate = asyncio.Semaphore(PARALLEL_READS)
-
-        async def complete(result: NodeExecutionResult) -> CompletedNode:
-            async with gate:
-                return CompletedNode(result, await self._try_to_read(result))
-
-        return list(await asyncio.gather(*(complete(result) for result in results)))
+        """Results with the engine's records of them; where there is none, the small result is all that is known."""
+        paths = [f"{self._root}/records/{safe_name(result.unique_id)}.json" for result in results]
+        ran = [path for path, result in zip(paths, results, strict=True) if result.status != "skipped"]
+        records = await self._store.read_many(ran)
+        return [CompletedNode(result, records.get(path, b"")) for path, result in zip(paths, results, strict=True)]
 
     async def write(self, name: str, content: bytes) -> str:
         """Writes an artifact and returns its location. Raises ArtifactStore errors."""
@@ -76,13 +71,3 @@ class RunFiles:
         except DbtTemporalError as error:
             logger.warning("%s/%s could not be stored: %s", self._root, path, error.message)
             return None
-
-    async def _try_to_read(self, result: NodeExecutionResult) -> bytes:
-        if result.status == "skipped":
-            return b""
-        path = f"{self._root}/records/{safe_name(result.unique_id)}.json"
-        try:
-            return await self._store.read(path) or b""
-        except DbtTemporalError as error:
-            logger.warning("%s could not be read, its small result is used: %s", path, error.message)
-            return b""
