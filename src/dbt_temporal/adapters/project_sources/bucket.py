@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import posixpath
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -47,8 +46,7 @@ class Bucket:
         self._source = source
         self._environ = environ
         self._url = url.rstrip("/")
-        digest = hashlib.sha256(self._url.encode()).hexdigest()[:16]
-        self._copies = source.cache_dir / "sources" / f"{posixpath.basename(self._url)[:40]}-{digest}"
+        self._copies = source.copies_of(self._url)
 
     async def locate(self) -> list[ProjectLocation]:
         """Downloads what is new and finds the projects. See `ProjectSource.locate`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
 from collections.abc import Mapping
@@ -51,8 +50,7 @@ class GitRepository:
         self._source = source
         self._token = token
         self._environ = environ
-        digest = hashlib.sha256(address.url.encode()).hexdigest()[:16]
-        self._copies = source.cache_dir / "sources" / f"{Path(address.url).stem[:40]}-{digest}"
+        self._copies = source.copies_of(address.url)
 
     async def locate(self) -> list[ProjectLocation]:
         """Fetches the commit and finds the projects. See `ProjectSource.locate`."""

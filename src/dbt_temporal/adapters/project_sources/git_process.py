@@ -8,7 +8,7 @@ import contextlib
 import os
 import signal
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 _LOOK_SECS = 0.1
@@ -147,12 +147,8 @@ def last_words(problem: str, lines: int = 3) -> str:
     return " ".join(telling[-lines:]) or "git said nothing"
 
 
-Tree = Sequence[tuple[str, int, str]]
-"""Entries of a commit: mode, size in bytes, path."""
-
-
-async def list_tree(git: GitProcess, commit: str) -> Tree:
-    """All files and links of a commit, and the submodules as entries of mode 160000."""
+async def list_tree(git: GitProcess, commit: str) -> list[tuple[str, int, str]]:
+    """The mode, size in bytes and path of all files and links of a commit, and of submodules, whose mode is 160000."""
     entries = []
     for entry in (await git.run("ls-tree", "-r", "-l", "-z", "--full-tree", commit)).split("\0"):
         if entry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,6 +53,11 @@ class RemoteSource:
     cache_dir: Path
     limits: SourceLimits
     use: ProjectUse
+
+    def copies_of(self, url: str) -> Path:
+        """The folder for copies of what is at a URL; it has the URL's last part in its name, for people."""
+        digest = hashlib.sha256(url.encode()).hexdigest()[:16]
+        return self.cache_dir / "sources" / f"{Path(url).stem[:40]}-{digest}"
 
     def error(self, what: str) -> DbtTemporalError:
         """A Configuration error that names the source."""
