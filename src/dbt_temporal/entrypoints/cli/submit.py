@@ -24,8 +24,9 @@ from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.entrypoints.cli.following import Follower, Interrupts
 from dbt_temporal.entrypoints.cli.listing import print_compiled, print_listing
 from dbt_temporal.entrypoints.cli.progress import NoProgress, ProgressView, progress_view
-from dbt_temporal.entrypoints.cli.summary import COULD_NOT_RUN, SUCCESS, exit_code_of, print_summary
+from dbt_temporal.entrypoints.cli.summary import exit_code_of, print_summary
 from dbt_temporal.entrypoints.dev.registry import DevRegistry
+from dbt_temporal.entrypoints.exit_codes import COULD_NOT_RUN, SUCCESS
 from dbt_temporal.entrypoints.settings import read_settings
 
 

@@ -8,11 +8,6 @@ _DBTS_OWN = {"global_project", "starter_project"}
 """Packages in dbt/include that are dbt's, not an adapter's."""
 
 
-def our_version() -> str:
-    """The version of dbt-temporal."""
-    return version("dbt-temporal")
-
-
 def version_text() -> str:
     """One line for us, dbt-core, each installed dbt adapter, and Temporal's SDK."""
     names = ["dbt-temporal", "dbt-core", *installed_adapters(), "temporalio"]

@@ -30,8 +30,8 @@ from dbt_temporal.adapters.temporal.telemetry.tracing_settings import start_trac
 from dbt_temporal.adapters.temporal.worker.build import build_worker
 from dbt_temporal.adapters.temporal.worker.polling import is_heard
 from dbt_temporal.domain.errors import DbtTemporalError
-from dbt_temporal.entrypoints.cli.summary import COULD_NOT_RUN, SUCCESS
 from dbt_temporal.entrypoints.container import WorkerContainer
+from dbt_temporal.entrypoints.exit_codes import COULD_NOT_RUN, SUCCESS
 from dbt_temporal.entrypoints.settings import HealthSettings, Settings, read_health_file, read_settings
 from dbt_temporal.entrypoints.worker.log import logger, start_log, worker_console
 from dbt_temporal.entrypoints.worker.start_table import print_projects
