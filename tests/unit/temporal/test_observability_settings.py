@@ -93,7 +93,7 @@ class Missing(importlib.abc.MetaPathFinder):
         return None
 sys.meta_path.insert(0, Missing())
 from dbt_temporal.entrypoints.settings import read_settings
-from dbt_temporal.adapters.temporal.telemetry.tracing_settings import start_tracing
+from dbt_temporal.adapters.temporal.telemetry.tracing_start import start_tracing
 logging.basicConfig(format="%(message)s")
 print(start_tracing(read_settings({environ!r}).tracing))
 """

@@ -18,7 +18,8 @@ from rich.console import Console
 from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
 from dbt_temporal.adapters.temporal.gateway import TemporalRunGateway
 from dbt_temporal.adapters.temporal.telemetry.metrics_export import MetricsSettings, build_runtime
-from dbt_temporal.adapters.temporal.telemetry.tracing_settings import TracingSettings, start_tracing
+from dbt_temporal.adapters.temporal.telemetry.tracing_settings import TracingSettings
+from dbt_temporal.adapters.temporal.telemetry.tracing_start import start_tracing
 from dbt_temporal.application.ports.runs import Outcome, RunGateway
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.entrypoints.cli.following import Follower, Interrupts

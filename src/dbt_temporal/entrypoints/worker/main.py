@@ -26,7 +26,7 @@ from dbt_temporal.adapters.temporal.connection.search_attributes import (
 )
 from dbt_temporal.adapters.temporal.telemetry.metrics import MeterTelemetry
 from dbt_temporal.adapters.temporal.telemetry.metrics_export import build_runtime
-from dbt_temporal.adapters.temporal.telemetry.tracing_settings import start_tracing
+from dbt_temporal.adapters.temporal.telemetry.tracing_start import start_tracing
 from dbt_temporal.adapters.temporal.worker.build import build_worker
 from dbt_temporal.adapters.temporal.worker.polling import is_heard
 from dbt_temporal.domain.errors import DbtTemporalError
