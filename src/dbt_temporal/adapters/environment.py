@@ -8,7 +8,15 @@ from typing import Any
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-MASK = "***"
+from dbt_temporal.domain.secrets.redaction import MASK
+
+CODEC_KEYS_VARIABLE = "TEMPORAL_CODEC_KEYS"
+CODEC_TOKEN_VARIABLE = "DBT_TEMPORAL_CODEC_SERVER_TOKEN"
+API_KEY_VARIABLE = "TEMPORAL_API_KEY"
+OWN_SECRETS = frozenset({API_KEY_VARIABLE, CODEC_KEYS_VARIABLE, CODEC_TOKEN_VARIABLE})
+"""The worker's own credentials, which dbt never sees: whoever may start a run could read them into a warehouse."""
+OWN_PREFIXES = ("TEMPORAL_", "DBT_TEMPORAL_")
+"""Of the worker's own settings, which no run may name as its secrets, for the same reason."""
 
 
 class EnvironmentModel(BaseModel):

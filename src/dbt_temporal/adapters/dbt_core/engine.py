@@ -17,6 +17,7 @@ from dbt_temporal.adapters.dbt_core.limits import EngineLimits
 from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
 from dbt_temporal.adapters.dbt_core.parents.pool import DepsMode, ParentPool
 from dbt_temporal.adapters.dbt_core.template import Template
+from dbt_temporal.adapters.environment import OWN_SECRETS
 from dbt_temporal.application.ports.engine import (
     CompletedNode,
     EnginePlan,
@@ -35,9 +36,6 @@ from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.domain.run.plan import ExecutionPlan
 
 logger = logging.getLogger("dbt_temporal.engine")
-
-_WORKER_SECRETS = frozenset({"TEMPORAL_API_KEY", "TEMPORAL_CODEC_KEYS", "DBT_TEMPORAL_CODEC_SERVER_TOKEN"})
-"""The worker's own; whoever may start a run must not be able to read them into a warehouse."""
 
 DEFAULT_CANCEL_SECS = 30.0
 
@@ -69,7 +67,7 @@ class DbtCoreEngine:
         telemetry: Telemetry | None = None,
     ) -> None:
         given = os.environ if environ is None else environ
-        own_environ = {key: value for key, value in given.items() if key not in _WORKER_SECRETS}
+        own_environ = {key: value for key, value in given.items() if key not in OWN_SECRETS}
         cache_dir = cache_dir.absolute()
         self._leaving = contextlib.ExitStack()
         # Those of workers that were killed go when the next one comes.

@@ -10,14 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.hooks import HooksConfig
+from dbt_temporal.domain.secrets.redaction import MASK
 from dbt_temporal.domain.secrets.references import EnvValue
 from dbt_temporal.domain.validation import input_error
 
 Command = Literal["run", "build", "test", "seed", "snapshot", "compile", "list", "source-freshness"]
 IndirectSelection = Literal["eager", "cautious", "buildable", "empty"]
-
-ENV_MASK = "***"
-"""What stands in place of every value of `env` wherever a run is shown to others."""
 
 
 class DbtRunInput(BaseModel):
@@ -100,4 +98,4 @@ def parse_run_input(raw: object) -> DbtRunInput:
 
 def mask_env(run_input: DbtRunInput) -> DbtRunInput:
     """The input as others may see it: every value of `env` replaced."""
-    return run_input.model_copy(update={"env": dict.fromkeys(run_input.env, ENV_MASK)})
+    return run_input.model_copy(update={"env": dict.fromkeys(run_input.env, MASK)})

@@ -19,6 +19,7 @@ from dbt_temporal.adapters.health.beat import beat, check_health
 from dbt_temporal.adapters.health.readiness import Readiness
 from dbt_temporal.adapters.health.server import health_server
 from dbt_temporal.adapters.temporal.connection.connect import connect
+from dbt_temporal.adapters.temporal.connection.polling import is_heard
 from dbt_temporal.adapters.temporal.connection.search_attributes import (
     DBT_SEARCH_ATTRIBUTES,
     registered_search_attributes,
@@ -28,7 +29,6 @@ from dbt_temporal.adapters.temporal.telemetry.metrics import MeterTelemetry
 from dbt_temporal.adapters.temporal.telemetry.metrics_export import build_runtime
 from dbt_temporal.adapters.temporal.telemetry.tracing_start import start_tracing
 from dbt_temporal.adapters.temporal.worker.build import build_worker
-from dbt_temporal.adapters.temporal.worker.polling import is_heard
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.entrypoints.container import WorkerContainer
 from dbt_temporal.entrypoints.exit_codes import COULD_NOT_RUN, SUCCESS
