@@ -1,8 +1,4 @@
-"""The environment, read once. Every variable is checked before anything starts, and all problems are told together.
-
-Plain pydantic, not pydantic-settings: the environment is a mapping that the caller gives, so that tests patch nothing,
-and the messages name the variable instead of a Python field; both are a few lines here and a struggle there.
-"""
+"""The environment, read once. Every variable is checked before anything starts, and all problems are told together."""
 
 from __future__ import annotations
 

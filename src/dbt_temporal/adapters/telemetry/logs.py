@@ -1,8 +1,4 @@
-"""The log: one line per record, as text or as JSON, with the fields of the run that it belongs to, without secrets.
-
-The standard library's logging with two formatters: what a library for structured logs offers beyond that (bound
-loggers, pipelines of processors) nothing here needs, and records of other libraries take the same way.
-"""
+"""The log: one line per record, as text or as JSON, with the fields of the run that it belongs to, without secrets."""
 
 from __future__ import annotations
 
