@@ -37,7 +37,7 @@ def without_blanks(environ: Mapping[str, str]) -> dict[str, str]:
 
 def problems_of(error: ValidationError, model: type[EnvironmentModel], environ: Mapping[str, str]) -> list[str]:
     """One line per problem: the variable, its value (masked where it is a secret), and what is allowed."""
-    return [_problem(found["loc"], found["msg"], found["type"], model, environ) for found in error.errors()]
+    return [_problem(problem["loc"], problem["msg"], problem["type"], model, environ) for problem in error.errors()]
 
 
 def _problem(
@@ -56,7 +56,6 @@ def _problem(
 
 
 def shown(name: str, field: FieldInfo, environ: Mapping[str, str]) -> str:
-    """A variable's value as it may be shown."""
     return MASK if "SecretStr" in str(field.annotation) or field.annotation is SecretStr else repr(environ.get(name))
 
 

@@ -37,8 +37,8 @@ class Failure(click.ClickException):
     exit_code = COULD_NOT_RUN
 
 
-def _show_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
-    if wanted and not ctx.resilient_parsing:
+def _show_version(ctx: click.Context, _parameter: click.Parameter, flag: bool) -> None:
+    if flag and not ctx.resilient_parsing:
         click.echo(version_text())
         ctx.exit()
 

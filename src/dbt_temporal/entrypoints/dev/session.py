@@ -79,11 +79,11 @@ async def _server(
         )
     )
     stop.kill.append(lambda: kill_session(server.process))
-    for usual, used, wanted in (
+    for usual, used, flag in (
         (USUAL_PORT, server.port, options.port),
         (USUAL_UI_PORT, server.ui_port, options.ui_port),
     ):
-        if used != usual and wanted is None:
+        if used != usual and flag is None:
             console.print(f"Port {usual} is taken: using {used} instead.", style="yellow")
     try:
         yield server

@@ -54,11 +54,11 @@ async def main(environ: Mapping[str, str] | None = None) -> int:
         SettingsError: variables are wrong.
         DbtTemporalError: the server, a source or a project is not as it must be.
     """
-    given = dict(os.environ if environ is None else environ)
-    settings = read_settings(given)
-    start_log(settings, given)
+    environ = dict(os.environ if environ is None else environ)
+    settings = read_settings(environ)
+    start_log(settings, environ)
     try:
-        await run_worker(settings, given)
+        await run_worker(settings, environ)
     except DbtTemporalError as error:
         if settings.logs.format == "text":
             raise

@@ -72,10 +72,10 @@ class ConnectionSettings(EnvironmentModel):
     @model_validator(mode="after")
     def _has_both_or_neither(self) -> ConnectionSettings:
         if (self.tls_cert is None) != (self.tls_key is None):
-            given, missing = ("TEMPORAL_TLS_CERT", "TEMPORAL_TLS_KEY")
+            one, other = "TEMPORAL_TLS_CERT", "TEMPORAL_TLS_KEY"
             if self.tls_cert is None:
-                given, missing = missing, given
-            raise ValueError(f"{missing}: must be set as well, because {given} is set")
+                one, other = other, one
+            raise ValueError(f"{other}: must be set as well, because {one} is set")
         return self
 
     @property
@@ -111,7 +111,6 @@ class ConnectionSettings(EnvironmentModel):
 
     @property
     def has_client_cert(self) -> bool:
-        """Whether a client certificate is shown."""
         return self.tls and (self.tls_cert is not None or self.profile.client_cert is not None)
 
     def tls_config(self) -> TLSConfig | bool:
@@ -194,8 +193,7 @@ async def connect(
         limit = patience_secs
         try:
             client = await _open(settings, runtime, plugins)
-            found = await _has_namespace(client, settings)
-            if found:
+            if await _has_namespace(client, settings):
                 return client
             problem = _no_namespace(settings)
             limit = min(patience_secs, NAMESPACE_PATIENCE_SECS)

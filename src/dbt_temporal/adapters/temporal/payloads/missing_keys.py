@@ -32,7 +32,6 @@ class UnencryptedCodec(PayloadCodec):
     """Leaves payloads as they are."""
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """The same payloads."""
         return list(payloads)
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
