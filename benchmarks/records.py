@@ -71,7 +71,7 @@ async def measure(root: str, records: int, size: int) -> None:
     began = time.perf_counter()
     for first in range(0, records, 100):
         kept = [NodeOutcome(each, record=b"x" * size) for each in results[first : first + 100]]
-        await asyncio.gather(*map(files.keep, kept))
+        await asyncio.gather(*(files.keep(outcome, attempt=1) for outcome in kept))
     written = time.perf_counter()
     ticking = asyncio.create_task(longest_pause())
     await asyncio.sleep(0)

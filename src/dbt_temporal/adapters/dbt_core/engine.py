@@ -17,6 +17,7 @@ from dbt_temporal.adapters.dbt_core.parents.pool import DepsMode, ParentPool
 from dbt_temporal.adapters.dbt_core.retried import RetriedRuns
 from dbt_temporal.adapters.dbt_core.run import DbtCoreRun
 from dbt_temporal.adapters.dbt_core.template import Template
+from dbt_temporal.adapters.environment import OWN_SECRETS
 from dbt_temporal.application.ports.engine import (
     LoadedProject,
     ProjectLocation,
@@ -25,9 +26,6 @@ from dbt_temporal.application.ports.references import ArtifactReferences
 from dbt_temporal.application.ports.telemetry import Telemetry
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.run.invocation import DbtInvocation
-
-_WORKER_SECRETS = frozenset({"TEMPORAL_API_KEY", "TEMPORAL_CODEC_KEYS", "DBT_TEMPORAL_CODEC_SERVER_TOKEN"})
-"""The worker's own; whoever may start a run must not be able to read them into a warehouse."""
 
 DEFAULT_CANCEL_SECS = 30.0
 
@@ -59,7 +57,7 @@ class DbtCoreEngine:
         telemetry: Telemetry | None = None,
     ) -> None:
         given = os.environ if environ is None else environ
-        own_environ = {key: value for key, value in given.items() if key not in _WORKER_SECRETS}
+        own_environ = {key: value for key, value in given.items() if key not in OWN_SECRETS}
         cache_dir = cache_dir.absolute()
         self._leaving = contextlib.ExitStack()
         # Those of workers that were killed go when the next one comes.
