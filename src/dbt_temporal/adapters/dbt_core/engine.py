@@ -71,7 +71,6 @@ class DbtCoreEngine:
         self._cancel_secs = cancel_secs
 
     async def load_project(self, location: ProjectLocation) -> LoadedProject:
-        """See `DbtEngine`."""
         async with self._parents.using(ParseSettings.of(location)) as parent:
             facts = parent.facts
         return LoadedProject(
@@ -86,7 +85,6 @@ class DbtCoreEngine:
         )
 
     async def open(self, location: ProjectLocation, invocation: DbtInvocation) -> DbtCoreRun:
-        """See `DbtEngine`."""
         unresolved = [f"env.{key}" for key, value in invocation.input.env.items() if not isinstance(value, str)]
         if unresolved:
             raise configuration_error(f"references that nothing resolved: {', '.join(unresolved)}")
@@ -97,11 +95,9 @@ class DbtCoreEngine:
         await self._template.ping()
 
     async def end_run(self, invocation_id: str) -> None:
-        """See `DbtEngine`."""
         await self._hosts.end_run(invocation_id)
 
     async def close(self) -> None:
-        """See `DbtEngine`."""
         await self._hosts.close()
         await self._parents.close()
         await self._template.close()
