@@ -70,8 +70,8 @@ def read_pre_run_answer(answer: object) -> PreRunAnswer:
         return PreRunAnswer()
     reason = answer.get("reason")
     skip = answer.get("skip") is True
-    given = answer.get("extra_env")
-    env = given if isinstance(given, Mapping) else {}
+    extra = answer.get("extra_env")
+    env = extra if isinstance(extra, Mapping) else {}
     return PreRunAnswer(
         skip=skip,
         skip_reason=reason if skip and isinstance(reason, str) else None,

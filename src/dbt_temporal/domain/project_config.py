@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -64,9 +65,16 @@ class TimeoutsConfig(_Section):
 
 
 class ProjectConfig(_Section):
-    """The whole of dbt_temporal.yml. `engine` names what runs the project; None means the worker's default."""
+    """The whole of dbt_temporal.yml.
+
+    Attributes:
+        engine: the name of what runs the project; None means the worker's default.
+        scheduling: which of the nodes that are ready start first: `dbt` goes by dbt's own order (level by level, with
+            no barrier between them), `critical_path` by the longest remaining path alone.
+    """
 
     engine: str | None = Field(default=None, min_length=1)
+    scheduling: Literal["dbt", "critical_path"] = "dbt"
     retry: RetryConfig = Field(default_factory=RetryConfig)
     timeouts: TimeoutsConfig = Field(default_factory=TimeoutsConfig)
     hooks: HooksConfig = Field(default_factory=HooksConfig)

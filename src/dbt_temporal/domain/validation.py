@@ -12,13 +12,13 @@ from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 def input_error(what: str, error: ValidationError, model: type[BaseModel]) -> DbtTemporalError:
     """One Configuration error from pydantic's findings; values are not repeated, since they may be secrets."""
     problems = []
-    for found in error.errors():
-        field = ".".join(str(part) for part in found["loc"])
-        if found["type"] == "extra_forbidden":
-            allowed = ", ".join(_fields_beside(model, found["loc"]))
+    for problem in error.errors():
+        field = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            allowed = ", ".join(_fields_beside(model, problem["loc"]))
             problems.append(f"unknown field `{field}`" + (f" (allowed: {allowed})" if allowed else ""))
         else:
-            message = found["msg"].removeprefix("Value error, ")
+            message = problem["msg"].removeprefix("Value error, ")
             problems.append(f"`{field}`: {message}" if field else message)
     return configuration_error(f"invalid {what}: " + "; ".join(problems))
 
@@ -36,4 +36,4 @@ def _model_within(annotation: Any) -> type[BaseModel] | None:
     """The model that an annotation holds: `list[HookConfig]`, `HooksConfig | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for part in get_args(annotation) if (found := _model_within(part))), None)
+    return next((model for part in get_args(annotation) if (model := _model_within(part))), None)

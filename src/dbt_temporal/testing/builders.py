@@ -42,7 +42,7 @@ def plan(*nodes: NodeInfo, **fields: Any) -> ExecutionPlan:
     for each in nodes:
         level_of[each.unique_id] = 1 + max((level_of[parent] for parent in each.depends_on), default=-1)
     count = max(level_of.values(), default=-1) + 1
-    levels = [[uid for uid, level in level_of.items() if level == wanted] for wanted in range(count)]
+    levels = [[uid for uid, level in level_of.items() if level == depth] for depth in range(count)]
     return ExecutionPlan(
         project=PROJECT,
         invocation_id=INVOCATION_ID,

@@ -142,6 +142,7 @@ class FakeEngineRun:
             dbt_version="1.11.0",
             adapter_type="duckdb",
             counts={"model": len(run_plan.nodes)},
+            fail_fast=bool(self.invocation.input.fail_fast),
         )
 
     async def before_run(self, progress: Progress) -> Prepared:

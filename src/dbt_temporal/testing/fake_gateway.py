@@ -40,10 +40,10 @@ class FakeRun:
     async def snapshot(self, *, with_nodes: bool) -> Snapshot | None:
         """The next scripted snapshot."""
         del with_nodes
-        found = self._snapshots.pop(0) if self._snapshots else None
+        snapshot = self._snapshots.pop(0) if self._snapshots else None
         if not self._snapshots and self._ends_with is not None:
             self.end(self._ends_with)
-        return found
+        return snapshot
 
     async def outcome(self) -> Outcome:
         """Waits for the end."""

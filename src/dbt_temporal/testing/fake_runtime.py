@@ -185,11 +185,11 @@ class FakeRuntime:
         attempt = self.step_names.count(str(step.name))
         return script[min(attempt, len(script)) - 1]
 
-    def _plan(self, asked: PlanProjectInput) -> PlanProjectOutput | StepFailedError:
+    def _plan(self, request: PlanProjectInput) -> PlanProjectOutput | StepFailedError:
         if isinstance(self.planned, StepFailedError):
             return self.planned
         invocation = self.planned.invocation.model_copy(
-            update={"input": asked.input, "invocation_id": asked.invocation_id}
+            update={"input": request.input, "invocation_id": request.invocation_id}
         )
         return self.planned.model_copy(update={"invocation": invocation})
 

@@ -50,6 +50,23 @@ def test_the_longest_remaining_path_goes_first_and_ties_go_by_plan_order() -> No
     assert order == ids("long", "x", "short", "also_short", "y")
 
 
+def test_dbts_rank_comes_before_the_longest_remaining_path_and_is_no_barrier() -> None:
+    nodes = {
+        "model.shop.a1": node("a1", rank=0),
+        "model.shop.a2": node("a2", "a1", rank=1),
+        "model.shop.a3": node("a3", "a2", rank=2),
+        "model.shop.book": node("book", rank=0),
+    }
+    scheduler = Scheduler(nodes, command="run", max_running=1)
+    order = [*scheduler.start().start]
+    while not scheduler.done:
+        order += scheduler.complete(order[-1], "success").start
+    assert order == ["model.shop.a1", "model.shop.book", "model.shop.a2", "model.shop.a3"]
+    both = Scheduler(nodes, command="run", max_running=2)
+    assert both.start().start == ["model.shop.a1", "model.shop.book"]
+    assert both.complete("model.shop.a1", "success").start == ["model.shop.a2"]
+
+
 def test_a_failed_node_skips_all_its_descendants_and_names_itself_as_the_cause() -> None:
     s = scheduler(node("a"), node("b", "a"), node("c", "b"), node("other"))
     s.start()

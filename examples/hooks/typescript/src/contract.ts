@@ -82,6 +82,8 @@ export interface NodeInfo {
   depends_on: string[];
   /** 1 (highest) to 5. */
   priority: number;
+  /** dbt's level of the node; null where the project is scheduled by its critical path. */
+  rank: number | null;
   on_error: 'continue' | 'skip_children' | null;
 }
 

@@ -14,6 +14,7 @@ from dbt_temporal.adapters.dbt_core.hosts.pool import HostPool
 from dbt_temporal.adapters.dbt_core.limits import EngineLimits
 from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
 from dbt_temporal.adapters.dbt_core.parents.pool import DepsMode, ParentPool
+from dbt_temporal.adapters.dbt_core.retried import RetriedRuns
 from dbt_temporal.adapters.dbt_core.run import DbtCoreRun
 from dbt_temporal.adapters.dbt_core.template import Template
 from dbt_temporal.application.ports.engine import (
@@ -68,6 +69,7 @@ class DbtCoreEngine:
         limits = limits or EngineLimits()
         self._parents = ParentPool(self._template, own_environ, cache_dir, work_dir, limits, deps, telemetry)
         self._hosts = HostPool(self._parents, work_dir, limits, references, telemetry)
+        self._retried = RetriedRuns(references, work_dir / "runs")
         self._cancel_secs = cancel_secs
 
     async def load_project(self, location: ProjectLocation) -> LoadedProject:
@@ -87,13 +89,10 @@ class DbtCoreEngine:
 
     async def open(self, location: ProjectLocation, invocation: DbtInvocation) -> DbtCoreRun:
         """See `DbtEngine`."""
-        run_input = invocation.input
-        env = {key: value for key, value in run_input.env.items() if isinstance(value, str)}
-        unresolved = [f"env.{key}" for key in run_input.env if key not in env]
+        unresolved = [f"env.{key}" for key, value in invocation.input.env.items() if not isinstance(value, str)]
         if unresolved:
             raise configuration_error(f"references that nothing resolved: {', '.join(unresolved)}")
-        settings = ParseSettings.of(location, run_input.target, run_input.vars, env)
-        return DbtCoreRun(self._hosts, settings, invocation, self._cancel_secs)
+        return DbtCoreRun(self._hosts, self._retried, location, invocation, self._cancel_secs)
 
     async def ping(self) -> None:
         """See `DbtEngine`. Asks the process that all others come from."""

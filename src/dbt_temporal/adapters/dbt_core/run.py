@@ -12,6 +12,7 @@ from typing import Any
 from dbt_temporal.adapters.dbt_core.hosts.handle import HostHandle
 from dbt_temporal.adapters.dbt_core.hosts.pool import HostPool
 from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
+from dbt_temporal.adapters.dbt_core.retried import RetriedRuns
 from dbt_temporal.application.ports.engine import (
     CompletedNode,
     EnginePlan,
@@ -19,6 +20,7 @@ from dbt_temporal.application.ports.engine import (
     NodeOutcome,
     Prepared,
     Progress,
+    ProjectLocation,
 )
 from dbt_temporal.application.shielding import shielded
 from dbt_temporal.domain.errors import DbtTemporalError
@@ -34,28 +36,42 @@ class DbtCoreRun:
 
     Args:
         hosts: has the run's host, or makes it.
-        settings: what the run's parse depends on.
+        retried: knows what a retried run gives.
+        location: where the project lies.
         invocation: the run.
         cancel_secs: a request that does not end within that time after its cancellation is ended with its host.
     """
 
-    def __init__(self, hosts: HostPool, settings: ParseSettings, invocation: DbtInvocation, cancel_secs: float) -> None:
+    def __init__(
+        self,
+        hosts: HostPool,
+        retried: RetriedRuns,
+        location: ProjectLocation,
+        invocation: DbtInvocation,
+        cancel_secs: float,
+    ) -> None:
         self._hosts = hosts
-        self._settings = settings
+        self._retried = retried
+        self._location = location
         self._invocation = invocation
         self._cancel_secs = cancel_secs
 
     async def plan(self) -> EnginePlan:
+        taken_over = await self._retried.taken_over(self._invocation, self._location.project_dir)
+        completed = self._invocation.input.model_copy(update=taken_over)
+        self._invocation = self._invocation.model_copy(update={"input": completed})
         async with self._host() as host:
-            plan = await host.process.channel.request("plan")
+            answer = await host.process.channel.request("plan")
             facts = host.parent.facts
         return EnginePlan(
-            plan=ExecutionPlan.model_validate(plan),
+            plan=ExecutionPlan.model_validate(answer["plan"]),
             target=facts["target"],
             threads=facts["threads"],
             dbt_version=facts["dbt_version"],
             adapter_type=facts["adapter_type"],
             counts=facts["counts"],
+            fail_fast=answer["fail_fast"],
+            taken_over=taken_over,
         )
 
     async def before_run(self, progress: Progress) -> Prepared:
@@ -92,7 +108,10 @@ class DbtCoreRun:
         return {name: Path(place) for name, place in files.items()}
 
     def _host(self) -> contextlib.AbstractAsyncContextManager[HostHandle]:
-        return self._hosts.using(self._settings, self._invocation)
+        run_input = self._invocation.input
+        env = {key: str(value) for key, value in run_input.env.items()}
+        settings = ParseSettings.of(self._location, run_input.target, run_input.vars, env)
+        return self._hosts.using(settings, self._invocation)
 
     async def _run_statements(self, host: HostHandle, progress: Progress, op: str, **fields: Any) -> Any:
         """Makes a request that is cancelled with the task that awaits it, and tells of its sessions in the database."""

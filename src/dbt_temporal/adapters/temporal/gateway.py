@@ -151,7 +151,7 @@ class TemporalRun:
 
     async def outcome(self) -> Outcome:
         """Waits until the run has ended, well or not; also while the server is away. See `SubmittedRun.outcome`."""
-        told = False
+        warned = False
         while True:
             try:
                 return Outcome(Ending.COMPLETED, DbtRunOutput.model_validate(await self.handle.result()))
@@ -160,9 +160,9 @@ class TemporalRun:
             except RPCError as error:
                 if error.status in _LASTING:
                     raise self._out_of_reach(error) from error
-                if not told:
+                if not warned:
                     logger.warning("Temporal does not answer (%s). The run is followed again when it does.", error)
-                    told = True
+                    warned = True
             await asyncio.sleep(self.pause_secs)
 
     async def cancel(self) -> None:

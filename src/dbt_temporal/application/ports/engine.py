@@ -46,7 +46,12 @@ class LoadedProject:
 
 @dataclass(frozen=True)
 class EnginePlan:
-    """A plan with the facts of the profile that the run needs. `plan.write_artifacts` is not the engine's to say."""
+    """A plan with the facts of the profile that the run needs. `plan.write_artifacts` is not the engine's to say.
+
+    Attributes:
+        taken_over: fields of the run's input that a retried run gives, because the input does not.
+        fail_fast: dbt's resolved flag: of the run's input, else of the environment or the project's `flags:`.
+    """
 
     plan: ExecutionPlan
     target: str
@@ -54,6 +59,8 @@ class EnginePlan:
     dbt_version: str
     adapter_type: str
     counts: Mapping[str, int] = field(default_factory=dict)
+    fail_fast: bool = False
+    taken_over: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

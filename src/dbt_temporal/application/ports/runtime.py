@@ -225,12 +225,12 @@ class RunView:
     Attributes:
         state: statuses and counts.
         log: the run log.
-        asked: the project and the input, once the run is planned.
+        request: the project and the input, once the run is planned.
     """
 
     state: RunState
     log: RunLog
-    asked: tuple[str, DbtRunInput] | None = None
+    request: tuple[str, DbtRunInput] | None = None
 
 
 @dataclass(frozen=True)

@@ -61,13 +61,13 @@ class ProjectRegistry:
             raise _not_found(f"project {name!r} is not loaded on this worker; loaded: {self._loaded()}")
         if revision is None:
             return await self._newest(name)
-        found = self._known(name, revision)
-        if found is None:  # another worker may have planned after an edit that this one has not seen yet
+        known = self._known(name, revision)
+        if known is None:  # another worker may have planned after an edit that this one has not seen yet
             with contextlib.suppress(DbtTemporalError):  # what is wrong with the files here is no fault of that run
                 await self._newest(name)
-            found = self._known(name, revision)
-        if found is not None:
-            return found
+            known = self._known(name, revision)
+        if known is not None:
+            return known
         here = ", ".join(str(project.loaded.location.revision) for project in self._projects[name])
         message = f"revision {revision} of project {name!r} is not loaded on this worker; loaded: {here}"
         raise DbtTemporalError(ErrorType.PROJECT_NOT_FOUND, message, retryable=True)

@@ -45,7 +45,7 @@ class DbtRun:
         self._live = LiveState(runtime)
         self._steps = RunSteps(runtime, self._live, invocation_id)
         self._nodes: NodeSteps | None = None
-        self._fail_fast_asked: bool | None = None
+        self._fail_fast_by_update: bool | None = None
         self._started_at: datetime | None = None
         self._stored: StoreArtifactsOutput | None = None
         self._cancel_told = False
@@ -73,10 +73,12 @@ class DbtRun:
 
     async def _execute_input(self, run_input: DbtRunInput, started_at: datetime) -> DbtRunOutput:
         # An update may have come before the run began.
-        self._live.state.fail_fast = run_input.fail_fast if self._fail_fast_asked is None else self._fail_fast_asked
+        self._take_fail_fast(run_input.fail_fast)
         self._live.log.header(__version__)
         self._live.enter(RunPhase.PLANNING)
         planned = await self._steps.plan(run_input, started_at)
+        if planned.fail_fast is not None:
+            self._take_fail_fast(planned.fail_fast)
         try:
             output = await self._run_planned(planned)
         except (asyncio.CancelledError, Exception) as error:
@@ -104,7 +106,7 @@ class DbtRun:
 
     def set_fail_fast(self, value: bool) -> bool:
         """Turns fail-fast on or off, and returns what is in force. Turned on after a failure, it ends the run now."""
-        self._fail_fast_asked = value
+        self._fail_fast_by_update = value
         if value != self._live.state.fail_fast:
             self._live.state.fail_fast = value
             self._live.log.add(f"fail_fast is {'on' if value else 'off'} now")
@@ -112,6 +114,10 @@ class DbtRun:
             self._nodes.set_fail_fast(value)
         self._live.changed()
         return self._live.state.fail_fast
+
+    def _take_fail_fast(self, value: bool | None) -> None:
+        if self._fail_fast_by_update is None:
+            self._live.state.fail_fast = bool(value)
 
     async def _run_planned(self, planned: PlanProjectOutput) -> DbtRunOutput:
         self._describe(planned)

@@ -93,8 +93,8 @@ class RunSteps:
         Returns:
             Where it lies, or None where nothing was stored.
         """
-        wanted = planned.plan.write_artifacts and planned.write_run_log
-        if not wanted or len(self._live.log) == self._log_lines_stored:
+        keeps_log = planned.plan.write_artifacts and planned.write_run_log
+        if not keeps_log or len(self._live.log) == self._log_lines_stored:
             return None
         argument = StoreArtifactsInput(invocation=planned.invocation, run_log=self._log_text(), log_only=True)
         try:

@@ -30,7 +30,7 @@ class LiveState:
 
     def describe(self, project: str, run_input: DbtRunInput, search_attributes: dict[str, str]) -> None:
         """Says what was asked. DbtStatus is kept up where the plan's attributes hold it."""
-        self._view.asked = (project, run_input)
+        self._view.request = (project, run_input)
         self._has_status_attribute = search_attributes.get(STATUS_ATTRIBUTE) == RUNNING
         self.changed(search_attributes or None)
 

@@ -40,10 +40,10 @@ async def reveal(
     Raises:
         DbtTemporalError: of type Configuration, as `resolve_env`.
     """
-    given = invocation.input.env
-    env = await resolve_env(given, resolver)
-    redactor = Redactor(secret_values(env, referenced=references(given), worker_env=worker_env))
-    if env == given:
+    sent = invocation.input.env
+    env = await resolve_env(sent, resolver)
+    redactor = Redactor(secret_values(env, referenced=references(sent), worker_env=worker_env))
+    if env == sent:
         return invocation, redactor
     run_input = invocation.input.model_copy(update={"env": env})
     return invocation.model_copy(update={"input": run_input}), redactor

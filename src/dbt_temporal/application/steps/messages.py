@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
 from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult
@@ -29,6 +29,11 @@ class PlanProjectInput(StepInput):
     started_at: str
     input: DbtRunInput
 
+    @field_serializer("input")
+    def _as_given(self, run_input: DbtRunInput) -> dict[str, Any]:
+        """Only what the caller gave: what a retried run gives must not lose to defaults that nobody asked for."""
+        return run_input.model_dump(mode="json", exclude_unset=True)
+
 
 class PlanProjectOutput(BaseModel):
     """The plan, and what the run needs beside it."""
@@ -43,6 +48,8 @@ class PlanProjectOutput(BaseModel):
     adapter_type: str | None = None
     counts: dict[str, int] = Field(default_factory=dict)
     """How many of each resource type the project holds, for the log's `Found ...` line."""
+    fail_fast: bool | None = None
+    """dbt's resolved flag; null in plans from before it was part of them."""
     write_run_log: bool = True
     """WRITE_RUN_LOG: whether log.txt is among the artifacts."""
     priority_scheduling: bool = False

@@ -10,7 +10,9 @@ from dbt_temporal.application.ports.engine import DbtEngine, EnginePlan, Progres
 from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.messages import PlanProjectInput, PlanProjectOutput
 from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.domain.run.plan import NodeInfo
 
 DYNAMIC_ATTRIBUTES = ("DbtProject", "DbtCommand", "DbtTarget", "DbtSelector", "DbtStatus")
 """The search attributes that runs set by themselves, all of type Keyword."""
@@ -73,8 +75,11 @@ class PlanProject:
             raise configuration_error(
                 f"planning {project.loaded.name!r} took longer than {limit:g} seconds (timeouts.plan_secs)"
             ) from error
+        completed = request.input.model_copy(update=dict(engine_plan.taken_over))
+        invocation = invocation.model_copy(update={"input": completed})
         plan = engine_plan.plan.model_copy(
             update={
+                "nodes": _ranked(engine_plan.plan.nodes, project.config),
                 "write_artifacts": self._write_artifacts,
                 "search_attributes": self._search_attributes(invocation, engine_plan),
             }
@@ -88,6 +93,7 @@ class PlanProject:
             dbt_version=engine_plan.dbt_version,
             adapter_type=engine_plan.adapter_type,
             counts=dict(engine_plan.counts),
+            fail_fast=engine_plan.fail_fast,
             write_run_log=self._write_run_log,
             priority_scheduling=self._priority_scheduling,
         )
@@ -105,3 +111,9 @@ class PlanProject:
         if self._registered is None:
             return attributes
         return {name: value for name, value in attributes.items() if name in self._registered}
+
+
+def _ranked(nodes: dict[str, NodeInfo], config: ProjectConfig) -> dict[str, NodeInfo]:
+    if config.scheduling == "dbt":
+        return nodes
+    return {unique_id: node.model_copy(update={"rank": None}) for unique_id, node in nodes.items()}

@@ -18,10 +18,14 @@ IndirectSelection = Literal["eager", "cautious", "buildable", "empty"]
 
 ENV_MASK = "***"
 """What stands in place of every value of `env` wherever a run is shown to others."""
+_DEFAULTS: dict[str, Any] = {"indirect_selection": "eager", "full_refresh": False, "fail_fast": False}
 
 
 class DbtRunInput(BaseModel):
-    """What one run is asked to do. Every field is optional; names and defaults are those of the run contract."""
+    """What one run is asked to do. Every field is optional; names and defaults are those of the run contract.
+
+    A flag that is None is dbt's to resolve: by the environment, the project's `flags:`, and its own default.
+    """
 
     # The text of an error must not carry values: it becomes part of failures, and `env` may hold secrets.
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
@@ -31,11 +35,11 @@ class DbtRunInput(BaseModel):
     select: str | None = None
     exclude: str | None = None
     selector: str | None = None
-    indirect_selection: IndirectSelection = "eager"
+    indirect_selection: IndirectSelection | None = None
     vars: dict[str, Any] = Field(default_factory=dict)
     target: str | None = None
-    full_refresh: bool = False
-    fail_fast: bool = False
+    full_refresh: bool | None = None
+    fail_fast: bool | None = None
     hooks: HooksConfig | None = None
     env: dict[str, EnvValue] = Field(default_factory=dict)
     """Texts, and references to secrets (`dbt_temporal.domain.secrets.references`), which only a worker resolves."""
@@ -87,5 +91,7 @@ def parse_run_input(raw: object) -> DbtRunInput:
 
 
 def mask_env(run_input: DbtRunInput) -> DbtRunInput:
-    """The input as others may see it: every value of `env` replaced."""
-    return run_input.model_copy(update={"env": dict.fromkeys(run_input.env, ENV_MASK)})
+    """The input as others see it: every value of `env` replaced, and flags that were left to dbt with the contract's
+    defaults, since hook workflows in other languages have no null for them."""
+    left_to_dbt = {name: value for name, value in _DEFAULTS.items() if getattr(run_input, name) is None}
+    return run_input.model_copy(update={"env": dict.fromkeys(run_input.env, ENV_MASK), **left_to_dbt})

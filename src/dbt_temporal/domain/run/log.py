@@ -79,8 +79,8 @@ class RunLog:
             threads: how many nodes run at once.
             target: the profile's target.
         """
-        found = ", ".join(_plural(count, kind.replace("_", " ")) for kind, count in counts.items() if count)
-        self.add(f"Found {found}" if found else "Found nothing")
+        contents = ", ".join(_plural(count, kind.replace("_", " ")) for kind, count in counts.items() if count)
+        self.add(f"Found {contents}" if contents else "Found nothing")
         aim = f" (target='{target}')" if target else ""
         self.add(f"Concurrency: {_plural(threads, 'thread')}, {_plural(levels, 'parallel level')}{aim}")
         self.add("")

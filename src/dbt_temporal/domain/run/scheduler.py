@@ -1,8 +1,9 @@
 """When each node of a plan may start: a state machine without clock or I/O, the same on every replay.
 
-A node starts when everything in its `depends_on` has ended, longest remaining path first, at most `max_running`
-at once. Which endings skip dependents is dbt's rule (dbt/task/runnable.py and dbt/task/build.py, dbt-core 1.10
-to 1.12):
+A node starts when everything in its `depends_on` has ended, at most `max_running` at once. Of those that are ready, the
+lowest rank starts first, as in dbt's queue, because projects lean on that order; then the longest remaining path.
+
+Which endings skip dependents is dbt's rule (dbt/task/runnable.py and dbt/task/build.py, dbt-core 1.10 to 1.12):
 
 - `error` and `partial success` skip all descendants; `build` adds `fail` and `skipped`. `warn` never does.
 - A unit test's failure skips its model. The model's own children follow the model.
@@ -73,7 +74,7 @@ class Scheduler:
         self._children = _children_of(nodes)
         self._heights = _heights(nodes, self._children)
         self._waiting_for = {unique_id: len(set(node.depends_on)) for unique_id, node in nodes.items()}
-        self._ready: list[tuple[int, int, str]] = []
+        self._ready: list[tuple[int, int, int, str]] = []
         self._running: dict[str, None] = {}
         self._ended: dict[str, NodeStatus] = {}
         self._doomed: dict[str, str] = {}
@@ -191,11 +192,12 @@ class Scheduler:
         return scheduler
 
     def _enqueue(self, unique_id: str) -> None:
-        heapq.heappush(self._ready, (-self._heights[unique_id], self._index[unique_id], unique_id))
+        rank = self._nodes[unique_id].rank or 0
+        heapq.heappush(self._ready, (rank, -self._heights[unique_id], self._index[unique_id], unique_id))
 
     def _fill(self, turn: Turn) -> None:
         while self._ready and len(self._running) < self._max_running:
-            unique_id = heapq.heappop(self._ready)[2]
+            unique_id = heapq.heappop(self._ready)[-1]
             self._running[unique_id] = None
             turn.start.append(unique_id)
 

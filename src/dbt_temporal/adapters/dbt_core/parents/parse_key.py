@@ -70,7 +70,8 @@ class ParseSettings:
             project_dir=str(location.project_dir.absolute()),
             profiles_dir=str(location.profiles_dir.absolute()),
             revision=location.revision,
-            target=target or location.target,
+            # As on dbt's command line: --target, DBT_TARGET of the run, DBT_TARGET of the worker.
+            target=target or (env or {}).get("DBT_TARGET") or location.target,
             vars=dict(variables or {}),
             env=dict(env or {}),
             changeable=location.changeable,

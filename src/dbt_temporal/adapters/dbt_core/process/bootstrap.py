@@ -38,6 +38,10 @@ from dbt_common.events.event_manager_client import cleanup_event_logger, get_eve
 
 EventCallback = Callable[[EventMsg], None]
 
+_SAID_IN_VAIN = frozenset({"indirect_selection", "full_refresh", "fail_fast"})
+"""Options of which dbt drops the default value when it reads options from a dictionary
+(`dbt.cli.flags.command_params`), so that the project's `flags:` would win over what the run says."""
+
 COMMANDS = {
     "run": Command.RUN,
     "build": Command.BUILD,
@@ -108,7 +112,13 @@ def make_flags(command: str, settings: Settings, params: Mapping[str, Any]) -> F
         "vars": orjson.dumps(dict(settings.vars)).decode() if settings.vars else None,
         **params,
     }
-    return Flags.from_dict(COMMANDS[command], {key: value for key, value in options.items() if value is not None})
+    given = {key: value for key, value in options.items() if value is not None}
+    flags = Flags.from_dict(COMMANDS[command], given)
+    for name in _SAID_IN_VAIN & given.keys():
+        for attribute in (name, name.upper()):
+            if hasattr(flags, attribute):
+                object.__setattr__(flags, attribute, given[name])
+    return flags
 
 
 def begin_invocation(flags: Flags, invocation_id: str, started_at: datetime, callback: EventCallback) -> None:

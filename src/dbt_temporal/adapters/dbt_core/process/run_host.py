@@ -143,7 +143,7 @@ class RunHost:
         request.cancel()
 
     def _plan(self, _message: wire.Message, _request: Request) -> wire.Message:
-        return make_plan(self._run).model_dump(mode="json")
+        return {"plan": make_plan(self._run).model_dump(mode="json"), "fail_fast": bool(self._run.flags.FAIL_FAST)}
 
     def _before_run(self, message: wire.Message, request: Request) -> wire.Message:
         answers = self._run_start_hooks(message, request)

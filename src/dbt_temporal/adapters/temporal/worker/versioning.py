@@ -28,10 +28,10 @@ class VersioningSettings(EnvironmentModel):
     @model_validator(mode="after")
     def _both_or_neither(self) -> VersioningSettings:
         if (self.deployment_name is None) != (self.build_id is None):
-            given, missing = ("TEMPORAL_DEPLOYMENT_NAME", "TEMPORAL_WORKER_BUILD_ID")
+            present, missing = ("TEMPORAL_DEPLOYMENT_NAME", "TEMPORAL_WORKER_BUILD_ID")
             if self.deployment_name is None:
-                given, missing = missing, given
-            raise ValueError(f"{missing}: must be set as well, because {given} is set")
+                present, missing = missing, present
+            raise ValueError(f"{missing}: must be set as well, because {present} is set")
         return self
 
     def deployment_config(self) -> WorkerDeploymentConfig | None:

@@ -34,8 +34,8 @@ def command_memo(project: str, run_input: DbtRunInput) -> dict[str, Any]:
         "select": run_input.select,
         "exclude": run_input.exclude,
         "target": run_input.target,
-        "full_refresh": run_input.full_refresh,
-        "fail_fast": run_input.fail_fast,
+        "full_refresh": bool(run_input.full_refresh),
+        "fail_fast": bool(run_input.fail_fast),
         "vars": run_input.vars,
     }
     for key in ("vars", "select", "exclude", "target"):
@@ -55,8 +55,8 @@ class RunMemos:
     def of(self, view: RunView) -> dict[str, Any]:
         """The memo entries to set now."""
         new: dict[str, Any] = {}
-        if not self._command and view.asked is not None:
-            self._command = new = {"command": command_memo(*view.asked)}
+        if not self._command and view.request is not None:
+            self._command = new = {"command": command_memo(*view.request)}
         lines = view.log.tail(MAX_LOG_LINES)
         return new | live_memo(view.state.statuses, lines, used=memo_size(self._command))
 
@@ -82,10 +82,10 @@ def memo_size(memo: Mapping[str, Any]) -> int:
 
 
 def _fit_statuses(statuses: Mapping[str, str], space: int) -> dict[str, str]:
-    wanted = sorted(statuses.items(), key=lambda item: _KEPT_FIRST.get(item[1], 0))
+    by_need = sorted(statuses.items(), key=lambda item: _KEPT_FIRST.get(item[1], 0))
     kept: dict[str, str] = {}
     left = space - len('"node_status": {}, ')
-    for unique_id, status in wanted[:MAX_NODES]:
+    for unique_id, status in by_need[:MAX_NODES]:
         left -= _size(unique_id) + _size(status) + len(": , ")
         if left < 0:
             break

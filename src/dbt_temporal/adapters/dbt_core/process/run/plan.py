@@ -1,10 +1,12 @@
 """The execution plan, from dbt's own queue.
 
-Checked on dbt-core 1.11.16 and 1.12.0: `RunTask.get_hooks_by_type`, `ListTask.generate_selectors`.
+Checked on dbt-core 1.11.16 and 1.12.0: `RunTask.get_hooks_by_type`, `ListTask.generate_selectors`,
+`GraphQueue._scores`.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,6 +30,7 @@ def make_plan(run: HostRun) -> ExecutionPlan:
     """The nodes of the run with what each waits for; ephemeral models are bridged, as dbt inlines them."""
     listing = _listing(run) if isinstance(run.task, ListTask) else {}
     graph = _plan_graph(run, list(listing))
+    ranks = _ranks(run)
     levels = [sorted(level) for level in nx.topological_generations(graph)]
     priorities = _priorities(graph, levels)
     order = list(listing) or [unique_id for level in levels for unique_id in level]
@@ -37,7 +40,9 @@ def make_plan(run: HostRun) -> ExecutionPlan:
         invocation_id=run.invocation.invocation_id,
         levels=levels,
         nodes={
-            unique_id: _node_info(run, unique_id, sorted(graph.predecessors(unique_id)), priorities[unique_id], listing)
+            unique_id: _node_info(
+                run, unique_id, sorted(graph.predecessors(unique_id)), priorities[unique_id], listing
+            ).model_copy(update={"rank": ranks.get(unique_id)})
             for unique_id in order
         },
         has_on_run_start=has_start,
@@ -68,13 +73,25 @@ def _plan_graph(run: HostRun, listed: list[str]) -> nx.DiGraph:
 
 
 def _gate(graph: nx.DiGraph, model: str, unit_tests: list[str]) -> None:
-    """Puts unit tests between a model and what it waits for: BuildTask runs them right before the model."""
+    """Puts unit tests between a model and what it waits for: BuildTask runs them right before the model, one after the
+    other, and after one that fails skips the rest of them (`call_model_and_unit_tests_runner`)."""
     waits_for = list(graph.predecessors(model)) if model in graph else []
     for unit_test in unit_tests:
         graph.add_node(unit_test)
         graph.add_edges_from((above, unit_test) for above in waits_for)
         if model in graph:
             graph.add_edge(unit_test, model)
+    graph.add_edges_from(pairwise(unit_tests))
+
+
+def _ranks(run: HostRun) -> dict[str, int]:
+    """dbt's own scores: of the nodes that are ready, its queue hands out those of the lowest one first."""
+    if run.task.job_queue is None:
+        return {}
+    ranks: dict[str, int] = dict(run.task.job_queue._scores)
+    for model, unit_tests in getattr(run.task, "model_to_unit_test_map", {}).items():
+        ranks |= dict.fromkeys(unit_tests, ranks.get(model, 0))
+    return ranks
 
 
 def _priorities(graph: nx.DiGraph, levels: list[list[str]]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from dbt_temporal.adapters.dbt_core.process import bootstrap
 from dbt_temporal.adapters.dbt_core.process.events import EventRouter
 from dbt_temporal.adapters.dbt_core.process.parsing.loading import LoadedParent
+from dbt_temporal.adapters.dbt_core.process.run.command_line import command_line
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.adapters.dbt_core.process.run.state import previous_state
 from dbt_temporal.adapters.dbt_core.process.run.tasks import flag_params, make_task
@@ -22,6 +24,7 @@ def open_run(parent: LoadedParent, invocation: DbtInvocation, run_dir: Path) -> 
     settings = parent.project.settings
     run_dir.mkdir(parents=True, exist_ok=True)
     state = previous_state(run_input, Path(settings.project_dir), run_dir)
+    sys.argv = command_line(run_input)
     flags = bootstrap.make_flags(run_input.command, settings, flag_params(run_input, state))
     started_at = datetime.fromisoformat(invocation.started_at)
     bootstrap.begin_invocation(flags, invocation.invocation_id, started_at, router)

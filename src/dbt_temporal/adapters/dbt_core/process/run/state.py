@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from dbt.artifacts.schemas.run import RunResultsArtifact
 from dbt.contracts.state import load_result_state
 from dbt.task.retry import RETRYABLE_STATUSES
 
+from dbt_temporal.adapters.dbt_core.references import local_place
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.run.input import DbtRunInput
 
@@ -56,7 +56,7 @@ def previous_state(run_input: DbtRunInput, project_dir: Path, run_dir: Path) -> 
 
 
 def _copy(field: str, reference: str, main_file: str, project_dir: Path, target: Path) -> Path:
-    source = _local_path(field, reference, project_dir)
+    source = local_place(field, reference, project_dir)
     folder, named = (source, source / main_file) if source.is_dir() else (source.parent, source)
     if not named.is_file():
         raise configuration_error(f"{field}: there is no {main_file} at {reference}")
@@ -66,15 +66,6 @@ def _copy(field: str, reference: str, main_file: str, project_dir: Path, target:
             shutil.copyfile(folder / name, target / name)
     shutil.copyfile(named, target / main_file)
     return target
-
-
-def _local_path(field: str, reference: str, project_dir: Path) -> Path:
-    parts = urlsplit(reference)
-    if parts.scheme == "file":
-        return Path(unquote(parts.path))
-    if parts.scheme and "://" in reference:
-        raise configuration_error(f"{field}: cannot read {parts.scheme}:// here; give a local path or a file:// URL")
-    return project_dir / reference  # as for the command line, relative to the project
 
 
 def _previous_run(reference: str, folder: Path) -> PreviousRun:

@@ -44,26 +44,20 @@ _NOT_RETRIED = frozenset({"list", "source-freshness"})
 
 
 def flag_params(run_input: DbtRunInput, state: PreviousState) -> dict[str, Any]:
-    """The run's input as options of dbt's command line; options that the command does not have are dropped by dbt."""
-    options: dict[str, Any] = {
+    """The run's input as options of dbt's command line; those that are None are left to dbt's own resolution."""
+    return {
         "select": run_input.select.split() if run_input.select else None,
         "exclude": run_input.exclude.split() if run_input.exclude else None,
         "selector": run_input.selector,
+        "indirect_selection": run_input.indirect_selection,
+        "full_refresh": run_input.full_refresh,
+        "fail_fast": run_input.fail_fast,
+        "defer": True if state.defer_dir else None,
         "state": state.state_dir,
         "defer_state": state.defer_dir,
         "event_time_start": run_input.event_time_start,
         "event_time_end": run_input.event_time_end,
     }
-    if run_input.indirect_selection != "eager":  # eager is the default, unless the project's flags say otherwise
-        options["indirect_selection"] = run_input.indirect_selection
-    for name, value in (
-        ("full_refresh", run_input.full_refresh),
-        ("fail_fast", run_input.fail_fast),
-        ("defer", bool(state.defer_dir)),
-    ):
-        if value:
-            options[name] = True
-    return options
 
 
 def make_task(

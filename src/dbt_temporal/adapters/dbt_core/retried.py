@@ -1,0 +1,89 @@
+"""What a run takes over from the run that it retries, as `dbt retry` does.
+
+dbt's rule (dbt/task/retry.py, dbt-core 1.11 and 1.12): the arguments of the retried run count, but for those that are
+given anew. They stand in `args` of its run_results.json.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from dbt_temporal.adapters.dbt_core.references import local_place
+from dbt_temporal.application.ports.references import ArtifactReferences
+from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.run.input import DbtRunInput, parse_run_input
+from dbt_temporal.domain.run.invocation import DbtInvocation
+
+_FIELD = "retry_from"
+_RESULTS = "run_results.json"
+_TAKEN_OVER = (
+    "vars",
+    "target",
+    "full_refresh",
+    "fail_fast",
+    "indirect_selection",
+    "event_time_start",
+    "event_time_end",
+)
+_COMMANDS = {"freshness": "source-freshness"}
+_NOTHING: tuple[Any, ...] = (None, {}, "")
+
+
+class RetriedRuns:
+    """Reads the arguments of runs that are retried.
+
+    Args:
+        references: fetches what a run refers to by URL; without it, only paths are taken.
+        folder: for copies; those of a run lie below its invocation id.
+    """
+
+    def __init__(self, references: ArtifactReferences | None, folder: Path) -> None:
+        self._references = references
+        self._folder = folder
+
+    async def taken_over(self, invocation: DbtInvocation, project_dir: Path) -> dict[str, Any]:
+        """The fields of the run's input that the retried run gives; none where no run is retried.
+
+        Raises:
+            DbtTemporalError: of type Configuration, where there are no results, or they are another command's;
+                what fetching raises.
+        """
+        reference = invocation.input.retry_from
+        if not reference:
+            return {}
+        if self._references is not None:
+            copies = self._folder / invocation.invocation_id / "retried"
+            reference = await self._references.fetch(_FIELD, reference, copies)
+        arguments = await asyncio.to_thread(_read, local_place(_FIELD, reference, project_dir), reference)
+        return _missing(invocation.input, arguments)
+
+
+def _read(place: Path, reference: str) -> Mapping[str, Any]:
+    file = place / _RESULTS if place.is_dir() else place
+    try:
+        arguments = orjson.loads(file.read_bytes())["args"]
+    except OSError as error:
+        raise configuration_error(f"{_FIELD}: there is no {_RESULTS} at {reference}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise configuration_error(f"{_FIELD}: cannot read run results at {reference}") from error
+    return arguments if isinstance(arguments, Mapping) else {}
+
+
+def _missing(run_input: DbtRunInput, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    which = str(arguments.get("which") or run_input.command)
+    command = _COMMANDS.get(which, which)
+    if "command" in run_input.model_fields_set and run_input.command != command:
+        raise configuration_error(
+            f"command: {run_input.command!r} cannot retry a run of {command!r}; give that command, or none"
+        )
+    taken = {
+        name: arguments[name]
+        for name in _TAKEN_OVER
+        if getattr(run_input, name) in _NOTHING and arguments.get(name) not in _NOTHING
+    }
+    return parse_run_input({"command": command, **taken}).model_dump(include={"command", *taken})
