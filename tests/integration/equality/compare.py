@@ -48,18 +48,16 @@ def run_cli(
 ) -> subprocess.CompletedProcess[str]:
     """Runs dbt's command line with this test's interpreter, as a person would in the project's folder."""
     script = "from dbt.cli.main import cli; cli()"
-    return _run_script(script, [*arguments, *_paths(target_path)], project_dir, env)
+    return _run_script(script, [*arguments, *target_options(target_path)], project_dir, env)
 
 
-def run_cli_commands(
-    commands: Mapping[str, Sequence[str]], project_dir: Path, targets: Path, env: Mapping[str, str]
-) -> None:
-    """Runs commands one after the other, each with its target folder by its key, in one process: dbt starts slowly."""
-    lines = [[*arguments, *_paths(targets / name)] for name, arguments in commands.items()]
-    _run_script(_ALL_COMMANDS, [], project_dir, env, json.dumps(lines)).check_returncode()
+def run_cli_commands(commands: Sequence[Sequence[str]], project_dir: Path, env: Mapping[str, str]) -> None:
+    """Runs commands one after the other in one process: dbt starts slowly."""
+    _run_script(_ALL_COMMANDS, [], project_dir, env, json.dumps(commands)).check_returncode()
 
 
-def _paths(target_path: Path) -> list[str]:
+def target_options(target_path: Path) -> list[str]:
+    """The options that have a command write below `target_path` only."""
     return ["--target-path", str(target_path), "--log-path", str(target_path)]
 
 

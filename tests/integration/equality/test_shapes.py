@@ -13,12 +13,17 @@ from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.application.ports.engine import CompletedNode, ProjectLocation
 from dbt_temporal.domain.run.invocation import DbtInvocation
 from tests.integration.engine_driver import drive, new_invocation, open_engine, write_files
-from tests.integration.equality.compare import manifest_difference, run_cli_commands, run_results_difference
+from tests.integration.equality.compare import (
+    manifest_difference,
+    run_cli_commands,
+    run_results_difference,
+    target_options,
+)
 from tests.integration.equality.shapes import SHAPES
 
 pytestmark = pytest.mark.every_dbt_version
 
-COMMANDS = ("build", "run", "compile", "test", "seed", "list")
+COMMANDS = ("build", "run", "compile", "list")
 """In this order, on one database: the first one builds what the others need."""
 
 
@@ -46,14 +51,15 @@ def shape(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp(request.param)
     project = folder / "project"
     write_files(project, SHAPES[request.param])
-    commands = {command: [command] for command in COMMANDS}
+    targets = folder / "targets"
+    commands = [[command, *target_options(targets / command)] for command in COMMANDS]
     if (project / "packages.yml").exists():
-        commands = {"deps": ["deps"], **commands}
+        commands = [["deps"], *commands]
     ours, theirs = (folder / side / "warehouse.duckdb" for side in ("ours", "theirs"))
     for database in (ours, theirs):
         database.parent.mkdir()
-    run_cli_commands(commands, project, folder / "targets", {"SHAPE_DB": str(theirs)})
-    return Shape(ProjectLocation(project, project), ours, folder / "targets")
+    run_cli_commands(commands, project, {"SHAPE_DB": str(theirs)})
+    return Shape(ProjectLocation(project, project), ours, targets)
 
 
 def invocation_of(shape: Shape, command: str) -> DbtInvocation:
@@ -79,8 +85,8 @@ async def test_another_worker_makes_the_same_artifacts_of_the_records(
     one, other = engines
     invocation = invocation_of(shape, "build")
     ours = await drive(one, shape.location, invocation)
-    records = {unique_id: outcome.record for unique_id, outcome in ours.outcomes.items()}
-    completed = [CompletedNode(each, records.get(each.unique_id, b"")) for each in ours.output.node_results]
+    completed = [CompletedNode(outcome.result, outcome.record) for outcome in ours.outcomes.values()]
+    completed += [CompletedNode(each) for each in ours.output.node_results if each.unique_id not in ours.outcomes]
     files = await (await other.open(shape.location, invocation)).artifacts(completed, 1.0)
 
     assert manifest_difference(files["manifest.json"].read_bytes(), shape.targets / "build" / "manifest.json") == []
