@@ -8,7 +8,15 @@ from typing import Any
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-MASK = "***"
+from dbt_temporal.domain.secrets.redaction import MASK
+
+CODEC_KEYS_VARIABLE = "TEMPORAL_CODEC_KEYS"
+CODEC_TOKEN_VARIABLE = "DBT_TEMPORAL_CODEC_SERVER_TOKEN"
+API_KEY_VARIABLE = "TEMPORAL_API_KEY"
+OWN_SECRETS = frozenset({API_KEY_VARIABLE, CODEC_KEYS_VARIABLE, CODEC_TOKEN_VARIABLE})
+"""The worker's own credentials, which dbt never sees: whoever may start a run could read them into a warehouse."""
+OWN_PREFIXES = ("TEMPORAL_", "DBT_TEMPORAL_")
+"""Of the worker's own settings, which no run may name as its secrets, for the same reason."""
 
 
 class EnvironmentModel(BaseModel):
@@ -29,7 +37,7 @@ def without_blanks(environ: Mapping[str, str]) -> dict[str, str]:
 
 def problems_of(error: ValidationError, model: type[EnvironmentModel], environ: Mapping[str, str]) -> list[str]:
     """One line per problem: the variable, its value (masked where it is a secret), and what is allowed."""
-    return [_problem(found["loc"], found["msg"], found["type"], model, environ) for found in error.errors()]
+    return [_problem(problem["loc"], problem["msg"], problem["type"], model, environ) for problem in error.errors()]
 
 
 def _problem(
@@ -48,7 +56,6 @@ def _problem(
 
 
 def shown(name: str, field: FieldInfo, environ: Mapping[str, str]) -> str:
-    """A variable's value as it may be shown."""
     return MASK if "SecretStr" in str(field.annotation) or field.annotation is SecretStr else repr(environ.get(name))
 
 

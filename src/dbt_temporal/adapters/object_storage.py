@@ -15,6 +15,8 @@ from dbt_temporal.domain.errors import configuration_error
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 """The extra of this package that brings what a scheme needs."""
+S3_CONNECTIONS = 32
+"""At once, to a bucket; the default of 10 makes many small objects wait for each other."""
 _TRUE = frozenset({"1", "true", "yes", "on"})
 
 
@@ -37,11 +39,12 @@ def open_storage(what: str, url: str, environ: Mapping[str, str], **options: Any
         DbtTemporalError: of type Configuration, where the scheme is unknown or its package is missing.
     """
     scheme = scheme_of(url)
-    given = {**_endpoint(what, scheme, environ), **_emulator(scheme, environ), **options}
+    options = _options_of(scheme, what, environ) | options
     try:
         # Nothing is remembered between calls: others write to the same places, and the environment is read anew.
         kind = _file_system(scheme)
-        files = kind(use_listings_cache=False, skip_instance_cache=True, **{**kind._get_kwargs_from_urls(url), **given})
+        options = kind._get_kwargs_from_urls(url) | options
+        files = kind(use_listings_cache=False, skip_instance_cache=True, **options)
     except ImportError as error:
         extra = EXTRAS.get(scheme or "")
         remedy = f'install "dbt-temporal[{extra}]"' if extra else f"install what it needs ({error})"
@@ -51,14 +54,14 @@ def open_storage(what: str, url: str, environ: Mapping[str, str], **options: Any
     return files, str(kind._strip_protocol(url))
 
 
-def problem(error: BaseException, wanted: str) -> str:
-    """What went wrong at a store, with what can be done about it; `wanted` is what its credentials must allow."""
-    said = str(error) or type(error).__name__
+def problem(error: BaseException, permission: str) -> str:
+    """What went wrong at a store, with what can be done about it; `permission` is what its credentials must allow."""
+    message = str(error) or type(error).__name__
     if isinstance(error, FileNotFoundError):
-        return f"there is no such bucket or object ({said})"
+        return f"there is no such bucket or object ({message})"
     if isinstance(error, PermissionError) or type(error).__name__ in ("NoCredentialsError", "RefreshError"):
-        return f"access was denied; give this worker credentials that may {wanted} ({said})"
-    return said
+        return f"access was denied; give this worker credentials that may {permission} ({message})"
+    return message
 
 
 def _file_system(scheme: str | None) -> Any:
@@ -71,20 +74,25 @@ def _file_system(scheme: str | None) -> Any:
     return fsspec.get_filesystem_class(scheme)
 
 
-def _endpoint(what: str, scheme: str | None, environ: Mapping[str, str]) -> dict[str, Any]:
-    """Options of s3fs for AWS_ENDPOINT and AWS_ALLOW_HTTP; AWS_ENDPOINT_URL and its kin come first."""
-    if EXTRAS.get(scheme or "") != "s3":
-        return {}
+def _options_of(scheme: str | None, what: str, environ: Mapping[str, str]) -> dict[str, Any]:
+    match EXTRAS.get(scheme or ""):
+        case "s3":
+            return _s3_options(what, environ)
+        case "gcs" if environ.get("STORAGE_EMULATOR_HOST"):
+            return {"token": "anon"}  # an emulator knows no credentials, and looking for some takes seconds
+    return {}
+
+
+def _s3_options(what: str, environ: Mapping[str, str]) -> dict[str, Any]:
+    options = {
+        # One request reads an object. The default asks for the size first, and reads parts that may not fit together.
+        "max_concurrency": 1,
+        "config_kwargs": {"max_pool_connections": S3_CONNECTIONS},
+    }
+    # AWS_ENDPOINT_URL and its kin come first.
     endpoint = environ.get("AWS_ENDPOINT", "").strip()
     if not endpoint or environ.get("AWS_ENDPOINT_URL") or environ.get("AWS_ENDPOINT_URL_S3"):
-        return {}
+        return options
     if endpoint.startswith("http://") and environ.get("AWS_ALLOW_HTTP", "").strip().lower() not in _TRUE:
         raise configuration_error(f"{what}: AWS_ENDPOINT={endpoint!r} is not encrypted; set AWS_ALLOW_HTTP=true for it")
-    return {"endpoint_url": endpoint}
-
-
-def _emulator(scheme: str | None, environ: Mapping[str, str]) -> dict[str, Any]:
-    """Options of gcsfs for an emulator, which knows no credentials; looking for some takes seconds."""
-    if EXTRAS.get(scheme or "") != "gcs" or not environ.get("STORAGE_EMULATOR_HOST"):
-        return {}
-    return {"token": "anon"}
+    return {**options, "endpoint_url": endpoint}

@@ -9,12 +9,10 @@ from typing import Any
 
 from pydantic import field_validator
 
-from dbt_temporal.adapters.environment import EnvironmentModel, variable
+from dbt_temporal.adapters.environment import OWN_PREFIXES, EnvironmentModel, variable
 from dbt_temporal.domain.secrets.references import EnvReference, SecretReference
 
 DEFAULT_FOLDERS = (Path("/run/secrets"), Path("/var/run/secrets"))
-OWN_PREFIXES = ("TEMPORAL_", "DBT_TEMPORAL_")
-"""The worker's own credentials. Whoever may start a run must not be able to read them into a warehouse."""
 MAX_FILE_BYTES = 1024 * 1024
 
 

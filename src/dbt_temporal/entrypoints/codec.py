@@ -9,14 +9,13 @@ from datetime import UTC, datetime
 
 import click
 
+from dbt_temporal.adapters.environment import CODEC_TOKEN_VARIABLE
 from dbt_temporal.adapters.temporal.payloads.codec_keys import new_key
 from dbt_temporal.adapters.temporal.payloads.codec_server import LOOPBACK, CodecServer, CodecServerOptions
 from dbt_temporal.adapters.temporal.payloads.encryption import EncryptionCodec
 from dbt_temporal.adapters.temporal.payloads.missing_keys import UnencryptedCodec
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.entrypoints.settings import read_settings
-
-TOKEN_VARIABLE = "DBT_TEMPORAL_CODEC_SERVER_TOKEN"
 
 
 def print_new_key(key_id: str | None) -> None:
@@ -41,11 +40,11 @@ def run_codec_server(
         DbtTemporalError: of type Configuration: an open server that others reach, or a taken port.
     """
     keys = read_settings(environ).connection.keys
-    token = environ.get(TOKEN_VARIABLE, "").strip() or None
+    token = environ.get(CODEC_TOKEN_VARIABLE, "").strip() or None
     if token is None and host not in LOOPBACK and not allow_anonymous:
         raise configuration_error(
-            f"--host {host}: others could decrypt every payload there; set {TOKEN_VARIABLE}, or say --allow-anonymous "
-            "where something in front of this server checks who calls"
+            f"--host {host}: others could decrypt every payload there; set {CODEC_TOKEN_VARIABLE}, or say "
+            "--allow-anonymous where something in front of this server checks who calls"
         )
     origins = tuple(origin.rstrip("/") for origin in cors_origin)
     codec = EncryptionCodec(keys) if keys else UnencryptedCodec()

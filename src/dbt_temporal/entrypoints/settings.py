@@ -1,8 +1,4 @@
-"""The environment, read once. Every variable is checked before anything starts, and all problems are told together.
-
-Plain pydantic, not pydantic-settings: the environment is a mapping that the caller gives, so that tests patch nothing,
-and the messages name the variable instead of a Python field; both are a few lines here and a struggle there.
-"""
+"""The environment, read once. Every variable is checked before anything starts, and all problems are told together."""
 
 from __future__ import annotations
 
@@ -164,25 +160,25 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: with every problem of every variable.
     """
-    given = without_blanks(environ)
+    environ = without_blanks(environ)
     problems: list[str] = []
     groups: dict[str, Any] = {}
     for name, field in Settings.model_fields.items():
         if field.annotation is ConnectionSettings:
-            groups[name] = _read_connection(given, problems)
+            groups[name] = _read_connection(environ, problems)
         elif isinstance(field.annotation, type) and issubclass(field.annotation, EnvironmentModel):
-            groups[name] = _read(field.annotation, given, problems)
-    run = _read(RunSettings, given, problems)
+            groups[name] = _read(field.annotation, environ, problems)
+    run = _read(RunSettings, environ, problems)
     if problems or run is None:
         raise SettingsError(problems)
     try:
         return Settings(
             **groups,
             search_attributes=run.search_attributes,
-            cache_dir=run.cache_dir or default_cache_dir(given),
+            cache_dir=run.cache_dir or default_cache_dir(environ),
         )
     except ValidationError as error:
-        raise SettingsError(problems_of(error, Settings, given)) from error
+        raise SettingsError(problems_of(error, Settings, environ)) from error
 
 
 def read_health_file(environ: Mapping[str, str]) -> Path:
@@ -230,7 +226,7 @@ def _read(model: type[Group], environ: Mapping[str, str], problems: list[str]) -
     try:
         return model.model_validate(environ)
     except ValidationError as error:
-        wrong = {str(found["loc"][0]) for found in error.errors() if found["loc"]}
+        wrong = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
         problems.extend(problems_of(error, model, environ))
     # Rules about several variables are only tried where each one is well: try them without the wrong ones.
     try:

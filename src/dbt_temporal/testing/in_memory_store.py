@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
@@ -21,13 +23,17 @@ class InMemoryArtifactStore:
         return f"memory://{path}"
 
     async def upload(self, path: str, file: Path) -> str:
-        """Keeps a file of this machine."""
-        return await self.write(path, file.read_bytes())  # noqa: ASYNC240 -- a small file of a test
+        """Keeps what a file of this machine holds."""
+        return await self.write(path, await asyncio.to_thread(file.read_bytes))
 
     async def read(self, path: str) -> bytes | None:
         """A file's content, or None."""
         self._check(path)
         return self.files.get(path)
+
+    async def read_many(self, paths: Sequence[str]) -> dict[str, bytes]:
+        """The contents of those files that there are and that can be read."""
+        return {path: self.files[path] for path in paths if path in self.files and not self._is_broken(path)}
 
     async def delete(self, path: str) -> None:
         """Deletes a file or a folder."""
@@ -36,6 +42,9 @@ class InMemoryArtifactStore:
             if known == path or known.startswith(f"{path}/"):
                 del self.files[known]
 
+    def _is_broken(self, path: str) -> bool:
+        return any(path.startswith(prefix) for prefix in self.broken)
+
     def _check(self, path: str) -> None:
-        if any(path.startswith(prefix) for prefix in self.broken):
+        if self._is_broken(path):
             raise DbtTemporalError(ErrorType.ARTIFACT_STORE, f"memory://{path}: the store is told to fail")

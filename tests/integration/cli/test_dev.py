@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 from contextlib import suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -112,21 +114,69 @@ def test_taken_ports_give_way_to_free_ones_which_are_told(desk: Desk) -> None:
     nothing_is_left(desk)
 
 
-def test_changed_files_are_loaded_and_errors_in_them_told(desk: Desk) -> None:
+def workers(desk: Desk) -> list[int]:
+    """The ids of the worker processes."""
+    return [int(line.split()[0]) for line in desk.processes() if line.endswith("-m dbt_temporal worker")]
+
+
+def test_edited_files_are_those_of_the_next_run_and_errors_in_them_told(desk: Desk) -> None:
     project = desk.project(PROJECTS / "slow")
-    # As a shell that also starts workers has it: during a reload two workers run beside each other.
-    desk.env["HEALTH_PORT"] = str(free_port())
+    added = project / "models" / "added.sql"
     with dev(desk, "--project-dir", str(project)) as program:
         program.says("Ctrl-C ends all of it.")
-        added = project / "models" / "added.sql"
+        first = workers(desk)
         added.write_text("select {{ ref('nowhere') }}")
-        program.says("Not loaded.")
-        assert "depends on a node named 'nowhere'" in program.output
+        result = desk.command("run", "--select", "added")
+        assert result.returncode == 2, result.stdout + result.stderr
+        assert "models/added.sql) depends on a node named 'nowhere'" in result.stdout
         added.write_text("select 1 as id")
-        program.says("Loaded: the next run uses the new version.")
+        (project / "package").mkdir()
+        (project / "package" / "dbt_project.yml").write_text("name: package\nversion: '1.0'\nconfig-version: 2\n")
+        (project / "package" / "macros").mkdir()
+        (project / "package" / "macros" / "one.sql").write_text("{% macro one() %}1{% endmacro %}")
+        (project / "packages.yml").write_text("packages: [{local: package}]")
+        added.write_text("select {{ package.one() }} as id")
         result = desk.command("run", "--select", "added")
         assert result.returncode == 0, result.stdout + result.stderr
         assert "PASS=1" in result.stdout.splitlines()[-1]
+        assert workers(desk) == first
+        program.signal(signal.SIGINT)
+        assert program.ended() == 0
+    nothing_is_left(desk)
+
+
+def test_an_edit_does_not_disturb_the_run_under_way(desk: Desk) -> None:
+    project = desk.project(PROJECTS / "slow")
+    with dev(desk, "--project-dir", str(project)) as program:
+        program.says("Ctrl-C ends all of it.")
+        with started(desk, "run", "--vars", "{seconds: 5}") as run:
+            run.says("2 of 3 START")
+            (project / "models" / "after.sql").write_text("select {{ ref('nowhere') }}")
+            assert run.ended() == 0, run.output
+        assert "PASS=3" in run.output
+        assert desk.command("run", "--select", "before").returncode == 2
+        program.signal(signal.SIGINT)
+        assert program.ended() == 0
+    nothing_is_left(desk)
+
+
+def test_a_project_that_does_not_load_is_loaded_when_it_is_mended_and_a_worker_that_dies_comes_back(desk: Desk) -> None:
+    project = desk.project(PROJECTS / "broken" / "parse_error")
+    port = free_port()
+    desk.env["HEALTH_PORT"] = str(port)
+    with dev(desk, "--project-dir", str(project)) as program:
+        program.says("The project does not load; waiting for a change of its files.")
+        assert "depends on a node named 'a_model_that_does_not_exist'" in program.output
+        (project / "models" / "lost.sql").write_text("select 1 as id")
+        program.says("The worker is ready.")
+        assert desk.command("run").returncode == 0
+        (worker,) = workers(desk)
+        os.kill(worker, signal.SIGKILL)
+        program.says("The worker has ended by itself (exit code -9); starting it again.")
+        eventually(lambda: program.output.count("The worker is ready.") == 2, lambda: program.output)
+        with urlopen(f"http://127.0.0.1:{port}/") as answer:
+            assert answer.status == 200
+        assert desk.command("run").returncode == 0
         program.signal(signal.SIGINT)
         assert program.ended() == 0
     nothing_is_left(desk)

@@ -106,7 +106,6 @@ async def test_an_empty_input_means_the_defaults_of_the_contract(runs: RunHarnes
     await runs.run({})
     (invocation,) = runs.engine.planned
     assert invocation.project == "shop"
-    defaults = {"command": "build", "indirect_selection": "eager", "vars": {}, "env": {}}
-    falsehoods = {"full_refresh": False, "fail_fast": False}
-    expected = dict.fromkeys(DbtRunInput.model_fields) | defaults | falsehoods
+    # Flags that are not given are dbt's to resolve: from its environment and the project's `flags:`.
+    expected = dict.fromkeys(DbtRunInput.model_fields) | {"command": "build", "vars": {}, "env": {}}
     assert invocation.input.model_dump(mode="json") == expected

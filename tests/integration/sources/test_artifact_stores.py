@@ -40,6 +40,30 @@ async def test_what_others_have_written_since_is_read(storage: Storage) -> None:
     assert await store.read("id/log.txt") == b"two"
 
 
+async def test_many_objects_are_read_at_once_and_those_that_are_not_there_are_left_out(storage: Storage) -> None:
+    store = store_of(storage)
+    contents = {f"id/records/{number}": str(number).encode() for number in range(200)}
+    await asyncio.gather(*(store.write(path, content) for path, content in contents.items()))
+    assert await store.read_many([*contents, "id/records/none", "other/none"]) == contents
+
+
+@pytest.mark.parametrize("size", [2, 12_000_000])
+async def test_a_file_of_this_machine_is_an_object_by_its_path(storage: Storage, tmp_path: Path, size: int) -> None:
+    file = tmp_path / "manifest.json"
+    file.write_bytes(b"x" * size)
+    place = await store_of(storage).upload("id/manifest.json", file)
+    assert place == f"{storage.url}/runs/id/manifest.json"
+    assert storage.get("runs/id/manifest.json") == b"x" * size
+
+
+async def test_a_file_that_cannot_be_uploaded_leaves_what_was_there(storage: Storage, tmp_path: Path) -> None:
+    store = store_of(storage)
+    await store.write("id/manifest.json", b"old")
+    with pytest.raises(DbtTemporalError, match=f"cannot write .* in the artifact store {storage.url}/runs"):
+        await store.upload("id/manifest.json", tmp_path / "none")
+    assert await store.read("id/manifest.json") == b"old"
+
+
 async def test_a_folder_is_deleted_with_all_below_it(storage: Storage) -> None:
     store = store_of(storage)
     await asyncio.gather(*(store.write(f"id/records/{number}", b"x") for number in range(20)))

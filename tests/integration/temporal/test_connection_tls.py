@@ -13,7 +13,7 @@ import pytest
 from temporalio.client import Client
 
 from dbt_temporal.adapters.temporal.connection.connect import connect
-from dbt_temporal.adapters.temporal.worker.polling import is_heard
+from dbt_temporal.adapters.temporal.connection.polling import is_heard
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.entrypoints.settings import read_settings

@@ -1,21 +1,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import sys
-from collections import deque
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.entrypoints.cli.submit import find_target
-from dbt_temporal.entrypoints.dev.environment import DevOptions, dev_environment, watched_folders
+from dbt_temporal.entrypoints.dev.environment import DevOptions, dev_environment, project_sources
 from dbt_temporal.entrypoints.dev.registry import DevRegistry, DevServer, this_process
-from dbt_temporal.entrypoints.dev.reload import Reloader, ServingWorker
 from dbt_temporal.entrypoints.dev.server import choose_port, find_server_binary, is_free
 from dbt_temporal.entrypoints.dev.signals import Stop
-from dbt_temporal.entrypoints.dev.watch import ProjectWatch
+from dbt_temporal.entrypoints.dev.worker import DevWorker
 from dbt_temporal.entrypoints.settings import read_settings
 
 
@@ -25,26 +25,6 @@ def project(tmp_path: Path) -> Path:
     (folder / "models").mkdir(parents=True)
     (folder / "models" / "a.sql").write_text("select 1")
     return folder
-
-
-def test_changed_added_and_removed_files_are_noticed_once(project: Path) -> None:
-    watch = ProjectWatch([project])
-    assert watch.changes() == []
-    (project / "models" / "a.sql").write_text("select 12")
-    (project / "models" / "b.sql").write_text("select 2")
-    assert watch.changes() == [str(project / "models" / name) for name in ("a.sql", "b.sql")]
-    (project / "models" / "a.sql").unlink()
-    assert watch.changes() == [str(project / "models" / "a.sql")]
-    assert watch.changes() == []
-
-
-@pytest.mark.parametrize("name", ["shop.duckdb", "target/manifest.yml", "logs/a.md", ".git/a.sql", ".venv/a.py"])
-def test_what_runs_write_is_no_change(project: Path, name: str) -> None:
-    watch = ProjectWatch([project])
-    path = project / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_text("x")
-    assert watch.changes() == []
 
 
 def announced(pid: int, started: float, port: int, *projects: Path) -> DevServer:
@@ -150,7 +130,7 @@ def test_dev_keeps_artifacts_in_the_cache_unless_told_otherwise(tmp_path: Path) 
 def test_the_project_dir_flag_comes_before_the_variables(tmp_path: Path, project: Path) -> None:
     environ = {"DBT_PROJECT_DIRS": "/a,/b", "DBT_PROJECTS_DIR": "/c", "DBT_TEMPORAL_CACHE_DIR": str(tmp_path)}
     env = dev_environment(DevOptions(project_dir=project, profiles_dir=tmp_path), environ, tmp_path)
-    assert watched_folders(read_settings(env).projects) == [project, tmp_path]
+    assert project_sources(read_settings(env).projects) == [project, tmp_path]
 
 
 async def test_the_first_signal_ends_in_order_and_the_second_kills() -> None:
@@ -177,114 +157,74 @@ async def test_while_a_command_runs_signals_are_its_own() -> None:
     task.cancel()
 
 
-class FakeWorker:
-    """Stands for a worker process: it becomes ready, or does not load."""
-
-    def __init__(self, loads: bool) -> None:
-        self.loads = loads
-        self.stopped = False
-        self.exit_code: int | None = None
-        self.output = deque(["Compilation Error"])
-
-    async def ready(self) -> bool:
-        return self.loads
-
-    async def stop(self) -> None:
-        self.stopped = True
-
-    def kill(self) -> None:
-        self.stopped = True
+WORKER = """
+import os, sys, time
+from pathlib import Path
+print("loading", flush=True)
+if "{{" in Path(sys.argv[1]).read_text():
+    sys.exit("Compilation Error")
+Path(os.environ["HEALTH_FILE"]).touch()
+time.sleep(60)
+"""
 
 
 class Desk:
-    """A reloader with fake workers."""
+    """A worker that loads where its model has no braces."""
 
     def __init__(self, project: Path) -> None:
-        self.loads = True
-        self.runs = 0
-        self.started: list[FakeWorker] = []
+        self.model = project / "models" / "a.sql"
         self.said: list[str] = []
         self.more_said = asyncio.Event()
-        self.reloader = Reloader(ProjectWatch([project]), self._start, self._count, self._say, look_secs=0.001)
+        self.shown: list[str] = []
+        self.worker = DevWorker(os.environ, project / "ready", [project], self.shown.append, self._say)
+        self.worker.command = [sys.executable, "-c", WORKER, str(self.model)]
 
     def _say(self, text: str) -> None:
         self.said.append(text)
         self.more_said.set()
 
-    async def _start(self) -> ServingWorker:
-        worker = FakeWorker(self.loads)
-        self.started.append(worker)
-        return worker
-
-    async def _count(self) -> int:
-        return self.runs
-
-
-async def eventually(desk: Desk, said: str) -> None:
-    async with asyncio.timeout(10):
-        while not any(said in line for line in desk.said):
-            await desk.more_said.wait()
-            desk.more_said.clear()
-
-
-def serving(desk: Desk) -> int:
-    """Which of the started workers serves."""
-    workers: list[ServingWorker] = [*desk.started]
-    assert desk.reloader.worker is not None
-    return workers.index(desk.reloader.worker)
+    async def says(self, text: str) -> None:
+        async with asyncio.timeout(10):
+            while not any(text in line for line in self.said):
+                await self.more_said.wait()
+                self.more_said.clear()
 
 
 @pytest.fixture
-async def desk(project: Path) -> Desk:
+async def desk(project: Path) -> AsyncIterator[Desk]:
     desk = Desk(project)
-    assert await desk.reloader.load() is None
-    return desk
-
-
-async def test_a_new_worker_takes_over_after_a_change(desk: Desk, project: Path) -> None:
-    keeping = asyncio.create_task(desk.reloader.keep_loaded())
-    (project / "models" / "a.sql").write_text("select 34")
-    await eventually(desk, "Loaded")
-    assert [worker.stopped for worker in desk.started] == [True, False]
-    assert serving(desk) == 1
-    keeping.cancel()
-    await desk.reloader.stop()
-    assert desk.started[1].stopped
-    assert desk.reloader.alive == []
-
-
-async def test_a_project_that_does_not_load_keeps_the_worker(desk: Desk, project: Path) -> None:
-    keeping = asyncio.create_task(desk.reloader.keep_loaded())
-    desk.loads = False
-    (project / "models" / "a.sql").write_text("select {{")
-    await eventually(desk, "Not loaded")
-    assert [worker.stopped for worker in desk.started] == [False, True]
-    assert serving(desk) == 0
-    keeping.cancel()
-
-
-async def test_reloading_waits_for_the_end_of_runs(desk: Desk, project: Path) -> None:
-    keeping = asyncio.create_task(desk.reloader.keep_loaded())
-    desk.runs = 1
-    (project / "models" / "a.sql").write_text("select 34")
-    await eventually(desk, "Reloading at the end of the run under way")
-    assert len(desk.started) == 1
-    desk.runs = 0
-    await eventually(desk, "Loaded")
-    keeping.cancel()
+    yield desk
+    await desk.worker.stop()
+    assert not desk.worker.health_file.exists()
 
 
 async def test_a_worker_that_died_is_started_again(desk: Desk) -> None:
-    keeping = asyncio.create_task(desk.reloader.keep_loaded())
-    desk.started[0].exit_code = -9
-    await eventually(desk, "The worker is back")
-    assert serving(desk) == 1
+    assert await desk.worker.start()
+    keeping = asyncio.create_task(desk.worker.keep())
+    desk.worker.kill()
+    await desk.says("The worker has ended by itself (exit code -9)")
+    await desk.says("The worker is ready.")
+    keeping.cancel()
+    assert desk.shown == ["loading", "loading"]
+
+
+async def test_a_worker_that_did_not_load_leaves_its_output_and_is_tried_again_after_a_change(desk: Desk) -> None:
+    desk.model.write_text("select {{")
+    assert not await desk.worker.start()
+    assert list(desk.worker.output) == ["loading", "Compilation Error"]
+    keeping = asyncio.create_task(desk.worker.keep())
+    await desk.says("The project does not load")
+    assert desk.shown == ["loading", "Compilation Error"]
+    desk.model.write_text("select 1")
+    await desk.says("The worker is ready.")
     keeping.cancel()
 
 
-async def test_the_output_of_a_worker_that_did_not_load_is_handed_on(project: Path) -> None:
-    desk = Desk(project)
-    desk.loads = False
-    assert await desk.reloader.load() == ["Compilation Error"]
-    assert desk.reloader.worker is None
-    assert desk.started[0].stopped
+async def test_a_worker_that_is_stopped_amid_its_start_is_gone(desk: Desk) -> None:
+    desk.worker.command = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
+    starting = asyncio.create_task(desk.worker.start())
+    while not desk.shown:  # noqa: ASYNC110 - another program says it
+        await asyncio.sleep(0.01)
+    starting.cancel()
+    await desk.worker.stop()
+    assert not desk.worker.loaded

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -36,6 +40,36 @@ async def test_a_file_that_is_not_there_is_none(store: FsspecArtifactStore) -> N
     assert await store.read("run/none") is None
 
 
+async def test_many_files_are_read_at_once_and_those_that_are_not_there_are_left_out(
+    store: FsspecArtifactStore,
+) -> None:
+    names = ["run/a", "run/[b]*?", "run/deep/er/c"]
+    for name in names:
+        await store.write(name, name.encode())
+    read = await store.read_many([*names, "run/none", "run/deep", "none/at/all"])
+    assert read == {name: name.encode() for name in names}
+    assert await store.read_many([]) == {}
+
+
+async def test_a_file_of_this_machine_is_copied_by_its_path(store: FsspecArtifactStore, tmp_path: Path) -> None:
+    file = tmp_path / "made" / "manifest.json"
+    file.parent.mkdir()
+    for content in (b"x" * 100_000, b"{}"):
+        file.write_bytes(content)
+        place = await store.upload("run/manifest.json", file)
+        assert place.endswith("/run/manifest.json")
+        assert await store.read("run/manifest.json") == content
+    assert file.read_bytes() == b"{}", "it belongs to whoever made it"
+
+
+async def test_a_file_that_is_not_there_cannot_be_uploaded(store: FsspecArtifactStore, tmp_path: Path) -> None:
+    await store.write("run/manifest.json", b"old")
+    with pytest.raises(DbtTemporalError) as caught:
+        await store.upload("run/manifest.json", tmp_path / "none")
+    assert caught.value.error_type == ErrorType.ARTIFACT_STORE
+    assert await store.read("run/manifest.json") == b"old"
+
+
 async def test_a_folder_is_deleted_with_all_below_it(store: FsspecArtifactStore) -> None:
     await store.write("run/records/a/b", b"x")
     await store.write("run/log.txt", b"x")
@@ -52,9 +86,13 @@ async def test_nothing_outside_the_root_is_touched(store: FsspecArtifactStore, p
 
 
 async def test_a_local_store_leaves_no_other_files_and_others_may_read_it(tmp_path: Path) -> None:
-    place = await FsspecArtifactStore(str(tmp_path)).write("run/log.txt", b"x")
-    assert os.listdir(tmp_path / "run") == ["log.txt"]
-    assert os.stat(place).st_mode & 0o444 == 0o444
+    store = FsspecArtifactStore(str(tmp_path / "store"))
+    (tmp_path / "private").touch(mode=0o600)
+    places = [await store.write("run/log.txt", b"x"), await store.upload("run/manifest.json", tmp_path / "private")]
+    with pytest.raises(DbtTemporalError):
+        await store.upload("run/none.json", tmp_path / "none")
+    assert sorted(os.listdir(tmp_path / "store" / "run")) == ["log.txt", "manifest.json"]
+    assert [os.stat(place).st_mode & 0o444 for place in places] == [0o444, 0o444]
 
 
 async def test_a_place_that_cannot_be_written_is_a_retryable_store_error(tmp_path: Path) -> None:
@@ -86,11 +124,19 @@ class _Flaky(MemoryFileSystem):  # type: ignore[misc]
 
     protocol = "flaky"
     failures: ClassVar[list[Exception]] = []
+    hold: ClassVar[Callable[[], object]] = staticmethod(lambda: None)
 
     def pipe_file(self, path: str, value: bytes, **options: object) -> None:
+        type(self).hold()
         if self.failures:
             raise self.failures.pop(0)
         super().pipe_file(path, value, **options)
+
+    def cat_file(self, path: str, *range_and_options: object, **options: object) -> bytes:
+        if path.endswith("/bad") and self.failures:
+            raise self.failures.pop(0)
+        content: bytes = super().cat_file(path, *range_and_options, **options)
+        return content
 
 
 @pytest.fixture
@@ -98,6 +144,7 @@ def flaky(monkeypatch: pytest.MonkeyPatch) -> FsspecArtifactStore:
     monkeypatch.setattr(fsspec_store, "FIRST_WAIT_SECS", 0.001)
     fsspec.register_implementation("flaky", _Flaky, clobber=True)
     _Flaky.failures = []
+    monkeypatch.setattr(_Flaky, "hold", lambda: None)
     return FsspecArtifactStore("flaky://store")
 
 
@@ -119,3 +166,45 @@ async def test_what_another_attempt_does_not_mend_is_told_at_once(flaky: FsspecA
     with pytest.raises(DbtTemporalError, match=r"access was denied; give .* that may write there \(denied\)"):
         await flaky.write("a", b"x")
     assert len(_Flaky.failures) == 1
+
+
+async def test_of_many_files_those_that_had_a_bad_moment_are_read_again(flaky: FsspecArtifactStore) -> None:
+    for name in ("good", "bad"):
+        await flaky.write(name, b"x")
+    _Flaky.failures = [ConnectionResetError("reset")]
+    assert await flaky.read_many(["good", "bad"]) == {"good": b"x", "bad": b"x"}
+
+
+async def test_of_many_files_those_that_stay_bad_are_left_out_with_a_warning(
+    flaky: FsspecArtifactStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("good", "bad"):
+        await flaky.write(name, b"x")
+    _Flaky.failures = [ConnectionResetError("reset") for _ in range(9)]
+    with caplog.at_level(logging.WARNING):
+        assert await flaky.read_many(["good", "bad", "none"]) == {"good": b"x"}
+    assert len(_Flaky.failures) == 9 - ATTEMPTS
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "cannot read 3 files in the artifact store flaky://store: reset (1 of them, such as flaky://store/bad)"
+    )
+
+
+async def test_a_call_that_is_cancelled_is_not_tried_again(
+    flaky: FsspecArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        go_on.wait(60)
+
+    monkeypatch.setattr(_Flaky, "hold", hold)
+    _Flaky.failures = [ConnectionResetError("reset") for _ in range(9)]
+    writing = asyncio.create_task(flaky.write("a", b"x"))
+    await asyncio.to_thread(begun.wait, 60)
+    writing.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert len(_Flaky.failures) >= 8

@@ -6,12 +6,14 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[3]
 MAX_MODULE_LINES = 350
+MAX_PACKAGE_MODULES = 12
 CONSTRAINTS = sorted((ROOT / "constraints").glob("dbt-*.txt"))
 TARGET = re.compile(r"^(?P<name>[a-z][\w.-]*):(?!=)(?P<rest>.*)$", re.MULTILINE)
 
@@ -43,6 +45,13 @@ def declared_dependencies() -> set[str]:
     return names - {"dbt-temporal"}
 
 
+def check_imports(*args: str) -> None:
+    """Checks the contracts of pyproject.toml, or those that are named."""
+    linter = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([str(linter), "--no-cache", *args], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_no_module_is_longer_than_one_can_read_in_one_sitting() -> None:
     folders = [ROOT / "src", ROOT / "tests", ROOT / "benchmarks"]
     lengths = {path: len(path.read_text().splitlines()) for folder in folders for path in folder.rglob("*.py")}
@@ -50,10 +59,19 @@ def test_no_module_is_longer_than_one_can_read_in_one_sitting() -> None:
     assert {str(path.relative_to(ROOT)): n for path, n in lengths.items() if n > MAX_MODULE_LINES} == {}
 
 
+@pytest.mark.parametrize("folder", [ROOT / "src" / "dbt_temporal", ROOT / "tests"], ids=lambda folder: folder.name)
+def test_no_package_has_more_than_a_dozen_modules(folder: Path) -> None:
+    sizes = Counter(path.parent for path in folder.rglob("*.py") if path.name != "__init__.py")
+    assert sizes
+    assert {str(package.relative_to(ROOT)): n for package, n in sizes.items() if n > MAX_PACKAGE_MODULES} == {}
+
+
 def test_imports_point_inward_only() -> None:
-    linter = Path(sys.executable).with_name("lint-imports")
-    done = subprocess.run([str(linter), "--no-cache"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    check_imports()
+
+
+def test_no_imports_go_in_circles() -> None:
+    check_imports("--contract", "circles")
 
 
 def test_the_package_itself_imports_nothing_and_offers_dbt_no_plugins() -> None:

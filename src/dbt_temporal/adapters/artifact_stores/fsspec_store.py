@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-import tempfile
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
+from uuid import uuid4
 
 import fsspec  # type: ignore[import-untyped]
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from dbt_temporal.adapters.object_storage import open_storage, problem
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 
 ATTEMPTS = 3
 FIRST_WAIT_SECS = 0.2
-_PERMANENT = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError, ValueError)
+READS_AT_ONCE = 64
+"""Of one call; those beyond the number of connections make sure that none of them waits."""
+_MISSING = (FileNotFoundError, IsADirectoryError)
+_PERMANENT = (*_MISSING, PermissionError, NotADirectoryError, ValueError)
 """What another attempt a moment later does not mend."""
 
-Found = TypeVar("Found")
+logger = logging.getLogger(__name__)
 
 
 class FsspecArtifactStore:
-    """Implements `ArtifactStore`. Blocking calls run in threads; a remote store is tried three times."""
+    """Implements `ArtifactStore`. A remote store is tried three times.
+
+    Each call is one thread; a store whose file system is asynchronous does many requests within it, on fsspec's own
+    event loop, so that the worker's stays free.
+    """
 
     def __init__(self, root: str, environ: Mapping[str, str] | None = None) -> None:
         """A store below `root`, a path or a URL.
@@ -47,62 +56,90 @@ class FsspecArtifactStore:
 
     async def write(self, path: str, content: bytes) -> str:
         """Writes a file whole. See `ArtifactStore.write`."""
-        place = self._place(path)
-        await self._call("write", place, lambda: self._write(place, content))
-        return f"{self._root}/{_clean(path)}"
+        return await self._put(path, lambda place: self._files.pipe_file(place, content))
 
     async def upload(self, path: str, file: Path) -> str:
-        """Writes a local file whole. See `ArtifactStore.upload`."""
-        return await self.write(path, await asyncio.to_thread(file.read_bytes))
+        """Copies a file of this machine whole. See `ArtifactStore.upload`."""
+        return await self._put(path, lambda place: self._files.put_file(str(file), place))
 
     async def read(self, path: str) -> bytes | None:
         """The content of a file, or None. See `ArtifactStore.read`."""
         place = self._place(path)
-        return await self._call("read", place, lambda: self._read(place))
+        contents: dict[str, bytes] = {}
+        await self._call("read", place, lambda: self._read_all({place}, contents))
+        return contents.get(place)
+
+    async def read_many(self, paths: Sequence[str]) -> dict[str, bytes]:
+        """The contents of those files that there are and that can be read. See `ArtifactStore.read_many`."""
+        places = {path: self._place(path) for path in paths}
+        contents: dict[str, bytes] = {}
+        silent = set(places.values())
+        try:
+            await self._call("read", f"{len(silent)} files", lambda: self._read_all(silent, contents))
+        except DbtTemporalError as error:
+            logger.warning("%s (%d of them, such as %s)", error.message, len(silent), min(silent))
+        return {path: contents[place] for path, place in places.items() if place in contents}
 
     async def delete(self, path: str) -> None:
         """Deletes a file or folder. See `ArtifactStore.delete`."""
         place = self._place(path)
-        await self._call("delete", place, lambda: self._delete(place))
+
+        def delete() -> None:
+            with suppress(FileNotFoundError):
+                self._files.rm(place, recursive=True)
+
+        await self._call("delete", place, delete)
 
     def _place(self, path: str) -> str:
         return f"{self._base.rstrip('/')}/{_clean(path)}"
 
-    def _write(self, place: str, content: bytes) -> None:
-        if self._is_local:
-            _write_local(Path(place), content)
-        else:
-            # Object stores show an object only when it is whole.
-            self._files.pipe_file(place, content)
+    async def _put(self, path: str, put: Callable[[str], None]) -> str:
+        place = self._place(path)
 
-    def _read(self, place: str) -> bytes | None:
+        def put_whole() -> None:
+            if not self._is_local:
+                put(place)  # object stores show an object only when it is whole
+                return
+            with _replacement(Path(place)) as temporary:
+                put(str(temporary))
+
+        await self._call("write", place, put_whole)
+        return f"{self._root}/{_clean(path)}"
+
+    def _read_all(self, silent: set[str], contents: dict[str, bytes]) -> None:
+        """Reads files into `contents`. Takes those that have answered, be it that they are not there, out of `silent`.
+
+        Raises:
+            Exception: a backend's own, of one of those that are left.
+        """
+        problems = []
+        places = list(silent)
+        at_once = {"batch_size": READS_AT_ONCE} if self._files.async_impl else {}
+        # `cat_ranges` without ranges, because `cat` takes `[` and `*` in names for patterns.
+        for place, answer in zip(places, self._files.cat_ranges(places, None, None, **at_once), strict=True):
+            if isinstance(answer, Exception) and not isinstance(answer, _MISSING):
+                problems.append(answer)
+                continue
+            silent.remove(place)
+            if isinstance(answer, bytes):
+                contents[place] = answer
+        if problems:
+            raise problems[0]
+
+    async def _call(self, verb: str, what: str, call: Callable[[], None]) -> None:
+        attempts = AsyncRetrying(
+            retry=retry_if_exception(lambda error: isinstance(error, Exception) and not isinstance(error, _PERMANENT)),
+            stop=stop_after_attempt(1 if self._is_local else ATTEMPTS),
+            wait=wait_exponential(FIRST_WAIT_SECS, exp_base=4),
+            reraise=True,
+        )
         try:
-            content: bytes = self._files.cat_file(place)
-        except (FileNotFoundError, IsADirectoryError):
-            return None
-        return content
-
-    def _delete(self, place: str) -> None:
-        try:
-            self._files.rm(place, recursive=True)
-        except FileNotFoundError:
-            return
-
-    async def _call(self, verb: str, place: str, call: Callable[[], Found]) -> Found:
-        wait = FIRST_WAIT_SECS
-        for attempts_left in range(ATTEMPTS - 1, -1, -1):
-            try:
-                return await asyncio.to_thread(call)
-            except Exception as error:  # each backend has exceptions of its own
-                if attempts_left == 0 or self._is_local or isinstance(error, _PERMANENT):
-                    reason = str(error) if self._is_local else problem(error, f"{verb} there")
-                    raise DbtTemporalError(
-                        ErrorType.ARTIFACT_STORE,
-                        f"cannot {verb} {place} in the artifact store {self._root}: {reason}",
-                    ) from error
-            await asyncio.sleep(wait)
-            wait *= 4
-        raise AssertionError("the last attempt returns or raises")
+            await attempts(asyncio.to_thread, call)
+        except Exception as error:  # each backend has exceptions of its own
+            reason = str(error) if self._is_local else problem(error, f"{verb} there")
+            raise DbtTemporalError(
+                ErrorType.ARTIFACT_STORE, f"cannot {verb} {what} in the artifact store {self._root}: {reason}"
+            ) from error
 
 
 def _local_root(root: str) -> str:
@@ -117,27 +154,13 @@ def _clean(path: str) -> str:
     return "/".join(parts)
 
 
-def _write_local(path: Path, content: bytes) -> None:
-    """Writes beside the file and renames, so that no reader sees half of it."""
+@contextmanager
+def _replacement(path: Path) -> Iterator[Path]:
+    """A place beside the file for what then takes the file's place, so that no reader sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+    temporary = path.with_name(f".{path.name[:100]}.{uuid4().hex}")
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        # mkstemp makes files private; artifacts are for other users' tools as well.
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-_umask_lock = threading.Lock()
-
-
-def _umask() -> int:
-    """The process's mask, which can only be read by setting it: one thread at a time, or one reads the other's zero."""
-    with _umask_lock:
-        mask = os.umask(0)
-        os.umask(mask)
-        return mask
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -47,18 +47,18 @@ def _copy(files: Any, path: str, folder: Path) -> str:
     """Copies a file with the artifacts beside it, or the artifacts in a folder. Returns the path of the copy."""
     names_file = posixpath.splitext(path)[1] == ".json"
     place = posixpath.dirname(path) if names_file else path
-    named = posixpath.basename(path) if names_file else None
+    artifact = posixpath.basename(path) if names_file else None
     folder.mkdir(parents=True, exist_ok=True)
-    found = 0
-    for name in dict.fromkeys([*([named] if named else []), *ARTIFACTS]):
+    copies = 0
+    for name in dict.fromkeys([*([artifact] if artifact else []), *ARTIFACTS]):
         try:
             content = files.cat_file(f"{place}/{name}")
         except FileNotFoundError:
-            if name == named:
+            if name == artifact:
                 raise
             continue
         (folder / name).write_bytes(content)
-        found += 1
-    if not found:
+        copies += 1
+    if not copies:
         raise FileNotFoundError(path)
-    return str(folder / named if named else folder)
+    return str(folder / artifact if artifact else folder)

@@ -17,6 +17,7 @@ from dbt_temporal.adapters.dbt_core.parents.pool import DepsMode, ParentPool
 from dbt_temporal.adapters.dbt_core.retried import RetriedRuns
 from dbt_temporal.adapters.dbt_core.run import DbtCoreRun
 from dbt_temporal.adapters.dbt_core.template import Template
+from dbt_temporal.adapters.environment import OWN_SECRETS
 from dbt_temporal.application.ports.engine import (
     LoadedProject,
     ProjectLocation,
@@ -25,9 +26,6 @@ from dbt_temporal.application.ports.references import ArtifactReferences
 from dbt_temporal.application.ports.telemetry import Telemetry
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.run.invocation import DbtInvocation
-
-_WORKER_SECRETS = frozenset({"TEMPORAL_API_KEY", "TEMPORAL_CODEC_KEYS", "DBT_TEMPORAL_CODEC_SERVER_TOKEN"})
-"""The worker's own; whoever may start a run must not be able to read them into a warehouse."""
 
 DEFAULT_CANCEL_SECS = 30.0
 
@@ -59,7 +57,7 @@ class DbtCoreEngine:
         telemetry: Telemetry | None = None,
     ) -> None:
         given = os.environ if environ is None else environ
-        own_environ = {key: value for key, value in given.items() if key not in _WORKER_SECRETS}
+        own_environ = {key: value for key, value in given.items() if key not in OWN_SECRETS}
         cache_dir = cache_dir.absolute()
         self._leaving = contextlib.ExitStack()
         # Those of workers that were killed go when the next one comes.
@@ -73,7 +71,6 @@ class DbtCoreEngine:
         self._cancel_secs = cancel_secs
 
     async def load_project(self, location: ProjectLocation) -> LoadedProject:
-        """See `DbtEngine`."""
         async with self._parents.using(ParseSettings.of(location)) as parent:
             facts = parent.facts
         return LoadedProject(
@@ -88,7 +85,6 @@ class DbtCoreEngine:
         )
 
     async def open(self, location: ProjectLocation, invocation: DbtInvocation) -> DbtCoreRun:
-        """See `DbtEngine`."""
         unresolved = [f"env.{key}" for key, value in invocation.input.env.items() if not isinstance(value, str)]
         if unresolved:
             raise configuration_error(f"references that nothing resolved: {', '.join(unresolved)}")
@@ -99,11 +95,9 @@ class DbtCoreEngine:
         await self._template.ping()
 
     async def end_run(self, invocation_id: str) -> None:
-        """See `DbtEngine`."""
         await self._hosts.end_run(invocation_id)
 
     async def close(self) -> None:
-        """See `DbtEngine`."""
         await self._hosts.close()
         await self._parents.close()
         await self._template.close()

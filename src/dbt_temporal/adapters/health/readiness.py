@@ -26,7 +26,6 @@ class Readiness:
         return self._ready, f"{'ready' if self._ready else 'not ready'}: {self._why}"
 
     def say(self, ready: bool, why: str) -> None:
-        """Sets the answer."""
         self._ready, self._why = ready, why
 
     async def watch(self, polls: Callable[[], Awaitable[bool]], every_secs: float = LOOK_SECS) -> None:

@@ -35,8 +35,8 @@ async def health_server(port: int, path: Path, readiness: Readiness, host: str =
         with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), REQUEST_TIMEOUT_SECS)
             words = head.split(maxsplit=2)
-            asked = words[1].partition(b"?")[0] if len(words) > 1 else b""
-            writer.write(_response(*(readiness.answer if asked.rstrip(b"/") == READY_PATH else check_health(path))))
+            target = words[1].partition(b"?")[0] if len(words) > 1 else b""
+            writer.write(_response(*(readiness.answer if target.rstrip(b"/") == READY_PATH else check_health(path))))
             await writer.drain()
         writer.close()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import posixpath
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -47,8 +46,7 @@ class Bucket:
         self._source = source
         self._environ = environ
         self._url = url.rstrip("/")
-        digest = hashlib.sha256(self._url.encode()).hexdigest()[:16]
-        self._copies = source.cache_dir / "sources" / f"{posixpath.basename(self._url)[:40]}-{digest}"
+        self._copies = source.copies_of(self._url)
 
     async def locate(self) -> list[ProjectLocation]:
         """Downloads what is new and finds the projects. See `ProjectSource.locate`."""
@@ -79,8 +77,8 @@ class Bucket:
 
     async def _copy(self, files: Any, prefix: str) -> Path:
         objects = await self._objects(files, prefix)
-        listed = hashlib.sha256("\n".join(f"{o.path}\0{o.size}\0{o.stamp}" for o in objects).encode()).hexdigest()
-        copy = self._copies / listed[:40]
+        digest = hashlib.sha256("\n".join(f"{o.path}\0{o.size}\0{o.stamp}" for o in objects).encode()).hexdigest()
+        copy = self._copies / digest[:40]
         if not private_copies.use_copy(copy):
             with private_copies.unfinished_copy(self._copies) as folder:
                 await self._download(files, objects, folder)
@@ -93,10 +91,10 @@ class Bucket:
         Raises:
             DbtTemporalError: nothing is there, it is too large, or a key would leave the folder that it is written to.
         """
-        listed: dict[str, dict[str, Any]] = await files._find(prefix, detail=True)
-        found = []
-        projects = {key.rpartition("/")[0] for key in listed if key.rpartition("/")[2] == PROJECT_FILE} | {prefix}
-        for key, facts in listed.items():
+        listing: dict[str, dict[str, Any]] = await files._find(prefix, detail=True)
+        objects = []
+        projects = {key.rpartition("/")[0] for key in listing if key.rpartition("/")[2] == PROJECT_FILE} | {prefix}
+        for key, facts in listing.items():
             path = key.removeprefix(prefix).removeprefix("/")
             # Consoles make empty objects that end with / to show folders.
             if not path or path.endswith("/") or facts.get("type") == "directory":
@@ -107,12 +105,12 @@ class Bucket:
             places = ["/".join([prefix, *parts[:depth]]) for depth in range(len(parts) - 1)]
             folders = zip(parts[:-1], places, strict=True)
             if not any(is_generated(name, place in projects) for name, place in folders):
-                found.append(_Object(key, path, int(facts.get("size") or 0), _stamp(facts)))
-        if not found:
+                objects.append(_Object(key, path, int(facts.get("size") or 0), _stamp(facts)))
+        if not objects:
             raise self._source.error("holds nothing: there is no object below this prefix; is it spelled right?")
-        if sum(item.size for item in found) > self._source.limits.max_bytes:
+        if sum(item.size for item in objects) > self._source.limits.max_bytes:
             raise self._source.too_large()
-        return sorted(found, key=lambda item: item.path)
+        return sorted(objects, key=lambda item: item.path)
 
     async def _download(self, files: Any, objects: list[_Object], folder: Path) -> None:
         gate = asyncio.Semaphore(PARALLEL_DOWNLOADS)

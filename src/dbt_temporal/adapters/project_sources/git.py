@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,10 +12,9 @@ from dbt_temporal.adapters import private_copies
 from dbt_temporal.adapters.project_sources.git_address import GitAddress
 from dbt_temporal.adapters.project_sources.git_process import (
     GitFailedError,
+    GitMissingError,
     GitProcess,
-    StoppedError,
     TooLargeError,
-    TooSlowError,
     git_environ,
     last_words,
     list_tree,
@@ -53,60 +50,52 @@ class GitRepository:
         self._source = source
         self._token = token
         self._environ = environ
-        digest = hashlib.sha256(address.url.encode()).hexdigest()[:16]
-        self._copies = source.cache_dir / "sources" / f"{Path(address.url).stem[:40]}-{digest}"
+        self._copies = source.copies_of(address.url)
 
     async def locate(self) -> list[ProjectLocation]:
         """Fetches the commit and finds the projects. See `ProjectSource.locate`."""
-        stop = threading.Event()
-        try:
-            return await asyncio.to_thread(self._fetch, stop)
-        finally:
-            stop.set()
-
-    def _fetch(self, stop: threading.Event) -> list[ProjectLocation]:
         try:
             with private_copies.unfinished_copy(self._copies) as folder:
-                return self._locations(*self._copy(folder, stop))
+                async with asyncio.timeout(self._source.limits.timeout_secs):
+                    commit, copy = await self._copy(folder)
+                return await asyncio.to_thread(self._locations, commit, copy)
         except GitFailedError as error:
             raise self._source.error(self._problem(str(error))) from None
-        except TooSlowError:
-            raise self._source.too_slow() from None
+        except GitMissingError:
+            raise self._source.error("needs the program git, which is not on the PATH") from None
         except TooLargeError:
             raise self._source.too_large() from None
-        except StoppedError:
-            raise self._source.error("fetching was stopped") from None
-        except ImportError as error:
-            raise self._source.error("needs the program git, which is not on the PATH") from error
+        except TimeoutError:
+            raise self._source.too_slow() from None
         except OSError as error:
             raise self._source.error(f"could not be copied: {error}") from error
 
-    def _copy(self, folder: Path, stop: threading.Event) -> tuple[str, Path]:
+    async def _copy(self, folder: Path) -> tuple[str, Path]:
         """The commit, and a copy of its files."""
-        address, limits = self._address, self._source.limits
+        address = self._address
         environ = git_environ(address.scheme, address.host, self._token, self._environ)
-        git = GitProcess(folder, environ, limits.timeout_secs, limits.max_bytes, stop)
-        commit = address.ref if address.is_commit else self._commit_of(git)
+        git = GitProcess(folder, environ, self._source.limits.max_bytes)
+        commit = address.ref if address.is_commit else await self._commit_of(git)
         copy = self._copies / commit
         if not private_copies.use_copy(copy):
             # The template would bring hooks.
-            git.run("init", "--quiet", "--template=")
-            git.run("fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", address.url, commit)
-            links = self._check(git, commit)
-            git.run("checkout", "--quiet", "--force", commit)
+            await git.run("init", "--quiet", "--template=")
+            await git.run("fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", address.url, commit)
+            links = await self._check(git, commit)
+            await git.run("checkout", "--quiet", "--force", commit)
             for path in links:
                 self._check_link(git.files, path)
             private_copies.publish(git.files, copy)
         return commit, copy
 
-    def _commit_of(self, git: GitProcess) -> str:
+    async def _commit_of(self, git: GitProcess) -> str:
         ref = self._address.ref
         names = [f"refs/heads/{ref}", f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}"]
-        found = _refs(git.run("ls-remote", self._address.url, *names))
+        commits = _refs(await git.run("ls-remote", self._address.url, *names))
         for name in names:
-            if name in found:
-                return found[name]
-        heads = _refs(git.run("ls-remote", self._address.url, "refs/heads/*"))
+            if name in commits:
+                return commits[name]
+        heads = _refs(await git.run("ls-remote", self._address.url, "refs/heads/*"))
         branches = [name.removeprefix("refs/heads/") for name in heads]
         some = ", ".join(sorted(branches)[:_SHOWN_BRANCHES]) or "none"
         more = f" and {len(branches) - _SHOWN_BRANCHES} more" if len(branches) > _SHOWN_BRANCHES else ""
@@ -114,15 +103,15 @@ class GitRepository:
             f"there is neither a branch nor a tag {ref!r} (a commit is named by its whole id); branches: {some}{more}"
         )
 
-    def _check(self, git: GitProcess, commit: str) -> list[str]:
+    async def _check(self, git: GitProcess, commit: str) -> list[str]:
         """Refuses a commit that is too large. Returns the paths of its links."""
-        tree = list_tree(git, commit)
-        if sum(size for _, _, size, _ in tree) > self._source.limits.max_bytes:
+        tree = await list_tree(git, commit)
+        if sum(size for _, size, _ in tree) > self._source.limits.max_bytes:
             raise self._source.too_large()
-        for mode, _, _, path in tree:
+        for mode, _, path in tree:
             if mode == _SUBMODULE:
                 logger.warning("%s: the submodule %s is not fetched", self._source.shown, path)
-        return [path for mode, _, _, path in tree if mode == _LINK]
+        return [path for mode, _, path in tree if mode == _LINK]
 
     def _check_link(self, files: Path, path: str) -> None:
         """Refuses a link to something outside of the repository, be it by way of other links."""

@@ -61,17 +61,17 @@ class LocalFolder:
         if not folder.is_dir():
             raise self._error("is not a folder")
         try:
-            found = [
+            locations = [
                 self._use.location(project, str(project), content_revision(project), changeable=True)
                 for project in find_projects(folder, only_subfolders=self._only_subfolders)
             ]
         except OSError as error:
             where = f": {error.filename}" if error.filename else ""
             raise self._error(f"cannot be read ({error.strerror}{where})") from error
-        if not found:
+        if not locations:
             places = "its subfolders" if self._only_subfolders else "it or its subfolders"
             raise self._error(f"holds no dbt project: there is no {PROJECT_FILE} in {places}")
-        return found
+        return locations
 
     def _error(self, what: str) -> DbtTemporalError:
         return configuration_error(f"{self._named_by}: the folder {self._written!r} {what}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,6 +54,11 @@ class RemoteSource:
     limits: SourceLimits
     use: ProjectUse
 
+    def copies_of(self, url: str) -> Path:
+        """The folder for copies of what is at a URL; it has the URL's last part in its name, for people."""
+        digest = hashlib.sha256(url.encode()).hexdigest()[:16]
+        return self.cache_dir / "sources" / f"{Path(url).stem[:40]}-{digest}"
+
     def error(self, what: str) -> DbtTemporalError:
         """A Configuration error that names the source."""
         return configuration_error(f"{self.named_by}: {self.shown}: {what}")
@@ -72,14 +78,14 @@ class RemoteSource:
 
     def projects(self, folder: Path, revision_of: Callable[[Path], str], *, below: str) -> list[ProjectLocation]:
         """The projects in a fetched folder; `below` says how the source's URL goes on to a subfolder of it."""
-        found = find_projects(folder)
-        if not found:
+        projects = find_projects(folder)
+        if not projects:
             raise self.error(f"holds no dbt project: there is no {PROJECT_FILE} in it or its subfolders")
         return [
             self.use.location(
                 project, self.shown if project == folder else f"{self.shown}{below}{project.name}", revision_of(project)
             )
-            for project in found
+            for project in projects
         ]
 
 

@@ -1,8 +1,4 @@
-"""The log: one line per record, as text or as JSON, with the fields of the run that it belongs to, without secrets.
-
-The standard library's logging with two formatters: what a library for structured logs offers beyond that (bound
-loggers, pipelines of processors) nothing here needs, and records of other libraries take the same way.
-"""
+"""The log: one line per record, as text or as JSON, with the fields of the run that it belongs to, without secrets."""
 
 from __future__ import annotations
 
@@ -48,7 +44,6 @@ class JsonFormatter(_Formatter):
     """A JSON object per line: timestamp, level, logger, message, the fields of the run, exception."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line."""
         line: dict[str, Any] = {
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -66,7 +61,6 @@ class TextFormatter(_Formatter):
     """A line for people, the fields of the run at its end; more lines of a message, and a traceback, follow."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, and what follows it."""
         time = datetime.fromtimestamp(record.created).astimezone().isoformat(sep=" ", timespec="milliseconds")
         fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
         message, *more = self._message(record).split("\n")
@@ -77,9 +71,12 @@ class TextFormatter(_Formatter):
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     """The fields of what goes on here, and those of the run that Temporal's SDK gives to records of its own."""
-    told = getattr(record, "temporal_workflow", None) or getattr(record, "temporal_activity", None) or {}
-    named = {"workflow_id": told.get("workflow_id"), "invocation_id": told.get("run_id") or told.get("workflow_run_id")}
-    return {**{name: value for name, value in named.items() if value}, **current_fields()}
+    info = getattr(record, "temporal_workflow", None) or getattr(record, "temporal_activity", None) or {}
+    by_sdk = {
+        "workflow_id": info.get("workflow_id"),
+        "invocation_id": info.get("run_id") or info.get("workflow_run_id"),
+    }
+    return {**{name: value for name, value in by_sdk.items() if value}, **current_fields()}
 
 
 def configure_logging(
@@ -120,5 +117,4 @@ class LogLines:
         """Nothing waits but an open line."""
 
     def isatty(self) -> bool:
-        """No terminal."""
         return False

@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import (
     Client,
     WorkflowFailureError,
@@ -28,6 +25,7 @@ from temporalio.exceptions import TimeoutError as WorkflowTimeoutError
 from temporalio.service import RPCError, RPCStatusCode
 
 from dbt_temporal.adapters.temporal.connection.connect import RETRY_PAUSE_SECS
+from dbt_temporal.adapters.temporal.connection.polling import pollers
 from dbt_temporal.adapters.temporal.failures import read_run_output
 from dbt_temporal.adapters.temporal.telemetry.steps import SpanFactory, no_span
 from dbt_temporal.application.ports.runs import Ending, Outcome, Snapshot
@@ -43,7 +41,7 @@ QUERY_TIMEOUT = timedelta(seconds=2)
 SNAPSHOT_SECS = 6.0
 REQUEST_SECS = 10.0
 """Of a whole call: the time limit of the SDK is that of one of its attempts, which go on while a server is away."""
-WORKER_SEEN_WITHIN = timedelta(seconds=75)
+WORKER_SEEN_WITHIN_SECS = 75.0
 """A worker that polls is heard of once in the long poll's minute."""
 
 _LASTING = (
@@ -100,18 +98,11 @@ class TemporalRunGateway:
 
     async def has_workers(self) -> bool:
         """Whether a worker has polled lately. See `RunGateway.has_workers`."""
-        request = DescribeTaskQueueRequest(
-            namespace=self._client.namespace,
-            task_queue=TaskQueue(name=self._task_queue),
-            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-        )
         try:
             async with asyncio.timeout(REQUEST_SECS):
-                answer = await self._client.workflow_service.describe_task_queue(request)
+                return bool(await pollers(self._client, self._task_queue, WORKER_SEEN_WITHIN_SECS))
         except (RPCError, TimeoutError):
             return True
-        earliest = datetime.now(UTC) - WORKER_SEEN_WITHIN
-        return any(poller.last_access_time.ToDatetime(tzinfo=UTC) >= earliest for poller in answer.pollers)
 
 
 class TemporalRun:

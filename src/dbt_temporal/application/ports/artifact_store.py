@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -14,11 +15,18 @@ class ArtifactStore(Protocol):
         ...
 
     async def upload(self, path: str, file: Path) -> str:
-        """The same as `write` for a file of this machine, which does not pass through this process as one piece."""
+        """Copies a file of this machine whole, without holding all of it, and returns its location like `write`."""
         ...
 
     async def read(self, path: str) -> bytes | None:
         """The content of a file below the root, or None where there is none."""
+        ...
+
+    async def read_many(self, paths: Sequence[str]) -> dict[str, bytes]:
+        """The contents of many files by their paths, read in the way that is fastest for the store.
+
+        Files that are not there are left out. So are those that cannot be read; they raise no error and are logged.
+        """
         ...
 
     async def delete(self, path: str) -> None:

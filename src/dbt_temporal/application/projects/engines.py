@@ -22,11 +22,9 @@ class EngineByProject:
         self._default = default
 
     async def load_project(self, location: ProjectLocation) -> LoadedProject:
-        """See `DbtEngine.load_project`."""
         return await self._of(location).load_project(location)
 
     async def open(self, location: ProjectLocation, invocation: DbtInvocation) -> EngineRun:
-        """See `DbtEngine.open`."""
         return await self._of(location).open(location, invocation)
 
     async def end_run(self, invocation_id: str) -> None:
@@ -35,12 +33,10 @@ class EngineByProject:
             await engine.end_run(invocation_id)
 
     async def ping(self) -> None:
-        """See `DbtEngine.ping`."""
         for engine in self._engines.values():
             await engine.ping()
 
     async def close(self) -> None:
-        """See `DbtEngine.close`."""
         for engine in self._engines.values():
             await engine.close()
 

@@ -40,7 +40,6 @@ class SecretKeepingEngine:
         self._worker_env = worker_env
 
     async def load_project(self, location: ProjectLocation) -> LoadedProject:
-        """See `DbtEngine.load_project`."""
         with _redacted_errors(Redactor(secret_values({}, worker_env=self._worker_env))):
             return await self._engine.load_project(location)
 
@@ -60,11 +59,9 @@ class SecretKeepingEngine:
         await self._engine.end_run(invocation_id)
 
     async def ping(self) -> None:
-        """See `DbtEngine.ping`."""
         await self._engine.ping()
 
     async def close(self) -> None:
-        """See `DbtEngine.close`."""
         await self._engine.close()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -17,7 +16,6 @@ from dbt_temporal.domain.results import NodeExecutionResult
 
 MAX_NAME_CHARS = 180
 """File systems take names of 255 bytes; the rest is for endings and for what a store adds while it writes."""
-PARALLEL_READS = 32
 
 logger = logging.getLogger(__name__)
 
@@ -55,22 +53,21 @@ class RunFiles:
     async def with_records(
         self, results: Sequence[NodeExecutionResult], unrecorded: Collection[str] = ()
     ) -> list[CompletedNode]:
-        """Results with the engine's records of the attempts that counted, where there are any.
+        """Results with the engine's records of the attempts that counted; where there is none, the small result is all
+        that is known.
 
         Args:
             results: of nodes and hooks.
             unrecorded: ids of those that are no attempt's own word.
         """
         no_record = frozenset(unrecorded)
-        gate = asyncio.Semaphore(PARALLEL_READS)
-
-        async def complete(result: NodeExecutionResult) -> CompletedNode:
-            async with gate:
-                if result.status == "skipped" or result.unique_id in no_record:
-                    return CompletedNode(result)
-                return CompletedNode(result, await self._try_to_read(result))
-
-        return list(await asyncio.gather(*(complete(result) for result in results)))
+        paths = {
+            result.unique_id: f"{self._root}/{_record_path(result.unique_id, result.attempts)}"
+            for result in results
+            if result.status != "skipped" and result.unique_id not in no_record
+        }
+        records = await self._store.read_many(list(paths.values()))
+        return [CompletedNode(result, records.get(paths.get(result.unique_id, ""), b"")) for result in results]
 
     async def write(self, name: str, content: bytes) -> str:
         """Writes an artifact and returns its location. Raises ArtifactStore errors."""
@@ -93,14 +90,6 @@ class RunFiles:
         except DbtTemporalError as error:
             logger.warning("%s/%s could not be stored: %s", self._root, path, error.message)
             return None
-
-    async def _try_to_read(self, result: NodeExecutionResult) -> bytes:
-        path = f"{self._root}/{_record_path(result.unique_id, result.attempts)}"
-        try:
-            return await self._store.read(path) or b""
-        except DbtTemporalError as error:
-            logger.warning("%s could not be read, its small result is used: %s", path, error.message)
-            return b""
 
 
 def _record_path(unique_id: str, attempt: int) -> str:

@@ -10,14 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.hooks import HooksConfig
+from dbt_temporal.domain.secrets.redaction import MASK
 from dbt_temporal.domain.secrets.references import EnvValue
 from dbt_temporal.domain.validation import input_error
 
 Command = Literal["run", "build", "test", "seed", "snapshot", "compile", "list", "source-freshness"]
 IndirectSelection = Literal["eager", "cautious", "buildable", "empty"]
 
-ENV_MASK = "***"
-"""What stands in place of every value of `env` wherever a run is shown to others."""
 _DEFAULTS: dict[str, Any] = {"indirect_selection": "eager", "full_refresh": False, "fail_fast": False}
 
 
@@ -94,4 +93,4 @@ def mask_env(run_input: DbtRunInput) -> DbtRunInput:
     """The input as others see it: every value of `env` replaced, and flags that were left to dbt with the contract's
     defaults, since hook workflows in other languages have no null for them."""
     left_to_dbt = {name: value for name, value in _DEFAULTS.items() if getattr(run_input, name) is None}
-    return run_input.model_copy(update={"env": dict.fromkeys(run_input.env, ENV_MASK), **left_to_dbt})
+    return run_input.model_copy(update={"env": dict.fromkeys(run_input.env, MASK), **left_to_dbt})

@@ -15,6 +15,7 @@ from urllib.parse import quote, quote_plus, unquote, urlsplit
 from dbt_temporal.domain.results import NodeExecutionResult
 
 MASK = "***"
+"""What stands in place of a secret, and of every value of a run's `env`, wherever it is shown."""
 SECRET_ENV_PREFIX = "DBT_ENV_SECRET"
 """dbt's own mark of secret variables (dbt_common/constants.py, SECRET_ENV_PREFIX)."""
 MIN_TEXT_LENGTH = 4

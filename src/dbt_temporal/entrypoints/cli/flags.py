@@ -82,9 +82,7 @@ SELECTION_FLAGS: list[Decorator] = [
     click.option(
         "--indirect-selection",
         type=click.Choice(["eager", "cautious", "buildable", "empty"], case_sensitive=False),
-        default="eager",
-        show_default=True,
-        help="Which tests are selected along with the nodes that they test.",
+        help="Which tests are selected along with the nodes that they test; else as dbt resolves it.",
     ),
     click.option("--state", metavar="PATH", help="Folder or URL with the manifest.json to compare and defer to."),
     click.option("--defer/--no-defer", default=None, help="Take what is not selected from the --state manifest."),
@@ -101,7 +99,7 @@ RUN_FLAGS: list[Decorator] = [
         help="Project variables, as a YAML mapping.",
     ),
     click.option("-t", "--target", metavar="NAME", help="The target of the profile."),
-    click.option("-x/ ", "--fail-fast/--no-fail-fast", default=False, help="Stop at the first failure."),
+    click.option("-x/ ", "--fail-fast/--no-fail-fast", default=None, help="Stop at the first failure."),
     click.option("--project", metavar="NAME", help="Which of the worker's projects; needed where it has several."),
     click.option(
         "--env",
@@ -125,7 +123,7 @@ RUN_FLAGS: list[Decorator] = [
 ]
 
 FULL_REFRESH_FLAG: Decorator = click.option(
-    "-f", "--full-refresh", is_flag=True, help="Rebuild incremental models, and seeds, from scratch."
+    "-f", "--full-refresh", is_flag=True, default=None, help="Rebuild incremental models, and seeds, from scratch."
 )
 
 EVENT_TIME_FLAGS: list[Decorator] = [
@@ -185,11 +183,11 @@ def run_input_of(command: str, flags: dict[str, Any]) -> DbtRunInput:
         "select": joined(flags.get("select", ())),
         "exclude": joined(flags.get("exclude", ())),
         "selector": flags.get("selector"),
-        "indirect_selection": flags.get("indirect_selection", "eager"),
+        "indirect_selection": flags.get("indirect_selection"),
         "vars": flags.get("vars_", {}),
         "target": flags.get("target"),
-        "full_refresh": flags.get("full_refresh", False),
-        "fail_fast": flags.get("fail_fast", False),
+        "full_refresh": flags.get("full_refresh"),
+        "fail_fast": flags.get("fail_fast"),
         "env": flags.get("env", {}) | flags.get("env_from", {}),
         "state_manifest_ref": state,
         "defer_manifest_ref": _defer_reference(flags, state),

@@ -106,13 +106,13 @@ class Follower:
 
     async def _poll(self) -> float:
         """Shows one snapshot. Returns how long to wait until the next."""
-        asked = self.clock()
+        began = self.clock()
         snapshot = await self.run.snapshot(with_nodes=self.view.wants_nodes)
         if snapshot is None:
             return self.poll_secs
         self._answered = True
         self.view.show(snapshot)
-        return max(self.poll_secs, self.poll_share * (self.clock() - asked))
+        return max(self.poll_secs, self.poll_share * (self.clock() - began))
 
     async def _pause(self, ending: asyncio.Future[Outcome], seconds: float) -> None:
         """Waits, but not longer than to the run's end or the next interrupt."""

@@ -28,8 +28,7 @@ from dbt_temporal.entrypoints.cli.flags import (
     with_flags,
 )
 from dbt_temporal.entrypoints.cli.versions import version_text
-
-COULD_NOT_RUN = 2
+from dbt_temporal.entrypoints.exit_codes import COULD_NOT_RUN
 
 
 class Failure(click.ClickException):
@@ -38,8 +37,8 @@ class Failure(click.ClickException):
     exit_code = COULD_NOT_RUN
 
 
-def _show_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
-    if wanted and not ctx.resilient_parsing:
+def _show_version(ctx: click.Context, _parameter: click.Parameter, flag: bool) -> None:
+    if flag and not ctx.resilient_parsing:
         click.echo(version_text())
         ctx.exit()
 
@@ -103,7 +102,7 @@ _DEV_FLAGS: list[Decorator] = [
 @cli.command()
 @with_flags(_DEV_FLAGS)
 def dev(**flags: Any) -> None:
-    """Start a Temporal server with its UI and a worker, and reload the project when its files change.
+    """Start a Temporal server with its UI and a worker; every run uses the project's files as they are then.
 
     Uses the server that TEMPORAL_ADDRESS names instead of starting one, if it is set. Ctrl-C ends everything.
     """

@@ -132,12 +132,10 @@ class PlainProgress:
         pass
 
     def show(self, snapshot: Snapshot) -> None:
-        """Prints the new lines."""
         for line in self.log.take(snapshot.new_log_lines):
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
-        """Prints the note as a line."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -18,14 +18,16 @@ from rich.console import Console
 from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
 from dbt_temporal.adapters.temporal.gateway import TemporalRunGateway
 from dbt_temporal.adapters.temporal.telemetry.metrics_export import MetricsSettings, build_runtime
-from dbt_temporal.adapters.temporal.telemetry.tracing_settings import TracingSettings, start_tracing
+from dbt_temporal.adapters.temporal.telemetry.tracing_settings import TracingSettings
+from dbt_temporal.adapters.temporal.telemetry.tracing_start import start_tracing
 from dbt_temporal.application.ports.runs import Outcome, RunGateway
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.entrypoints.cli.following import Follower, Interrupts
 from dbt_temporal.entrypoints.cli.listing import print_compiled, print_listing
 from dbt_temporal.entrypoints.cli.progress import NoProgress, ProgressView, progress_view
-from dbt_temporal.entrypoints.cli.summary import COULD_NOT_RUN, SUCCESS, exit_code_of, print_summary
+from dbt_temporal.entrypoints.cli.summary import exit_code_of, print_summary
 from dbt_temporal.entrypoints.dev.registry import DevRegistry
+from dbt_temporal.entrypoints.exit_codes import COULD_NOT_RUN, SUCCESS
 from dbt_temporal.entrypoints.settings import read_settings
 
 
@@ -49,7 +51,6 @@ class Target:
     ui_url: str | None = None
 
     def ui_link(self, workflow_id: str) -> str | None:
-        """The run's page in Temporal's UI."""
         if self.ui_url is None:
             return None
         return f"{self.ui_url.rstrip('/')}/namespaces/{self.connection.namespace}/workflows/{workflow_id}"
@@ -62,18 +63,18 @@ def find_target(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> 
         SettingsError: a variable is wrong.
         DbtTemporalError: of type Configuration, where several dev servers run.
     """
-    given = {name: value for name, value in flags.items() if value}
-    merged = {**environ, **given}
+    by_flag = {name: value for name, value in flags.items() if value}
+    merged = {**environ, **by_flag}
     ui_url = environ.get("TEMPORAL_UI_URL", "").strip() or None
     if not merged.get("TEMPORAL_ADDRESS", "").strip():
         dev = DevRegistry(read_settings(merged).cache_dir).server_for(Path.cwd())
         if dev is not None:
-            found = {
+            of_dev = {
                 "TEMPORAL_ADDRESS": dev.address,
                 "TEMPORAL_NAMESPACE": dev.namespace,
                 "TEMPORAL_TASK_QUEUE": dev.task_queue,
             }
-            merged, ui_url = {**merged, **found, **given}, ui_url or dev.ui_url
+            merged, ui_url = {**merged, **of_dev, **by_flag}, ui_url or dev.ui_url
     settings = read_settings(merged)
     return Target(settings.connection, settings.tracing, merged, ui_url)
 
@@ -121,8 +122,8 @@ async def submit_to(
             return SUCCESS
         err.print(f"Submitted {run.workflow_id}", style="dim", soft_wrap=True)
         # `list` is made for pipes: its standard output holds the listing alone.
-        chosen: ProgressView = NoProgress(err) if is_list else progress_view(out)
-        with chosen as view:
+        progress: ProgressView = NoProgress(err) if is_list else progress_view(out)
+        with progress as view:
             follower = Follower(run, gateway, view, interrupts, submission.wait_for_worker_secs, time.monotonic)
             outcome = await follower.follow()
     if outcome is None:

@@ -10,11 +10,7 @@ from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.results import ArtifactPaths, DbtRunOutput, NodeExecutionResult
 from dbt_temporal.domain.run.log import summary_line
 from dbt_temporal.entrypoints.cli.progress import ShownLog, node_label
-
-SUCCESS = 0
-NODE_FAILED = 1
-COULD_NOT_RUN = 2
-"""dbt's exit codes (https://docs.getdbt.com/reference/exit-codes); an interrupted run is 2 as well."""
+from dbt_temporal.entrypoints.exit_codes import COULD_NOT_RUN, NODE_FAILED, SUCCESS
 
 
 def exit_code_of(outcome: Outcome) -> int:

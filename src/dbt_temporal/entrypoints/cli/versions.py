@@ -8,11 +8,6 @@ _DBTS_OWN = {"global_project", "starter_project"}
 """Packages in dbt/include that are dbt's, not an adapter's."""
 
 
-def our_version() -> str:
-    """The version of dbt-temporal."""
-    return version("dbt-temporal")
-
-
 def version_text() -> str:
     """One line for us, dbt-core, each installed dbt adapter, and Temporal's SDK."""
     names = ["dbt-temporal", "dbt-core", *installed_adapters(), "temporalio"]
@@ -22,17 +17,17 @@ def version_text() -> str:
 
 def installed_adapters() -> list[str]:
     """Names of the installed dbt adapters: distributions `dbt-*` that bring a package `dbt/include/<warehouse>`."""
-    named = {(found.metadata["Name"] or "").lower(): found for found in distributions()}
-    return sorted(name for name, found in named.items() if name.startswith("dbt-") and _is_adapter(found))
+    packages = {(package.metadata["Name"] or "").lower(): package for package in distributions()}
+    return sorted(name for name, package in packages.items() if name.startswith("dbt-") and _is_adapter(package))
 
 
-def _is_adapter(found: Distribution) -> bool:
+def _is_adapter(package: Distribution) -> bool:
     return any(
         len(file.parts) == 4
         and file.parts[:2] == ("dbt", "include")
         and file.parts[2] not in _DBTS_OWN
         and file.name == "dbt_project.yml"
-        for file in found.files or ()
+        for file in package.files or ()
     )
 
 

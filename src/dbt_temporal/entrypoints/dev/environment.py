@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from dbt_temporal.adapters.project_sources.locations import HOME_PROFILES_DIR
 from dbt_temporal.entrypoints.settings import ProjectSettings
 
 
@@ -35,10 +36,6 @@ def dev_environment(options: DevOptions, environ: Mapping[str, str], cache_dir: 
     env.setdefault("ARTIFACT_STORE", str(cache_dir / "dev" / "artifacts"))
     # With the server gone nobody could take a node up again: running nodes are cancelled soon.
     env.setdefault("WORKER_GRACEFUL_SHUTDOWN_SECS", "2")
-    # A reload starts the new worker before the old one ends: both would want the same port.
-    env.pop("HEALTH_PORT", None)
-    if env.get("TEMPORAL_METRICS_EXPORTER", "").strip() == "prometheus":
-        env["TEMPORAL_METRICS_EXPORTER"] = "none"
     return env
 
 
@@ -51,6 +48,7 @@ def project_folders(projects: ProjectSettings) -> list[Path]:
     return [Path(folder).expanduser().resolve() for folder in named if "://" not in folder]
 
 
-def watched_folders(projects: ProjectSettings) -> list[Path]:
-    """The folders whose changes make the worker reload: the projects', and that of profiles.yml."""
-    return [*project_folders(projects), *([projects.profiles_dir.resolve()] if projects.profiles_dir else [])]
+def project_sources(projects: ProjectSettings) -> list[Path]:
+    """The folders whose files decide whether the projects load: the projects', and that of profiles.yml."""
+    profiles_dir = projects.profiles_dir or HOME_PROFILES_DIR.expanduser()
+    return [*project_folders(projects), profiles_dir.resolve()]

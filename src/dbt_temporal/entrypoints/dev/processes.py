@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
-import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import IO, Any
 
-_PR_SET_PDEATHSIG = 1
-# Loaded before any fork: between fork and exec as little as possible may happen.
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-
-def _die_with_parent() -> None:
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+from dbt_temporal.adapters.parent_death import die_with_parent
 
 
 async def start_process(
@@ -44,7 +36,7 @@ async def start_process(
         env=env,
         # A session of its own keeps the terminal's Ctrl-C away: we pass signals on in the order that suits.
         start_new_session=True,
-        preexec_fn=_die_with_parent,
+        preexec_fn=partial(die_with_parent, signal.SIGTERM),
     )
 
 

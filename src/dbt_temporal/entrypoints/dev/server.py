@@ -59,22 +59,22 @@ def is_free(port: int) -> bool:
     return True
 
 
-def choose_port(wanted: int | None, usual: int, flag: str, taken: Iterable[int] = ()) -> int:
+def choose_port(port: int | None, usual: int, flag: str, taken: Iterable[int] = ()) -> int:
     """The port to use: the one asked for, else the usual one, else a free one.
 
     Raises:
         DbtTemporalError: of type Configuration, where the port asked for is taken.
     """
-    if wanted is not None:
-        if wanted in taken or not is_free(wanted):
-            raise configuration_error(f"{flag} {wanted}: the port is taken; give a free one, or leave {flag} out")
-        return wanted
+    if port is not None:
+        if port in taken or not is_free(port):
+            raise configuration_error(f"{flag} {port}: the port is taken; give a free one, or leave {flag} out")
+        return port
     if usual not in taken and is_free(usual):
         return usual
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        free: int = probe.getsockname()[1]
+        return free
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,6 @@ class EmbeddedServer:
 
     @property
     def ui_url(self) -> str:
-        """The UI."""
         return f"http://{HOST}:{self.ui_port}"
 
     async def stop(self) -> None:

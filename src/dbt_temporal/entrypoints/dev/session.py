@@ -1,4 +1,4 @@
-"""`dbt-temporal dev`: a Temporal server with its UI, a worker, and reloading, all of which one Ctrl-C ends."""
+"""`dbt-temporal dev`: a Temporal server with its UI and a worker, all of which one Ctrl-C ends."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import asyncio
 import shlex
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
-from temporalio.client import Client
 from temporalio.service import RPCError
 
 from dbt_temporal.adapters.temporal.connection.connect import connect
@@ -21,15 +19,13 @@ from dbt_temporal.adapters.temporal.connection.search_attributes import (
     register_search_attributes,
 )
 from dbt_temporal.adapters.temporal.telemetry.metrics_export import MetricsSettings, build_runtime
-from dbt_temporal.entrypoints.cli.summary import COULD_NOT_RUN, SUCCESS
-from dbt_temporal.entrypoints.dev.environment import DevOptions, dev_environment, project_folders, watched_folders
+from dbt_temporal.entrypoints.dev.environment import DevOptions, dev_environment, project_folders, project_sources
 from dbt_temporal.entrypoints.dev.processes import end_process, kill_session, signal_process, start_process
 from dbt_temporal.entrypoints.dev.registry import DevRegistry, DevServer, this_process
-from dbt_temporal.entrypoints.dev.reload import Reloader
 from dbt_temporal.entrypoints.dev.server import USUAL_PORT, USUAL_UI_PORT, EmbeddedServer, ServerOptions, start_server
 from dbt_temporal.entrypoints.dev.signals import Stop, stop_by_signal
-from dbt_temporal.entrypoints.dev.watch import ProjectWatch
-from dbt_temporal.entrypoints.dev.worker import PROGRAM, DevWorker, start_worker
+from dbt_temporal.entrypoints.dev.worker import PROGRAM, DevWorker
+from dbt_temporal.entrypoints.exit_codes import COULD_NOT_RUN, SUCCESS
 from dbt_temporal.entrypoints.settings import Settings, read_settings
 
 SERVER_PATIENCE_SECS = 20.0
@@ -56,12 +52,8 @@ async def run_dev(options: DevOptions, environ: Mapping[str, str]) -> int:
                     env.setdefault("TEMPORAL_UI_URL", server.ui_url)
                 settings = read_settings(env)
                 if server is None:
-                    console.print(f"Connecting to Temporal at {settings.connection.target} ...", style="cyan")
-                runtime = build_runtime(MetricsSettings())
-                client = await connect(settings.connection, patience_secs=SERVER_PATIENCE_SECS, runtime=runtime)
-                if server is None:
-                    await _register(client, console)
-                return await DevSession(options, env, settings, client, server, stop, console).run()
+                    await _register(settings, console)
+                return await DevSession(options, env, settings, server, stop, console).run()
         except asyncio.CancelledError:
             if not stop.ending:
                 raise
@@ -87,11 +79,11 @@ async def _server(
         )
     )
     stop.kill.append(lambda: kill_session(server.process))
-    for usual, used, wanted in (
+    for usual, used, flag in (
         (USUAL_PORT, server.port, options.port),
         (USUAL_UI_PORT, server.ui_port, options.ui_port),
     ):
-        if used != usual and wanted is None:
+        if used != usual and flag is None:
             console.print(f"Port {usual} is taken: using {used} instead.", style="yellow")
     try:
         yield server
@@ -99,7 +91,11 @@ async def _server(
         await server.stop()
 
 
-async def _register(client: Client, console: Console) -> None:
+async def _register(settings: Settings, console: Console) -> None:
+    """Has somebody else's server know our search attributes; ours is started with them."""
+    console.print(f"Connecting to Temporal at {settings.connection.target} ...", style="cyan")
+    runtime = build_runtime(MetricsSettings())
+    client = await connect(settings.connection, patience_secs=SERVER_PATIENCE_SECS, runtime=runtime)
     try:
         await register_search_attributes(client)
     except RPCError as error:
@@ -113,27 +109,27 @@ class DevSession:
     options: DevOptions
     env: Mapping[str, str]
     settings: Settings
-    client: Client
     server: EmbeddedServer | None
     stop: Stop
     console: Console
     _quiet: bool = False
-    _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     async def run(self) -> int:
         """Serves until a signal or the command's end. Returns the exit code."""
-        watch = ProjectWatch(watched_folders(self.settings.projects))
-        reloader = Reloader(watch, self._start_worker, self._runs_going_on, self._say)
-        self.stop.kill.append(reloader.kill)
+        pid, _ = this_process()
+        health_file = self.settings.cache_dir / "dev" / f"{pid}.ready"
+        sources = project_sources(self.settings.projects)
+        worker = DevWorker(self.env, health_file, sources, self._show_worker_line, self._say)
+        self.stop.kill.append(worker.kill)
         # A command shows its own progress, which the worker's lines would tear.
         self._quiet = self.options.command is not None
         try:
             with self._announced():
-                serving = asyncio.ensure_future(self._serve(reloader))
+                serving = asyncio.ensure_future(self._serve(worker))
                 return await self._while_server_lives(serving)
         finally:
             self._say("Ending the worker and the server ..." if self.server else "Ending the worker ...")
-            await reloader.stop()
+            await worker.stop()
 
     async def _while_server_lives(self, serving: asyncio.Future[int]) -> int:
         ends: list[asyncio.Future[int]] = [serving]
@@ -151,11 +147,11 @@ class DevSession:
             with suppress(asyncio.CancelledError):
                 await asyncio.gather(*ends, return_exceptions=True)
 
-    async def _serve(self, reloader: Reloader) -> int:
+    async def _serve(self, worker: DevWorker) -> int:
         self._say("Loading the project ...")
-        output = await reloader.load()
-        if output is not None and self.options.command is not None:
-            self.console.print(Text("\n".join(output)), soft_wrap=True)
+        loaded = await worker.start()
+        if not loaded and self.options.command is not None:
+            self.console.print(Text("\n".join(worker.output)), soft_wrap=True)
             return COULD_NOT_RUN
         self._welcome()
         exit_code = SUCCESS
@@ -170,9 +166,7 @@ class DevSession:
             self.stop.exit_code = exit_code
             self._quiet = False
             self._say("Staying until Ctrl-C, as --keep asks.")
-        elif output is not None:
-            self._say("The project does not load; waiting for the next change.", "red")
-        await reloader.keep_loaded()
+        await worker.keep()
         return exit_code
 
     async def _run_command(self, command: str) -> int:
@@ -184,20 +178,6 @@ class DevSession:
         finally:
             self.stop.forward = None
             await end_process(child, COMMAND_END_SECS)
-
-    async def _start_worker(self) -> DevWorker:
-        pid, _ = this_process()
-        health_file = self.settings.cache_dir / "dev" / f"{pid}.worker-{next(self._numbers)}.ready"
-        return await start_worker(self.env, health_file, self._show_worker_line)
-
-    async def _runs_going_on(self) -> int:
-        """Runs on our task queue that have not ended; none where the server does not say."""
-        queue = self.settings.connection.task_queue
-        query = f"WorkflowType = 'dbt_run' AND ExecutionStatus = 'Running' AND TaskQueue = '{queue}'"
-        try:
-            return (await self.client.count_workflows(query)).count
-        except RPCError:
-            return 0
 
     @contextmanager
     def _announced(self) -> Iterator[None]:
@@ -234,6 +214,7 @@ class DevSession:
         if self.options.command is None:
             self.console.print(Text("In another terminal: dbt-temporal build"), soft_wrap=True)
             self.console.print(Text(f"Other programs:      TEMPORAL_ADDRESS={address}"), soft_wrap=True)
+            self.console.print(Text("Each run reads the files as they are when it begins."), soft_wrap=True)
             self.console.print(Text("Ctrl-C ends all of it."), soft_wrap=True)
 
     def _show_worker_line(self, line: str) -> None:

@@ -1,74 +1,114 @@
-"""The worker process of `dbt-temporal dev`."""
+"""The worker process of `dbt-temporal dev`: it reads edited files at every plan, so one worker serves to the end."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dbt_temporal.adapters.dbt_core.parents.fingerprint import fingerprint
 from dbt_temporal.entrypoints.dev.processes import end_process, kill_session, start_process
 
 PROGRAM = (sys.executable, "-m", "dbt_temporal")
 KEPT_LINES = 200
 END_SECS = 20.0
 """A worker that has not ended by then is killed; its own grace for running nodes is shorter (see dev)."""
-LOOK_SECS = 0.05
+READY_LOOK_SECS = 0.05
+FILES_LOOK_SECS = 1.0
 
 
 @dataclass
 class DevWorker:
-    """A worker of ours. Its output goes line by line to `on_line`; the last lines are kept for error messages."""
+    """One worker at a time, in a process of its own.
 
-    process: asyncio.subprocess.Process
+    Attributes:
+        environ: its environment.
+        health_file: tells that it is ready; nobody else may write it.
+        sources: the files and folders by which its projects load or do not.
+        show: gets its output, line by line.
+        say: tells the user something.
+        command: how it is started.
+        output: its last lines, for error messages.
+        loaded: whether the last one that was started became ready.
+    """
+
+    environ: Mapping[str, str]
     health_file: Path
-    on_line: Callable[[str], None]
+    sources: Sequence[Path]
+    show: Callable[[str], None]
+    say: Callable[[str], None]
+    command: Sequence[str] = (*PROGRAM, "worker")
     output: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
-    _reader: asyncio.Future[None] = field(init=False)
+    loaded: bool = False
+    _process: asyncio.subprocess.Process | None = None
+    _reader: asyncio.Future[None] | None = None
+    _files: str = ""
 
-    def __post_init__(self) -> None:
-        self._reader = asyncio.ensure_future(self._read())
-
-    @property
-    def exit_code(self) -> int | None:
-        """None while the worker runs."""
-        return self.process.returncode
-
-    async def ready(self) -> bool:
-        """Waits until the worker has loaded its projects and takes work. False where it ended instead."""
-        while self.process.returncode is None:
+    async def start(self) -> bool:
+        """Starts the worker and waits until it takes work. False where it ended instead: a project does not load."""
+        self._files = await self._fingerprint()
+        self.output.clear()
+        self._process = await start_process(
+            self.command,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**self.environ, "HEALTH_FILE": str(self.health_file), "PYTHONUNBUFFERED": "1"},
+        )
+        self._reader = asyncio.ensure_future(self._read(self._process))
+        self.loaded = False
+        while self._process.returncode is None:
             if self.health_file.exists():
+                self.loaded = True
                 return True
-            await asyncio.sleep(LOOK_SECS)
-        await self._reader
+            await asyncio.sleep(READY_LOOK_SECS)
+        await self.stop()
         return False
+
+    async def keep(self) -> None:
+        """Starts the worker again when it has ended by itself, until this is cancelled.
+
+        After one that did not load the next one is tried when files have changed.
+        """
+        while True:
+            if self.loaded:
+                assert self._process is not None
+                code = await self._process.wait()
+                self.say(f"The worker has ended by itself (exit code {code}); starting it again.")
+                await self.stop()
+            else:
+                self.say("The project does not load; waiting for a change of its files.")
+                await self._files_change()
+                self.say("Files have changed; loading the project again ...")
+            if await self.start():
+                self.say("The worker is ready.")
 
     async def stop(self) -> None:
         """Ends the worker in good order: it finishes or cancels what it runs, and ends its engine processes."""
-        await end_process(self.process, END_SECS)
-        await self._reader
-        self.health_file.unlink(missing_ok=True)
+        if self._process is not None and self._reader is not None:
+            await end_process(self._process, END_SECS)
+            await asyncio.wait([self._reader])
+            self.health_file.unlink(missing_ok=True)
 
     def kill(self) -> None:
         """Ends the worker at once; its engine processes end with it."""
-        kill_session(self.process)
+        if self._process is not None:
+            kill_session(self._process)
 
-    async def _read(self) -> None:
-        assert self.process.stdout is not None
-        while raw := await self.process.stdout.readline():
+    async def _files_change(self) -> None:
+        while True:
+            if await self._fingerprint() != self._files:
+                return
+            await asyncio.sleep(FILES_LOOK_SECS)
+
+    async def _fingerprint(self) -> str:
+        return await asyncio.to_thread(fingerprint, *map(str, self.sources))
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        while raw := await process.stdout.readline():
             line = raw.decode(errors="replace").rstrip("\n")
             self.output.append(line)
-            self.on_line(line)
-
-
-async def start_worker(environ: Mapping[str, str], health_file: Path, on_line: Callable[[str], None]) -> DevWorker:
-    """Starts a worker with an environment. It tells that it is ready by `health_file`, which must not exist yet."""
-    process = await start_process(
-        [*PROGRAM, "worker"],
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env={**environ, "HEALTH_FILE": str(health_file), "PYTHONUNBUFFERED": "1"},
-    )
-    return DevWorker(process, health_file, on_line)
+            self.show(line)

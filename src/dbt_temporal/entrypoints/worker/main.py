@@ -19,6 +19,7 @@ from dbt_temporal.adapters.health.beat import beat, check_health
 from dbt_temporal.adapters.health.readiness import Readiness
 from dbt_temporal.adapters.health.server import health_server
 from dbt_temporal.adapters.temporal.connection.connect import connect
+from dbt_temporal.adapters.temporal.connection.polling import is_heard
 from dbt_temporal.adapters.temporal.connection.search_attributes import (
     DBT_SEARCH_ATTRIBUTES,
     registered_search_attributes,
@@ -26,12 +27,11 @@ from dbt_temporal.adapters.temporal.connection.search_attributes import (
 )
 from dbt_temporal.adapters.temporal.telemetry.metrics import MeterTelemetry
 from dbt_temporal.adapters.temporal.telemetry.metrics_export import build_runtime
-from dbt_temporal.adapters.temporal.telemetry.tracing_settings import start_tracing
+from dbt_temporal.adapters.temporal.telemetry.tracing_start import start_tracing
 from dbt_temporal.adapters.temporal.worker.build import build_worker
-from dbt_temporal.adapters.temporal.worker.polling import is_heard
 from dbt_temporal.domain.errors import DbtTemporalError
-from dbt_temporal.entrypoints.cli.summary import COULD_NOT_RUN, SUCCESS
 from dbt_temporal.entrypoints.container import WorkerContainer
+from dbt_temporal.entrypoints.exit_codes import COULD_NOT_RUN, SUCCESS
 from dbt_temporal.entrypoints.settings import HealthSettings, Settings, read_health_file, read_settings
 from dbt_temporal.entrypoints.worker.log import logger, start_log, worker_console
 from dbt_temporal.entrypoints.worker.start_table import print_projects
@@ -54,11 +54,11 @@ async def main(environ: Mapping[str, str] | None = None) -> int:
         SettingsError: variables are wrong.
         DbtTemporalError: the server, a source or a project is not as it must be.
     """
-    given = dict(os.environ if environ is None else environ)
-    settings = read_settings(given)
-    start_log(settings, given)
+    environ = dict(os.environ if environ is None else environ)
+    settings = read_settings(environ)
+    start_log(settings, environ)
     try:
-        await run_worker(settings, given)
+        await run_worker(settings, environ)
     except DbtTemporalError as error:
         if settings.logs.format == "text":
             raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import faulthandler
 import os
 import select
@@ -16,9 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from dbt_temporal.adapters.dbt_core import wire
+from dbt_temporal.adapters.parent_death import die_with_parent
 from dbt_temporal.domain.errors import ErrorType
-
-_PR_SET_PDEATHSIG = 1
 
 WIND_UP_SECS = 8.0
 """What a host that has lost its worker has for ending its statements in the database."""
@@ -27,14 +25,6 @@ CHILDREN_SECS = 10.0
 
 Operation = Callable[[wire.Message], Any]
 ChildMain = Callable[[socket.socket], None]
-
-
-def die_with_parent(parent_pid: int) -> None:
-    """Has the kernel kill this process when its parent dies, also when that happened before this call."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent_pid:
-        os._exit(1)
 
 
 class ForkServer:
@@ -138,7 +128,9 @@ class ForkServer:
     def _run_child(self, fds: list[int], main: ChildMain, parent_pid: int) -> NoReturn:
         status = 1
         try:
-            die_with_parent(parent_pid)
+            die_with_parent(signal.SIGKILL)
+            if os.getppid() != parent_pid:  # it died before that
+                os._exit(1)
             self._reset_signals()
             self._control.close()
             main(_take_over(fds))

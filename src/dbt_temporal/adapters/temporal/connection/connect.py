@@ -16,10 +16,10 @@ from temporalio.converter import DataConverter
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 
-from dbt_temporal.adapters.environment import EnvironmentModel, variable
+from dbt_temporal.adapters.environment import API_KEY_VARIABLE, CODEC_KEYS_VARIABLE, EnvironmentModel, variable
 from dbt_temporal.adapters.temporal.connection.errors import can_pass, cause_of, remedy_for
 from dbt_temporal.adapters.temporal.connection.profile import TemporalProfile, read_pem
-from dbt_temporal.adapters.temporal.payloads.codec_keys import KEYS_VARIABLE, parse_keys
+from dbt_temporal.adapters.temporal.payloads.codec_keys import parse_keys
 from dbt_temporal.adapters.temporal.payloads.compression import STEP_DATA_CONVERTER
 from dbt_temporal.adapters.temporal.payloads.missing_keys import unencrypted_data_converter
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
@@ -42,10 +42,10 @@ class ConnectionSettings(EnvironmentModel):
     )
     namespace: str = variable("TEMPORAL_NAMESPACE", "default", allowed="the name of a namespace")
     task_queue: str = variable("TEMPORAL_TASK_QUEUE", "dbt-tasks", allowed="the name of a task queue")
-    api_key: SecretStr | None = variable("TEMPORAL_API_KEY", None, allowed="an API key")
+    api_key: SecretStr | None = variable(API_KEY_VARIABLE, None, allowed="an API key")
     tls_cert: Path | None = variable("TEMPORAL_TLS_CERT", None, allowed="the path of a PEM file")
     tls_key: Path | None = variable("TEMPORAL_TLS_KEY", None, allowed="the path of a PEM file")
-    codec_keys: SecretStr | None = variable(KEYS_VARIABLE, None, allowed="id:key,id:key, keys in base64")
+    codec_keys: SecretStr | None = variable(CODEC_KEYS_VARIABLE, None, allowed="id:key,id:key, keys in base64")
     profile: TemporalProfile = TemporalProfile()
     """What Temporal's own configuration adds; see `with_profile`."""
 
@@ -72,10 +72,10 @@ class ConnectionSettings(EnvironmentModel):
     @model_validator(mode="after")
     def _has_both_or_neither(self) -> ConnectionSettings:
         if (self.tls_cert is None) != (self.tls_key is None):
-            given, missing = ("TEMPORAL_TLS_CERT", "TEMPORAL_TLS_KEY")
+            one, other = "TEMPORAL_TLS_CERT", "TEMPORAL_TLS_KEY"
             if self.tls_cert is None:
-                given, missing = missing, given
-            raise ValueError(f"{missing}: must be set as well, because {given} is set")
+                one, other = other, one
+            raise ValueError(f"{other}: must be set as well, because {one} is set")
         return self
 
     @property
@@ -111,7 +111,6 @@ class ConnectionSettings(EnvironmentModel):
 
     @property
     def has_client_cert(self) -> bool:
-        """Whether a client certificate is shown."""
         return self.tls and (self.tls_cert is not None or self.profile.client_cert is not None)
 
     def tls_config(self) -> TLSConfig | bool:
@@ -194,8 +193,7 @@ async def connect(
         limit = patience_secs
         try:
             client = await _open(settings, runtime, plugins)
-            found = await _has_namespace(client, settings)
-            if found:
+            if await _has_namespace(client, settings):
                 return client
             problem = _no_namespace(settings)
             limit = min(patience_secs, NAMESPACE_PATIENCE_SECS)

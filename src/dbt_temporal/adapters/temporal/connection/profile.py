@@ -41,12 +41,12 @@ class TemporalProfile:
 
     def variables(self) -> dict[str, str]:
         """The variables of ours that the profile stands in for."""
-        found = {
+        variables = {
             "TEMPORAL_ADDRESS": self.address,
             "TEMPORAL_NAMESPACE": self.namespace,
             "TEMPORAL_API_KEY": self.api_key,
         }
-        return {name: value for name, value in found.items() if value}
+        return {name: value for name, value in variables.items() if value}
 
 
 def read_profile(environ: Mapping[str, str]) -> TemporalProfile:

@@ -32,9 +32,9 @@ async def registered_search_attributes(client: Client) -> frozenset[str]:
     return frozenset(name for name, kind in answer.custom_attributes.items() if kind == keyword)
 
 
-def warn_of_missing(wanted: frozenset[str], registered: frozenset[str]) -> None:
+def warn_of_missing(names: frozenset[str], registered: frozenset[str]) -> None:
     """Tells once, at the start, which attributes runs will not have."""
-    missing = sorted(wanted - registered)
+    missing = sorted(names - registered)
     if missing and registered:
         logger.warning(
             "search attributes that the namespace does not have are left out: %s (register them with "

@@ -7,7 +7,6 @@ import binascii
 import os
 import re
 
-KEYS_VARIABLE = "TEMPORAL_CODEC_KEYS"
 KEY_BYTES = 32
 
 ENCODING = b"binary/encrypted"

@@ -76,7 +76,6 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(HTTPStatus.NO_CONTENT, b"", preflight=True)
 
     def do_POST(self) -> None:
-        """Encodes or decodes the payloads of the body."""
         try:
             body = self._body()
             self._check_token()
@@ -186,7 +185,6 @@ class CodecServer:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
         host, port = self._server.server_address[:2]
         return f"http://[{host!s}]:{port}" if ":" in str(host) else f"http://{host!s}:{port}"
 

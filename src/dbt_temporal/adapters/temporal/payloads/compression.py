@@ -40,7 +40,6 @@ class CompressedPayloadConverter(EncodingPayloadConverter):
 
     @property
     def encoding(self) -> str:
-        """See the base class."""
         return ENCODING
 
     def to_payload(self, value: Any) -> Payload | None:

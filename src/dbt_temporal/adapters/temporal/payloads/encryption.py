@@ -18,7 +18,8 @@ from google.protobuf.message import DecodeError
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes, PayloadCodec
 
-from dbt_temporal.adapters.temporal.payloads.codec_keys import ENCODING, KEY_ID_METADATA, KEYS_VARIABLE
+from dbt_temporal.adapters.environment import CODEC_KEYS_VARIABLE
+from dbt_temporal.adapters.temporal.payloads.codec_keys import ENCODING, KEY_ID_METADATA
 from dbt_temporal.domain.errors import configuration_error
 
 NONCE_BYTES = 12
@@ -55,7 +56,7 @@ class EncryptionCodec(PayloadCodec):
         if cipher is None:
             known = ", ".join(repr(known_id) for known_id in self._ciphers)
             raise configuration_error(
-                f"a payload is encrypted with the key {key_id!r}, which {KEYS_VARIABLE} does not hold "
+                f"a payload is encrypted with the key {key_id!r}, which {CODEC_KEYS_VARIABLE} does not hold "
                 f"(it holds {known}): add that key after the first one"
             )
         try:

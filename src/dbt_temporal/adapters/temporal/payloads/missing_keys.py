@@ -9,7 +9,8 @@ from typing import Any
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import DataConverter, EncodingPayloadConverter, PayloadCodec
 
-from dbt_temporal.adapters.temporal.payloads.codec_keys import ENCODING, KEY_ID_METADATA, KEYS_VARIABLE
+from dbt_temporal.adapters.environment import CODEC_KEYS_VARIABLE
+from dbt_temporal.adapters.temporal.payloads.codec_keys import ENCODING, KEY_ID_METADATA
 from dbt_temporal.adapters.temporal.payloads.compression import STEP_DATA_CONVERTER, StepPayloadConverter
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 
@@ -31,7 +32,6 @@ class UnencryptedCodec(PayloadCodec):
     """Leaves payloads as they are."""
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
-        """The same payloads."""
         return list(payloads)
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
@@ -58,7 +58,7 @@ class UnencryptedPayloadConverter(StepPayloadConverter):
 def _missing_key(payload: Payload) -> DbtTemporalError:
     key_id = payload.metadata.get(KEY_ID_METADATA, b"").decode(errors="replace")
     return configuration_error(
-        f"a payload is encrypted with the key {key_id!r}: set {KEYS_VARIABLE} here as where it was encrypted"
+        f"a payload is encrypted with the key {key_id!r}: set {CODEC_KEYS_VARIABLE} here as where it was encrypted"
     )
 
 

@@ -58,7 +58,6 @@ class MeterTelemetry:
         }
 
     def record(self, fact: Fact) -> None:
-        """See `Telemetry`."""
         match fact:
             case NodeEnded():
                 self._record_node(fact)

@@ -30,8 +30,8 @@ UNEXPECTED = "Unexpected"
 class StepTelemetry:
     """Around the work of one activity: whatever is logged meanwhile is known as the run's, without its secrets."""
 
-    def __init__(self, asked: StepInput, telemetry: Telemetry, spans: SpanFactory) -> None:
-        self._asked = asked
+    def __init__(self, message: StepInput, telemetry: Telemetry, spans: SpanFactory) -> None:
+        self._message = message
         self._telemetry = telemetry
         self._spans = spans
         self._stack = ExitStack()
@@ -39,17 +39,17 @@ class StepTelemetry:
         info = activity.info()
         # The part before the colon: a node's name would be a label of its own for each node.
         self._step = info.activity_type.split(":", 1)[0]
-        invocation = invocation_of(asked)
+        invocation = invocation_of(message)
         # A project that the input names is no label before there is one of that name.
         self._project = invocation.project if invocation is not None else ""
 
     def __enter__(self) -> StepTelemetry:
         """Begins the activity's part of the log, and notes how long it waited."""
         info = activity.info()
-        fields = fields_of(self._asked) | {"workflow_id": info.workflow_id or ""}
+        fields = fields_of(self._message) | {"workflow_id": info.workflow_id or ""}
         of_span = self._stack.enter_context(self._spans(info.activity_type, fields))
         self._stack.enter_context(log_fields(**fields, **of_span))
-        self._stack.enter_context(log_redactor(Redactor(secret_values(_plain_env(_input_of(self._asked))))))
+        self._stack.enter_context(log_redactor(Redactor(secret_values(_plain_env(_input_of(self._message))))))
         waited = (info.started_time - info.current_attempt_scheduled_time).total_seconds()
         self._telemetry.record(StepStarted(self._project, self._step, max(0.0, waited)))
         return self
@@ -57,15 +57,12 @@ class StepTelemetry:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends it."""
         self._stack.__exit__(kind, error, trace)
 
     def failed(self, error_type: str) -> None:
-        """Notes that this attempt failed."""
         self._telemetry.record(AttemptFailed(self._project, self._step, error_type))
 
     def ended(self, output: object) -> None:
-        """Logs how the activity ended."""
         how = "done"
         if isinstance(output, NodeExecutionResult):
             how = output.dbt_status or output.status
@@ -81,31 +78,31 @@ def no_span(name: str, attributes: Mapping[str, str | int]) -> AbstractContextMa
     return nullcontext({})
 
 
-def invocation_of(asked: StepInput) -> DbtInvocation | None:
+def invocation_of(message: StepInput) -> DbtInvocation | None:
     """The invocation of a step's input; planning has none yet."""
-    found = getattr(asked, "invocation", None)
-    return found if isinstance(found, DbtInvocation) else None
+    invocation = getattr(message, "invocation", None)
+    return invocation if isinstance(invocation, DbtInvocation) else None
 
 
-def fields_of(asked: StepInput) -> dict[str, str | int]:
+def fields_of(message: StepInput) -> dict[str, str | int]:
     """The fields that tell a step from others."""
     fields: dict[str, str | int] = {}
-    invocation = invocation_of(asked)
+    invocation = invocation_of(message)
     if invocation is not None:
         fields |= {"invocation_id": invocation.invocation_id, "project": invocation.project}
-    elif isinstance(asked, PlanProjectInput):
-        fields["invocation_id"] = asked.invocation_id
-        if asked.input.project is not None:
-            fields["project"] = asked.input.project
-    if isinstance(asked, ExecuteNodeInput):
-        fields["node"] = asked.unique_id
-    return fields | {"attempt": asked.attempt}
+    elif isinstance(message, PlanProjectInput):
+        fields["invocation_id"] = message.invocation_id
+        if message.input.project is not None:
+            fields["project"] = message.input.project
+    if isinstance(message, ExecuteNodeInput):
+        fields["node"] = message.unique_id
+    return fields | {"attempt": message.attempt}
 
 
-def _input_of(asked: StepInput) -> DbtRunInput:
-    if isinstance(asked, PlanProjectInput):
-        return asked.input
-    invocation = invocation_of(asked)
+def _input_of(message: StepInput) -> DbtRunInput:
+    if isinstance(message, PlanProjectInput):
+        return message.input
+    invocation = invocation_of(message)
     return invocation.input if invocation is not None else DbtRunInput()
 
 

@@ -97,7 +97,6 @@ class RunSpans(Interceptor):
     """Spans of runs and of their hooks."""
 
     def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:
-        """The interceptor of workflows."""
         del input
         return _RunSpan
 
@@ -165,16 +164,16 @@ def _tracer() -> trace.Tracer:
 
 
 def _command(args: Any) -> str:
-    given = args[0].get("command") if args and isinstance(args[0], Mapping) else None
-    return given if isinstance(given, str) else "build"
+    command = args[0].get("command") if args and isinstance(args[0], Mapping) else None
+    return command if isinstance(command, str) else "build"
 
 
 def _resource() -> Resource:
     """As OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say, with our name where they give none."""
-    found = Resource.create()
-    if not str(found.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
-        return found
-    return found.merge(Resource({SERVICE_NAME: SERVICE}))
+    resource = Resource.create()
+    if not str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
+        return resource
+    return resource.merge(Resource({SERVICE_NAME: SERVICE}))
 
 
 def _exporter(settings: TracingSettings) -> SpanExporter:

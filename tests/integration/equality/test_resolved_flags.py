@@ -1,0 +1,210 @@
+"""What a run does not say is resolved as on the dbt command line: environment, `flags:`, the retried run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
+from dbt_temporal.application.ports.engine import ProjectLocation
+from dbt_temporal.domain.errors import DbtTemporalError
+from tests.integration.engine_driver import DrivenRun, drive, new_invocation, open_engine, write_files
+from tests.integration.equality.compare import read_json, run_cli, run_results_difference
+
+pytestmark = pytest.mark.every_dbt_version
+
+PROFILES = """\
+project:
+  target: dev
+  outputs:
+    dev: &duckdb {type: duckdb, path: "{{ env_var('FLAGS_DB') }}", schema: main, threads: 1}
+    other: {type: duckdb, path: "{{ env_var('FLAGS_DB') }}", schema: other, threads: 1}
+"""
+FAILS_EARLY = {
+    "models/a_fails.sql": "select 1/0 as n from nowhere",
+    "models/b.sql": "select 1 as n",
+    "models/c.sql": "select n from {{ ref('b') }}",
+}
+BY_LEVEL = {
+    "models/aaa_book.sql": "{{ config(materialized='table') }} select 3 as n",
+    "models/chain_1.sql": "select 1 as n",
+    "models/chain_2.sql": "select n from {{ ref('chain_1') }}",
+    "models/chain_3.sql": """\
+{% if execute %}
+  {% if not adapter.get_relation(this.database, this.schema, 'aaa_book') %}
+    {{ exceptions.raise_compiler_error('aaa_book is not there yet') }}
+  {% endif %}
+{% endif %}
+select n from {{ ref('chain_2') }}""",
+    "models/chain_4.sql": "select n from {{ ref('chain_3') }}",
+}
+UNIT_TESTS = {
+    "models/one.sql": "select 1 as n",
+    "models/two.sql": "select n + 1 as n from {{ ref('one') }}",
+    "models/three.sql": "select n from {{ ref('two') }}",
+    "models/unit.yml": """\
+unit_tests:
+"""
+    + "".join(
+        f"""\
+  - name: {name}
+    model: two
+    given: [{{input: ref('one'), rows: [{{n: 1}}]}}]
+    expect: {{rows: [{{n: {expected}}}]}}
+"""
+        for name, expected in (("u1_right", 2), ("u2_wrong", 7), ("u3_right", 2))
+    ),
+}
+GROWS = {
+    "models/first.sql": "{{ config(materialized='table') }} select cast({{ env_var('GOOD') }} as integer) as n",
+    "models/grows.sql": """\
+{{ config(materialized='incremental') }}
+select '{{ var('day', 'no day given') }}' as day from {{ ref('first') }}""",
+}
+
+
+@pytest.fixture(scope="module")
+async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DbtCoreEngine]:
+    environ = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+    async with open_engine(tmp_path_factory.mktemp("cache"), environ=environ) as opened:
+        yield opened
+
+
+class Sides:
+    """One project, built by the command line and by us, each with a database of its own."""
+
+    def __init__(self, engine: DbtCoreEngine, folder: Path, files: Mapping[str, str], flags: str = "") -> None:
+        self.engine = engine
+        self.folder = folder
+        self.project = folder / "project"
+        header = f"name: project\nversion: '1.0'\nprofile: project\n{flags}"
+        write_files(self.project, {"dbt_project.yml": header, "profiles.yml": PROFILES, **files})
+        for side in ("ours", "theirs"):
+            (folder / side).mkdir()
+
+    def env(self, side: str, more: Mapping[str, str]) -> dict[str, str]:
+        return {"FLAGS_DB": str(self.folder / side / "flags.duckdb"), **more}
+
+    async def ours(self, env: Mapping[str, str] | None = None, **run_input: Any) -> DrivenRun:
+        invocation = new_invocation(env=self.env("ours", env or {}), **run_input)
+        return await drive(self.engine, ProjectLocation(self.project, self.project), invocation)
+
+    def theirs(self, *arguments: str, env: Mapping[str, str] | None = None) -> Path:
+        target = self.folder / "theirs" / "target"
+        run_cli(arguments, self.project, target, self.env("theirs", env or {}))
+        return target / "run_results.json"
+
+    def rows(self, side: str, query: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(self.env(side, {})["FLAGS_DB"]) as connection:
+            return connection.sql(query).fetchall()
+
+
+@pytest.mark.parametrize(
+    ("flags", "env", "run_input", "arguments"),
+    [
+        ("flags: {fail_fast: true}\n", {}, {}, []),
+        ("", {"DBT_FAIL_FAST": "true"}, {}, []),
+        ("flags: {fail_fast: true}\n", {}, {"fail_fast": False}, ["--no-fail-fast"]),
+    ],
+    ids=["flags block", "variable", "the run says no"],
+)
+async def test_fail_fast_is_dbts_resolved_flag(
+    engine: DbtCoreEngine,
+    tmp_path: Path,
+    flags: str,
+    env: dict[str, str],
+    run_input: dict[str, Any],
+    arguments: list[str],
+) -> None:
+    sides = Sides(engine, tmp_path, FAILS_EARLY, flags)
+    ours = await sides.ours(env, command="build", **run_input)
+    theirs = sides.theirs("build", *arguments, env=env)
+    assert run_results_difference(ours.artifacts["run_results.json"], theirs) == []
+
+
+async def test_an_explicit_eager_wins_over_the_projects_flag(engine: DbtCoreEngine, tmp_path: Path) -> None:
+    tests = "models:\n  - name: b\n    columns: [{name: n, data_tests: [{relationships: {to: ref('c'), field: n}}]}]\n"
+    flags = "flags: {indirect_selection: cautious}\n"
+    sides = Sides(engine, tmp_path, {**FAILS_EARLY, "models/tests.yml": tests}, flags)
+    cautious = await sides.ours(command="list", select="b")
+    eager = await sides.ours(command="list", select="b", indirect_selection="eager")
+    assert [len(run.plan.plan.nodes) for run in (cautious, eager)] == [1, 2]
+
+
+async def test_nodes_start_in_the_order_of_dbts_queue(engine: DbtCoreEngine, tmp_path: Path) -> None:
+    sides = Sides(engine, tmp_path, BY_LEVEL)
+    ours = await sides.ours(command="run")
+    theirs = sides.theirs("run")
+    assert ours.output.success
+    assert run_results_difference(ours.artifacts["run_results.json"], theirs) == []
+
+
+async def test_unit_tests_of_a_model_end_with_the_first_that_fails(engine: DbtCoreEngine, tmp_path: Path) -> None:
+    sides = Sides(engine, tmp_path, UNIT_TESTS)
+    ours = await sides.ours(command="build")
+    theirs = sides.theirs("build")
+    assert run_results_difference(ours.artifacts["run_results.json"], theirs) == []
+    assert [ours.status(f"unit_test.project.two.{name}") for name in ("u1_right", "u2_wrong", "u3_right")] == [
+        "pass",
+        "fail",
+        "skipped",
+    ]
+
+
+async def test_the_target_that_a_runs_environment_names_is_used(engine: DbtCoreEngine, tmp_path: Path) -> None:
+    sides = Sides(engine, tmp_path, {"models/b.sql": "select '{{ target.name }}' as target"})
+    location = ProjectLocation(sides.project, sides.project, target="dev")
+    env = sides.env("ours", {"DBT_TARGET": "other"})
+    assert (await drive(engine, location, new_invocation(command="run", env=env))).output.success
+    assert sides.rows("ours", "select target from other.b") == [("other",)]
+
+
+async def test_dbts_own_command_line_is_recorded(engine: DbtCoreEngine, tmp_path: Path) -> None:
+    model = "select '{{ invocation_args_dict.invocation_command }}' as command"
+    sides = Sides(engine, tmp_path, {"models/b.sql": model})
+    ours = await sides.ours(command="run", select="b", target="dev", full_refresh=True)
+    command = "dbt run --select b --target dev --full-refresh"
+    assert json.loads(ours.artifacts["run_results.json"])["args"]["invocation_command"] == command
+    assert sides.rows("ours", "select command from b") == [(command,)]
+    # As the command line has it, beside the options for where this test lets it write.
+    theirs = read_json(sides.theirs("run", "--select", "b", "--target", "dev", "--full-refresh"))
+    assert theirs["args"]["invocation_command"].partition(" --target-path")[0].replace("dbt -c", "dbt") == command
+
+
+async def test_a_retry_keeps_the_arguments_of_the_run_that_it_retries(engine: DbtCoreEngine, tmp_path: Path) -> None:
+    sides = Sides(engine, tmp_path, GROWS)
+    results = tmp_path / "run_results.json"
+    good = {"GOOD": "1"}
+    assert (await sides.ours(good, command="run", vars={"day": "monday"})).output.success
+    failed = await sides.ours({"GOOD": "'x'"}, command="run", vars={"day": "tuesday"}, full_refresh=True)
+    assert not failed.output.success
+    results.write_bytes(failed.artifacts["run_results.json"])
+    retried = await sides.ours(good, retry_from=str(results))
+    assert retried.output.success
+    assert sides.rows("ours", "select day from grows") == [("tuesday",)]
+    args = json.loads(retried.artifacts["run_results.json"])["args"]
+    assert (args["which"], args["full_refresh"], args["vars"]) == ("run", True, {"day": "tuesday"})
+
+
+async def test_what_a_retry_gives_itself_comes_before_the_retried_run(engine: DbtCoreEngine, tmp_path: Path) -> None:
+    sides = Sides(engine, tmp_path, GROWS)
+    results = tmp_path / "run_results.json"
+    failed = await sides.ours({"GOOD": "'x'"}, command="run", vars={"day": "tuesday"}, full_refresh=True)
+    results.write_bytes(failed.artifacts["run_results.json"])
+    retried = await sides.ours({"GOOD": "1"}, retry_from=str(results), vars={"day": "friday"})
+    assert retried.output.success
+    assert sides.rows("ours", "select day from grows") == [("friday",)]
+
+
+async def test_another_command_than_that_of_the_retried_run_is_refused(engine: DbtCoreEngine, tmp_path: Path) -> None:
+    sides = Sides(engine, tmp_path, FAILS_EARLY)
+    results = tmp_path / "run_results.json"
+    results.write_bytes((await sides.ours(command="build")).artifacts["run_results.json"])
+    with pytest.raises(DbtTemporalError, match="command: 'run' cannot retry a run of 'build'"):
+        await sides.ours(command="run", retry_from=str(results))
