@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
-from dbt_temporal.application.ports.engine import NodeOutcome, ProjectLocation
+from dbt_temporal.application.ports.engine import NodeOutcome, Prepared, ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from tests.integration.engine.test_postgres import PROJECT, SLEEPERS
 from tests.integration.engine_driver import new_invocation, open_engine, opened, write_files
@@ -186,7 +186,8 @@ async def test_the_statement_of_lost_project_hooks_is_ended_by_what_they_told(pr
     another = new_invocation(command="run", env=project.env)
     await opened(project.engine, project.location, another).end_session(facts)
     assert project.sleepers() == 0
-    (outcome,) = await task
+    answer = await task
+    (outcome,) = answer.hooks if isinstance(answer, Prepared) else answer
     assert outcome.error is not None
     await project.engine.end_run(another.invocation_id)
 
