@@ -119,14 +119,18 @@ submit-git: setup ## Build git-project
 
 test: setup setup-dbt-1.12 test-unit test-integration test-dbt-1.12 ## Run all tests
 
+# How many processes share the tests out; tests/conftest.py says how.
+TEST_PROCESSES ?= auto
+PYTEST := -m pytest -n $(TEST_PROCESSES) --dist loadgroup
+
 test-unit: setup ## Run the unit tests
-	$(VENV)/bin/python -m pytest tests/unit
+	$(VENV)/bin/python $(PYTEST) tests/unit
 
 test-integration: setup ## Run the integration tests (real Temporal server, dbt, DuckDB and PostgreSQL)
-	$(VENV)/bin/python -m pytest tests/integration
+	$(VENV)/bin/python $(PYTEST) tests/integration
 
 test-dbt-1.12: setup-dbt-1.12 ## Compare with the dbt CLI again, on dbt-core 1.12
-	$(VENV_DBT_1_12)/bin/python -m pytest tests/integration -m every_dbt_version
+	$(VENV_DBT_1_12)/bin/python $(PYTEST) tests/integration -m every_dbt_version
 
 lint: setup ## Check style, formatting, types, import directions and the files for deployment
 	$(VENV)/bin/ruff check .

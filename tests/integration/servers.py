@@ -19,12 +19,24 @@ SEARCH_ATTRIBUTES = ("DbtProject", "DbtCommand", "DbtTarget", "DbtSelector", "Db
 Found = TypeVar("Found")
 
 
+_reserved: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on.
+
+    On Linux it is the caller's until this process ends, however many tests run beside each other: it stays bound, so
+    that the kernel gives it to nobody else, and a server listens on it nevertheless, as servers set SO_REUSEADDR.
+    """
+    probe = socket.socket()
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.bind(("127.0.0.1", 0))
+    port: int = probe.getsockname()[1]
+    if sys.platform == "linux":
+        _reserved.append(probe)
+    else:
+        probe.close()
+    return port
 
 
 async def wait_for(condition: Callable[[], Awaitable[Found | None]], *, within: float = 60.0, what: str = "") -> Found:
