@@ -42,7 +42,7 @@ def free_port() -> int:
     return port
 
 
-async def wait_for(condition: Callable[[], Awaitable[Found | None]], *, within: float = 60.0, what: str = "") -> Found:
+async def wait_for(condition: Callable[[], Awaitable[Found | None]], *, within: float = 120.0, what: str = "") -> Found:
     """Asks again and again until the answer is true, and returns it. Fails after `within` seconds."""
     deadline = time.monotonic() + within
     pause = 0.02
