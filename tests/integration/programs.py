@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "jaffle-shop"
 PROJECTS = ROOT / "tests" / "projects"
 PROGRAM = (sys.executable, "-m", "dbt_temporal")
-PATIENCE_SECS = 90.0
+PATIENCE_SECS = 240.0
 
 
 def readme_program() -> str:

@@ -147,6 +147,7 @@ async def test_a_run_goes_on_while_keys_are_rotated(encrypted_runs: RunHarness, 
 @pytest.mark.parametrize(
     ("keys", "said"),
     [(None, "set TEMPORAL_CODEC_KEYS here"), (NEXT_KEY, "the key 'k1', which TEMPORAL_CODEC_KEYS does not hold")],
+    ids=["no key", "another key"],
 )
 async def test_a_caller_without_the_key_is_told_which_one_is_missing(
     encrypted_runs: RunHarness, temporal_address: str, keys: str | None, said: str

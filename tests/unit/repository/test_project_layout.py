@@ -108,7 +108,7 @@ def test_ci_and_readme_name_only_make_targets_that_exist() -> None:
     named = set()
     for text in ((ROOT / ".ci" / "run").read_text(), (ROOT / "README.md").read_text()):
         named |= set(re.findall(r"^(?:step |\s*)make ([a-z][\w.-]*)", text, re.MULTILINE))
-        named |= set(re.findall(r"`make ([a-z][\w.-]*)`", text))
+        named |= set(re.findall(r"[`']make ([a-z][\w.-]*)[`']", text))
     assert named
     assert named - set(makefile_targets()) == set()
 
