@@ -26,7 +26,7 @@ from dbt_temporal.application.ports.engine import (
 )
 from dbt_temporal.application.ports.secrets import SecretResolver
 from dbt_temporal.application.secrets.revealing import reveal
-from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, is_transient
 from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.domain.secrets.redaction import Redactor, secret_values
 
@@ -141,4 +141,4 @@ def _redacted_errors(redactor: Redactor) -> Iterator[None]:
         if redactor.text(chain) == chain:
             raise
         message = redactor.text(f"unexpected error: {type(error).__name__}: {error}")
-        raise DbtTemporalError(ErrorType.ENGINE_CRASHED, message) from None
+        raise DbtTemporalError(ErrorType.ENGINE_CRASHED, message, retryable=is_transient(error)) from None
