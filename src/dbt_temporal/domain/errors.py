@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from enum import StrEnum
 
 from dbt_temporal.domain.results import NodeExecutionResult
@@ -49,6 +50,29 @@ class DbtTemporalError(Exception):
         self.message = message
         self.retryable = error_type in RETRYABLE_TYPES if retryable is None else retryable
         self.result = result
+
+
+_SCARCE = frozenset(
+    {
+        errno.EAGAIN,
+        errno.EMFILE,
+        errno.ENETUNREACH,
+        errno.EHOSTUNREACH,
+        errno.ENFILE,
+        errno.ENOBUFS,
+        errno.ENOMEM,
+        errno.ENOSPC,
+        errno.ESTALE,
+    }
+)
+"""What a machine, or the way to another one, lacks for a while."""
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether an exception of Python's own may be gone at another attempt. One that nobody knows is not retried."""
+    if isinstance(error, (ConnectionError, TimeoutError, MemoryError)):
+        return True
+    return isinstance(error, OSError) and error.errno in _SCARCE
 
 
 def configuration_error(message: str) -> DbtTemporalError:

@@ -6,8 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from dbt_temporal.domain.errors import ErrorType
-from tests.integration.engine_driver import DrivenRun, copy_project, drive, new_invocation, open_engine
+from dbt_temporal.application.ports.engine import ProjectLocation
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+from tests.integration.engine_driver import (
+    DrivenRun,
+    copy_project,
+    drive,
+    new_invocation,
+    open_engine,
+    opened,
+    write_files,
+)
 from tests.integration.postgres import PostgresDatabase, postgres_env
 
 pytestmark = pytest.mark.every_dbt_version
@@ -27,6 +36,34 @@ EXPECTED = {
     "test.with_failures.assert_with_broken_sql": (ErrorType.ADAPTER, False),
     "seed.with_failures.bad_seed": (ErrorType.ADAPTER, False),
 }
+
+
+PLAIN = {
+    "dbt_project.yml": "name: plain\nprofile: plain\n",
+    "profiles.yml": "plain: {target: dev, outputs: {dev: {type: duckdb, path: \"{{ env_var('DB', ':memory:') }}\"}}}\n",
+    "models/a.sql": "select 1 as id",
+}
+LONG_NAME = f"""
+models:
+  - name: a
+    columns:
+      - name: id
+        data_tests:
+          - not_null: {{name: {"n" * 253}}}
+"""
+LARGE_CELL = f"""
+unit_tests:
+  - name: too_large
+    model: a
+    given: []
+    expect: {{format: csv, rows: "id\\n{"1" * 140_000}"}}
+"""
+
+
+def plain_project(tmp_path: Path, files: dict[str, str]) -> ProjectLocation:
+    folder = tmp_path / "project"
+    write_files(folder, PLAIN | files)
+    return ProjectLocation(project_dir=folder, profiles_dir=folder)
 
 
 def check(run: DrivenRun) -> None:
@@ -54,6 +91,40 @@ async def test_failures_on_postgres_are_classified(tmp_path: Path, postgres: Pos
         run = await drive(engine, location, new_invocation(env=postgres_env(postgres), target="postgres"))
 
     check(run)
+
+
+async def test_a_name_too_long_for_a_file_is_not_tried_again(tmp_path: Path) -> None:
+    location = plain_project(tmp_path, {"models/a.yml": LONG_NAME})
+    async with open_engine(tmp_path / "cache") as engine:
+        run = await drive(engine, location, new_invocation(env={"DB": str(tmp_path / "w.duckdb")}))
+
+    [failed] = [outcome for outcome in run.outcomes.values() if outcome.error is not None]
+    assert "File name too long" in str(failed.result.message)
+    assert failed.error is not None
+    assert (failed.error.error_type, failed.error.retryable) == (ErrorType.ADAPTER, False)
+
+
+async def test_an_exception_that_nobody_foresaw_in_planning_is_not_tried_again(tmp_path: Path) -> None:
+    location = plain_project(tmp_path, {"models/a.yml": LARGE_CELL})
+    async with open_engine(tmp_path / "cache") as engine:
+        with pytest.raises(DbtTemporalError, match="Error: field larger than field limit") as caught:
+            await engine.load_project(location)
+
+    assert (caught.value.error_type, caught.value.retryable) == (ErrorType.ADAPTER, False)
+
+
+async def test_a_database_that_is_not_there_yet_is_worth_another_attempt(
+    tmp_path: Path, postgres: PostgresDatabase
+) -> None:
+    location = copy_project("tests/projects/with_failures", tmp_path / "project")
+    env = postgres_env(postgres)
+    [name] = [name for name, value in env.items() if value == postgres.dbname]
+    invocation = new_invocation(env=env | {name: "not_there_yet"}, target="postgres")
+    async with open_engine(tmp_path / "cache") as engine:
+        with pytest.raises(DbtTemporalError, match='database "not_there_yet" does not exist') as caught:
+            await opened(engine, location, invocation).before_run(lambda _: None)
+
+    assert (caught.value.error_type, caught.value.retryable) == (ErrorType.ADAPTER, True)
 
 
 async def test_the_log_of_a_node_holds_its_sql_and_nothing_of_other_nodes(tmp_path: Path) -> None:

@@ -109,18 +109,45 @@ def test_a_document_without_secrets_stays_byte_for_byte() -> None:
     assert Redactor().document(content) is content
 
 
-def test_a_document_loses_its_secrets_but_neither_keys_nor_identities() -> None:
+def test_a_document_loses_secrets_from_what_was_said_and_keeps_its_code_and_names() -> None:
+    entry = {
+        "unique_id": "model.shop.hunter22",
+        "message": "hunter22",
+        "compiled_code": "'hunter22'",
+        "adapter_response": {"_message": "hunter22", "rows": [1.5, "hunter22"]},
+    }
     document = {
-        "results": [
-            {"unique_id": "model.shop.hunter22", "message": "hunter22", "compiled_code": "'hunter22'", "n": 1.5}
-        ],
-        "hunter22": {"database": "hunter22", "config": {"meta": ["hunter22"]}},
+        "results": [entry],
+        "hunter22": {"database": "hunter22", "config": {"meta": ["hunter22"], "message": "hunter22"}},
+        "args": {"invocation_command": "dbt run --vars hunter22", "vars": {"a": "hunter22"}},
     }
     redacted = json.loads(Redactor(["hunter22"]).document(json.dumps(document).encode()))
     assert redacted == {
-        "results": [{"unique_id": "model.shop.hunter22", "message": "***", "compiled_code": "'***'", "n": 1.5}],
-        "hunter22": {"database": "hunter22", "config": {"meta": ["***"]}},
+        "results": [entry | {"message": "***", "adapter_response": {"_message": "***", "rows": [1.5, "***"]}}],
+        "hunter22": document["hunter22"],
+        "args": {"invocation_command": "dbt run --vars ***", "vars": {"a": "hunter22"}},
     }
+
+
+def test_a_record_of_a_node_loses_secrets_from_its_result_alone() -> None:
+    nodes = {"model.shop.a": {"compiled_code": "select 'hunter22'", "config": {"message": "hunter22"}}}
+    record = {"kind": "freshness", "result": {"error": "no hunter22", "unique_id": "hunter22"}, "nodes": nodes}
+    redacted = json.loads(Redactor(["hunter22"]).document(json.dumps(record).encode()))
+    assert redacted == record | {"result": {"error": "no ***", "unique_id": "hunter22"}}
+
+
+def test_a_catalog_loses_secrets_from_its_errors_alone() -> None:
+    catalog = {"nodes": {"model.shop.hunter22": {"metadata": {"owner": "hunter22"}}}, "errors": ["no hunter22"]}
+    redacted = json.loads(Redactor(["hunter22"]).document(json.dumps(catalog).encode()))
+    assert redacted == catalog | {"errors": ["no ***"]}
+
+
+@pytest.mark.parametrize("password", ["postgres", "analytics", "generate_schema_name"])
+def test_a_manifest_whose_code_and_names_hold_an_ordinary_word_stays_byte_for_byte(password: str) -> None:
+    macros = {f"macro.dbt.{password}__dateadd": {"name": f"{password}__dateadd", "macro_sql": f"{password}.dateadd"}}
+    node = {"database": password, "raw_code": password, "compiled_code": password, "config": {"meta": {"a": password}}}
+    manifest = json.dumps({"macros": macros, "nodes": {"model.shop.a": node}, "errors": None}).encode()
+    assert Redactor([password]).document(manifest) is manifest
 
 
 def test_what_is_not_json_is_redacted_as_a_text() -> None:

@@ -1,8 +1,17 @@
+"""Which errors are worth another attempt: by SQLSTATE, by class, by words."""
+
+import csv
+import errno
+
 import duckdb
 import pytest
+from dbt.exceptions import ParsingError
 
-from dbt_temporal.adapters.dbt_core.process.database.classification import classify_database_error
+from dbt_temporal.adapters.dbt_core.process.database.classification import as_temporal_error, classify_exception
+from dbt_temporal.adapters.dbt_core.process.database.database_errors import classify_database_error
+from dbt_temporal.adapters.temporal.failures import unexpected_to_application_error
 from dbt_temporal.domain.errors import ErrorType
+from tests.unit.engine.foreign_errors import driver_error
 
 
 def retried(sqlstate: str | None, names: list[str], message: str) -> bool:
@@ -90,5 +99,56 @@ def test_without_state_and_class_the_words_decide(message: str) -> None:
     assert not retried(None, [], message)
 
 
-def test_what_nobody_knows_is_retried() -> None:
-    assert retried(None, ["Exception"], "the wheel fell off")
+def test_what_nobody_knows_is_not_retried() -> None:
+    assert not retried(None, ["Exception"], "the wheel fell off")
+    assert not retried("ZZ999", ["Error"], "the wheel fell off")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionResetError("reset by peer"),
+        TimeoutError("too slow"),
+        MemoryError(),
+        OSError(errno.EMFILE, "Too many open files"),
+        OSError(errno.ENOSPC, "No space left on device"),
+    ],
+)
+def test_what_python_lacks_for_a_while_is_retried_in_planning_and_in_nodes(error: Exception) -> None:
+    assert classify_exception(error) == (ErrorType.ADAPTER, True)
+    assert as_temporal_error(error).retryable
+    assert not unexpected_to_application_error(error).non_retryable
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENAMETOOLONG, "File name too long"),
+        FileNotFoundError(errno.ENOENT, "No such file or directory"),
+        csv.Error("field larger than field limit (131072)"),
+        TypeError("unhashable type: 'list'"),
+        KeyError("finance"),
+        RecursionError("maximum recursion depth exceeded"),
+        RuntimeError("the wheel fell off"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+    ],
+)
+def test_what_nobody_foresaw_is_not_retried_in_planning_nor_in_nodes(error: Exception) -> None:
+    assert not classify_exception(error)[1]
+    assert not as_temporal_error(error).retryable
+    assert unexpected_to_application_error(error).non_retryable
+
+
+def test_an_unforeseen_error_of_planning_is_told_with_its_class() -> None:
+    assert as_temporal_error(KeyError("finance")).message == "KeyError: 'finance'"
+
+
+def test_an_error_whose_text_alone_is_left_is_known_by_its_words() -> None:
+    assert classify_exception(None, "server closed the connection unexpectedly") == (ErrorType.ADAPTER, True)
+    assert classify_exception(None, "ERROR") == (ErrorType.ADAPTER, False)
+
+
+def test_an_error_of_compiling_stays_one_whatever_library_raised_it() -> None:
+    error = ParsingError("models/a.yml is wrong")
+    error.__cause__ = driver_error("jsonschema.exceptions ValidationError", "'a' is not of type 'integer'")
+    assert classify_exception(error) == (ErrorType.COMPILATION, False)

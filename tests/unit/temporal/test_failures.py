@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+
 import pytest
 from temporalio.exceptions import (
     ActivityError,
@@ -82,11 +84,16 @@ def test_a_failed_node_travels_with_its_result_and_comes_back_whole() -> None:
     assert not read.timed_out
 
 
-def test_an_unforeseen_exception_is_told_with_its_class_and_tried_again() -> None:
-    failure = unexpected_to_application_error(OSError("disk full"))
+def test_an_unforeseen_exception_is_told_with_its_class_and_not_tried_again() -> None:
+    failure = unexpected_to_application_error(TypeError("no such thing"))
     assert failure.type == "EngineCrashed"
-    assert failure.message == "unexpected error in the worker: OSError: disk full"
-    assert not failure.non_retryable
+    assert failure.message == "unexpected error in the worker: TypeError: no such thing"
+    assert failure.non_retryable
+
+
+def test_an_exception_of_a_machine_that_lacks_something_is_tried_again() -> None:
+    failure = unexpected_to_application_error(OSError(errno.ENOSPC, "No space left on device"))
+    assert (failure.type, failure.non_retryable) == ("EngineCrashed", False)
 
 
 def test_a_failure_of_an_unknown_type_keeps_its_type_in_the_message() -> None:

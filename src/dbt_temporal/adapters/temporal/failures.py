@@ -17,7 +17,7 @@ from temporalio.exceptions import (
 )
 
 from dbt_temporal.application.ports.runtime import HookFailedError, Step, StepFailedError
-from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, is_transient
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
 
@@ -39,9 +39,9 @@ def to_application_error(error: DbtTemporalError) -> ApplicationError:
 
 
 def unexpected_to_application_error(error: Exception) -> ApplicationError:
-    """An exception that nobody foresaw, while an activity ran: told with its class, and tried again like a crash."""
+    """An exception that nobody foresaw, while an activity ran: told with its class. Most would only come again."""
     message = f"unexpected error in the worker: {type(error).__name__}: {error}"
-    return ApplicationError(message, type=str(ErrorType.ENGINE_CRASHED))
+    return ApplicationError(message, type=str(ErrorType.ENGINE_CRASHED), non_retryable=not is_transient(error))
 
 
 def run_failed(output: DbtRunOutput, message: str) -> ApplicationError:

@@ -26,9 +26,12 @@ from dbt_temporal.application.ports.engine import (
 )
 from dbt_temporal.application.ports.secrets import SecretResolver
 from dbt_temporal.application.secrets.revealing import reveal
-from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, is_transient
 from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.domain.secrets.redaction import Redactor, secret_values
+
+_CODE = "manifest.json"
+"""The artifact without messages: all of it is code and names, which stay as dbt wrote them."""
 
 
 class SecretKeepingEngine:
@@ -94,8 +97,8 @@ async def _redacted(answer: Any, redactor: Redactor) -> Any:
         case list():
             return [_outcome(outcome, redactor) for outcome in answer]
         case Mapping():
-            # A large project's manifest takes a while to read through; other runs go on meanwhile.
-            await asyncio.to_thread(_redact_files, list(answer.values()), redactor)
+            # Results of a large project take a while to read through; other runs go on meanwhile.
+            await asyncio.to_thread(_redact_files, [answer[name] for name in answer if name != _CODE], redactor)
             return answer
         case _:
             raise TypeError(f"nobody has said how {type(answer).__name__} is redacted")
@@ -141,4 +144,4 @@ def _redacted_errors(redactor: Redactor) -> Iterator[None]:
         if redactor.text(chain) == chain:
             raise
         message = redactor.text(f"unexpected error: {type(error).__name__}: {error}")
-        raise DbtTemporalError(ErrorType.ENGINE_CRASHED, message) from None
+        raise DbtTemporalError(ErrorType.ENGINE_CRASHED, message, retryable=is_transient(error)) from None

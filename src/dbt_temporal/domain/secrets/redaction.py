@@ -21,44 +21,15 @@ SECRET_ENV_PREFIX = "DBT_ENV_SECRET"
 MIN_TEXT_LENGTH = 4
 """A shorter value stands in a message by chance more often than as the secret."""
 MIN_DOCUMENT_LENGTH = 8
-"""In SQL and artifacts, which programs read, a wrong hit costs more than in a message."""
+"""In a result's SQL and in what the adapter answered, a wrong hit costs more than in a message."""
 
 _IN_NAME = ("PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "CREDENTIAL", "APIKEY")
 _AS_WORD = frozenset({"PASS", "PWD", "KEY", "PAT", "KEYFILE"})
 _HARMLESS_ENDINGS = frozenset({"ID", "NAME", "TYPE", "PATH", "FILE", "DIR", "COLUMN", "METHOD", "URL", "URI"})
 """A variable whose name ends so describes a secret, and is none: AWS_ACCESS_KEY_ID, TOKEN_URL, PARTITION_KEY_COLUMN."""
-_IDENTITIES = frozenset(
-    {
-        "unique_id",
-        "name",
-        "alias",
-        "database",
-        "schema",
-        "identifier",
-        "relation_name",
-        "resource_type",
-        "package_name",
-        "adapter_type",
-        "project_name",
-        "project_id",
-        "invocation_id",
-        "path",
-        "original_file_path",
-        "patch_path",
-        "fqn",
-        "checksum",
-        "status",
-        "dbt_schema_version",
-        "dbt_version",
-        "generated_at",
-        "parent_map",
-        "child_map",
-        "group_map",
-        "depends_on",
-        "refs",
-    }
-)
-"""Fields of dbt's artifacts by which programs find things again. They are never rewritten."""
+
+_SAID = frozenset({"message", "error", "invocation_command"})
+"""Fields of a result, and of a run's arguments, that are texts for people."""
 
 
 def names_a_secret(key: str) -> bool:
@@ -138,8 +109,8 @@ class Redactor:
     def document(self, content: bytes) -> bytes:
         """A JSON document, such as run_results.json. Without a secret in it, it stays as it is, byte for byte.
 
-        Keys, and the fields by which programs find nodes and relations again, are never rewritten; messages are held
-        to the rule of texts. What is not JSON is taken as a text.
+        Only what a run has said is redacted: messages, answers of the adapter, and the command line. Code, names and
+        structure stay as dbt wrote them: programs compare and run them. What is not JSON is taken as a text.
         """
         if self._in_texts is None:
             return content
@@ -150,8 +121,30 @@ class Redactor:
             tree = json.loads(text)
         except ValueError:
             return self.text(text).encode("utf-8", errors="surrogateescape")
-        redacted = self._tree(tree)
+        redacted = self._document(tree)
         return content if redacted == tree else json.dumps(redacted).encode()
+
+    def _document(self, tree: Any) -> Any:
+        """A record, run_results.json, sources.json, or catalog.json."""
+        if not isinstance(tree, Mapping):
+            return tree
+        redacted = self._entry(tree)
+        for key in tree.keys() & {"result", "args"}:
+            redacted[key] = self._entry(tree[key])
+        for key in tree.keys() & {"results", "errors"}:
+            redacted[key] = [self._entry(entry) for entry in tree[key]] if isinstance(tree[key], list) else tree[key]
+        return redacted
+
+    def _entry(self, entry: Any) -> Any:
+        """A message, or what has some in its fields."""
+        if isinstance(entry, str):
+            return self.text(entry)
+        if not isinstance(entry, Mapping):
+            return entry
+        redacted = {key: self.text(text) for key, text in entry.items() if key in _SAID and isinstance(text, str)}
+        if "adapter_response" in entry:
+            redacted["adapter_response"] = self._tree(entry["adapter_response"])
+        return {**entry, **redacted}
 
     def _tree(self, node: Any) -> Any:
         if isinstance(node, str):
@@ -159,15 +152,8 @@ class Redactor:
         if isinstance(node, list):
             return [self._tree(item) for item in node]
         if isinstance(node, Mapping):
-            return {key: self._field(key, value) for key, value in node.items()}
+            return {key: self._tree(value) for key, value in node.items()}
         return node
-
-    def _field(self, key: Any, value: Any) -> Any:
-        if key in _IDENTITIES:
-            return value
-        if key == "message" and isinstance(value, str):
-            return self.text(value)
-        return self._tree(value)
 
 
 def _pattern(secrets: Iterable[str]) -> re.Pattern[str] | None:

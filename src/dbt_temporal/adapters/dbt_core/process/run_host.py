@@ -233,7 +233,7 @@ class RunHost:
         failed = result.status == "error"
         return {
             "result": result.model_dump(mode="json"),
-            "error": classify_exception(outcome.exception) if failed else None,
+            "error": classify_exception(outcome.exception, result.message) if failed else None,
             "record": make_record(outcome.result, {node.unique_id: resource_fields(node)}).decode(),
             "log": outcome.log,
         }

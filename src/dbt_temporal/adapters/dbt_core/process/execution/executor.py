@@ -26,11 +26,8 @@ from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
     resource_fields,
     with_own_paths,
 )
-from dbt_temporal.adapters.dbt_core.process.database.classification import (
-    COMPILATION,
-    Classification,
-    classify_exception,
-)
+from dbt_temporal.adapters.dbt_core.process.database.classification import COMPILATION, classify_exception
+from dbt_temporal.adapters.dbt_core.process.database.database_errors import Classification
 from dbt_temporal.adapters.dbt_core.process.database.request import Request
 from dbt_temporal.adapters.dbt_core.process.events import NodeCapture
 from dbt_temporal.adapters.dbt_core.process.execution import relations
@@ -194,5 +191,5 @@ def _classify(result: AnyResult, exception: BaseException | None, ephemeral_fail
     if status == "error" and exception is None and str(result.node.resource_type) == "source":
         return ErrorType.STALE_SOURCE, False
     if NODE_STATUSES.get(status) == "error":
-        return classify_exception(exception)
+        return classify_exception(exception, result.message)
     return None
