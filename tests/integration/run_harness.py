@@ -15,7 +15,7 @@ from temporalio.worker import Worker
 
 from dbt_temporal.adapters.artifact_stores.fsspec_store import FsspecArtifactStore
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
-from dbt_temporal.adapters.secrets import WorkerSecrets
+from dbt_temporal.adapters.secrets import SecretSettings, WorkerSecrets
 from dbt_temporal.adapters.temporal.connection.search_attributes import registered_search_attributes
 from dbt_temporal.adapters.temporal.gateway import TemporalRun, TemporalRunGateway
 from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
@@ -36,6 +36,7 @@ from tests.integration.servers import wait_for
 
 Engine = TypeVar("Engine", bound=DbtEngine)
 
+ANY_VARIABLE = SecretSettings(variables=("*",))
 FAST_RETRIES = {"initial_interval_secs": 0.05, "max_interval_secs": 0.1}
 
 
@@ -74,7 +75,7 @@ class WorkerHarness(Generic[Engine]):
         if self._worker is None:
             projects = self.projects or [ready_project(config=ProjectConfig.model_validate(self.config))]
             use_cases = UseCases.build(
-                SecretKeepingEngine(self.engine, WorkerSecrets(self.worker_env), self.worker_env),
+                SecretKeepingEngine(self.engine, WorkerSecrets(self.worker_env, ANY_VARIABLE), self.worker_env),
                 ProjectRegistry(projects),
                 self.store,
                 write_artifacts=self.write_artifacts,

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import field_validator
 
-from dbt_temporal.adapters.environment import OWN_PREFIXES, EnvironmentModel, variable
+from dbt_temporal.adapters.environment import EnvironmentModel, is_own_setting, matches, variable
+from dbt_temporal.domain.secrets.redaction import SECRET_ENV_PREFIX
 from dbt_temporal.domain.secrets.references import EnvReference, SecretReference
 
+DEFAULT_VARIABLES = (f"{SECRET_ENV_PREFIX}_*",)
 DEFAULT_FOLDERS = (Path("/run/secrets"), Path("/var/run/secrets"))
+_NAMES = re.compile(r"[A-Za-z0-9_*]+")
 MAX_FILE_BYTES = 1024 * 1024
 
 
 class SecretSettings(EnvironmentModel):
-    """Which files a run may name as its secrets."""
+    """Which variables and files a run may name as its secrets."""
 
+    variables: tuple[str, ...] = variable(
+        "DBT_TEMPORAL_SECRET_ENV", DEFAULT_VARIABLES, allowed="a comma-separated list of names of variables"
+    )
     folders: tuple[Path, ...] = variable(
         "DBT_TEMPORAL_SECRET_DIRS", DEFAULT_FOLDERS, allowed="a comma-separated list of absolute paths of folders"
     )
+
+    @field_validator("variables", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        names = tuple(entry.strip() for entry in value.split(",") if entry.strip())
+        if not names or not all(_NAMES.fullmatch(name) for name in names):
+            raise ValueError("must be a comma-separated list of names of variables; * stands for any part of a name")
+        return names
 
     @field_validator("folders", mode="before")
     @classmethod
@@ -39,7 +56,9 @@ class WorkerSecrets:
 
     def __init__(self, environ: Mapping[str, str], settings: SecretSettings | None = None) -> None:
         self._environ = environ
-        self._folders = (settings or SecretSettings()).folders
+        settings = settings or SecretSettings()
+        self._variables = settings.variables
+        self._folders = settings.folders
 
     async def resolve(self, reference: SecretReference) -> str:
         """The value that a reference names. See `SecretResolver.resolve`."""
@@ -48,8 +67,11 @@ class WorkerSecrets:
         return await asyncio.to_thread(self._file, Path(reference.from_file))
 
     def _variable(self, name: str) -> str:
-        if name.startswith(OWN_PREFIXES):
+        if is_own_setting(name):
             raise LookupError("this is a setting of the worker itself, which no run may read")
+        if not matches(name, self._variables):
+            allowed = ", ".join(self._variables)
+            raise LookupError(f"runs may not name this variable of the worker ({allowed}; see DBT_TEMPORAL_SECRET_ENV)")
         value = self._environ.get(name)
         if value is None:
             raise LookupError("this variable is not set on the worker")

@@ -21,6 +21,18 @@ FROM_FILE = "file-0123456789"
 WORKER_SECRET = "worker-0123456789"
 ORDINARY_WORD = "current_timestamp"
 """A password that stands in names and code of dbt's own macros."""
+OWN_CREDENTIALS = (
+    "TEMPORAL_API_KEY",
+    "TEMPORAL_CODEC_KEYS",
+    "TEMPORAL_TLS_CLIENT_KEY_DATA",
+    "TEMPORAL_GRPC_META_AUTHORIZATION",
+    "TEMPORAL_METRICS_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+    "DBT_TEMPORAL_CODEC_SERVER_TOKEN",
+    "GITHUB_TOKEN",
+    "GIT_TOKEN",
+)
 
 PROJECT = {
     "dbt_project.yml": "name: leaky\nprofile: leaky\nmodels: {leaky: {+materialized: table}}\n",
@@ -41,6 +53,10 @@ leaky:
 select '{{ env_var("LOGIN") }}'::int as x
 """,
     "models/dated.sql": "select {{ dbt.current_timestamp() }} as loaded_at",
+    "models/own.sql": f"""
+{{% for name in {OWN_CREDENTIALS} %}} select '{{{{ env_var(name, 'unset') }}}}' as value union all {{% endfor %}}
+select '{{{{ env_var('PROD_TOKEN') }}}}'
+""",
     "models/raises.sql": """
 {% if execute %}{{ exceptions.raise_compiler_error('no ' ~ env_var('API_TOKEN')) }}{% endif %}
 """,
@@ -62,6 +78,7 @@ async def run(tmp_path_factory: pytest.TempPathFactory) -> DrivenRun:
         "PROD_TOKEN": TOKEN,
         "DBT_ENV_SECRET_AGENT": WORKER_SECRET,
         "DBT_ENV_SECRET_PASSWORD": ORDINARY_WORD,
+        **dict.fromkeys(OWN_CREDENTIALS, "0wn-0123456789"),
     }
     folder = tmp_path / "secrets"
     write_files(folder, {"login": f"{FROM_FILE}\n"})
@@ -74,7 +91,7 @@ async def run(tmp_path_factory: pytest.TempPathFactory) -> DrivenRun:
         }
     )
     async with open_engine(tmp_path / "cache", environ=environ) as inner:
-        resolver = WorkerSecrets(environ, SecretSettings(folders=(folder,)))
+        resolver = WorkerSecrets(environ, SecretSettings(variables=("PROD_*",), folders=(folder,)))
         return await drive(SecretKeepingEngine(inner, resolver, environ), location, invocation)
 
 
@@ -83,6 +100,7 @@ def test_dbt_has_the_secrets_and_nothing_that_leaves_it_holds_them(run: DrivenRu
         "model.leaky.fine": "success",
         "model.leaky.reads": "success",
         "model.leaky.dated": "success",
+        "model.leaky.own": "success",
         "model.leaky.leaks": "error",
         "model.leaky.raises": "error",
     }
@@ -100,6 +118,12 @@ def test_dbt_has_the_secrets_and_nothing_that_leaves_it_holds_them(run: DrivenRu
     assert "Could not convert string '***'" in message
     assert "token ***" in run.outcomes["model.leaky.leaks"].log
     assert "no ***" in (run.outcomes["model.leaky.raises"].result.message or "")
+
+
+def test_dbt_does_not_see_the_workers_own_credentials(run: DrivenRun) -> None:
+    manifest = json.loads(run.artifacts["manifest.json"])
+    code = manifest["nodes"]["model.leaky.own"]["compiled_code"]
+    assert (code.count("'unset'"), code.count(TOKEN)) == (len(OWN_CREDENTIALS), 1)
 
 
 def test_code_stands_in_the_artifacts_as_dbt_writes_it(run: DrivenRun) -> None:
@@ -129,7 +153,8 @@ async def test_a_password_that_is_an_ordinary_word_modifies_nothing(run: DrivenR
         state_manifest_ref=str(state / "manifest.json"),
         env=env | {"API_TOKEN": TOKEN, "LOGIN": FROM_FILE},
     )
-    environ = {**os.environ, "DBT_ENV_SECRET_AGENT": WORKER_SECRET, "DBT_ENV_SECRET_PASSWORD": ORDINARY_WORD}
+    secrets = {"DBT_ENV_SECRET_AGENT": WORKER_SECRET, "DBT_ENV_SECRET_PASSWORD": ORDINARY_WORD, "PROD_TOKEN": TOKEN}
+    environ = {**os.environ, **secrets}
     async with open_engine(tmp_path / "cache", environ=environ) as inner:
         plan = await opened(SecretKeepingEngine(inner, WorkerSecrets({}), environ), location, invocation).plan()
     assert plan.plan.nodes == {}
@@ -146,6 +171,6 @@ def test_a_schema_given_by_env_stands_in_the_artifacts_as_dbt_writes_it(run: Dri
 async def test_a_project_is_not_planned_with_a_secret_missing(tmp_path: Path) -> None:
     invocation = new_invocation(env={"API_TOKEN": {"from_env": "NOBODY_SET_THIS"}})
     async with open_engine(tmp_path / "cache", environ=dict(os.environ)) as inner:
-        engine = SecretKeepingEngine(inner, WorkerSecrets({}), {})
+        engine = SecretKeepingEngine(inner, WorkerSecrets({}, SecretSettings(variables=("*",))), {})
         with pytest.raises(DbtTemporalError, match=r"env\.API_TOKEN \(from_env 'NOBODY_SET_THIS'\)"):
             await opened(engine, project_in(tmp_path / "leaky"), invocation).plan()

@@ -51,7 +51,8 @@ PROJECT = {
     "shop/models/one.py": PYTHON_MODEL.format(body="pass"),
     "shop/models/two.py": PYTHON_MODEL.format(body="dbt.ref('one')"),
     "shop/models/waits.py": PYTHON_MODEL.format(body=WAITS),
-    "shop/models/secret.sql": "select '{{ env_var('PASSWORD') }}' as password, {{ greetings.greet() }} as greeting",
+    "shop/models/secret.sql": "select '{{ env_var('PASSWORD') }}' as password, {{ greetings.greet() }} as greeting,"
+    " '{{ env_var('LOGIN', 'none') }}' as login",
     "profiles/profiles.yml": """
 shop:
   target: dev
@@ -97,6 +98,7 @@ class Shop:
             "HEALTH_FILE": str(folder / "alive"),
             "HEALTH_PORT": str(self.port),
             "DBT_TEMPORAL_SECRET_DIRS": str(folder / "secrets"),
+            "DBT_TEMPORAL_SECRET_ENV": "SHOP_LOGIN_*",
             "DBT_TEMPORAL_LOG_LEVEL": "warning",
             "DBT_TEMPORAL_MAX_HOSTS": "1",
             "DBT_TEMPORAL_HOST_IDLE_SECS": "0.5",
@@ -104,6 +106,8 @@ class Shop:
             "DBT_TEMPORAL_MAX_PARSED_PROJECTS": "1",
             "SHOP_DB": str(folder / "worker.duckdb"),
             "PASSWORD": "of-the-worker",
+            "SHOP_LOGIN_A": "login-of-a",
+            "AWS_SECRET_ACCESS_KEY": "of-the-cloud",
             "GATE": str(folder / "gate"),
         }
 
@@ -160,7 +164,8 @@ class Finished:
 @pytest.fixture(scope="module")
 async def finished(shop: Shop) -> Finished:
     database = shop.folder / "finished.duckdb"
-    env = {"SHOP_DB": str(database), "PASSWORD": {"from_file": str(shop.folder / "secrets/password")}}
+    secrets = {"PASSWORD": {"from_file": str(shop.folder / "secrets/password")}, "LOGIN": {"from_env": "SHOP_LOGIN_A"}}
+    env = {"SHOP_DB": str(database), **secrets}
     run = await shop.submit(command="run", select="secret one two", env=env)
     outcome = await run.outcome()
     assert outcome.ending is Ending.COMPLETED, outcome.message
@@ -170,6 +175,17 @@ async def finished(shop: Shop) -> Finished:
 
 def test_the_profile_the_target_and_the_folder_of_secrets_are_those_of_the_variables(finished: Finished) -> None:
     assert value(finished.database, "select password from of_prod.secret") == "s3cret-of-a-file"
+
+
+def test_runs_may_name_the_variables_of_the_variable(finished: Finished) -> None:
+    assert value(finished.database, "select login from of_prod.secret") == "login-of-a"
+
+
+async def test_runs_may_name_no_others(shop: Shop) -> None:
+    run = await shop.submit(command="run", select="secret", env={"LOGIN": {"from_env": "AWS_SECRET_ACCESS_KEY"}})
+    outcome = await run.outcome()
+    assert outcome.ending is Ending.FAILED
+    assert "runs may not name this variable of the worker (SHOP_LOGIN_*; see" in (outcome.message or "")
 
 
 def test_packages_are_installed_as_the_variable_says(shop: Shop) -> None:

@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
+from dbt_temporal.adapters.environment import without_own_secrets
 from dbt_temporal.adapters.secrets import SecretSettings, WorkerSecrets
 from dbt_temporal.application.ports.engine import EngineRun, NodeOutcome, Progress, ProjectLocation
 from dbt_temporal.application.secrets.keeping_engine import SecretKeepingEngine
@@ -23,6 +24,7 @@ from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.domain.secrets.references import EnvReference, EnvValue, FileReference, references
 from dbt_temporal.entrypoints.settings import SettingsError, read_settings
 from dbt_temporal.testing import FakeEngine, FakeEngineRun, ready_project
+from tests.unit.repository.test_docs_configuration import FIELDS
 
 LOCATION = ready_project().loaded.location
 SECRET = "hunter2-hunter2"
@@ -75,7 +77,9 @@ class TalkativeEngine(FakeEngine):
 
 
 def keeping(engine: FakeEngine, **worker_env: str) -> SecretKeepingEngine:
-    return SecretKeepingEngine(engine, WorkerSecrets(worker_env), worker_env)
+    return SecretKeepingEngine(
+        engine, WorkerSecrets(worker_env, SecretSettings(variables=("PROD_PW", "GONE"))), worker_env
+    )
 
 
 async def opened(engine: FakeEngine, invocation: DbtInvocation, **worker_env: str) -> EngineRun:
@@ -136,7 +140,9 @@ def test_references_are_masked_like_values_for_hooks() -> None:
 
 async def test_references_are_read_from_the_worker(tmp_path: Path) -> None:
     (tmp_path / "pw").write_text("from the file\n")
-    secrets = WorkerSecrets({"PROD_PW": "from the environment"}, SecretSettings(folders=(tmp_path,)))
+    secrets = WorkerSecrets(
+        {"PROD_PW": "from the environment"}, SecretSettings(variables=("PROD_PW",), folders=(tmp_path,))
+    )
     env: dict[str, EnvValue] = {
         "A": "x",
         "B": EnvReference(from_env="PROD_PW"),
@@ -154,7 +160,7 @@ async def test_a_file_is_read_anew_each_time(tmp_path: Path) -> None:
 
 
 async def test_every_missing_secret_is_named_with_its_key_and_reference(tmp_path: Path) -> None:
-    secrets = WorkerSecrets({"OTHER": SECRET}, SecretSettings(folders=(tmp_path,)))
+    secrets = WorkerSecrets({"OTHER": SECRET}, SecretSettings(variables=("GONE", "OTHER"), folders=(tmp_path,)))
     env: dict[str, EnvValue] = {
         "A": EnvReference(from_env="GONE"),
         "B": FileReference(from_file=str(tmp_path / "gone")),
@@ -189,9 +195,57 @@ async def test_files_that_hold_no_text_are_refused(tmp_path: Path) -> None:
             await secrets.resolve(FileReference(from_file=str(tmp_path / name)))
 
 
-async def test_the_workers_own_credentials_cannot_be_referenced() -> None:
+OWN = [
+    "TEMPORAL_API_KEY", "TEMPORAL_CODEC_KEYS", "TEMPORAL_TLS_CLIENT_KEY_DATA", "TEMPORAL_TLS_CLIENT_CERT_DATA",
+    "TEMPORAL_TLS_KEY", "TEMPORAL_GRPC_META_AUTHORIZATION", "TEMPORAL_METRICS_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "DBT_TEMPORAL_CODEC_SERVER_TOKEN",
+    "GITHUB_TOKEN", "GIT_TOKEN",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OWN)
+async def test_the_workers_own_credentials_cannot_be_referenced_whatever_is_allowed(name: str) -> None:
+    secrets = WorkerSecrets({name: SECRET}, SecretSettings(variables=("*", name)))
     with pytest.raises(LookupError, match="no run may read"):
-        await WorkerSecrets({"TEMPORAL_API_KEY": SECRET}).resolve(EnvReference(from_env="TEMPORAL_API_KEY"))
+        await secrets.resolve(EnvReference(from_env=name))
+
+
+def test_dbt_sees_the_workers_environment_without_its_credentials() -> None:
+    others = {"AWS_SECRET_ACCESS_KEY": "a", "DBT_ENV_SECRET_X": "b", "OTEL_EXPORTER_OTLP_ENDPOINT": "c", "HEADERS": "d"}
+    assert without_own_secrets({**dict.fromkeys(OWN, SECRET), **others}) == others
+
+
+def test_every_setting_that_is_a_secret_is_one_of_the_workers_own_credentials() -> None:
+    secret = [name for name, field in FIELDS.items() if "SecretStr" in str(field.annotation)]
+    assert len(secret) >= 5
+    assert without_own_secrets(dict.fromkeys(secret, SECRET)) == {}
+
+
+@pytest.mark.parametrize(
+    "name", ["AWS_SECRET_ACCESS_KEY", "PATH", "DBT_ENV_SECRETS", "dbt_env_secret_x", "DB_PASSWORD"]
+)
+async def test_by_default_runs_may_name_dbts_secret_variables_alone(name: str) -> None:
+    secrets = WorkerSecrets({name: SECRET, "DBT_ENV_SECRET_X": "x"})
+    assert await secrets.resolve(EnvReference(from_env="DBT_ENV_SECRET_X")) == "x"
+    allowed = r"runs may not name this variable of the worker \(DBT_ENV_SECRET_\*; see DBT_TEMPORAL_SECRET_ENV\)"
+    with pytest.raises(LookupError, match=allowed):
+        await secrets.resolve(EnvReference(from_env=name))
+
+
+async def test_runs_may_name_the_variables_that_the_setting_lists() -> None:
+    settings = read_settings({"DBT_TEMPORAL_SECRET_ENV": "PROD_PW, TEAM_*_PASSWORD"}).secrets
+    secrets = WorkerSecrets({"PROD_PW": "1", "TEAM_A_PASSWORD": "2", "DBT_ENV_SECRET_X": "3"}, settings)
+    assert await secrets.resolve(EnvReference(from_env="PROD_PW")) == "1"
+    assert await secrets.resolve(EnvReference(from_env="TEAM_A_PASSWORD")) == "2"
+    for name in ("DBT_ENV_SECRET_X", "PROD_PW_2", "TEAM_PASSWORD"):
+        with pytest.raises(LookupError, match=r"PROD_PW, TEAM_\*_PASSWORD; see"):
+            await secrets.resolve(EnvReference(from_env=name))
+
+
+@pytest.mark.parametrize("value", [",", "A B", "A=1", "A,-"])
+def test_names_of_secret_variables_are_checked_at_the_start(value: str) -> None:
+    with pytest.raises(SettingsError, match=r"DBT_TEMPORAL_SECRET_ENV='.*': must be a comma-separated list of names"):
+        read_settings({"DBT_TEMPORAL_SECRET_ENV": value})
 
 
 def test_folders_of_secrets_are_checked_at_the_start() -> None:

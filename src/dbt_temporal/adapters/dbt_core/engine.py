@@ -17,7 +17,7 @@ from dbt_temporal.adapters.dbt_core.parents.pool import DepsMode, ParentPool
 from dbt_temporal.adapters.dbt_core.retried import RetriedRuns
 from dbt_temporal.adapters.dbt_core.run import DbtCoreRun
 from dbt_temporal.adapters.dbt_core.template import Template
-from dbt_temporal.adapters.environment import OWN_SECRETS
+from dbt_temporal.adapters.environment import without_own_secrets
 from dbt_temporal.application.ports.engine import (
     LoadedProject,
     ProjectLocation,
@@ -56,8 +56,7 @@ class DbtCoreEngine:
         references: ArtifactReferences | None = None,
         telemetry: Telemetry | None = None,
     ) -> None:
-        given = os.environ if environ is None else environ
-        own_environ = {key: value for key, value in given.items() if key not in OWN_SECRETS}
+        own_environ = without_own_secrets(os.environ if environ is None else environ)
         cache_dir = cache_dir.absolute()
         self._leaving = contextlib.ExitStack()
         # Those of workers that were killed go when the next one comes.
