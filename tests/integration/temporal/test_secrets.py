@@ -153,7 +153,8 @@ async def test_a_password_that_is_an_ordinary_word_modifies_nothing(run: DrivenR
         state_manifest_ref=str(state / "manifest.json"),
         env=env | {"API_TOKEN": TOKEN, "LOGIN": FROM_FILE},
     )
-    environ = {**os.environ, "DBT_ENV_SECRET_AGENT": WORKER_SECRET, "DBT_ENV_SECRET_PASSWORD": ORDINARY_WORD}
+    secrets = {"DBT_ENV_SECRET_AGENT": WORKER_SECRET, "DBT_ENV_SECRET_PASSWORD": ORDINARY_WORD, "PROD_TOKEN": TOKEN}
+    environ = {**os.environ, **secrets}
     async with open_engine(tmp_path / "cache", environ=environ) as inner:
         plan = await opened(SecretKeepingEngine(inner, WorkerSecrets({}), environ), location, invocation).plan()
     assert plan.plan.nodes == {}
