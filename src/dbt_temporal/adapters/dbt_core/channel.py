@@ -51,11 +51,7 @@ class Channel:
     ) -> tuple[int, asyncio.Future[Any]]:
         """Sends a request; the future brings its answer, or raises `DbtTemporalError`.
 
-        Args:
-            op: the operation.
-            progress: hears of events that belong to the request.
-            fds: descriptors to send along; the caller keeps its own copies.
-            **fields: the request's arguments.
+        `progress` hears of events that belong to the request; the caller keeps its own copies of `fds`, which go along.
         """
         if self.closed.is_set():
             raise self._crash()
@@ -143,5 +139,4 @@ class Channel:
 
 
 def error_from_wire(fields: wire.Message) -> DbtTemporalError:
-    """The error that an engine process sent."""
     return DbtTemporalError(ErrorType(fields["type"]), fields["message"], retryable=fields["retryable"])

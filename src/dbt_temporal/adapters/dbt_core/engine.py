@@ -18,10 +18,7 @@ from dbt_temporal.adapters.dbt_core.retried import RetriedRuns
 from dbt_temporal.adapters.dbt_core.run import DbtCoreRun
 from dbt_temporal.adapters.dbt_core.template import Template
 from dbt_temporal.adapters.environment import OWN_SECRETS
-from dbt_temporal.application.ports.engine import (
-    LoadedProject,
-    ProjectLocation,
-)
+from dbt_temporal.application.ports.engine import LoadedProject, ProjectLocation
 from dbt_temporal.application.ports.references import ArtifactReferences
 from dbt_temporal.application.ports.telemetry import Telemetry
 from dbt_temporal.domain.errors import configuration_error
@@ -56,8 +53,8 @@ class DbtCoreEngine:
         references: ArtifactReferences | None = None,
         telemetry: Telemetry | None = None,
     ) -> None:
-        given = os.environ if environ is None else environ
-        own_environ = {key: value for key, value in given.items() if key not in OWN_SECRETS}
+        environ = os.environ if environ is None else environ
+        own_environ = {key: value for key, value in environ.items() if key not in OWN_SECRETS}
         cache_dir = cache_dir.absolute()
         self._leaving = contextlib.ExitStack()
         # Those of workers that were killed go when the next one comes.

@@ -55,7 +55,6 @@ class Forker:
         channel.on_event(self._hear)
 
     async def fork(self, op: str) -> ForkedProcess:
-        """Forks a process for the operation `op` and connects to it."""
         return await self._fork(op, self.output)
 
     async def fork_host(self, op: str) -> ForkedProcess:
@@ -177,7 +176,6 @@ class Template:
 
 
 def describe_exit(status: asyncio.Future[int], output: OutputTail) -> str:
-    """How a forked process ended, for people."""
     return _describe(status.result() if status.done() and not status.cancelled() else None, output)
 
 

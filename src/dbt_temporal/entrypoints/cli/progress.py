@@ -36,7 +36,6 @@ _STYLES = (
 
 
 def style_of(line: str) -> str:
-    """The colour of a line of the run log."""
     return next((style for pattern, style in _STYLES if pattern.search(line)), "")
 
 
@@ -103,15 +102,11 @@ class ProgressView(RunView, Protocol):
 
     log: ShownLog
 
-    def __enter__(self) -> Self:
-        """Opens the view."""
-        ...
+    def __enter__(self) -> Self: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Closes it."""
-        ...
+    ) -> None: ...
 
 
 class PlainProgress:
@@ -231,5 +226,4 @@ class LiveProgress:
 
 
 def progress_view(console: Console) -> ProgressView:
-    """The view that suits where the output goes."""
     return LiveProgress(console) if console.is_terminal and not console.is_dumb_terminal else PlainProgress(console)

@@ -44,7 +44,6 @@ class DevRegistry:
         return path
 
     def withdraw(self, pid: int) -> None:
-        """Removes the file of a server that ends."""
         (self._folder / f"{pid}.json").unlink(missing_ok=True)
 
     def running(self) -> list[DevServer]:

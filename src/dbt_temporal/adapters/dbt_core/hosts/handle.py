@@ -20,9 +20,7 @@ class HostHandle:
     """A host as the worker sees it.
 
     Attributes:
-        process: the process and the channel to it.
         parent: where it came from, held until the host ends.
-        settings, invocation: what it was made for.
         sessions: by request, what identifies the database sessions that it has.
         users: requests under way.
         served: requests that it has ended.

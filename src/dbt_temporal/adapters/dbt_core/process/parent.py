@@ -41,8 +41,6 @@ def run_parent(control: socket.socket) -> None:
 
 
 class ProjectParent:
-    """Parses a project on request and forks hosts that inherit the result."""
-
     def __init__(self, control: socket.socket) -> None:
         self._server = forking.ForkServer(control)
         self._project: Any = None

@@ -114,7 +114,6 @@ class ConnectionSettings(EnvironmentModel):
         return self.tls and (self.tls_cert is not None or self.profile.client_cert is not None)
 
     def tls_config(self) -> TLSConfig | bool:
-        """As the SDK takes it."""
         if not self.tls:
             return False
         client_cert, client_key = self.profile.client_cert, self.profile.client_key
@@ -179,7 +178,6 @@ async def connect(
     """Connects and checks that the namespace is there.
 
     Args:
-        settings: where to.
         patience_secs: how long to try again where waiting can help.
         runtime: the SDK's runtime, which exports metrics; by default one that exports none.
         plugins: what the SDK adds to the client, and to the workers that are made with it.

@@ -35,7 +35,6 @@ class VersioningSettings(EnvironmentModel):
         return self
 
     def deployment_config(self) -> WorkerDeploymentConfig | None:
-        """As the SDK takes it; None without versioning."""
         if self.deployment_name is None or self.build_id is None:
             return None
         return WorkerDeploymentConfig(
@@ -45,7 +44,6 @@ class VersioningSettings(EnvironmentModel):
         )
 
     def describe(self) -> str | None:
-        """What whoever deploys must know; None without versioning."""
         if self.deployment_name is None:
             return None
         return (

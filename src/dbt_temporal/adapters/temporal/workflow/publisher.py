@@ -25,7 +25,6 @@ class StatePublisher:
         self._memos = RunMemos()
         self._view: RunView | None = None
         self._attributes: dict[str, str] = {}
-        self._details: str | None = None
         self._not_before: datetime | None = None
         self._flusher: asyncio.Task[None] | None = None
 
@@ -41,7 +40,6 @@ class StatePublisher:
             self._flusher = asyncio.create_task(self._flush_soon())
 
     def flush(self) -> None:
-        """Writes what was gathered, at once."""
         if self._flusher is not None:
             self._flusher.cancel()
             self._flusher = None

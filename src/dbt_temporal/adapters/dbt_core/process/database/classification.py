@@ -119,7 +119,6 @@ _NOT_DRIVERS = frozenset(
 
 
 def classify_exception(error: BaseException | None) -> Classification:
-    """The type of a node's failure, and whether it is worth another attempt."""
     if error is None:
         return TRANSIENT
     return _known(error) or _by_mistake(error)
