@@ -27,7 +27,8 @@ class Channel:
         self._pending: dict[int, asyncio.Future[Any]] = {}
         self._progress: dict[int, EventHandler] = {}
         self._next_id = 0
-        self._on_event: EventHandler | None = None
+        self.on_event: EventHandler | None = None
+        """Hears of messages that answer no request."""
         self.closed = asyncio.Event()
         self.describe_end: Callable[[], str] = lambda: "its connection closed"
         self.settle_end: Callable[[], Any] | None = None
@@ -41,10 +42,6 @@ class Channel:
         twin.setblocking(False)
         reader, writer = await asyncio.open_unix_connection(sock=sock)
         return cls(twin, reader, writer)
-
-    def on_event(self, handler: EventHandler) -> None:
-        """Sets who hears of messages that answer no request."""
-        self._on_event = handler
 
     def start(
         self, op: str, *, progress: EventHandler | None = None, fds: Sequence[int] = (), **fields: Any
@@ -131,8 +128,8 @@ class Channel:
             handler = self._progress.get(request_id)
             if handler is not None:
                 handler(message)
-        elif self._on_event is not None:
-            self._on_event(message)
+        elif self.on_event is not None:
+            self.on_event(message)
 
     def _crash(self) -> DbtTemporalError:
         return DbtTemporalError(ErrorType.ENGINE_CRASHED, f"the dbt process has ended: {self.describe_end()}")

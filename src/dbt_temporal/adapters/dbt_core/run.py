@@ -134,7 +134,7 @@ class DbtCoreRun:
         host.process.channel.notify("cancel", target=request_id)
         done, _ = await asyncio.wait([future], timeout=self._cancel_secs)
         if not done:
-            host.kill()
+            host.process.kill()
             await asyncio.wait([future], timeout=self._cancel_secs)
         with contextlib.suppress(DbtTemporalError, asyncio.CancelledError):
             future.result()

@@ -180,11 +180,9 @@ class LiveProgress:
         self._time_running_nodes(snapshot.node_status)
 
     def note(self, text: str) -> None:
-        """Prints the note above the table, for good."""
         self._console.print(Text(text, style="yellow"), soft_wrap=True)
 
     def render(self) -> RenderableType:
-        """The live part: a line of progress, and the running nodes below it."""
         return Group(self._progress_line(), self._running_table())
 
     def _time_running_nodes(self, status: Mapping[str, str]) -> None:

@@ -40,12 +40,6 @@ class HostHandle:
     def alive(self) -> bool:
         return not self.process.channel.closed.is_set()
 
-    def memory_bytes(self) -> int:
-        return self.process.memory_bytes()
-
-    def kill(self) -> None:
-        self.process.kill()
-
     def is_idle(self, idle_secs: float) -> bool:
         """Whether it has gone, or had no request for that long."""
         return self.users == 0 and (not self.alive or time.monotonic() - self.last_used > idle_secs)

@@ -195,4 +195,4 @@ class HostPool:
 
     async def _is_too_large(self, host: HostHandle) -> bool:
         limit = self._limits.host_memory_bytes
-        return limit is not None and await asyncio.to_thread(host.memory_bytes) > limit
+        return limit is not None and await asyncio.to_thread(host.process.memory_bytes) > limit

@@ -33,11 +33,7 @@ def main() -> None:
     server = forking.ForkServer(control)
     gc.collect()
     gc.freeze()
-    server.serve({"hello": lambda _: None}, {"fork_parent": run_parent})
-
-
-def run_parent(control: socket.socket) -> None:
-    ProjectParent(control).serve()
+    server.serve({"hello": lambda _: None}, {"fork_parent": lambda sock: ProjectParent(sock).serve()})
 
 
 class ProjectParent:
