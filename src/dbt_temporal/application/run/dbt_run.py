@@ -43,7 +43,7 @@ class DbtRun:
         self._fail_fast_by_update: bool | None = None
         self._started_at: datetime | None = None
         self._stored: StoreArtifactsOutput | None = None
-        self._cancel_told = False
+        self._has_cancel_line = False
 
     async def execute(self, raw_input: object) -> DbtRunOutput:
         """Runs to the end. A run in which nodes failed returns an output with `success` false.
@@ -147,9 +147,9 @@ class DbtRun:
         await shielded(self._close(planned))
 
     def _tell_of_cancel(self) -> None:
-        if not self._cancel_told:
+        if not self._has_cancel_line:
             self._live.log.add(CANCELLED_LINE)
-        self._cancel_told = True
+        self._has_cancel_line = True
 
     async def _close(self, planned: PlanProjectOutput) -> None:
         await self._steps.store_log(planned)

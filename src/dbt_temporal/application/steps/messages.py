@@ -30,7 +30,7 @@ class PlanProjectInput(StepInput):
     input: DbtRunInput
 
     @field_serializer("input")
-    def _as_given(self, run_input: DbtRunInput) -> dict[str, Any]:
+    def _explicit_fields(self, run_input: DbtRunInput) -> dict[str, Any]:
         """Only what the caller gave: what a retried run gives must not lose to defaults that nobody asked for."""
         return run_input.model_dump(mode="json", exclude_unset=True)
 
