@@ -55,6 +55,14 @@ def variable(name: str | AliasChoices, default: Any, *, allowed: str, **constrai
     return Field(default=default, validation_alias=name, json_schema_extra={"allowed": allowed}, **constraints)
 
 
+def require_both(**values: object) -> None:
+    """Refuses one of two variables, by their names, without the other. Raises ValueError."""
+    present = [name for name, value in values.items() if value is not None]
+    missing = [name for name, value in values.items() if value is None]
+    if present and missing:
+        raise ValueError(f"{missing[0]}: must be set as well, because {present[0]} is set")
+
+
 def without_blanks(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables that are set to something; compose files and charts set empty ones to mean "default"."""
     return {name: value.strip() for name, value in environ.items() if value.strip()}

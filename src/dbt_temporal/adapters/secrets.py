@@ -61,7 +61,6 @@ class WorkerSecrets:
         self._folders = settings.folders
 
     async def resolve(self, reference: SecretReference) -> str:
-        """The value that a reference names. See `SecretResolver.resolve`."""
         if isinstance(reference, EnvReference):
             return self._variable(reference.from_env)
         return await asyncio.to_thread(self._file, Path(reference.from_file))

@@ -60,8 +60,8 @@ class ProjectSettings(EnvironmentModel):
 
     @field_validator("profiles_dir")
     @classmethod
-    def _is_folder(cls, path: Path | None) -> Path | None:
-        if path is not None and not path.is_dir():
+    def _is_folder(cls, path: Path) -> Path:
+        if not path.is_dir():
             raise ValueError("is not a folder: give the folder of profiles.yml")
         return path
 
@@ -83,10 +83,10 @@ class HealthSettings(EnvironmentModel):
 
     @field_validator("file")
     @classmethod
-    def _can_be_written(cls, path: Path | None) -> Path | None:
-        if path is not None and path.is_dir():
+    def _can_be_written(cls, path: Path) -> Path:
+        if path.is_dir():
             raise ValueError("is a folder: give the path of a file")
-        if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise ValueError("the folder of this file does not exist, or it cannot be written")
         return path
 
@@ -119,8 +119,8 @@ class RunSettings(EnvironmentModel):
 
     @field_validator("cache_dir")
     @classmethod
-    def _is_usable(cls, path: Path | None) -> Path | None:
-        if path is not None and not _can_hold_files(path):
+    def _is_usable(cls, path: Path) -> Path:
+        if not _can_hold_files(path):
             raise ValueError("must be a folder that can be created and written")
         return path
 

@@ -36,11 +36,7 @@ class FsspecArtifactStore:
     """
 
     def __init__(self, root: str, environ: Mapping[str, str] | None = None) -> None:
-        """A store below `root`, a path or a URL.
-
-        Args:
-            root: as in ARTIFACT_STORE.
-            environ: for endpoints; credentials come from the usual variables of the process.
+        """A store below `root`, as in ARTIFACT_STORE. Of `environ` only endpoints are read, no credentials.
 
         Raises:
             DbtTemporalError: of type Configuration, where the scheme is unknown or its package is missing.
@@ -55,22 +51,18 @@ class FsspecArtifactStore:
             self._files, self._base = open_storage(f"ARTIFACT_STORE={root!r}", self._root, environ or {})
 
     async def write(self, path: str, content: bytes) -> str:
-        """Writes a file whole. See `ArtifactStore.write`."""
         return await self._put(path, lambda place: self._files.pipe_file(place, content))
 
     async def upload(self, path: str, file: Path) -> str:
-        """Copies a file of this machine whole. See `ArtifactStore.upload`."""
         return await self._put(path, lambda place: self._files.put_file(str(file), place))
 
     async def read(self, path: str) -> bytes | None:
-        """The content of a file, or None. See `ArtifactStore.read`."""
         place = self._place(path)
         contents: dict[str, bytes] = {}
         await self._call("read", place, lambda: self._read_all({place}, contents))
         return contents.get(place)
 
     async def read_many(self, paths: Sequence[str]) -> dict[str, bytes]:
-        """The contents of those files that there are and that can be read. See `ArtifactStore.read_many`."""
         places = {path: self._place(path) for path in paths}
         contents: dict[str, bytes] = {}
         silent = set(places.values())
@@ -81,7 +73,6 @@ class FsspecArtifactStore:
         return {path: contents[place] for path, place in places.items() if place in contents}
 
     async def delete(self, path: str) -> None:
-        """Deletes a file or folder. See `ArtifactStore.delete`."""
         place = self._place(path)
 
         def delete() -> None:

@@ -16,17 +16,12 @@ ARTIFACTS = ("manifest.json", "run_results.json", "sources.json")
 
 
 class FsspecReferences:
-    """Implements `ArtifactReferences`.
-
-    Args:
-        environ: the worker's environment, for endpoints.
-    """
+    """Implements `ArtifactReferences`. `environ` gives the endpoints."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
 
     async def fetch(self, field: str, reference: str, folder: Path) -> str:
-        """Copies what a URL names. See `ArtifactReferences.fetch`."""
         if scheme_of(reference) in (None, "file"):
             return reference
         # In a thread: looking for credentials may ask the network.

@@ -27,7 +27,8 @@ class Channel:
         self._pending: dict[int, asyncio.Future[Any]] = {}
         self._progress: dict[int, EventHandler] = {}
         self._next_id = 0
-        self._on_event: EventHandler | None = None
+        self.on_event: EventHandler | None = None
+        """Hears of messages that answer no request."""
         self.closed = asyncio.Event()
         self.describe_end: Callable[[], str] = lambda: "its connection closed"
         self.settle_end: Callable[[], Any] | None = None
@@ -42,20 +43,12 @@ class Channel:
         reader, writer = await asyncio.open_unix_connection(sock=sock)
         return cls(twin, reader, writer)
 
-    def on_event(self, handler: EventHandler) -> None:
-        """Sets who hears of messages that answer no request."""
-        self._on_event = handler
-
     def start(
         self, op: str, *, progress: EventHandler | None = None, fds: Sequence[int] = (), **fields: Any
     ) -> tuple[int, asyncio.Future[Any]]:
         """Sends a request; the future brings its answer, or raises `DbtTemporalError`.
 
-        Args:
-            op: the operation.
-            progress: hears of events that belong to the request.
-            fds: descriptors to send along; the caller keeps its own copies.
-            **fields: the request's arguments.
+        `progress` hears of events that belong to the request; the caller keeps its own copies of `fds`, which go along.
         """
         if self.closed.is_set():
             raise self._crash()
@@ -135,13 +128,12 @@ class Channel:
             handler = self._progress.get(request_id)
             if handler is not None:
                 handler(message)
-        elif self._on_event is not None:
-            self._on_event(message)
+        elif self.on_event is not None:
+            self.on_event(message)
 
     def _crash(self) -> DbtTemporalError:
         return DbtTemporalError(ErrorType.ENGINE_CRASHED, f"the dbt process has ended: {self.describe_end()}")
 
 
 def error_from_wire(fields: wire.Message) -> DbtTemporalError:
-    """The error that an engine process sent."""
     return DbtTemporalError(ErrorType(fields["type"]), fields["message"], retryable=fields["retryable"])

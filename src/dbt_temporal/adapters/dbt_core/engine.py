@@ -18,10 +18,7 @@ from dbt_temporal.adapters.dbt_core.retried import RetriedRuns
 from dbt_temporal.adapters.dbt_core.run import DbtCoreRun
 from dbt_temporal.adapters.dbt_core.template import Template
 from dbt_temporal.adapters.environment import without_own_secrets
-from dbt_temporal.application.ports.engine import (
-    LoadedProject,
-    ProjectLocation,
-)
+from dbt_temporal.application.ports.engine import LoadedProject, ProjectLocation
 from dbt_temporal.application.ports.references import ArtifactReferences
 from dbt_temporal.application.ports.telemetry import Telemetry
 from dbt_temporal.domain.errors import configuration_error

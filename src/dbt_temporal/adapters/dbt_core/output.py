@@ -22,8 +22,6 @@ _readings: set[asyncio.Task[None]] = set()
 
 
 class OutputTail:
-    """Reads the output of engine processes."""
-
     def __init__(self) -> None:
         self._lines: deque[str] = deque(maxlen=_TAIL_LINES)
         self.reading: asyncio.Task[None] | None = None

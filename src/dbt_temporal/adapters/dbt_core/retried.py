@@ -35,12 +35,7 @@ _NOTHING: tuple[Any, ...] = (None, {}, "")
 
 
 class RetriedRuns:
-    """Reads the arguments of runs that are retried.
-
-    Args:
-        references: fetches what a run refers to by URL; without it, only paths are taken.
-        folder: for copies; those of a run lie below its invocation id.
-    """
+    """Reads the arguments of runs that are retried. Copies go below `folder`, by invocation id."""
 
     def __init__(self, references: ArtifactReferences | None, folder: Path) -> None:
         self._references = references

@@ -34,12 +34,7 @@ logger = logging.getLogger("dbt_temporal.engine")
 class DbtCoreRun:
     """Implements `EngineRun` by a run host, which is made by the first request that needs it.
 
-    Args:
-        hosts: has the run's host, or makes it.
-        retried: knows what a retried run gives.
-        location: where the project lies.
-        invocation: the run.
-        cancel_secs: a request that does not end within that time after its cancellation is ended with its host.
+    A request that does not end within `cancel_secs` after its cancellation is ended with its host.
     """
 
     def __init__(
@@ -139,7 +134,7 @@ class DbtCoreRun:
         host.process.channel.notify("cancel", target=request_id)
         done, _ = await asyncio.wait([future], timeout=self._cancel_secs)
         if not done:
-            host.kill()
+            host.process.kill()
             await asyncio.wait([future], timeout=self._cancel_secs)
         with contextlib.suppress(DbtTemporalError, asyncio.CancelledError):
             future.result()

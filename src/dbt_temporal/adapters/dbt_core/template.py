@@ -52,10 +52,9 @@ class Forker:
         self.output = output
         self.ready = False
         self._statuses: dict[int, asyncio.Future[int]] = {}
-        channel.on_event(self._hear)
+        channel.on_event = self._hear
 
     async def fork(self, op: str) -> ForkedProcess:
-        """Forks a process for the operation `op` and connects to it."""
         return await self._fork(op, self.output)
 
     async def fork_host(self, op: str) -> ForkedProcess:
@@ -77,7 +76,7 @@ class Forker:
         status = self._status(pid)
         news: list[asyncio.Future[Any]] = [status] if output.reading is None else [status, output.reading]
         channel.settle_end = lambda: _wait_briefly(asyncio.gather(*news, return_exceptions=True))
-        channel.describe_end = lambda: describe_exit(status, output)
+        channel.describe_end = lambda: _describe(status.result() if status.done() else None, output)
         return ForkedProcess(channel, pid)
 
     def _status(self, pid: int) -> asyncio.Future[int]:
@@ -174,11 +173,6 @@ class Template:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._reading
             self._reading = None
-
-
-def describe_exit(status: asyncio.Future[int], output: OutputTail) -> str:
-    """How a forked process ended, for people."""
-    return _describe(status.result() if status.done() and not status.cancelled() else None, output)
 
 
 def _describe(status: int | None, output: OutputTail) -> str:

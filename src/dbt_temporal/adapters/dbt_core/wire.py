@@ -21,7 +21,6 @@ _CHUNK = 1 << 20
 
 
 def encode(message: Message) -> bytes:
-    """A message as it goes over the socket."""
     try:
         body = orjson.dumps(message, default=str, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:

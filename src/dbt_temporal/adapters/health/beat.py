@@ -30,8 +30,6 @@ async def beat(
     """Touches the file until it is cancelled, then deletes it: a worker that has ended is not healthy.
 
     Args:
-        path: the file.
-        every_secs: how often.
         alive: asked before each touch; without a yes the file is left to grow old.
         limit_secs: an answer that takes longer is a no.
     """

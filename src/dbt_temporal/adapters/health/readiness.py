@@ -22,7 +22,6 @@ class Readiness:
 
     @property
     def answer(self) -> tuple[bool, str]:
-        """Whether it is ready, and why in words."""
         return self._ready, f"{'ready' if self._ready else 'not ready'}: {self._why}"
 
     def say(self, ready: bool, why: str) -> None:
@@ -31,9 +30,7 @@ class Readiness:
     async def watch(self, polls: Callable[[], Awaitable[bool]], every_secs: float = LOOK_SECS) -> None:
         """Keeps the answer up to date until it is cancelled, and logs when it changes: not everybody has probes.
 
-        Args:
-            polls: asks whether the server hears the worker poll; what it raises means that nobody knows.
-            every_secs: how often.
+        `polls` asks whether the server hears the worker poll; what it raises means that nobody knows.
         """
         while True:
             was_ready = self._ready

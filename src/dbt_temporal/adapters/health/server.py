@@ -21,11 +21,7 @@ REQUEST_TIMEOUT_SECS = 5.0
 async def health_server(port: int, path: Path, readiness: Readiness, host: str = "0.0.0.0") -> AsyncIterator[int]:
     """Serves on the port while the context lasts; yields the port (a free one for 0).
 
-    Args:
-        port: where to listen.
-        path: the health file; a fresh one is health.
-        readiness: what `/ready` answers.
-        host: the address to listen on.
+    A fresh health file at `path` is health.
 
     Raises:
         DbtTemporalError: of type Configuration, where the port is taken.

@@ -11,13 +11,7 @@ from uuid import uuid4
 from pydantic import BaseModel
 
 from dbt_temporal.application.ports.engine import no_progress
-from dbt_temporal.application.ports.runtime import (
-    UNLIMITED,
-    HookFailedError,
-    StateChange,
-    Step,
-    StepFailedError,
-)
+from dbt_temporal.application.ports.runtime import UNLIMITED, HookFailedError, StateChange, Step, StepFailedError
 from dbt_temporal.application.ports.telemetry import Fact, NoTelemetry, Telemetry
 from dbt_temporal.application.run.dbt_run import DbtRun
 from dbt_temporal.application.shielding import cancel_again, cancels_asked

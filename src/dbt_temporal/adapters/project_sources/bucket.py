@@ -36,20 +36,12 @@ class Bucket:
     """A prefix of a bucket; what is below it is downloaded, unless the same objects were before."""
 
     def __init__(self, url: str, source: RemoteSource, *, environ: Mapping[str, str]) -> None:
-        """A source.
-
-        Args:
-            url: `s3://bucket/prefix` or `gs://bucket/prefix`.
-            source: limits and names.
-            environ: the worker's environment.
-        """
         self._source = source
         self._environ = environ
         self._url = url.rstrip("/")
         self._copies = source.copies_of(self._url)
 
     async def locate(self) -> list[ProjectLocation]:
-        """Downloads what is new and finds the projects. See `ProjectSource.locate`."""
         try:
             async with asyncio.timeout(self._source.limits.timeout_secs), self._session() as (files, prefix):
                 copy = await self._copy(files, prefix)

@@ -33,19 +33,11 @@ logger = logging.getLogger(__name__)
 
 
 class GitRepository:
-    """A repository at a branch, a tag or a commit; only that commit is fetched, and only once."""
+    """A repository at a branch, tag or commit; only that commit is fetched, and only once. The token is for http."""
 
     def __init__(
         self, address: GitAddress, source: RemoteSource, *, token: str | None, environ: Mapping[str, str]
     ) -> None:
-        """A source.
-
-        Args:
-            address: which repository, commit and folder.
-            source: limits and names.
-            token: for http and https.
-            environ: the worker's environment.
-        """
         self._address = address
         self._source = source
         self._token = token
@@ -53,7 +45,6 @@ class GitRepository:
         self._copies = source.copies_of(address.url)
 
     async def locate(self) -> list[ProjectLocation]:
-        """Fetches the commit and finds the projects. See `ProjectSource.locate`."""
         try:
             with private_copies.unfinished_copy(self._copies) as folder:
                 async with asyncio.timeout(self._source.limits.timeout_secs):

@@ -46,7 +46,6 @@ class GitAddress:
 
     @property
     def is_commit(self) -> bool:
-        """Whether `ref` is the full id of a commit."""
         return _COMMIT.fullmatch(self.ref) is not None
 
 

@@ -32,9 +32,8 @@ class GitProcess:
     """Runs git commands on one repository below `folder`.
 
     Args:
-        folder: an empty folder for the repository (`repository`) and its files (`files`).
+        folder: an empty folder for the repository (`repository`) and its files (`files`); at most `max_bytes` large.
         environ: over the process's own environment.
-        max_bytes: how large `folder` may get.
     """
 
     def __init__(self, folder: Path, environ: Mapping[str, str], max_bytes: int) -> None:

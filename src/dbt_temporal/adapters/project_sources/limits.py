@@ -17,5 +17,4 @@ class SourceLimits(EnvironmentModel):
 
     @property
     def max_bytes(self) -> int:
-        """The size limit in bytes."""
         return self.max_mb * BYTES_PER_MB

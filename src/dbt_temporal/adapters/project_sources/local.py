@@ -37,12 +37,8 @@ class LocalFolder:
     ) -> None:
         """A source.
 
-        Args:
-            folder: the folder as the user wrote it.
-            named_by: the variable that names it, for error messages.
-            profiles_dir: DBT_PROFILES_DIR; by default the project's folder, then ~/.dbt.
-            target: DBT_TARGET.
-            only_subfolders: whether the folder itself is not taken for a project.
+        `named_by` is the variable that names the folder, for messages; `profiles_dir` and `target` are DBT_PROFILES_DIR
+        and DBT_TARGET. With `only_subfolders`, the folder itself is not taken for a project.
         """
         self._folder = Path(folder).expanduser()
         self._written = str(folder)
@@ -51,7 +47,6 @@ class LocalFolder:
         self._only_subfolders = only_subfolders
 
     async def locate(self) -> list[ProjectLocation]:
-        """Finds the projects. See `ProjectSource.locate`."""
         return await asyncio.to_thread(self._locations)
 
     def _locations(self) -> list[ProjectLocation]:

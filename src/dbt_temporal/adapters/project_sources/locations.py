@@ -25,7 +25,6 @@ class ProjectUse:
     target: str | None = None
 
     def location(self, folder: Path, source: str, revision: str, *, changeable: bool = False) -> ProjectLocation:
-        """The location of a project in `folder`."""
         return ProjectLocation(
             project_dir=folder,
             profiles_dir=absolute(self.profiles_dir) if self.profiles_dir else default_profiles_dir(folder),
@@ -44,8 +43,6 @@ class RemoteSource:
         named_by: the variable that names it, for error messages.
         shown: its URL as it may be shown.
         cache_dir: where copies of all sources lie.
-        limits: on size and time.
-        use: of the projects in it.
     """
 
     named_by: str
@@ -60,16 +57,13 @@ class RemoteSource:
         return self.cache_dir / "sources" / f"{Path(url).stem[:40]}-{digest}"
 
     def error(self, what: str) -> DbtTemporalError:
-        """A Configuration error that names the source."""
         return configuration_error(f"{self.named_by}: {self.shown}: {what}")
 
     def too_large(self) -> DbtTemporalError:
-        """The source is beyond the size limit."""
         limit = f"DBT_TEMPORAL_SOURCE_MAX_MB={self.limits.max_mb}"
         return self.error(f"is larger than {self.limits.max_mb} MB; name a smaller part of it, or raise {limit}")
 
     def too_slow(self) -> DbtTemporalError:
-        """The source is beyond the time limit."""
         secs = f"{self.limits.timeout_secs:g}"
         return self.error(
             f"could not be fetched within {secs} seconds; is the server reachable from here? "

@@ -84,10 +84,7 @@ def configure_logging(
 ) -> None:
     """Sets the process's log up; what was set up before goes.
 
-    Args:
-        settings: format and level.
-        secrets: values of the worker's own that no line may show.
-        stream: where to; by default stderr.
+    No line shows `secrets`, which are the worker's own. It goes to stderr by default.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     formatter = JsonFormatter if settings.format == "json" else TextFormatter

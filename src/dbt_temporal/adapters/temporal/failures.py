@@ -77,18 +77,17 @@ def to_step_failed(error: ActivityError, step: Step[Any]) -> StepFailedError:
 
 
 def _timed_out(error: TimeoutError, step: Step[Any]) -> StepFailedError:
+    error_type = ErrorType.ADAPTER
     if error.type == TimeoutType.HEARTBEAT and step.limits.heartbeat_secs is not None:
+        error_type = ErrorType.ENGINE_CRASHED
         silence = f"{step.limits.heartbeat_secs:g} seconds (heartbeat timeout)"
         message = f"{step.name}: its worker was not heard of for {silence}"
-        return StepFailedError(
-            ErrorType.ENGINE_CRASHED, message, retryable=True, timed_out=True, last_facts=_last_facts(error)
-        )
-    if error.type == TimeoutType.START_TO_CLOSE:
+    elif error.type == TimeoutType.START_TO_CLOSE:
         limit = f"{step.limits.timeout_secs:g} seconds (start-to-close timeout)"
         message = f"{step.name}: took longer than its limit of {limit}"
     else:
         message = f"{step.name}: timed out: {error.message}"
-    return StepFailedError(ErrorType.ADAPTER, message, retryable=True, timed_out=True, last_facts=_last_facts(error))
+    return StepFailedError(error_type, message, retryable=True, timed_out=True, last_facts=_last_facts(error))
 
 
 def _last_facts(error: TimeoutError) -> dict[str, Any] | None:

@@ -15,12 +15,7 @@ from temporalio.client import (
     WorkflowQueryFailedError,
     WorkflowQueryRejectedError,
 )
-from temporalio.exceptions import (
-    ApplicationError,
-    CancelledError,
-    TerminatedError,
-    WorkflowAlreadyStartedError,
-)
+from temporalio.exceptions import ApplicationError, CancelledError, TerminatedError, WorkflowAlreadyStartedError
 from temporalio.exceptions import TimeoutError as WorkflowTimeoutError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -66,14 +61,12 @@ class TemporalRunGateway:
 
     @property
     def place(self) -> str:
-        """The task queue, namespace and server in words."""
         server = self._client.service_client.config.target_host
         return f"the task queue {self._task_queue!r} (namespace {self._client.namespace!r} at {server})"
 
     async def submit(
         self, run_input: DbtRunInput | Mapping[str, Any] | None, workflow_id: str, *, summary: str | None = None
     ) -> TemporalRun:
-        """Starts the workflow `dbt_run` and returns without waiting for it. See `RunGateway.submit`."""
         if isinstance(run_input, DbtRunInput):
             run_input = run_input.model_dump(mode="json", exclude_unset=True)
         facts = {"command": str((run_input or {}).get("command", "build")), "workflow_id": workflow_id}
@@ -93,11 +86,9 @@ class TemporalRunGateway:
         return TemporalRun(handle)
 
     def find(self, workflow_id: str, run_id: str | None = None) -> TemporalRun:
-        """A run that somebody has submitted."""
         return TemporalRun(self._client.get_workflow_handle(workflow_id, run_id=run_id))
 
     async def has_workers(self) -> bool:
-        """Whether a worker has polled lately. See `RunGateway.has_workers`."""
         try:
             async with asyncio.timeout(REQUEST_SECS):
                 return bool(await pollers(self._client, self._task_queue, WORKER_SEEN_WITHIN_SECS))
@@ -116,11 +107,9 @@ class TemporalRun:
 
     @property
     def workflow_id(self) -> str:
-        """The workflow's id."""
         return self.handle.id
 
     async def snapshot(self, *, with_nodes: bool) -> Snapshot | None:
-        """Where the run stands; None where no worker answers."""
         try:
             async with asyncio.timeout(SNAPSHOT_SECS):
                 status: Mapping[str, Any] = await self._query("run_status")
@@ -141,7 +130,6 @@ class TemporalRun:
         return await self.handle.query(name, args=arguments, rpc_timeout=QUERY_TIMEOUT)
 
     async def outcome(self) -> Outcome:
-        """Waits until the run has ended, well or not; also while the server is away. See `SubmittedRun.outcome`."""
         warned = False
         while True:
             try:

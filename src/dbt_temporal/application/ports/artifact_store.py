@@ -12,23 +12,18 @@ class ArtifactStore(Protocol):
 
     async def write(self, path: str, content: bytes) -> str:
         """Writes a file whole (no reader sees half of it) and returns its location for people and tools."""
-        ...
 
     async def upload(self, path: str, file: Path) -> str:
         """Copies a file of this machine whole, without holding all of it, and returns its location like `write`."""
-        ...
 
     async def read(self, path: str) -> bytes | None:
         """The content of a file below the root, or None where there is none."""
-        ...
 
     async def read_many(self, paths: Sequence[str]) -> dict[str, bytes]:
         """The contents of many files by their paths, read in the way that is fastest for the store.
 
         Files that are not there are left out. So are those that cannot be read; they raise no error and are logged.
         """
-        ...
 
     async def delete(self, path: str) -> None:
         """Deletes a file or a folder with all below it; nothing happens where there is none."""
-        ...

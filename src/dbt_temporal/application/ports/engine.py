@@ -131,11 +131,9 @@ class EngineRun(Protocol):
 
     async def plan(self) -> EnginePlan:
         """Selects nodes and edges by dbt's own code for the invocation's command."""
-        ...
 
     async def before_run(self, progress: Progress) -> Prepared:
         """Does what the engine does once before the first node, on-run-start with it."""
-        ...
 
     async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
         """Makes one attempt at one node. A failed node is an outcome with `error` set, not an exception.
@@ -144,11 +142,9 @@ class EngineRun(Protocol):
             DbtTemporalError: EngineCrashed where the process that ran the node died; Adapter, Compilation or
                 Configuration where the run could not be set up.
         """
-        ...
 
     async def after_run(self, results: list[CompletedNode], progress: Progress) -> list[NodeOutcome]:
         """Runs on-run-end, which sees `results`. Returns the hooks' outcomes."""
-        ...
 
     async def artifacts(
         self, results: list[CompletedNode], elapsed_time: float, *, with_catalog: bool = False
@@ -163,7 +159,6 @@ class EngineRun(Protocol):
         Returns:
             The place of each on this machine, by file name. They stay there until the run ends.
         """
-        ...
 
     async def end_session(self, facts: Mapping[str, Any]) -> None:
         """Ends what a lost attempt may still be running in the database, and waits for its end.
@@ -174,7 +169,6 @@ class EngineRun(Protocol):
         Raises:
             DbtTemporalError: the database could not be asked.
         """
-        ...
 
 
 class DbtEngine(Protocol):
@@ -182,7 +176,6 @@ class DbtEngine(Protocol):
 
     async def load_project(self, location: ProjectLocation) -> LoadedProject:
         """Parses a project. Raises Compilation or Configuration with dbt's own message."""
-        ...
 
     async def open(self, location: ProjectLocation, invocation: DbtInvocation) -> EngineRun:
         """The run of an invocation. Cheap: what the run needs is made by whatever is asked of it first.
@@ -190,16 +183,12 @@ class DbtEngine(Protocol):
         Raises:
             DbtTemporalError: of type Configuration, where the invocation cannot be run as it is.
         """
-        ...
 
     async def end_run(self, invocation_id: str) -> None:
         """Frees what this worker holds for a run. Safe to call for a run that is not known here."""
-        ...
 
     async def ping(self) -> None:
         """Returns when the engine's processes answer. One that has died does not count: another takes its place."""
-        ...
 
     async def close(self) -> None:
         """Ends every engine process."""
-        ...

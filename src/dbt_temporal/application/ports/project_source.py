@@ -16,4 +16,3 @@ class ProjectSource(Protocol):
         Raises:
             DbtTemporalError: of type Configuration, naming the source and what is wrong with it.
         """
-        ...

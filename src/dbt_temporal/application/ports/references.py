@@ -23,4 +23,3 @@ class ArtifactReferences(Protocol):
         Raises:
             DbtTemporalError: Configuration where there is nothing at the URL, ArtifactStore where it cannot be read.
         """
-        ...

@@ -56,11 +56,9 @@ class SubmittedRun(Protocol):
     @property
     def workflow_id(self) -> str:
         """The workflow's id."""
-        ...
 
     async def snapshot(self, *, with_nodes: bool) -> Snapshot | None:
         """Where the run stands, with the log lines that no earlier snapshot had; None where no worker answers."""
-        ...
 
     async def outcome(self) -> Outcome:
         """Waits for the end of the run, through outages of the server too.
@@ -68,7 +66,6 @@ class SubmittedRun(Protocol):
         Raises:
             DbtTemporalError: of type Configuration, where the server says that it will not tell.
         """
-        ...
 
     async def cancel(self) -> None:
         """Asks the run to stop; it ends its running nodes first.
@@ -76,7 +73,6 @@ class SubmittedRun(Protocol):
         Raises:
             DbtTemporalError: of type Configuration, where the server does not answer.
         """
-        ...
 
     async def terminate(self, reason: str) -> None:
         """Ends the workflow at once, without a worker's part in it.
@@ -84,7 +80,6 @@ class SubmittedRun(Protocol):
         Raises:
             DbtTemporalError: of type Configuration, where the server does not answer.
         """
-        ...
 
 
 class RunGateway(Protocol):
@@ -93,7 +88,6 @@ class RunGateway(Protocol):
     @property
     def place(self) -> str:
         """The task queue, namespace and server in words, for messages."""
-        ...
 
     async def submit(self, run_input: DbtRunInput, workflow_id: str) -> SubmittedRun:
         """Starts the workflow `dbt_run`.
@@ -101,8 +95,6 @@ class RunGateway(Protocol):
         Raises:
             DbtTemporalError: of type Configuration, where the server does not take it.
         """
-        ...
 
     async def has_workers(self) -> bool:
         """Whether a worker has asked for work lately. True where the server does not say."""
-        ...

@@ -172,12 +172,10 @@ class RunRuntime(Protocol):
 
     def now(self) -> datetime:
         """The time, with time zone."""
-        ...
 
     @property
     def budget(self) -> Budget:
         """How large messages may be."""
-        ...
 
     async def run_step(self, step: Step[Output]) -> Output:
         """Makes one attempt at a step. Cancelling the awaiting task cancels the step and waits for it.
@@ -186,7 +184,6 @@ class RunRuntime(Protocol):
             StepFailedError: the attempt failed; `retryable` says whether another may help.
             asyncio.CancelledError: the step was cancelled.
         """
-        ...
 
     async def run_hook(self, hook: HookConfig, argument: Any, hook_id: str) -> Any:
         """Starts a hook workflow and returns its result; with `fire_and_forget`, returns None once it has started.
@@ -199,23 +196,18 @@ class RunRuntime(Protocol):
         Raises:
             HookFailedError: with the reason.
         """
-        ...
 
     async def sleep(self, seconds: float) -> None:
         """Waits (a timer, where the runtime is a workflow)."""
-        ...
 
     def has_room(self) -> bool:
         """Whether further attempts at nodes may start. Where not, what runs may end, and the run in order."""
-        ...
 
     def publish(self, changed: StateChange) -> None:
         """Tells observers that the run's state has changed. Cheap; a runtime may gather changes."""
-        ...
 
     def record(self, fact: Fact) -> None:
         """Takes note of a fact for metrics, once: never again on replay."""
-        ...
 
 
 @dataclass

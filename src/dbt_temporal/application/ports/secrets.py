@@ -16,4 +16,3 @@ class SecretResolver(Protocol):
         Raises:
             LookupError: saying in words why there is none; it never holds a value.
         """
-        ...

@@ -67,7 +67,6 @@ class Telemetry(Protocol):
 
     def record(self, fact: Fact) -> None:
         """Takes note of one."""
-        ...
 
 
 class NoTelemetry:

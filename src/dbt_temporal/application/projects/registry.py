@@ -20,12 +20,7 @@ class ProjectRegistry:
         projects: Iterable[ReadyProject] = (),
         reread: Callable[[ReadyProject], Awaitable[ReadyProject]] | None = None,
     ) -> None:
-        """A registry.
-
-        Args:
-            projects: the projects to begin with.
-            reread: gives a project as its files are now (see `RereadProject`); without it, they never change.
-        """
+        """`reread` gives a project as its files are now (see `RereadProject`); without it, they never change."""
         self._reread = reread
         self._projects: dict[str, list[ReadyProject]] = {}
         for project in projects:
@@ -33,7 +28,6 @@ class ProjectRegistry:
 
     @property
     def names(self) -> list[str]:
-        """The names of the loaded projects, sorted."""
         return sorted(self._projects)
 
     def add(self, project: ReadyProject) -> None:

@@ -18,20 +18,16 @@ from dbt_temporal.domain.run.plan import ExecutionPlan, NodeInfo
 
 @dataclass(frozen=True)
 class RunContext:
-    """A planned run."""
-
     runtime: RunRuntime
     live: LiveState
     planned: PlanProjectOutput
 
     @property
     def plan(self) -> ExecutionPlan:
-        """The plan."""
         return self.planned.plan
 
     @property
     def config(self) -> ProjectConfig:
-        """The project's dbt_temporal.yml."""
         return self.planned.config
 
     @cached_property
@@ -46,11 +42,9 @@ class RunContext:
         return self.planned.invocation.input
 
     def priority(self, level: int) -> StepPriority | None:
-        """A step's priority, where the run uses them."""
         return step_priority(self.planned, level)
 
     def count(self, node: NodeInfo, result: NodeExecutionResult) -> None:
-        """Has metrics know of a node's end."""
         never_ran = result.status == "skipped"
         seconds = None if never_ran else result.execution_time
         self.runtime.record(NodeEnded(self.plan.project, node.resource_type, result.status, seconds))

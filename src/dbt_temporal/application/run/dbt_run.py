@@ -32,12 +32,7 @@ CANCELLED_LINE = "The run was cancelled."
 
 
 class DbtRun:
-    """One run.
-
-    Args:
-        runtime: what carries the run.
-        invocation_id: the id that dbt reports everywhere.
-    """
+    """One run. `invocation_id` is the id that dbt reports everywhere."""
 
     def __init__(self, runtime: RunRuntime, invocation_id: str) -> None:
         self._runtime = runtime
@@ -48,7 +43,7 @@ class DbtRun:
         self._fail_fast_by_update: bool | None = None
         self._started_at: datetime | None = None
         self._stored: StoreArtifactsOutput | None = None
-        self._cancel_told = False
+        self._has_cancel_line = False
 
     async def execute(self, raw_input: object) -> DbtRunOutput:
         """Runs to the end. A run in which nodes failed returns an output with `success` false.
@@ -89,11 +84,9 @@ class DbtRun:
         return output
 
     def run_status(self) -> dict[str, Any]:
-        """The answer to the query `run_status`."""
         return self._live.state.run_status()
 
     def node_status(self) -> dict[str, str]:
-        """The answer to the query `node_status`: every node."""
         return dict(self._live.state.statuses)
 
     def run_log(self, since: int = 0) -> list[str]:
@@ -101,7 +94,6 @@ class DbtRun:
         return self._live.log.since(since)
 
     def failure_message(self) -> str:
-        """Why the run did not succeed, for the message of DbtRunFailed."""
         return self._live.state.failure_message()
 
     def set_fail_fast(self, value: bool) -> bool:
@@ -155,9 +147,9 @@ class DbtRun:
         await shielded(self._close(planned))
 
     def _tell_of_cancel(self) -> None:
-        if not self._cancel_told:
+        if not self._has_cancel_line:
             self._live.log.add(CANCELLED_LINE)
-        self._cancel_told = True
+        self._has_cancel_line = True
 
     async def _close(self, planned: PlanProjectOutput) -> None:
         await self._steps.store_log(planned)
@@ -278,7 +270,6 @@ class DbtRun:
         )
 
     async def _conclude(self, planned: PlanProjectOutput, began: datetime) -> None:
-        """Ends the log and stores the artifacts."""
         elapsed = self._seconds_since(began)
         self._live.log.finished(len(self._live.state.node_results), elapsed, self._live.state.results)
         self._live.enter(RunPhase.FINALIZING)

@@ -32,8 +32,6 @@ Output = TypeVar("Output", bound=BaseModel)
 
 
 class RunSteps:
-    """These steps for one run."""
-
     def __init__(self, runtime: RunRuntime, live: LiveState, invocation_id: str) -> None:
         self._runtime = runtime
         self._live = live

@@ -108,7 +108,6 @@ class LifecycleHooks:
     def _payload(
         self, event: HookEvent, hook: HookConfig, run_input: DbtRunInput, output: DbtRunOutput | None
     ) -> dict[str, Any]:
-        """What a hook is sent."""
         seen = mask_env(run_input)
         plan, output = self._within_budget(event, hook, seen, output)
         return {

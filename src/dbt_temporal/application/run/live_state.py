@@ -24,7 +24,6 @@ class LiveState:
         self._has_status_attribute = False
 
     def enter(self, phase: RunPhase) -> None:
-        """The run enters a phase."""
         self.state.phase = phase.value
         self.changed()
 

@@ -63,11 +63,9 @@ class NodeSteps:
         self._live.changed()
 
     def skip_cancelled(self) -> None:
-        """Ends what has not started, because the run was cancelled."""
         self._record_skips(self._scheduler.skip_rest(CANCELLED_REASON))
 
     def set_fail_fast(self, value: bool) -> None:
-        """Turns fail-fast on or off while nodes run."""
         self._record_skips(self._scheduler.set_fail_fast(value))
         self._wake.set()
 

@@ -42,12 +42,9 @@ async def with_retries(
     """Makes attempts until one ends well, may not be repeated, or was the last.
 
     Args:
-        runtime: waits between attempts.
-        rule: how many, and how far apart.
         attempt: makes one attempt; takes its number, from 1, and what an attempt that was lost last told of itself,
             until another has told of itself.
         on_retry: told before each further attempt which one failed, and why.
-        may_retry: whether a failure may be followed by another attempt.
         why_again: why an output is not good enough, or None where it is; the last one is returned as it is.
 
     Raises:

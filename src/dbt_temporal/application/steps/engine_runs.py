@@ -16,8 +16,6 @@ Output = TypeVar("Output")
 
 
 class EngineRuns:
-    """Opens runs on the projects of this worker."""
-
     def __init__(self, engine: DbtEngine, registry: ProjectRegistry) -> None:
         self._engine = engine
         self._registry = registry

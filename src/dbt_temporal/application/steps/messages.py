@@ -30,14 +30,12 @@ class PlanProjectInput(StepInput):
     input: DbtRunInput
 
     @field_serializer("input")
-    def _as_given(self, run_input: DbtRunInput) -> dict[str, Any]:
+    def _explicit_fields(self, run_input: DbtRunInput) -> dict[str, Any]:
         """Only what the caller gave: what a retried run gives must not lose to defaults that nobody asked for."""
         return run_input.model_dump(mode="json", exclude_unset=True)
 
 
 class PlanProjectOutput(BaseModel):
-    """The plan, and what the run needs beside it."""
-
     plan: ExecutionPlan
     config: ProjectConfig
     invocation: DbtInvocation
@@ -68,8 +66,6 @@ class StatementsInput(StepInput):
 
 
 class ProjectHooksInput(StatementsInput):
-    """What the steps of project hooks have in common."""
-
     repeatable: bool = False
     """Whether hooks that took too long, and may have had their effect, may be run again."""
 
@@ -97,8 +93,6 @@ class ProjectHooksOutput(BaseModel):
 
 
 class ExecuteNodeInput(StatementsInput):
-    """Asks for one attempt at one node."""
-
     unique_id: str
     non_retryable_errors: list[str] = Field(default_factory=list)
 
@@ -118,8 +112,6 @@ class StoreArtifactsInput(StepInput):
 
 
 class StoreArtifactsOutput(BaseModel):
-    """Where the artifacts lie."""
-
     artifacts: ArtifactPaths
     log_path: str | None = None
 

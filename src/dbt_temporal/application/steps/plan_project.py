@@ -22,8 +22,6 @@ class PlanProject:
     """The use case behind `plan_project`.
 
     Args:
-        engine: plans.
-        registry: the loaded projects.
         write_artifacts: WRITE_ARTIFACTS.
         write_run_log: WRITE_RUN_LOG.
         priority_scheduling: TEMPORAL_PRIORITY_SCHEDULING.

@@ -7,12 +7,7 @@ from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import CompletedNode, NodeOutcome, Progress, no_progress
 from dbt_temporal.application.ports.runtime import Budget
 from dbt_temporal.application.steps.engine_runs import EngineRuns, within_limit
-from dbt_temporal.application.steps.messages import (
-    AfterRunInput,
-    BeforeRunInput,
-    ProjectHooksInput,
-    ProjectHooksOutput,
-)
+from dbt_temporal.application.steps.messages import AfterRunInput, BeforeRunInput, ProjectHooksInput, ProjectHooksOutput
 from dbt_temporal.application.steps.run_files import RunFiles
 
 

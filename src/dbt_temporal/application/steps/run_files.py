@@ -26,8 +26,6 @@ def safe_name(unique_id: str) -> str:
 
 
 class RunFiles:
-    """The files of one run."""
-
     def __init__(self, store: ArtifactStore, invocation_id: str) -> None:
         self._store = store
         self._root = invocation_id

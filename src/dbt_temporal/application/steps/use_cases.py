@@ -34,7 +34,6 @@ class UseCases:
     end_run: EndRun
 
     def of(self, kind: StepKind[Any, Output]) -> Callable[[Any, Progress], Awaitable[Output]]:
-        """The use case of a step."""
         use_case: Callable[[Any, Progress], Awaitable[Output]] = getattr(self, kind.name)
         return use_case
 
@@ -53,15 +52,7 @@ class UseCases:
         static_search_attributes: Mapping[str, str] | None = None,
         registered_search_attributes: Collection[str] | None = None,
     ) -> UseCases:
-        """All use cases on the same ports.
-
-        Args:
-            engine, registry, store: the ports.
-            budget: how large their results may be.
-            write_catalog: WRITE_CATALOG.
-            write_artifacts, write_run_log, priority_scheduling, static_search_attributes,
-            registered_search_attributes: see `PlanProject`.
-        """
+        """All use cases on the same ports. `write_catalog` is WRITE_CATALOG; the others are those of `PlanProject`."""
         runs = EngineRuns(engine, registry)
         return cls(
             plan_project=PlanProject(

@@ -29,6 +29,6 @@ class DbtInvocation(BaseModel):
     input: DbtRunInput
 
     @field_serializer("input")
-    def _as_asked(self, run_input: DbtRunInput) -> dict[str, Any]:
+    def _without_defaults(self, run_input: DbtRunInput) -> dict[str, Any]:
         """Only what differs from the defaults: history holds it once for each node."""
         return run_input.model_dump(mode="json", exclude_defaults=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
@@ -110,7 +110,8 @@ class RunState:
         lines = [f"**{self.phase}**: {', '.join(parts)}"]
         for title, status in (("Running", "running"), ("Failed", "error")):
             if counts[status]:
-                lines.append(f"{title}: {self._named(status)}")
+                ids = self._ids[status]
+                lines.append(f"{title}: {_first((f'`{unique_id}`' for unique_id in ids), len(ids))}")
         lines += [f"{what}: {first_line(message)}" for what, _, message in self._problems]
         return "\n\n".join(lines)
 
@@ -129,7 +130,9 @@ class RunState:
                 named.append(f"and {len(failed) - MAX_NAMED} more")
             parts.append(f"{len(failed)} of {total} nodes failed: {', '.join(named)}")
         elif skipped:
-            parts.append(f"{len(skipped)} of {total} nodes were skipped: {_names(skipped)}")
+            parts.append(
+                f"{len(skipped)} of {total} nodes were skipped: {_first((r.unique_id for r in skipped), len(skipped))}"
+            )
         return "; ".join(parts) or "the run failed"
 
     def _set(self, unique_id: str, status: str) -> None:
@@ -151,11 +154,6 @@ class RunState:
         error_type = self._error_types.get(result.unique_id) or result.dbt_status or result.status
         return f"{error_type}: {first_line(result.message)}" if result.message else error_type
 
-    def _named(self, status: str) -> str:
-        ids = self._ids[status]
-        named = ", ".join(f"`{unique_id}`" for unique_id in islice(ids, MAX_NAMED))
-        return named + (f" and {len(ids) - MAX_NAMED} more" if len(ids) > MAX_NAMED else "")
-
 
 def first_line(message: str | None) -> str:
     """The first lines of a message as one, short enough for a headline."""
@@ -165,6 +163,6 @@ def first_line(message: str | None) -> str:
     return text if len(text) <= MAX_REASON_CHARS else text[: MAX_REASON_CHARS - 1] + "…"
 
 
-def _names(results: Sequence[NodeExecutionResult]) -> str:
-    named = ", ".join(result.unique_id for result in results[:MAX_NAMED])
-    return named + (f" and {len(results) - MAX_NAMED} more" if len(results) > MAX_NAMED else "")
+def _first(names: Iterable[str], count: int) -> str:
+    named = ", ".join(islice(names, MAX_NAMED))
+    return named + (f" and {count - MAX_NAMED} more" if count > MAX_NAMED else "")

@@ -59,8 +59,8 @@ def secret_values(
     for value in env.values():
         guessed |= _passwords_in_url(value)
     # DB_NAME=shop beside DB_PASSWORD=shop: what another variable says openly cannot be hidden, only garbled.
-    openly_given = {value for key, value in env.items() if key not in referenced and not names_a_secret(key)}
-    return frozenset(value for value in sure | (guessed - openly_given) if value.strip())
+    open_values = {value for key, value in env.items() if key not in referenced and not names_a_secret(key)}
+    return frozenset(value for value in sure | (guessed - open_values) if value.strip())
 
 
 def _passwords_in_url(value: str) -> set[str]:

@@ -30,11 +30,9 @@ class RunView(Protocol):
 
     def show(self, snapshot: Snapshot) -> None:
         """Shows where the run stands, and its new log lines."""
-        ...
 
     def note(self, text: str) -> None:
         """Says something about the run that is not from its log."""
-        ...
 
 
 @dataclass
@@ -45,12 +43,10 @@ class Interrupts:
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def interrupt(self) -> None:
-        """Called by the signal handler."""
         self.count += 1
         self._changed.set()
 
     async def more_than(self, seen: int) -> None:
-        """Waits until there are more than those."""
         while self.count <= seen:
             self._changed.clear()
             await self._changed.wait()
@@ -61,9 +57,6 @@ class Follower:
     """Follows one run.
 
     Attributes:
-        run: the run.
-        gateway: where it was submitted.
-        view: what shows it.
         interrupts: what the user has asked for since.
         wait_for_worker_secs: how long a run that nobody takes is waited for.
         clock: a monotonic clock in seconds.

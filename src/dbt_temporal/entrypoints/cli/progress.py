@@ -36,7 +36,6 @@ _STYLES = (
 
 
 def style_of(line: str) -> str:
-    """The colour of a line of the run log."""
     return next((style for pattern, style in _STYLES if pattern.search(line)), "")
 
 
@@ -103,15 +102,11 @@ class ProgressView(RunView, Protocol):
 
     log: ShownLog
 
-    def __enter__(self) -> Self:
-        """Opens the view."""
-        ...
+    def __enter__(self) -> Self: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Closes it."""
-        ...
+    ) -> None: ...
 
 
 class PlainProgress:
@@ -185,11 +180,9 @@ class LiveProgress:
         self._time_running_nodes(snapshot.node_status)
 
     def note(self, text: str) -> None:
-        """Prints the note above the table, for good."""
         self._console.print(Text(text, style="yellow"), soft_wrap=True)
 
     def render(self) -> RenderableType:
-        """The live part: a line of progress, and the running nodes below it."""
         return Group(self._progress_line(), self._running_table())
 
     def _time_running_nodes(self, status: Mapping[str, str]) -> None:
@@ -231,5 +224,4 @@ class LiveProgress:
 
 
 def progress_view(console: Console) -> ProgressView:
-    """The view that suits where the output goes."""
     return LiveProgress(console) if console.is_terminal and not console.is_dumb_terminal else PlainProgress(console)

@@ -33,8 +33,6 @@ from dbt_temporal.entrypoints.settings import read_settings
 
 @dataclass(frozen=True)
 class Submission:
-    """One run to submit, and how to see it through."""
-
     run_input: DbtRunInput
     workflow_id: str
     wait: bool

@@ -24,14 +24,7 @@ def exit_code_of(outcome: Outcome) -> int:
 
 
 def print_summary(console: Console, outcome: Outcome, ui_link: str | None, log: ShownLog) -> None:
-    """Says how the run ended, as far as its log has not said it. dbt's summary line is the last one.
-
-    Args:
-        console: where to.
-        outcome: the end of the run.
-        ui_link: the run's page in Temporal's UI, where known.
-        log: what was shown of the run's log.
-    """
+    """Says how the run ended, as far as its log has not said it. dbt's summary line is the last one."""
     output = outcome.output
     if output is not None:
         _print_problems(console, output, outcome.message)
@@ -108,7 +101,6 @@ def _print_places(console: Console, output: DbtRunOutput | None, ui_link: str | 
 
 
 def _artifact_places(paths: ArtifactPaths) -> list[tuple[str, str]]:
-    """Each artifact's file name and where it lies."""
     places = [paths.run_results_path, paths.manifest_path, paths.catalog_path, paths.sources_path, paths.log_path]
     return [(place.rstrip("/").rpartition("/")[2], place) for place in places if place]
 

@@ -20,14 +20,7 @@ async def start_process(
     stderr: int | IO[Any] | None = None,
     env: Mapping[str, str] | None = None,
 ) -> asyncio.subprocess.Process:
-    """Starts a child with nothing to read. On Linux it is told to end (SIGTERM) when this process is killed.
-
-    Args:
-        command: the program and its arguments.
-        stdout: as subprocess has it.
-        stderr: as subprocess has it.
-        env: its environment; None is ours.
-    """
+    """Starts a child with nothing to read. On Linux it is told to end (SIGTERM) when this process is killed."""
     return await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,

@@ -44,7 +44,6 @@ class DevRegistry:
         return path
 
     def withdraw(self, pid: int) -> None:
-        """Removes the file of a server that ends."""
         (self._folder / f"{pid}.json").unlink(missing_ok=True)
 
     def running(self) -> list[DevServer]:
@@ -68,7 +67,12 @@ class DevRegistry:
             DbtTemporalError: of type Configuration, where several run and none of them is for this folder.
         """
         servers = self.running()
-        here = [server for server in servers if any(_holds(Path(project), folder) for project in server.projects)]
+        folder = folder.resolve()
+        here = [
+            server
+            for server in servers
+            if any(folder.is_relative_to(Path(project).resolve()) for project in server.projects)
+        ]
         candidates = here or servers
         if len(candidates) > 1:
             known = "; ".join(f"{server.address} ({', '.join(server.projects)})" for server in candidates)
@@ -86,7 +90,3 @@ def _runs(server: DevServer) -> bool:
         return abs(psutil.Process(server.pid).create_time() - server.started) < 1
     except psutil.Error:
         return False
-
-
-def _holds(project: Path, folder: Path) -> bool:
-    return folder.resolve().is_relative_to(project.resolve())

@@ -91,8 +91,6 @@ class ServerOptions:
 
 @dataclass(frozen=True)
 class EmbeddedServer:
-    """A Temporal server that is ours."""
-
     process: asyncio.subprocess.Process
     port: int
     ui_port: int
@@ -108,7 +106,6 @@ class EmbeddedServer:
         return f"http://{HOST}:{self.ui_port}"
 
     async def stop(self) -> None:
-        """Ends the server, and waits until it has ended."""
         await end_process(self.process, END_SECS)
 
 

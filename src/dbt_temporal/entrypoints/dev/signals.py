@@ -30,7 +30,6 @@ class Stop:
     exit_code: int = 0
 
     def signal(self, number: int) -> None:
-        """Called by the signal handler."""
         self.interrupted = True
         if self.forward is not None:
             self.forward(number)

@@ -25,12 +25,10 @@ class DevWorker:
     """One worker at a time, in a process of its own.
 
     Attributes:
-        environ: its environment.
         health_file: tells that it is ready; nobody else may write it.
         sources: the files and folders by which its projects load or do not.
         show: gets its output, line by line.
         say: tells the user something.
-        command: how it is started.
         output: its last lines, for error messages.
         loaded: whether the last one that was started became ready.
     """

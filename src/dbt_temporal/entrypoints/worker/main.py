@@ -81,14 +81,7 @@ async def run_worker(
     console: Console | None = None,
     container: WorkerContainer | None = None,
 ) -> None:
-    """Loads the projects, then works until SIGTERM or SIGINT; running nodes may end first. A second signal ends all.
-
-    Args:
-        settings: read from `environ`.
-        environ: the worker's environment, as dbt is to see it.
-        console: where to say what happens.
-        container: the wiring, where it is not the usual one.
-    """
+    """Loads the projects, then works until SIGTERM or SIGINT; running nodes may end first. A second signal ends all."""
     container = container or WorkerContainer()
     container.settings.override(providers.Object(settings))
     container.environ.override(providers.Object(environ))
@@ -186,7 +179,6 @@ async def _probes(settings: HealthSettings, readiness: Readiness) -> AsyncIterat
 
 @contextlib.asynccontextmanager
 async def _beating(settings: HealthSettings, alive: Callable[[], Awaitable[bool]]) -> AsyncIterator[None]:
-    """Touches the health file while the worker is well."""
     if settings.beat_file is None:
         yield
         return

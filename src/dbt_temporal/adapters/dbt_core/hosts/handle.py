@@ -20,9 +20,7 @@ class HostHandle:
     """A host as the worker sees it.
 
     Attributes:
-        process: the process and the channel to it.
         parent: where it came from, held until the host ends.
-        settings, invocation: what it was made for.
         sessions: by request, what identifies the database sessions that it has.
         users: requests under way.
         served: requests that it has ended.
@@ -41,12 +39,6 @@ class HostHandle:
     @property
     def alive(self) -> bool:
         return not self.process.channel.closed.is_set()
-
-    def memory_bytes(self) -> int:
-        return self.process.memory_bytes()
-
-    def kill(self) -> None:
-        self.process.kill()
 
     def is_idle(self, idle_secs: float) -> bool:
         """Whether it has gone, or had no request for that long."""

@@ -18,7 +18,6 @@ class LeftSessions:
         self._sessions: dict[str, list[dict[str, Any]]] = {}
 
     def take_from(self, host: HostHandle) -> None:
-        """Takes note of what a dead host has left."""
         left = [session for sessions in host.sessions.values() for session in sessions]
         host.sessions.clear()
         if left:

@@ -22,13 +22,7 @@ _REFERENCES = ("state_manifest_ref", "defer_manifest_ref", "retry_from")
 
 
 class HostOpener:
-    """Opens hosts and ends them, and keeps the folders of their runs.
-
-    Args:
-        parents: where hosts are forked from.
-        work_dir: folders of runs go below it.
-        references: fetches what a run refers to by URL; without it, only paths are taken.
-    """
+    """Opens hosts and ends them, and keeps the folders of their runs, below `work_dir`."""
 
     def __init__(self, parents: ParentPool, work_dir: Path, references: ArtifactReferences | None) -> None:
         self._parents = parents
@@ -36,7 +30,6 @@ class HostOpener:
         self._references = references
 
     async def open(self, settings: ParseSettings, invocation: DbtInvocation) -> HostHandle:
-        """A new host, ready for requests of the run."""
         host = await self._fork(settings, invocation)
         run_dir = self._runs / invocation.invocation_id / settings.key
         try:

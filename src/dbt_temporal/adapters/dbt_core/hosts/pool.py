@@ -27,8 +27,6 @@ _REAP_EVERY_SECS = 5.0
 
 
 class HostPool:
-    """Finds or makes the host of a run."""
-
     def __init__(
         self,
         parents: ParentPool,
@@ -58,7 +56,6 @@ class HostPool:
             await self._let_go(host)
 
     async def end_run(self, invocation_id: str) -> None:
-        """Ends the hosts of a run and removes its files."""
         for key in [key for key in self._hosts if key[0] == invocation_id]:
             await self._retire(key)
         self._left_sessions.give_up(invocation_id)
@@ -198,4 +195,4 @@ class HostPool:
 
     async def _is_too_large(self, host: HostHandle) -> bool:
         limit = self._limits.host_memory_bytes
-        return limit is not None and await asyncio.to_thread(host.memory_bytes) > limit
+        return limit is not None and await asyncio.to_thread(host.process.memory_bytes) > limit

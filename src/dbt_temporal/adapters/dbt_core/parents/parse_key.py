@@ -20,11 +20,8 @@ class ParseSettings:
     """Everything that parsing sees of a run.
 
     Attributes:
-        project_dir: where dbt_project.yml lies.
-        profiles_dir: where profiles.yml lies.
         revision: the project's revision, or None where the source has none.
         target: `--target`, or None for the profile's own.
-        vars: `--vars`.
         env: the environment overrides of the run, over the worker's own environment.
         changeable: whether somebody may edit the files, so that they are no longer those of the revision.
     """

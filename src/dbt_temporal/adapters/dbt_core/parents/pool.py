@@ -32,8 +32,6 @@ class ParentHandle:
     """A loaded parent as the worker sees it.
 
     Attributes:
-        process: the process and the channel to it.
-        forker: forks hosts from it.
         facts: what it says of the project.
         folder: what its dbt writes.
         memory_bytes: what it held of its own when it was loaded.
@@ -58,8 +56,6 @@ class ParentHandle:
 
 
 class ParentPool:
-    """Finds or makes the parent of a parse key."""
-
     def __init__(
         self,
         template: Template,

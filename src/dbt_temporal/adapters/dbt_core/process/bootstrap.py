@@ -67,16 +67,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class ParsedProject:
-    """A parsed project, as hosts inherit it.
-
-    Attributes:
-        settings: what was parsed.
-        config: dbt's runtime configuration.
-        manifest: the parsed manifest.
-        catalogs: what catalogs.yml holds.
-        own_target_path: the target path that the project's own configuration names.
-        load_seconds: how long loading took.
-    """
+    """A parsed project, as hosts inherit it. `own_target_path` is what its own configuration names."""
 
     settings: Settings
     config: RuntimeConfig
@@ -100,10 +91,7 @@ def set_environment(environ: Mapping[str, str]) -> None:
 def make_flags(command: str, settings: Settings, params: Mapping[str, Any]) -> Flags:
     """The flags that the command line makes of the same options; DBT_* variables count as there.
 
-    Args:
-        command: a key of `COMMANDS`.
-        settings: the project.
-        params: further options by their names with underscores; those that are None are left out.
+    `params` are further options by their names with underscores; those that are None are left out.
     """
     options: dict[str, Any] = {
         "project_dir": settings.project_dir,
@@ -112,12 +100,12 @@ def make_flags(command: str, settings: Settings, params: Mapping[str, Any]) -> F
         "vars": orjson.dumps(dict(settings.vars)).decode() if settings.vars else None,
         **params,
     }
-    given = {key: value for key, value in options.items() if value is not None}
-    flags = Flags.from_dict(COMMANDS[command], given)
-    for name in _SAID_IN_VAIN & given.keys():
+    options = {key: value for key, value in options.items() if value is not None}
+    flags = Flags.from_dict(COMMANDS[command], options)
+    for name in _SAID_IN_VAIN & options.keys():
         for attribute in (name, name.upper()):
             if hasattr(flags, attribute):
-                object.__setattr__(flags, attribute, given[name])
+                object.__setattr__(flags, attribute, options[name])
     return flags
 
 
@@ -147,7 +135,6 @@ def set_invocation_context() -> None:
 
 
 def share_invocation_context(context: Any) -> None:
-    """Gives the calling thread the context of another."""
     dbt_common.context._INVOCATION_CONTEXT_VAR.set(context)
 
 
@@ -159,11 +146,8 @@ def load(
 ) -> ParsedProject:
     """Loads profile and project and parses, reusing the partial-parse file below `settings.target_path`.
 
-    Args:
-        settings: what to parse.
-        callback: hears dbt's events.
-        provide_packages: given the loaded project, sees to it that its packages are installed.
-        provide_parse: given what Jinja sees as `target`, may put a partial-parse file below the target path.
+    `provide_packages` takes the loaded project, and sees to it that its packages are installed. `provide_parse` takes
+    what Jinja sees as `target`, and may put a partial-parse file below the target path.
     """
     started = time.perf_counter()
     flags = make_flags("build", settings, {})

@@ -27,7 +27,6 @@ _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def without_colors(text: str) -> str:
-    """A text without the terminal colors that dbt puts into its messages."""
     return _COLOR.sub("", text)
 
 
@@ -76,7 +75,6 @@ class EventRouter:
 
     @contextmanager
     def capturing(self, unique_id: str, capture: NodeCapture) -> Iterator[NodeCapture]:
-        """Sends the events of a node to `capture` meanwhile."""
         before = self._captures.get(unique_id)
         self._captures[unique_id] = capture
         try:

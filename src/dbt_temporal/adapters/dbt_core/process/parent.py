@@ -33,16 +33,10 @@ def main() -> None:
     server = forking.ForkServer(control)
     gc.collect()
     gc.freeze()
-    server.serve({"hello": lambda _: None}, {"fork_parent": run_parent})
-
-
-def run_parent(control: socket.socket) -> None:
-    ProjectParent(control).serve()
+    server.serve({"hello": lambda _: None}, {"fork_parent": lambda sock: ProjectParent(sock).serve()})
 
 
 class ProjectParent:
-    """Parses a project on request and forks hosts that inherit the result."""
-
     def __init__(self, control: socket.socket) -> None:
         self._server = forking.ForkServer(control)
         self._project: Any = None

@@ -145,13 +145,13 @@ class RunHost:
     def _plan(self, _message: wire.Message, _request: Request) -> wire.Message:
         return {"plan": make_plan(self._run).model_dump(mode="json"), "fail_fast": bool(self._run.flags.FAIL_FAST)}
 
-    def _before_run(self, message: wire.Message, request: Request) -> wire.Message:
-        answers = self._run_start_hooks(message, request)
+    def _before_run(self, _message: wire.Message, request: Request) -> wire.Message:
+        answers = self._run_start_hooks(request)
         # dbt's behavior flag (default true in 1.12): a failed on-run-start hook skips all nodes.
         skips = bool(getattr(self._run.flags, "skip_nodes_if_on_run_start_fails", False))
         return {"hooks": answers, "nodes_may_run": not (skips and any(answer["error"] for answer in answers))}
 
-    def _run_start_hooks(self, _message: wire.Message, request: Request) -> list[wire.Message]:
+    def _run_start_hooks(self, request: Request) -> list[wire.Message]:
         with self._gate.using(request), request.holding(self._setup_lock):
             if self._hook_answers is None:
                 outcomes = hooks.before_run(self._run)

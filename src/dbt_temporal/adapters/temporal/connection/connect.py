@@ -16,7 +16,13 @@ from temporalio.converter import DataConverter
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 
-from dbt_temporal.adapters.environment import API_KEY_VARIABLE, CODEC_KEYS_VARIABLE, EnvironmentModel, variable
+from dbt_temporal.adapters.environment import (
+    API_KEY_VARIABLE,
+    CODEC_KEYS_VARIABLE,
+    EnvironmentModel,
+    require_both,
+    variable,
+)
 from dbt_temporal.adapters.temporal.connection.errors import can_pass, cause_of, remedy_for
 from dbt_temporal.adapters.temporal.connection.profile import TemporalProfile, read_pem
 from dbt_temporal.adapters.temporal.payloads.codec_keys import parse_keys
@@ -57,25 +63,19 @@ class ConnectionSettings(EnvironmentModel):
 
     @field_validator("tls_cert", "tls_key")
     @classmethod
-    def _is_readable(cls, path: Path | None) -> Path | None:
-        if path is not None:
-            read_pem(path)
+    def _is_readable(cls, path: Path) -> Path:
+        read_pem(path)
         return path
 
     @field_validator("codec_keys")
     @classmethod
-    def _are_keys(cls, keys: SecretStr | None) -> SecretStr | None:
-        if keys is not None:
-            parse_keys(keys.get_secret_value())
+    def _are_keys(cls, keys: SecretStr) -> SecretStr:
+        parse_keys(keys.get_secret_value())
         return keys
 
     @model_validator(mode="after")
     def _has_both_or_neither(self) -> ConnectionSettings:
-        if (self.tls_cert is None) != (self.tls_key is None):
-            one, other = "TEMPORAL_TLS_CERT", "TEMPORAL_TLS_KEY"
-            if self.tls_cert is None:
-                one, other = other, one
-            raise ValueError(f"{other}: must be set as well, because {one} is set")
+        require_both(TEMPORAL_TLS_CERT=self.tls_cert, TEMPORAL_TLS_KEY=self.tls_key)
         return self
 
     @property
@@ -114,7 +114,6 @@ class ConnectionSettings(EnvironmentModel):
         return self.tls and (self.tls_cert is not None or self.profile.client_cert is not None)
 
     def tls_config(self) -> TLSConfig | bool:
-        """As the SDK takes it."""
         if not self.tls:
             return False
         client_cert, client_key = self.profile.client_cert, self.profile.client_key
@@ -179,7 +178,6 @@ async def connect(
     """Connects and checks that the namespace is there.
 
     Args:
-        settings: where to.
         patience_secs: how long to try again where waiting can help.
         runtime: the SDK's runtime, which exports metrics; by default one that exports none.
         plugins: what the SDK adds to the client, and to the workers that are made with it.

@@ -63,13 +63,7 @@ def _to_its_end(text: str) -> str:
 
 
 def remedy_for(error: BaseException, *, tls: bool, client_cert: bool) -> str:
-    """What to do.
-
-    Args:
-        error: as the SDK raised it.
-        tls: whether the connection uses TLS.
-        client_cert: whether a client certificate is shown.
-    """
+    """What to do. `client_cert` says whether a client certificate is shown."""
     text = str(error).lower()
     if isinstance(error, RPCError) and error.status in _REFUSALS:
         return _KEY

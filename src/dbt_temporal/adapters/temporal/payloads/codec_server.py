@@ -169,8 +169,6 @@ class _Listener(ThreadingHTTPServer):
 
 
 class CodecServer:
-    """Serves until it is closed."""
-
     def __init__(self, codec: PayloadCodec, options: CodecServerOptions) -> None:
         """Listens at once.
 

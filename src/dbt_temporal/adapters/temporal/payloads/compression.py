@@ -52,7 +52,6 @@ class CompressedPayloadConverter(EncodingPayloadConverter):
         return Payload(metadata={"encoding": ENCODING.encode()}, data=zlib.compress(payload.SerializeToString()))
 
     def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
-        """The message that was compressed."""
         return self._json.from_payload(uncompressed(payload), type_hint)
 
 

@@ -58,14 +58,13 @@ class MetricsSettings(EnvironmentModel):
 
     @field_validator("otlp_url")
     @classmethod
-    def _is_url(cls, url: str | None) -> str | None:
-        return None if url is None else checked_url(url)
+    def _is_url(cls, url: str) -> str:
+        return checked_url(url)
 
     @field_validator("otlp_headers")
     @classmethod
-    def _are_pairs(cls, headers: SecretStr | None) -> SecretStr | None:
-        if headers is not None:
-            parse_headers(headers.get_secret_value())
+    def _are_pairs(cls, headers: SecretStr) -> SecretStr:
+        parse_headers(headers.get_secret_value())
         return headers
 
     @model_validator(mode="after")

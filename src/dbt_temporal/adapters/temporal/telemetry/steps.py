@@ -44,7 +44,6 @@ class StepTelemetry:
         self._project = invocation.project if invocation is not None else ""
 
     def __enter__(self) -> StepTelemetry:
-        """Begins the activity's part of the log, and notes how long it waited."""
         info = activity.info()
         fields = fields_of(self._message) | {"workflow_id": info.workflow_id or ""}
         of_span = self._stack.enter_context(self._spans(info.activity_type, fields))
@@ -85,7 +84,6 @@ def invocation_of(message: StepInput) -> DbtInvocation | None:
 
 
 def fields_of(message: StepInput) -> dict[str, str | int]:
-    """The fields that tell a step from others."""
     fields: dict[str, str | int] = {}
     invocation = invocation_of(message)
     if invocation is not None:

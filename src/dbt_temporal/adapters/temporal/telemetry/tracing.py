@@ -94,8 +94,6 @@ class Tracing:
 
 
 class RunSpans(Interceptor):
-    """Spans of runs and of their hooks."""
-
     def workflow_interceptor_class(self, input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:
         del input
         return _RunSpan

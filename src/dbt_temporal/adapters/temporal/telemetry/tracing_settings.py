@@ -31,8 +31,8 @@ class TracingSettings(EnvironmentModel):
 
     @field_validator("endpoint", "traces_endpoint")
     @classmethod
-    def _is_url(cls, url: str | None) -> str | None:
-        return None if url is None else checked_url(url)
+    def _is_url(cls, url: str) -> str:
+        return checked_url(url)
 
     @property
     def on(self) -> bool:

@@ -38,7 +38,6 @@ class DbtActivities:
 
     @activity.defn(dynamic=True)
     async def carry_out(self, arguments: Sequence[RawValue]) -> BaseModel:
-        """Does a step of a run."""
         try:
             kind, request = _read(activity.info().activity_type, arguments)
         except DbtTemporalError as error:

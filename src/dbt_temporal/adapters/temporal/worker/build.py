@@ -36,7 +36,6 @@ def build_worker(
 
 
 def worker_options(tuning: WorkerTuning) -> dict[str, Any]:
-    """The SDK's options that the settings stand for."""
     return dict(  # noqa: C408 -- reads as the call that it becomes
         tuner=tuning.slots(),
         workflow_task_poller_behavior=tuning.pollers(),

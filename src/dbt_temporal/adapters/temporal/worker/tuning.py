@@ -89,11 +89,9 @@ class WorkerTuning(EnvironmentModel):
         return self.priority_scheduling or self.max_activities_per_second is not None
 
     def pollers(self) -> PollerBehavior:
-        """How many polls are open at once, per kind of task."""
         return PollerBehaviorAutoscaling() if self.poller_autoscaling else PollerBehaviorSimpleMaximum()
 
     def slots(self) -> WorkerTuner:
-        """The SDK's tuner that these settings describe."""
         if self.tuner == "fixed":
             return WorkerTuner.create_composite(
                 workflow_supplier=FixedSizeSlotSupplier(self.max_concurrent_workflow_tasks),

@@ -6,7 +6,7 @@ from pydantic import field_validator, model_validator
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import WorkerDeploymentConfig
 
-from dbt_temporal.adapters.environment import EnvironmentModel, variable
+from dbt_temporal.adapters.environment import EnvironmentModel, require_both, variable
 
 
 class VersioningSettings(EnvironmentModel):
@@ -19,23 +19,18 @@ class VersioningSettings(EnvironmentModel):
 
     @field_validator("deployment_name")
     @classmethod
-    def _has_no_dot(cls, name: str | None) -> str | None:
+    def _has_no_dot(cls, name: str) -> str:
         # Temporal writes a version as `<deployment>.<build>`.
-        if name is not None and "." in name:
+        if "." in name:
             raise ValueError("must have no dot")
         return name
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> VersioningSettings:
-        if (self.deployment_name is None) != (self.build_id is None):
-            present, missing = ("TEMPORAL_DEPLOYMENT_NAME", "TEMPORAL_WORKER_BUILD_ID")
-            if self.deployment_name is None:
-                present, missing = missing, present
-            raise ValueError(f"{missing}: must be set as well, because {present} is set")
+        require_both(TEMPORAL_DEPLOYMENT_NAME=self.deployment_name, TEMPORAL_WORKER_BUILD_ID=self.build_id)
         return self
 
     def deployment_config(self) -> WorkerDeploymentConfig | None:
-        """As the SDK takes it; None without versioning."""
         if self.deployment_name is None or self.build_id is None:
             return None
         return WorkerDeploymentConfig(
@@ -45,7 +40,6 @@ class VersioningSettings(EnvironmentModel):
         )
 
     def describe(self) -> str | None:
-        """What whoever deploys must know; None without versioning."""
         if self.deployment_name is None:
             return None
         return (

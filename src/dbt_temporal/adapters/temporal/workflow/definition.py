@@ -65,12 +65,10 @@ class DbtRunWorkflow:
 
     @workflow.query
     def run_status(self) -> dict[str, Any]:
-        """Phase and counts."""
         return self._run.run_status()
 
     @workflow.query
     def node_status(self) -> dict[str, str]:
-        """The status of every node, by unique_id."""
         return self._run.node_status()
 
     @workflow.query

@@ -53,7 +53,6 @@ class RunMemos:
         self._command: dict[str, Any] = {}
 
     def of(self, view: RunView) -> dict[str, Any]:
-        """The memo entries to set now."""
         new: dict[str, Any] = {}
         if not self._command and view.request is not None:
             self._command = new = {"command": command_memo(*view.request)}

@@ -6,7 +6,7 @@ import asyncio
 from datetime import datetime, timedelta
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey, SearchAttributeUpdate
+from temporalio.common import SearchAttributeKey
 
 from dbt_temporal.adapters.temporal.workflow.memo import RunMemos
 from dbt_temporal.application.ports.runtime import RunView, StateChange
@@ -25,7 +25,6 @@ class StatePublisher:
         self._memos = RunMemos()
         self._view: RunView | None = None
         self._attributes: dict[str, str] = {}
-        self._details: str | None = None
         self._not_before: datetime | None = None
         self._flusher: asyncio.Task[None] | None = None
 
@@ -41,7 +40,6 @@ class StatePublisher:
             self._flusher = asyncio.create_task(self._flush_soon())
 
     def flush(self) -> None:
-        """Writes what was gathered, at once."""
         if self._flusher is not None:
             self._flusher.cancel()
             self._flusher = None
@@ -61,14 +59,10 @@ class StatePublisher:
         if self._view is not None:
             workflow.upsert_memo(self._memos.of(self._view))
         if self._attributes:
-            workflow.upsert_search_attributes(
-                [_keyword(name, value) for name, value in sorted(self._attributes.items())]
-            )
+            attributes = sorted(self._attributes.items())
+            keys = [SearchAttributeKey.for_keyword(name).value_set(value) for name, value in attributes]
+            workflow.upsert_search_attributes(keys)
         self._view, self._attributes = None, {}
         age = (workflow.now() - workflow.info().start_time).total_seconds()
         pause = min(MAX_PAUSE_SECS, max(MIN_PAUSE_SECS, age * PAUSE_SHARE))
         self._not_before = workflow.now() + timedelta(seconds=pause)
-
-
-def _keyword(name: str, value: str) -> SearchAttributeUpdate[str]:
-    return SearchAttributeKey.for_keyword(name).value_set(value)

@@ -9,12 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 from temporalio import workflow
 from temporalio.common import Priority, RawValue, RetryPolicy
-from temporalio.exceptions import (
-    ActivityError,
-    ChildWorkflowError,
-    FailureError,
-    is_cancelled_exception,
-)
+from temporalio.exceptions import ActivityError, ChildWorkflowError, FailureError, is_cancelled_exception
 
 from dbt_temporal.adapters.temporal.failures import to_hook_failed, to_step_failed
 from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
@@ -46,11 +41,9 @@ class TemporalRuntime:
         self._telemetry = MeterTelemetry(workflow.metric_meter())
 
     def now(self) -> datetime:
-        """The workflow's time."""
         return workflow.now()
 
     async def run_step(self, step: Step[Output]) -> Output:
-        """Runs one activity, once. See `RunRuntime.run_step`."""
         cancels_before = cancels_asked()
         limits = step.limits
         try:
@@ -83,7 +76,6 @@ class TemporalRuntime:
         return output
 
     async def run_hook(self, hook: HookConfig, argument: Any, hook_id: str) -> Any:
-        """Starts a hook as a child workflow. See `RunRuntime.run_hook`."""
         info = workflow.info()
         cancels_before = cancels_asked()
         try:
@@ -119,7 +111,6 @@ class TemporalRuntime:
         return answer
 
     async def sleep(self, seconds: float) -> None:
-        """Waits by a timer."""
         await workflow.sleep(seconds)
 
     def has_room(self) -> bool:
@@ -128,7 +119,6 @@ class TemporalRuntime:
         return info.get_current_history_length() < MAX_EVENTS and info.get_current_history_size() < MAX_HISTORY_BYTES
 
     def publish(self, changed: StateChange) -> None:
-        """Gathers changes, and shows them soon."""
         self._publisher.add(changed)
 
     def flush(self) -> None:
@@ -136,7 +126,6 @@ class TemporalRuntime:
         self._publisher.flush()
 
     def record(self, fact: Fact) -> None:
-        """Counts it, but not on replay."""
         self._telemetry.record(fact)
 
 

@@ -45,7 +45,6 @@ class Completed:
 
 
 def read_completed(items: list[dict[str, Any]]) -> list[Completed]:
-    """Results as the worker sends them."""
     return [
         Completed(
             NodeExecutionResult.model_validate(item["result"]),
@@ -88,16 +87,9 @@ def with_skip_messages(run: HostRun, completed: list[Completed], skipped: frozen
 
 
 def make_artifacts(run: HostRun, completed: list[Completed], elapsed_time: float, folder: Path) -> dict[str, str]:
-    """Writes the artifacts of the command.
+    """Writes the artifacts of the command into `folder`, which must exist. Returns their paths by their names.
 
-    Args:
-        run: the run.
-        completed: nodes and hooks in the order of the file.
-        elapsed_time: of the run, in seconds.
-        folder: where the files go; it must exist.
-
-    Returns:
-        the paths of the files by their names.
+    `completed` has nodes and hooks in the order of the files; `elapsed_time` is the run's, in seconds.
     """
     now = datetime.now(UTC).replace(tzinfo=None)
     _restore_nodes(run, completed)

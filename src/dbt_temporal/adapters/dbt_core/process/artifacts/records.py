@@ -46,7 +46,6 @@ def resource_fields(node: Any) -> dict[str, Any]:
 
 
 def changed_fields(before: dict[str, Any], node: Any) -> dict[str, Any]:
-    """What compiling and running changed of a node."""
     return {key: value for key, value in resource_fields(node).items() if before.get(key) != value}
 
 
@@ -70,7 +69,6 @@ def use_own_paths(run: HostRun, node: Any) -> None:
 
 
 def with_own_paths(run: HostRun, result: AnyResult) -> AnyResult:
-    """The result, which names files below the project's own target path."""
     if result.message:
         result.message = run.own_paths(result.message)
     use_own_paths(run, result.node)

@@ -20,10 +20,7 @@ _END_SECS = 30.0
 def cancel_statement(adapter: BaseAdapter, connection: Connection, handle: Any) -> None:
     """Cancels what one connection is running, by what its adapter has for that.
 
-    Args:
-        adapter: the run's.
-        connection: dbt's object, which may have another handle at any moment.
-        handle: the driver's connection that is meant.
+    `handle` is the driver's connection that is meant; dbt's object may have another one at any moment.
     """
     kind, manager = adapter.type(), adapter.connections
     if kind == "postgres":

@@ -34,8 +34,6 @@ class WarehouseGate:
 
 
 class DuckDbFileGate(WarehouseGate):
-    """Opens and closes the file of a DuckDB warehouse."""
-
     def __init__(self, adapter: BaseAdapter, open_limit_secs: float = OPEN_LIMIT_SECS) -> None:
         self._adapter = adapter
         self._manager: Any = type(adapter.connections)

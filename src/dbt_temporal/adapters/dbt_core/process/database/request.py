@@ -28,13 +28,7 @@ Facts = dict[str, Any]
 
 
 class Request:
-    """One request of the worker.
-
-    Args:
-        adapter: the run's.
-        context: dbt's invocation context of the run.
-        tell: hears of the sessions that the request has in the database, whenever it opens another.
-    """
+    """One request of the worker. `tell` hears of its sessions in the database, whenever it opens another."""
 
     def __init__(self, adapter: BaseAdapter, context: Any, tell: Callable[[list[Facts]], None]) -> None:
         self._adapter = adapter
@@ -61,7 +55,6 @@ class Request:
             self._tell(sessions)
 
     def cancel_statements(self) -> None:
-        """Cancels what the request's connections are running at this moment."""
         with self._lock:
             opened = list(self._opened)
         for each in opened:

@@ -13,11 +13,7 @@ from typing import Any
 
 from dbt.artifacts.schemas.results import NodeStatus
 
-from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
-    changed_fields,
-    resource_fields,
-    use_own_paths,
-)
+from dbt_temporal.adapters.dbt_core.process.artifacts.records import changed_fields, resource_fields, use_own_paths
 from dbt_temporal.adapters.dbt_core.process.database.request import Request
 from dbt_temporal.adapters.dbt_core.process.events import NodeCapture
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun, is_ephemeral

@@ -46,8 +46,6 @@ class Attempt:
 
 @dataclass(frozen=True)
 class AttemptOutcome:
-    """What an attempt left behind."""
-
     result: AnyResult
     error: Classification | None
     record: bytes

@@ -23,8 +23,6 @@ from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 
 @dataclass(frozen=True)
 class HookOutcome:
-    """A hook's result with its log, and the exception where it failed."""
-
     result: RunResult
     log: str
     exception: BaseException | None
@@ -40,7 +38,6 @@ def prepare(run: HostRun) -> None:
 
 
 def before_run(run: HostRun) -> list[HookOutcome]:
-    """The whole of dbt's `before_run`."""
     with _watched_hooks(run) as outcomes:
         _before_run(run)
     return outcomes()

@@ -25,12 +25,7 @@ class KeptParse:
     """
 
     def __init__(self, base: Path, used: Path) -> None:
-        """A file.
-
-        Args:
-            base: where it is kept, but for the target.
-            used: where dbt reads and writes it.
-        """
+        """`base` is where it is kept, but for the target; `used` is where dbt reads and writes it."""
         self._base = base
         self._kept = base
         self._used = used

@@ -24,13 +24,10 @@ from dbt_temporal.adapters.dbt_core.process.parsing.packages import provide_pack
 
 @dataclass(frozen=True)
 class LoadedParent:
-    """What hosts inherit."""
-
     project: bootstrap.ParsedProject
     graphs: ProjectGraphs
 
     def facts(self) -> dict[str, Any]:
-        """What the worker wants to know of the project."""
         config = self.project.config
         return {
             "name": self.project.name,
@@ -44,7 +41,6 @@ class LoadedParent:
 
 
 def load_project(message: wire.Message) -> LoadedParent:
-    """Parses what the message of a `load` request names."""
     bootstrap.set_environment(message["environ"])
     settings = bootstrap.Settings(
         project_dir=message["project_dir"],

@@ -22,8 +22,6 @@ class HostRun:
     """What the requests of a run share.
 
     Attributes:
-        project: the parsed project as inherited, with this run's flags.
-        invocation: which run it is.
         run_dir: a folder for what the run's dbt writes, which goes with this host; beside it lies what stays.
         lock: held while shared state of dbt changes.
     """

@@ -34,7 +34,6 @@ def make_plan(run: HostRun) -> ExecutionPlan:
     levels = [sorted(level) for level in nx.topological_generations(graph)]
     priorities = _priorities(graph, levels)
     order = list(listing) or [unique_id for level in levels for unique_id in level]
-    has_start, has_end = _hook_types(run.task) if isinstance(run.task, RunTask) else (False, False)
     return ExecutionPlan(
         project=run.project.name,
         invocation_id=run.invocation.invocation_id,
@@ -45,13 +44,13 @@ def make_plan(run: HostRun) -> ExecutionPlan:
             ).model_copy(update={"rank": ranks.get(unique_id)})
             for unique_id in order
         },
-        has_on_run_start=has_start,
-        has_on_run_end=has_end,
+        has_on_run_start=_has_hooks(run.task, RunHookType.Start),
+        has_on_run_end=_has_hooks(run.task, RunHookType.End),
     )
 
 
-def _hook_types(task: RunTask) -> tuple[bool, bool]:
-    return bool(task.get_hooks_by_type(RunHookType.Start)), bool(task.get_hooks_by_type(RunHookType.End))
+def _has_hooks(task: Any, kind: RunHookType) -> bool:
+    return isinstance(task, RunTask) and bool(task.get_hooks_by_type(kind))
 
 
 def _listing(run: HostRun) -> dict[str, str]:
