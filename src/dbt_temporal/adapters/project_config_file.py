@@ -6,7 +6,8 @@ from pathlib import Path
 
 import yaml
 
-from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.adapters.project_files import PROJECT_FILE
+from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.project_config import PROJECT_CONFIG_FILE, ProjectConfig, parse_project_config
 
 
@@ -18,6 +19,16 @@ def read_project_config(project_dir: Path) -> ProjectConfig:
     """
     path = project_dir / PROJECT_CONFIG_FILE
     return parse_project_config(read_yaml(path) if path.exists() else None, str(path))
+
+
+def read_project_name(project_dir: Path) -> str | None:
+    """`name` in dbt_project.yml; None where it is not to be had without dbt."""
+    try:
+        document = read_yaml(project_dir / PROJECT_FILE)
+    except DbtTemporalError:
+        return None
+    name = document.get("name") if isinstance(document, dict) else None
+    return name if isinstance(name, str) and "{{" not in name else None
 
 
 def read_yaml(path: Path) -> object:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import date
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -21,6 +23,24 @@ def input_error(what: str, error: ValidationError, model: type[BaseModel]) -> Db
             message = problem["msg"].removeprefix("Value error, ")
             problems.append(f"`{field}`: {message}" if field else message)
     return configuration_error(f"invalid {what}: " + "; ".join(problems))
+
+
+def not_json(value: object, place: str) -> str | None:
+    """Why a value would not arrive as it is, with the field to blame; None where it is made of what JSON has."""
+    if isinstance(value, Mapping):
+        for key, member in value.items():
+            if not isinstance(key, str):
+                return f"{place}: key {key!r} is not text; write it in quotes: {str(key)!r}"
+            problem = not_json(member, f"{place}.{key}")
+            if problem is not None:
+                return problem
+    elif isinstance(value, list | tuple):
+        return next(filter(None, (not_json(member, f"{place}[{i}]") for i, member in enumerate(value))), None)
+    elif isinstance(value, date):
+        return f"{place}: a date cannot be sent; write it as text, in quotes: {str(value)!r}"
+    elif value is not None and not isinstance(value, str | int | float):
+        return f"{place}: a value of type {type(value).__name__} cannot be sent; allowed is what JSON can hold"
+    return None
 
 
 def _fields_beside(model: type[BaseModel] | None, place: tuple[int | str, ...]) -> list[str]:

@@ -10,7 +10,7 @@ from dependency_injector import containers, providers
 from dbt_temporal.adapters.artifact_stores.fsspec_store import FsspecArtifactStore
 from dbt_temporal.adapters.artifact_stores.references import FsspecReferences
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
-from dbt_temporal.adapters.project_config_file import read_project_config
+from dbt_temporal.adapters.project_config_file import read_project_config, read_project_name
 from dbt_temporal.adapters.project_sources.local import current_revision
 from dbt_temporal.adapters.secrets import WorkerSecrets
 from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
@@ -60,7 +60,13 @@ class WorkerContainer(containers.DeclarativeContainer):
     registry = providers.Singleton(ProjectRegistry, reread=reread)
     sources = providers.Singleton(project_sources, settings, current_dir, environ)
     load_projects = providers.Factory(
-        LoadProjects, sources=sources, engine=engine, read_config=providers.Object(read_project_config)
+        LoadProjects,
+        sources=sources,
+        engine=engine,
+        read_config=providers.Object(read_project_config),
+        read_name=providers.Object(read_project_name),
+        check=engine_by_project.provided.engine_of,
+        strict=settings.provided.projects.strict_start,
     )
     use_cases = providers.Singleton(
         UseCases.build,

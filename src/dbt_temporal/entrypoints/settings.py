@@ -47,6 +47,7 @@ class ProjectSettings(EnvironmentModel):
     target: str | None = variable("DBT_TARGET", None, allowed="the name of a target of the profile")
     git_token: SecretStr | None = variable(AliasChoices("GITHUB_TOKEN", "GIT_TOKEN"), None, allowed="an access token")
     deps: Literal["auto", "always", "never"] = variable("DBT_DEPS", "auto", allowed="auto, always or never")
+    strict_start: bool = variable("DBT_TEMPORAL_STRICT_START", False, allowed=_TRUE_OR_FALSE)
 
     @field_validator("project_dirs", mode="before")
     @classmethod

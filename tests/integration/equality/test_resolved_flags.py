@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 import pytest
+import yaml
 
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.application.ports.engine import ProjectLocation
@@ -208,3 +209,41 @@ async def test_another_command_than_that_of_the_retried_run_is_refused(engine: D
     results.write_bytes((await sides.ours(command="build")).artifacts["run_results.json"])
     with pytest.raises(DbtTemporalError, match="command: 'run' cannot retry a run of 'build'"):
         await sides.ours(command="run", retry_from=str(results))
+
+
+TYPES = """\
+{{ config(materialized='table') }}
+select
+{% for name in ('account', 'negative', 'unsigned', 'large', 'nothing', 'text', 'nested') %}
+  {% set types = [var(name) is integer, var(name) is float, var(name) is string] %}
+  $${{ var(name) }} {{ types | join }}$$ as {{ name }},
+{% endfor %}
+  1 as one"""
+VALUES = {
+    "account": 123456789012345678901234,
+    "negative": -(2**63) - 1,
+    "unsigned": 2**64 - 1,
+    "large": 1e16,
+    "nothing": None,
+    "text": "2026-01-31",
+    "nested": {"list": [2**70, "é", True]},
+}
+
+
+async def test_variables_have_the_types_that_the_command_line_gives_them(engine: DbtCoreEngine, tmp_path: Path) -> None:
+    sides = Sides(engine, tmp_path, {"models/types.sql": TYPES})
+    ours = await sides.ours(command="run", vars=VALUES)
+    written = yaml.safe_dump(VALUES, allow_unicode=True)
+    theirs = sides.theirs("run", "--vars", written)
+    assert ours.output.success
+    (row,) = sides.rows("ours", "from types")
+    assert [row] == sides.rows("theirs", "from types")
+    assert row[:4] == (
+        "123456789012345678901234 TrueFalseFalse",
+        "-9223372036854775809 TrueFalseFalse",
+        "18446744073709551615 TrueFalseFalse",
+        "1e+16 FalseTrueFalse",
+    )
+    assert "1180591620717411303424" in row[6]
+    assert json.loads(ours.artifacts["run_results.json"])["args"]["vars"] == VALUES
+    assert read_json(theirs)["args"]["vars"] == VALUES

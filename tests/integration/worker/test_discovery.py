@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import duckdb
 import pytest
 from dependency_injector import providers
 
@@ -67,14 +68,14 @@ def desk(tmp_path: Path, temporal_address: str) -> Desk:
         ("no_profile", ["Could not find profile named"]),
     ],
 )
-def test_a_project_that_does_not_load_stops_the_worker_with_dbts_message(
+def test_at_a_strict_start_a_project_that_does_not_load_stops_the_worker_with_dbts_message(
     desk: Desk, project: str, expected: list[str]
 ) -> None:
     # A good project beside it does not help.
     places = f"{PROJECTS / 'slow'},{PROJECTS / 'broken' / project}"
     done = subprocess.run(
         [sys.executable, "-m", "dbt_temporal", "worker"],
-        env={**desk.env, "DBT_PROJECT_DIRS": places},
+        env={**desk.env, "DBT_PROJECT_DIRS": places, "DBT_TEMPORAL_STRICT_START": "true"},
         cwd=desk.folder,
         capture_output=True,
         text=True,
@@ -85,6 +86,51 @@ def test_a_project_that_does_not_load_stops_the_worker_with_dbts_message(
     for text in (f"the project {PROJECTS / 'broken' / project} does not load: ", *expected):
         assert text in done.stderr
     assert "Traceback" not in done.stderr
+
+
+FARM = {
+    "dbt_project.yml": "name: farm\nprofile: farm\nmodels: {farm: {+schema: \"{{ var('field') }}\"}}\n",
+    "profiles.yml": "farm: {target: dev, outputs: {dev: {type: duckdb, path: \"{{ env_var('FARM_DB') }}\"}}}\n",
+    "models/crop.sql": "{{ config(materialized='table') }} select '{{ var('field') }}' as field",
+}
+
+
+def test_a_project_that_needs_what_only_runs_bring_waits_for_it_and_takes_no_other_down(desk: Desk) -> None:
+    farm, lost = desk.folder / "farm", desk.project(PROJECTS / "broken" / "parse_error")
+    write_files(farm, FARM)
+    desk.env["DBT_PROJECT_DIRS"] = f"{PROJECTS / 'slow'},{farm},{lost}"
+    with started(desk, "worker") as program:
+        program.says("Working on task queue")
+        (line,) = [line for line in program.output.splitlines() if "Waiting project farm: " in line]
+        assert f"the project {farm} does not load: " in line
+        assert "Env var required but not provided: 'FARM_DB'" in line
+        (line,) = [line for line in program.output.splitlines() if "Waiting project parse_error: " in line]
+        assert "depends on a node named 'a_model_that_does_not_exist'" in line
+        assert "Loaded project slow: " in program.output
+
+        database = f"FARM_DB={desk.folder / 'farm.duckdb'}"
+        done = desk.command("run", "--project", "farm", "--vars", "{field: hill}", "--env", database)
+        assert done.returncode == 0, done.stdout + done.stderr
+        done = desk.command("run", "--project", "farm", "--env", database)
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert "Required var 'field' not found in config" in done.stdout
+        done = desk.command("run", "--project", "slow", "--select", "before")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+        (lost / "models" / "lost.sql").write_text("select 1 as id")
+        done = desk.command("run", "--project", "parse_error")
+        assert done.returncode == 0, done.stdout + done.stderr
+    with duckdb.connect(str(desk.folder / "farm.duckdb")) as connection:
+        assert connection.execute("select field from main_hill.crop").fetchall() == [("hill",)]
+
+
+def test_a_dbt_temporal_yml_that_is_wrong_stops_the_worker_all_the_same(desk: Desk) -> None:
+    farm = desk.folder / "farm"
+    write_files(farm, {**FARM, "dbt_temporal.yml": "retri: {}"})
+    desk.env["DBT_PROJECT_DIRS"] = f"{PROJECTS / 'slow'},{farm}"
+    done = desk.command("worker")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "retri" in done.stderr
 
 
 async def told(folder: Path, source: str) -> str:

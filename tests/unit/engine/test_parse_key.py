@@ -28,6 +28,11 @@ def test_everything_that_parsing_sees_is_in_the_key() -> None:
     assert len({base.key, *(other.key for other in others)}) == 1 + len(others)
 
 
+def test_variables_may_hold_integers_of_any_length() -> None:
+    first, second = (ParseSettings("/p", "/p", vars={"account": 2**70 + more}) for more in (0, 1))
+    assert first.key != second.key
+
+
 def test_the_key_does_not_show_values_of_env() -> None:
     assert "hunter2" not in ParseSettings.of(LOCATION, None, {}, {"PASSWORD": "hunter2"}).key
 

@@ -2,6 +2,8 @@ import os
 import socket
 from pathlib import PurePath
 
+import pytest
+
 from dbt_temporal.adapters.dbt_core import wire
 
 
@@ -23,6 +25,13 @@ def test_text_that_is_no_utf8_arrives_with_replacements() -> None:
 
 def test_values_that_json_does_not_know_arrive_as_text() -> None:
     assert over_a_socket({"at": PurePath("/here"), "of": {1: "one"}}) == {"at": "/here", "of": {"1": "one"}}
+
+
+@pytest.mark.parametrize("number", [2**64 - 1, 2**64, -(2**63) - 1, 123456789012345678901234])
+def test_integers_of_any_length_arrive_whole(number: int) -> None:
+    received = over_a_socket({"vars": {"account": number}})
+    assert received == {"vars": {"account": number}}
+    assert isinstance(received["vars"]["account"], int)
 
 
 def test_descriptors_arrive_with_the_message_they_were_sent_with() -> None:

@@ -80,7 +80,14 @@ def test_dbts_flags_become_the_run_input(submitted: list[DbtRunInput]) -> None:
         "--project",
         "shop",
     ]
-    args += ["--vars", "{start: 2026-01-31, n: 3, nested: {a: [1, 2]}}", "--env", "A=1", "--env", "B=x=y"]
+    args += [
+        "--vars",
+        "{start: '2026-01-31', n: 3, long: 123456789012345678901234, nested: {a: [1, 2]}}",
+        "--env",
+        "A=1",
+        "--env",
+        "B=x=y",
+    ]
     args += ["--env-from", "C=env:PROD_PW", "--env-from", "D=file:/run/secrets/pw"]
     args += ["--event-time-start", "2026-01-01", "--event-time-end", "2026-01-02T06:00:00"]
     run_input = input_of(submitted, *args)
@@ -90,7 +97,7 @@ def test_dbts_flags_become_the_run_input(submitted: list[DbtRunInput]) -> None:
         "select": "a",
         "exclude": "b c",
         "indirect_selection": "cautious",
-        "vars": {"start": "2026-01-31", "n": 3, "nested": {"a": [1, 2]}},
+        "vars": {"start": "2026-01-31", "n": 3, "long": 123456789012345678901234, "nested": {"a": [1, 2]}},
         "target": "prod",
         "full_refresh": True,
         "fail_fast": True,
@@ -145,7 +152,10 @@ def test_retry_from_a_folder_means_its_run_results(submitted: list[DbtRunInput],
     [
         (["--vars", "[1]"], ["--vars", "'[1]'", "{name: value}"]),
         (["--vars", "{a: "], ["--vars", "'{a: '", "not valid YAML"]),
-        (["--vars", "{1: a}"], ["--vars", "names of variables must be text"]),
+        (["--vars", "{1: a}"], ["--vars", "vars: key 1 is not text; write it in quotes: '1'"]),
+        (["--vars", "{grades: {1: a}}"], ["--vars", "vars.grades: key 1 is not text; write it in quotes: '1'"]),
+        (["--vars", "{d: [2026-01-31]}"], ["vars.d[0]: a date cannot be sent; write it as text, in quotes: '2026-01"]),
+        (["--vars", "{s: !!set {a}}"], ["vars.s: a value of type set cannot be sent"]),
         (["--indirect-selection", "greedy"], ["--indirect-selection", "'greedy'", "'buildable'"]),
         (["--selector", "nightly", "-s", "a"], ["--selector", "--select"]),
         (["--event-time-start", "noon", "--event-time-end", "2026-01-01"], ["--event-time-start", "'noon'"]),

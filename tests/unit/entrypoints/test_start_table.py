@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from dbt_temporal.application.projects.loading import ReadyProject
@@ -16,10 +17,23 @@ def project() -> ReadyProject:
     return replace(made, loaded=replace(made.loaded, counts=counts, load_seconds=1.25))
 
 
-def printed(*, terminal: bool) -> str:
+def printed(*projects: ReadyProject, terminal: bool) -> str:
     text = io.StringIO()
-    print_projects(Console(file=text, force_terminal=terminal, width=200, no_color=True), [project()])
+    console = Console(file=text, force_terminal=terminal, width=200, no_color=True)
+    print_projects(console, projects or [project()])
     return text.getvalue()
+
+
+def waiting() -> ReadyProject:
+    return replace(ready_project("farm"), waits_for="the project /x/farm does not load: Parsing Error\n  Env var 'X'")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_project_that_waits_is_told_in_one_line_with_dbts_message(terminal: bool) -> None:
+    *_, line = printed(project(), waiting(), terminal=terminal).splitlines()
+    assert "Waiting project farm: a run must bring what is missing, or it must be mended: " in line
+    assert "the project /x/farm does not load: Parsing Error Env var 'X'" in line
+    assert "Projects" not in printed(waiting(), terminal=terminal)
 
 
 def test_a_person_sees_a_table_of_the_projects_with_all_that_tells_them_apart() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dbt_temporal.adapters.project_config_file import read_project_config
+from dbt_temporal.adapters.project_config_file import read_project_config, read_project_name
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.project_config import ProjectConfig
 
@@ -16,6 +16,25 @@ def test_a_project_without_the_file_has_the_defaults(tmp_path: Path) -> None:
 def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
     (tmp_path / "dbt_temporal.yml").write_text("# nothing yet\n")
     assert read_project_config(tmp_path) == ProjectConfig()
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("name: shop\nvars: {'{{ 1 }}': 2}\n", "shop"),
+        ("name: \"{{ env_var('SHOP') }}\"\n", None),
+        ("name: [shop\n", None),
+        ("- name\n", None),
+        ("name: 7\n", None),
+        (None, None),
+    ],
+)
+def test_a_projects_name_is_read_without_dbt_where_that_is_possible(
+    tmp_path: Path, text: str | None, name: str | None
+) -> None:
+    if text is not None:
+        (tmp_path / "dbt_project.yml").write_text(text)
+    assert read_project_name(tmp_path) == name
 
 
 def test_the_file_is_read(tmp_path: Path) -> None:

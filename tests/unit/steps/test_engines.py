@@ -49,7 +49,7 @@ async def test_each_run_goes_to_the_engine_of_its_project() -> None:
 async def test_an_engine_that_the_worker_does_not_have_is_refused_with_those_that_it_has() -> None:
     engine = EngineByProject({"first": FakeEngine()}, default="first")
     with pytest.raises(DbtTemporalError, match=r"`engine`: this worker has no 'second' \(it has: first\)") as caught:
-        await LoadProjects([Projects()], engine, read_config)()
+        await LoadProjects([Projects()], engine, read_config, check=engine.engine_of)()
     assert caught.value.error_type is ErrorType.CONFIGURATION
 
 

@@ -22,8 +22,69 @@ class Source:
         return [ProjectLocation(Path(path), Path(path), source=path) for path in self._paths]
 
 
-def load(*sources: Source, engine: FakeEngine | None = None) -> LoadProjects:
-    return LoadProjects(sources, engine or FakeEngine(), lambda _: ProjectConfig())
+def load(*sources: Source, engine: FakeEngine | None = None, strict: bool = False) -> LoadProjects:
+    return LoadProjects(
+        sources, engine or FakeEngine(), lambda _: ProjectConfig(), read_name=lambda path: path.name, strict=strict
+    )
+
+
+class Broken(FakeEngine):
+    """Projects with a message here do not parse, and say so."""
+
+    def __init__(self, messages: dict[str, str]) -> None:
+        super().__init__()
+        self.messages = messages
+
+    async def load_project(self, location: ProjectLocation) -> LoadedProject:
+        if location.source in self.messages:
+            raise DbtTemporalError(ErrorType.COMPILATION, self.messages[location.source])
+        return await super().load_project(location)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Parsing Error\n  Env var required but not provided: 'FARM_DB'",
+        "Compilation Error\n  Required var 'farm' not found in config:\nVars supplied to <Configuration> = {}",
+    ],
+)
+async def test_a_project_that_lacks_a_variable_waits_even_where_it_is_the_only_one(message: str) -> None:
+    (project,) = await load(Source("/x/farm"), engine=Broken({"/x/farm": message}))()
+    assert project.waits_for == f"the project /x/farm does not load: {message}"
+    assert (project.loaded.name, project.loaded.location.source) == ("farm", "/x/farm")
+
+
+async def test_a_broken_project_takes_no_other_down() -> None:
+    good, bad = await load(Source("/x/good", "/x/bad"), engine=Broken({"/x/bad": "no such macro"}))()
+    assert (good.waits_for, bad.waits_for) == (None, "the project /x/bad does not load: no such macro")
+
+
+async def test_a_project_whose_name_cannot_be_read_goes_by_its_source() -> None:
+    engine = Broken({"/x/bad": "not YAML"})
+    _, bad = await LoadProjects([Source("/x/good", "/x/bad")], engine, lambda _: ProjectConfig())()
+    assert bad.loaded.name == "/x/bad"
+
+
+async def test_where_all_are_broken_and_none_lacks_a_variable_all_of_them_are_told() -> None:
+    engine = Broken({"/x/a": "no such macro", "/x/b": "no such model"})
+    with pytest.raises(DbtTemporalError) as caught:
+        await load(Source("/x/a", "/x/b"), engine=engine)()
+    assert caught.value.message.splitlines() == [
+        "the project /x/a does not load: no such macro",
+        "the project /x/b does not load: no such model",
+    ]
+
+
+async def test_a_strict_start_refuses_a_project_that_lacks_a_variable() -> None:
+    engine = Broken({"/x/b": "Env var required but not provided: 'FARM_DB'"})
+    with pytest.raises(DbtTemporalError, match=r"the project /x/b does not load: Env var required") as caught:
+        await load(Source("/x/a", "/x/b"), engine=engine, strict=True)()
+    assert caught.value.error_type == ErrorType.COMPILATION
+
+
+async def test_a_project_that_waits_must_not_have_the_name_of_another() -> None:
+    with pytest.raises(DbtTemporalError, match="two projects are named 'shop': /x/shop and /y/shop"):
+        await load(Source("/x/shop"), Source("/y/shop"), engine=Broken({"/y/shop": "broken"}))()
 
 
 async def test_projects_come_in_the_order_of_their_sources() -> None:
@@ -64,7 +125,7 @@ async def test_projects_are_loaded_side_by_side() -> None:
     assert len(projects) == 2
 
 
-async def test_the_first_that_fails_cancels_the_others_and_is_told() -> None:
+async def test_with_a_strict_start_the_first_that_fails_cancels_the_others_and_is_told() -> None:
     cancelled = []
 
     class Failing(FakeEngine):
@@ -79,7 +140,7 @@ async def test_the_first_that_fails_cancels_the_others_and_is_told() -> None:
             raise AssertionError
 
     with pytest.raises(DbtTemporalError, match="no profile"):
-        await load(Source("/x/good", "/x/bad"), engine=Failing())()
+        await load(Source("/x/good", "/x/bad"), engine=Failing(), strict=True)()
     assert cancelled == ["/x/good"]
 
 

@@ -18,6 +18,7 @@ from dbt_temporal.adapters.temporal.payloads.compression import MIN_BYTES
 from dbt_temporal.application.fitting import fit_log, fit_step_results
 from dbt_temporal.application.steps.messages import ExecuteNodeInput, PlanProjectOutput, StoreArtifactsInput
 from dbt_temporal.domain.results import DbtRunOutput
+from dbt_temporal.domain.run.input import parse_run_input
 from dbt_temporal.testing import node, planned, result
 
 UNENCRYPTED = ConnectionSettings().data_converter
@@ -42,6 +43,16 @@ async def test_the_format_is_that_of_the_go_sdks_zlib_codec() -> None:
     inner = Payload.FromString(zlib.decompress(payload.data))
     assert inner.metadata["encoding"] == b"json/plain"
     assert len(json.loads(inner.data)["plan"]["nodes"]) == 1000
+
+
+@pytest.mark.parametrize("converter", [UNENCRYPTED, ENCRYPTED], ids=["unencrypted", "encrypted"])
+async def test_integers_of_any_length_go_through_history_whole(converter: DataConverter) -> None:
+    raw = {"vars": {"account": 123456789012345678901234, "nested": [-(2**70)]}}
+    [argument] = await converter.decode(await converter.encode([raw]), [dict])
+    invocation = planned().invocation.model_copy(update={"input": parse_run_input(argument)})
+    step = ExecuteNodeInput(invocation=invocation, unique_id="model.shop.a")
+    [received] = await converter.decode(await converter.encode([step]), [ExecuteNodeInput])
+    assert received.invocation.input.vars == raw["vars"]
 
 
 @pytest.mark.parametrize(

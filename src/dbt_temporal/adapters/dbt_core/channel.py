@@ -8,8 +8,6 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import orjson
-
 from dbt_temporal.adapters.dbt_core import wire
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 
@@ -102,7 +100,7 @@ class Channel:
             while True:
                 header = await self._reader.readexactly(wire.HEADER.size)
                 body = await self._reader.readexactly(wire.HEADER.unpack(header)[0])
-                self._dispatch(orjson.loads(body))
+                self._dispatch(wire.loads(body))
         except (asyncio.IncompleteReadError, OSError):
             if self.settle_end is not None:
                 await self.settle_end()

@@ -7,11 +7,10 @@ given anew. They stand in `args` of its run_results.json.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from dbt_temporal.adapters.dbt_core.references import local_place
 from dbt_temporal.application.ports.references import ArtifactReferences
@@ -61,7 +60,7 @@ class RetriedRuns:
 def _read(place: Path, reference: str) -> Mapping[str, Any]:
     file = place / _RESULTS if place.is_dir() else place
     try:
-        arguments = orjson.loads(file.read_bytes())["args"]
+        arguments = json.loads(file.read_bytes())["args"]
     except OSError as error:
         raise configuration_error(f"{_FIELD}: there is no {_RESULTS} at {reference}") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -20,12 +20,26 @@ _MAX_FDS = 4
 _CHUNK = 1 << 20
 
 
-def encode(message: Message) -> bytes:
+_BY_PYTHON = b" "
+"""What a document begins with that orjson would misread: its integers have 64 bits, longer ones become floats."""
+
+
+def dumps(document: Any) -> bytes:
+    """A document as JSON that `loads` reads. What JSON does not know becomes text."""
     try:
-        body = orjson.dumps(message, default=str, option=orjson.OPT_NON_STR_KEYS)
+        return orjson.dumps(document, default=str, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:
-        # Text from drivers may hold lone surrogates, which are no UTF-8.
-        body = json.dumps(message, default=str, ensure_ascii=False).encode(errors="replace")
+        # Integers of more than 64 bits; or text from drivers with lone surrogates, which are no UTF-8.
+        return _BY_PYTHON + json.dumps(document, default=str, ensure_ascii=False).encode(errors="replace")
+
+
+def loads(body: bytes) -> Any:
+    """The document that `dumps` wrote."""
+    return json.loads(body) if body.startswith(_BY_PYTHON) else orjson.loads(body)
+
+
+def encode(message: Message) -> bytes:
+    body = dumps(message)
     return HEADER.pack(len(body)) + body
 
 
@@ -37,7 +51,7 @@ def receive(sock: socket.socket) -> tuple[Message | None, list[int]]:
     body, more_fds = _receive_exactly(sock, HEADER.unpack(header)[0])
     if body is None:
         return None, fds + more_fds
-    message: Message = orjson.loads(body)
+    message: Message = loads(body)
     return message, fds + more_fds
 
 

@@ -32,14 +32,14 @@ class ProjectLocation:
 
 @dataclass(frozen=True)
 class LoadedProject:
-    """A parsed project, with what the start-up table shows of it."""
+    """A project, with what the start-up table shows of it. The defaults are those of one that is not parsed yet."""
 
     name: str
     location: ProjectLocation
-    adapter_type: str
-    target: str
-    threads: int
-    dbt_version: str
+    adapter_type: str = ""
+    target: str = ""
+    threads: int = 0
+    dbt_version: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     load_seconds: float = 0.0
 

@@ -22,10 +22,10 @@ class EngineByProject:
         self._default = default
 
     async def load_project(self, location: ProjectLocation) -> LoadedProject:
-        return await self._of(location).load_project(location)
+        return await self.engine_of(location).load_project(location)
 
     async def open(self, location: ProjectLocation, invocation: DbtInvocation) -> EngineRun:
-        return await self._of(location).open(location, invocation)
+        return await self.engine_of(location).open(location, invocation)
 
     async def end_run(self, invocation_id: str) -> None:
         """See `DbtEngine.end_run`. A project may name another engine by now, so all of them are told."""
@@ -40,7 +40,8 @@ class EngineByProject:
         for engine in self._engines.values():
             await engine.close()
 
-    def _of(self, location: ProjectLocation) -> DbtEngine:
+    def engine_of(self, location: ProjectLocation) -> DbtEngine:
+        """The engine of a project. Raises Configuration where this worker does not have it."""
         name = location.engine or self._default
         engine = self._engines.get(name)
         if engine is None:

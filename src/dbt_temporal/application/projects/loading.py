@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,53 +17,86 @@ from dbt_temporal.domain.project_config import ProjectConfig
 Done = TypeVar("Done")
 
 
+_LACKS_VARIABLE = re.compile(r"Env var required but not provided|Required var '.*' not found in config")
+"""The words of dbt-core 1.11 and 1.12 for `env_var()` and `var()` that have neither a value nor a default."""
+
+
 @dataclass(frozen=True)
 class ReadyProject:
-    """A project that runs can use: parsed, and its dbt_temporal.yml read."""
+    """A project that runs can use: its dbt_temporal.yml is read, and it is parsed or waits for a run.
+
+    Attributes:
+        loaded: what is known of it; of a project that waits, its name and location.
+        config: its dbt_temporal.yml.
+        waits_for: why it could not be parsed when the worker started; a run may bring what is missing, and parses it
+            then. None where it is parsed.
+    """
 
     loaded: LoadedProject
     config: ProjectConfig
+    waits_for: str | None = None
 
 
 class LoadProjects:
-    """The use case of a worker's start."""
+    """The use case of a worker's start.
+
+    Args:
+        sources: where projects come from.
+        engine: parses them.
+        read_config: reads the dbt_temporal.yml of a folder.
+        read_name: the `name` in the dbt_project.yml of a folder; None where it cannot be read.
+        check: refuses a location that no engine of this worker is for.
+        strict: whether one project that does not parse stops the start.
+    """
 
     def __init__(
         self,
         sources: Sequence[ProjectSource],
         engine: DbtEngine,
         read_config: Callable[[Path], ProjectConfig],
+        *,
+        read_name: Callable[[Path], str | None] = lambda _: None,
+        check: Callable[[ProjectLocation], object] = lambda _: None,
+        strict: bool = False,
     ) -> None:
         self._sources = sources
         self._engine = engine
         self._read_config = read_config
+        self._read_name = read_name
+        self._check = check
+        self._strict = strict
 
     async def __call__(self) -> list[ReadyProject]:
-        """All projects of all sources, in the order of the sources.
+        """All projects of all sources, in the order of the sources. Those that do not parse wait for a run.
 
         Raises:
-            DbtTemporalError: the first problem met: a source, a dbt_temporal.yml, a project that does not parse, or
-                two projects of one name (both places named).
+            DbtTemporalError: the first problem met: a source, a dbt_temporal.yml, two projects of one name (both
+                places named), and where that is strict, a project that does not parse. Also where none parses, and
+                none of them for want of a variable, which a run could bring.
         """
         located = await _all([source.locate() for source in self._sources])
         locations = [location for of_source in located for location in of_source]
         configs = [self._read_config(location.project_dir) for location in locations]
-        loaded = await _all(
-            [
-                self._load(replace(location, engine=config.engine))
-                for location, config in zip(locations, configs, strict=True)
-            ]
-        )
-        _refuse_duplicates(loaded)
-        return [ReadyProject(project, config) for project, config in zip(loaded, configs, strict=True)]
+        locations = [
+            replace(location, engine=config.engine) for location, config in zip(locations, configs, strict=True)
+        ]
+        for location in locations:
+            self._check(location)
+        projects = await _all([self._load(*each) for each in zip(locations, configs, strict=True)])
+        _refuse_duplicates([project.loaded for project in projects])
+        _refuse_hopeless(projects)
+        return projects
 
-    async def _load(self, location: ProjectLocation) -> LoadedProject:
+    async def _load(self, location: ProjectLocation, config: ProjectConfig) -> ReadyProject:
         try:
-            return await self._engine.load_project(location)
+            return ReadyProject(await self._engine.load_project(location), config)
         except DbtTemporalError as error:
             # dbt's message names the file, but seldom the project.
             message = f"the project {location.source} does not load: {error.message}"
-            raise DbtTemporalError(error.error_type, message, retryable=error.retryable) from error
+            if self._strict:
+                raise DbtTemporalError(error.error_type, message, retryable=error.retryable) from error
+            name = await asyncio.to_thread(self._read_name, location.project_dir)
+            return ReadyProject(LoadedProject(name or location.source, location), config, waits_for=message)
 
 
 class RereadProject:
@@ -88,7 +122,7 @@ class RereadProject:
             return project
         config = self._read_config(location.project_dir)
         now = replace(location, revision=revision, engine=config.engine)
-        return ReadyProject(replace(project.loaded, location=now), config)
+        return replace(project, loaded=replace(project.loaded, location=now), config=config)
 
 
 def _refuse_duplicates(projects: Sequence[LoadedProject]) -> None:
@@ -100,6 +134,13 @@ def _refuse_duplicates(projects: Sequence[LoadedProject]) -> None:
                 f"two projects are named {project.name!r}: {first.source} and {project.location.source}; "
                 "rename one in its dbt_project.yml, or load only one of them"
             )
+
+
+def _refuse_hopeless(projects: Sequence[ReadyProject]) -> None:
+    """A worker that can run nothing, whatever a run brings, would only hide that from whoever deploys it."""
+    problems = [project.waits_for for project in projects if project.waits_for is not None]
+    if len(problems) == len(projects) and problems and not any(map(_LACKS_VARIABLE.search, problems)):
+        raise configuration_error("\n".join(problems))
 
 
 async def _all(work: Sequence[Coroutine[Any, Any, Done]]) -> list[Done]:

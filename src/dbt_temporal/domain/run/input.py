@@ -12,7 +12,7 @@ from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.hooks import HooksConfig
 from dbt_temporal.domain.secrets.redaction import MASK
 from dbt_temporal.domain.secrets.references import EnvValue
-from dbt_temporal.domain.validation import input_error
+from dbt_temporal.domain.validation import input_error, not_json
 
 Command = Literal["run", "build", "test", "seed", "snapshot", "compile", "list", "source-freshness"]
 IndirectSelection = Literal["eager", "cautious", "buildable", "empty"]
@@ -47,6 +47,14 @@ class DbtRunInput(BaseModel):
     retry_from: str | None = None
     event_time_start: str | None = None
     event_time_end: str | None = None
+
+    @field_validator("vars", mode="before")
+    @classmethod
+    def _is_json(cls, value: Any) -> Any:
+        problem = not_json(value, "vars")
+        if problem is not None:
+            raise ValueError(problem)
+        return value
 
     @field_validator("event_time_start", "event_time_end")
     @classmethod

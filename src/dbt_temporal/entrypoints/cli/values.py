@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 import yaml
+
+from dbt_temporal.domain.validation import not_json
 
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -18,7 +19,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 def read_vars(ctx: click.Context, param: click.Parameter, value: str) -> dict[str, Any]:
     """Reads `--vars`: a YAML (or JSON) mapping in one string, as dbt takes it.
 
-    Dates become the text that Jinja would print for them, since JSON has no dates.
+    What JSON does not have (dates, keys that are no text) is refused: as text it would take another way in models.
     """
     try:
         document = yaml.safe_load(value)
@@ -27,20 +28,10 @@ def read_vars(ctx: click.Context, param: click.Parameter, value: str) -> dict[st
         raise click.BadParameter(f"{value!r} is not valid YAML: {reason}", ctx, param) from error
     if not isinstance(document, dict):
         raise click.BadParameter(f"{value!r} is not a mapping; write it like '{{name: value}}'", ctx, param)
-    names = [name for name in document if not isinstance(name, str)]
-    if names:
-        raise click.BadParameter(f"{value!r}: names of variables must be text, got {names[0]!r}", ctx, param)
-    try:
-        mapping: dict[str, Any] = json.loads(json.dumps(document, default=_date_as_text))
-    except TypeError as error:
-        raise click.BadParameter(f"{value!r}: {error}", ctx, param) from error
-    return mapping
-
-
-def _date_as_text(value: Any) -> str:
-    if isinstance(value, date | datetime):
-        return str(value)
-    raise TypeError(f"a value of type {type(value).__name__} cannot be sent; allowed is what JSON can hold")
+    problem = not_json(document, "vars")
+    if problem is not None:
+        raise click.BadParameter(problem, ctx, param)
+    return document
 
 
 def read_event_time(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:

@@ -13,11 +13,12 @@ SHOWN_REVISION_CHARS = 12
 
 
 def print_projects(console: Console, projects: Sequence[ReadyProject]) -> None:
-    """A table where a person looks, plain lines where a log collector does."""
-    if console.is_terminal:
-        console.print(_table(projects))
-        return
-    for project in projects:
+    """A table where a person looks, plain lines where a log collector does; then what projects wait for."""
+    parsed = [project for project in projects if project.waits_for is None]
+    if console.is_terminal and parsed:
+        console.print(_table(parsed))
+        parsed = []
+    for project in parsed:
         loaded = project.loaded
         line = (
             f"Loaded project {loaded.name}: revision {_revision(project)}, source {loaded.location.source}, "
@@ -25,6 +26,14 @@ def print_projects(console: Console, projects: Sequence[ReadyProject]) -> None:
             f"dbt {loaded.dbt_version}, {loaded.load_seconds:.1f} s"
         )
         console.print(line, highlight=False, soft_wrap=True, markup=False)
+    for project in projects:
+        if project.waits_for is not None:
+            # dbt's messages have several lines, and a line of the log is one.
+            why = " ".join(project.waits_for.split())
+            line = (
+                f"Waiting project {project.loaded.name}: a run must bring what is missing, or it must be mended: {why}"
+            )
+            console.print(line, highlight=False, soft_wrap=True, markup=False, style="yellow")
 
 
 def _table(projects: Sequence[ReadyProject]) -> Table:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from dbt_temporal.adapters.project_files import PACKAGES, PROFILES_FILE
 from dbt_temporal.application.ports.engine import ProjectLocation
@@ -76,5 +75,5 @@ class ParseSettings:
 
 
 def _digest(value: object) -> str:
-    text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS, default=str)
-    return hashlib.sha256(text).hexdigest()[:24]
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]

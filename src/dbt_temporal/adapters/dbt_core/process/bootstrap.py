@@ -23,7 +23,7 @@ import dbt.flags
 import dbt.tracking
 import dbt_common.context
 import dbt_common.invocation
-import orjson
+import yaml
 from dbt.adapters.base.impl import BaseAdapter
 from dbt.adapters.factory import FACTORY, get_adapter
 from dbt.cli import requires
@@ -97,7 +97,8 @@ def make_flags(command: str, settings: Settings, params: Mapping[str, Any]) -> F
         "project_dir": settings.project_dir,
         "profiles_dir": settings.profiles_dir,
         "target": settings.target,
-        "vars": orjson.dumps(dict(settings.vars)).decode() if settings.vars else None,
+        # dbt reads them as YAML, to which JSON's 1e16 is a text.
+        "vars": yaml.safe_dump(dict(settings.vars), allow_unicode=True) if settings.vars else None,
         **params,
     }
     options = {key: value for key, value in options.items() if value is not None}

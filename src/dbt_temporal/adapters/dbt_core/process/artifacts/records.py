@@ -8,15 +8,16 @@ that `CompiledResource.__post_serialize__` leaves out of nodes that were not com
 
 from __future__ import annotations
 
+import json
 from typing import Any, TypeAlias
 
-import orjson
 from dbt.artifacts.schemas.freshness import PartialSourceFreshnessResult, SourceFreshnessResult
 from dbt.artifacts.schemas.freshness.v3.freshness import process_freshness_result
 from dbt.artifacts.schemas.run import RunResult
 from dbt.artifacts.schemas.run.v5.run import process_run_result
 from dbt.contracts.graph.nodes import UnitTestDefinition, UnitTestNode
 
+from dbt_temporal.adapters.dbt_core import wire
 from dbt_temporal.adapters.dbt_core.process.events import without_colors
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.domain.results import Freshness, NodeExecutionResult, NodeStatus, TimingEntry
@@ -102,20 +103,17 @@ def make_record(result: AnyResult, nodes: dict[str, dict[str, Any]]) -> bytes:
             document["unit_test"] = result.node.to_dict(omit_none=False)
     else:
         document |= {"kind": "freshness", "result": process_freshness_result(result).to_dict(omit_none=False)}
-    return _dump(document)
+    return wire.dumps(document)
 
 
 def read_record(record: bytes) -> dict[str, Any]:
-    document: dict[str, Any] = orjson.loads(record)
+    # Whoever redacts a record writes plain JSON.
+    document: dict[str, Any] = json.loads(record)
     return document
 
 
-def _dump(document: Any) -> bytes:
-    return orjson.dumps(document, default=str, option=orjson.OPT_NON_STR_KEYS)
-
-
 def _plain(value: Any) -> Any:
-    return orjson.loads(_dump(value)) if value else value
+    return wire.loads(wire.dumps(value)) if value else value
 
 
 def _timing(entry: Any) -> TimingEntry:
