@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ PROFILES_FILE = "profiles.yml"
 PACKAGES = frozenset({"dbt_packages", "dbt_modules"})
 """Folders of installed packages: what is in them follows from packages.yml and package-lock.yml."""
 SUFFIXES = frozenset({".csv", ".md", ".py", ".sql", ".yaml", ".yml"})
+_PACKAGE_FILES = ("packages.yml", "dependencies.yml")
 _IGNORE_FILE = ".dbtignore"
 _NOT_SOURCE = frozenset({".user.yml"})
 """dbt's anonymous user id, which its command line writes beside profiles.yml."""
@@ -29,37 +30,75 @@ def is_generated(folder: str, beside_project: bool) -> bool:
     return folder in _GENERATED_ANYWHERE or (beside_project and folder in _GENERATED_BESIDE_PROJECT)
 
 
+def is_source(name: str) -> bool:
+    """Whether dbt may parse a file of this name; it matches suffixes without regard to case."""
+    return name == _IGNORE_FILE or (os.path.splitext(name)[1].lower() in SUFFIXES and name not in _NOT_SOURCE)
+
+
 def source_files(
     folder: str, without: frozenset[str] = frozenset(), onerror: Callable[[OSError], None] | None = None
 ) -> Iterator[str]:
-    """Paths of the files below `folder` that dbt may parse, in no order.
+    """Paths of the files of the project in `folder` that dbt may parse, in no order.
 
-    Folders named in `without` are left out, and those that dbt writes to. What to do about a folder that cannot be
+    They lie below it, in folders that links lead to, and in folders outside of it that the project names. Folders whose
+    names are in `without` are left out, and those that dbt writes to. What to do about a folder that cannot be
     listed is up to `onerror`; by default it counts as empty.
     """
-    written = _written_to(folder)
-    for root, folders, names in os.walk(folder, onerror=onerror):
-        beside = root == folder or PROJECT_FILE in names
-        folders[:] = [
-            name
-            for name in folders
-            if name not in without and not is_generated(name, beside) and os.path.join(root, name) not in written
-        ]
-        for name in names:
-            if name == _IGNORE_FILE or (os.path.splitext(name)[1] in SUFFIXES and name not in _NOT_SOURCE):
-                yield os.path.join(root, name)
+    project = _yaml(os.path.join(folder, PROJECT_FILE))
+    written = {os.path.join(folder, path) for key in ("target-path", "log-path") for path in _paths(project.get(key))}
+    for place in source_folders(folder):
+        for root, folders, names in os.walk(place, onerror=onerror, followlinks=True):
+            beside = root == place or PROJECT_FILE in names
+            folders[:] = [
+                name
+                for name in folders
+                if name not in without
+                and not is_generated(name, beside)
+                and os.path.join(root, name) not in written
+                and not _leads_back(place, root, name)
+            ]
+            yield from (os.path.join(root, name) for name in names if is_source(name))
 
 
-def _written_to(folder: str) -> set[str]:
-    """The `target-path` and `log-path` of the project in `folder`; one with Jinja is passed over."""
+def source_folders(folder: str) -> list[str]:
+    """The project's folder, and those outside of it that it names: of models, macros, ..., and of local packages."""
+    project = _yaml(os.path.join(folder, PROJECT_FILE))
+    named = [path for key, value in project.items() if str(key).endswith("-paths") for path in _paths(value)]
+    for name in _PACKAGE_FILES:
+        packages = _yaml(os.path.join(folder, name)).get("packages")
+        listed = packages if isinstance(packages, list) else []
+        named += _paths([package.get("local") for package in listed if isinstance(package, dict)])
+    places = {os.path.normpath(os.path.join(folder, path)) for path in named}
+    own = os.path.join(folder, "")
+    return [folder, *sorted(place for place in places if not os.path.join(place, "").startswith(own))]
+
+
+def _leads_back(place: str, root: str, name: str) -> bool:
+    """Whether a folder is a link to one that it lies in itself: there would be no end to it."""
+    path = os.path.join(root, name)
+    if not os.path.islink(path):
+        return False
+    there = os.path.join(os.path.realpath(path), "")
+    while not os.path.join(os.path.realpath(root), "").startswith(there):
+        if root == place:
+            return False
+        root = os.path.dirname(root)
+    return True
+
+
+def _paths(values: object) -> list[str]:
+    """The paths among `values`; one with Jinja is passed over."""
+    listed = values if isinstance(values, list) else [values]
+    return [os.path.normpath(value) for value in listed if isinstance(value, str) and "{" not in value]
+
+
+def _yaml(path: str) -> Mapping[str, Any]:
     try:
-        with open(os.path.join(folder, PROJECT_FILE), "rb") as file:
-            project: Any = yaml.safe_load(file)
+        with open(path, "rb") as file:
+            content: Any = yaml.safe_load(file)
     except (OSError, ValueError, yaml.YAMLError):  # dbt says what is wrong with it
-        return set()
-    values = [project.get(key) for key in ("target-path", "log-path")] if isinstance(project, dict) else []
-    paths = [os.path.normpath(value) for value in values if isinstance(value, str) and "{" not in value]
-    return {os.path.join(folder, path) for path in paths}
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def content_revision(folder: Path) -> str:
@@ -78,7 +117,7 @@ def content_revision(folder: Path) -> str:
         if error.filename == base or not isinstance(error, PermissionError | FileNotFoundError):
             raise error
 
-    for path in sorted(source_files(base, PACKAGES, refuse)):
+    for path in sorted(set(source_files(base, PACKAGES, refuse))):
         if not os.path.isfile(path):  # a dangling link, a socket
             continue
         with open(path, "rb") as file:

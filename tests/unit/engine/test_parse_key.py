@@ -1,6 +1,7 @@
+import os
 from pathlib import Path
 
-from dbt_temporal.adapters.dbt_core.parents.fingerprint import fingerprint
+from dbt_temporal.adapters.dbt_core.parents.fingerprint import changed, fingerprint, state_of
 from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
 from dbt_temporal.application.ports.engine import ProjectLocation
 
@@ -62,25 +63,38 @@ def test_a_file_is_fingerprinted_like_a_folder(tmp_path: Path) -> None:
     assert len({missing, before, fingerprint(str(profiles))}) == 3
 
 
-def test_what_the_revision_says_nothing_of_is_looked_at() -> None:
-    def unrevised(profiles_dir: str, revision: str | None, changeable: bool) -> list[str]:
-        location = ProjectLocation(Path("/shop"), Path(profiles_dir), revision, changeable=changeable)
-        return ParseSettings.of(location).unrevised
+def test_what_a_revision_stands_for() -> None:
+    def covered(revision: str | None, changeable: bool) -> str:
+        return ParseSettings.of(ProjectLocation(Path("/shop"), Path("/shop"), revision, changeable=changeable)).covered
 
-    assert unrevised("/shop", "1", False) == []
-    assert unrevised("/secrets", "1", False) == ["/secrets/profiles.yml"]
-    assert unrevised("/shop", "1", True) == ["/shop/dbt_modules", "/shop/dbt_packages"]
-    assert unrevised("/secrets", None, True) == ["/shop", "/secrets"]
+    assert covered("1", False) == "folder"
+    assert covered("1", True) == "sources"
+    assert covered(None, True) == "nothing"
 
 
-def test_an_edit_of_a_package_that_is_a_link_is_seen_and_one_of_the_project_in_it_is_not(tmp_path: Path) -> None:
-    around, packages = tmp_path / "utils", tmp_path / "utils" / "integration_tests" / "dbt_packages"
-    packages.mkdir(parents=True)
-    (packages / "utils").symlink_to(around)
-    before = fingerprint(str(packages))
+def test_a_file_or_folder_is_no_longer_as_it_was(tmp_path: Path) -> None:
+    file, later = tmp_path / "macros" / "a.sql", tmp_path / "later.json"
+    file.parent.mkdir()
+    file.write_text("one")
+    states = {str(path): state_of(str(path)) for path in (file, file.parent, later)}
+    assert changed(states) is None
 
-    (packages.parent / "own.sql").write_text("select 1")
-    assert fingerprint(str(packages)) == before
+    later.write_text("{}")
+    assert changed(states) == str(later)
+    later.unlink()
+    (file.parent / "b.sql").write_text("two")
+    assert changed(states) == str(file.parent)
+    file.write_text("three")
+    assert changed(states) == str(file)
 
-    (around / "m.sql").write_text("select 1")
-    assert fingerprint(str(packages)) != before
+
+def test_a_link_that_leads_elsewhere_is_no_longer_as_it_was(tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        (tmp_path / name).write_text(name)
+        os.utime(tmp_path / name, (0, 0))
+    current = tmp_path / "current"
+    current.symlink_to("1")
+    states = {str(current): state_of(str(current))}
+    current.unlink()
+    current.symlink_to("2")
+    assert changed(states) == str(current)

@@ -10,7 +10,7 @@ from dbt_temporal.adapters.dbt_core.limits import EngineLimits
 from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
 from dbt_temporal.adapters.dbt_core.parents.pool import ParentPool
 from dbt_temporal.adapters.dbt_core.template import Template
-from dbt_temporal.adapters.project_files import content_revision
+from dbt_temporal.adapters.project_files import content_revision, source_files
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 
@@ -55,6 +55,43 @@ def test_a_folder_that_cannot_be_listed_has_no_revision(tmp_path: Path, monkeypa
     monkeypatch.setattr(os, "scandir", stale)
     with pytest.raises(OSError, match="Stale file handle"):
         content_revision(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "project"),
+    [
+        ("shared/macros/m.sql", "macro-paths: [macros, ../shared/macros]"),
+        ("shared/seeds/S.CSV", "seed-paths: ../shared/seeds"),
+        ("shop/models/LOUD.SQL", ""),
+        ("elsewhere/deep/m.sql", ""),
+        ("pricing/macros/m.sql", ""),
+    ],
+)
+def test_what_dbt_parses_outside_of_the_folder_belongs_to_the_revision(tmp_path: Path, file: str, project: str) -> None:
+    shop = write(tmp_path / "shop" / "dbt_project.yml", f"name: shop\n{project}\n").parent
+    write(shop / "packages.yml", "packages: [{local: ../pricing}, {package: x/y}, 5]")
+    write(tmp_path / "elsewhere" / "other.txt", "")
+    (shop / "models").mkdir()
+    (shop / "models" / "linked").symlink_to(tmp_path / "elsewhere")
+    before = content_revision(shop)
+    write(tmp_path / "nowhere" / "m.sql", "select 1")
+    assert content_revision(shop) == before
+    write(tmp_path / file, "select 1")
+    added = content_revision(shop)
+    assert added != before
+    write(tmp_path / file, "select 2")
+    assert content_revision(shop) not in (before, added)
+
+
+def test_links_that_lead_back_have_an_end(tmp_path: Path) -> None:
+    shop = write(tmp_path / "shop" / "dbt_project.yml", "name: shop").parent
+    write(shop / "models" / "m.sql", "select 1")
+    write(tmp_path / "other" / "n.sql", "select 1")
+    (shop / "models" / "around").symlink_to(tmp_path)
+    (shop / "models" / "other").symlink_to(tmp_path / "other")
+    (tmp_path / "other" / "back").symlink_to(shop / "models")
+    files = {os.path.relpath(path, shop) for path in source_files(str(shop))}
+    assert files == {"dbt_project.yml", "models/m.sql", "models/other/n.sql"}
 
 
 class EditedWhileParsed:

@@ -92,6 +92,7 @@ class DbtCoreEngine:
 
     async def end_run(self, invocation_id: str) -> None:
         await self._hosts.end_run(invocation_id)
+        self._parents.forget(invocation_id)
 
     async def close(self) -> None:
         await self._hosts.close()

@@ -18,6 +18,8 @@ class EngineLimits(EnvironmentModel):
             further nodes: a new host takes the next one.
         max_projects: parsed projects kept in memory; those in use, and the one that was used last, are never evicted.
         projects_memory_mb: memory of all parsed projects together (in MiB), by the same rule.
+        asking_parse_secs: how long a parse is kept for further runs, where a plugin asked a network while dbt parsed:
+            no file tells whether it would hear the same again.
     """
 
     max_hosts: int | None = variable("DBT_TEMPORAL_MAX_HOSTS", None, allowed=_A_COUNT, ge=1)
@@ -27,6 +29,9 @@ class EngineLimits(EnvironmentModel):
     host_memory_mb: int | None = variable("DBT_TEMPORAL_HOST_MEMORY_MB", None, allowed=_A_COUNT, ge=1)
     max_projects: int = variable("DBT_TEMPORAL_MAX_PARSED_PROJECTS", 8, allowed=_A_COUNT, ge=1)
     projects_memory_mb: int = variable("DBT_TEMPORAL_PARSED_PROJECTS_MB", 4096, allowed=_A_COUNT, ge=1)
+    asking_parse_secs: float = variable(
+        "DBT_TEMPORAL_ASKING_PARSE_SECS", 0.0, allowed="a number of seconds of at least 0", ge=0, allow_inf_nan=False
+    )
 
     @property
     def projects_memory_bytes(self) -> int:

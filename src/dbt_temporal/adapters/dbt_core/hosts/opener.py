@@ -67,10 +67,10 @@ class HostOpener:
                     shutil.rmtree(entry.path, ignore_errors=True)
 
     async def _fork(self, settings: ParseSettings, invocation: DbtInvocation) -> HostHandle:
-        parent = await self._parents.acquire(settings)
+        parent = await self._parents.acquire(settings, invocation)
         if not parent.forkable:
             self._parents.release(parent)
-            parent = await self._parents.load(settings)
+            parent = await self._parents.load(settings, invocation)
             parent.users = 1
         try:
             with log_fields(invocation_id=invocation.invocation_id, project=invocation.project):

@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Mapping
 
-from dbt_temporal.adapters.project_files import PACKAGES, source_files
+from dbt_temporal.adapters.project_files import source_files
+
+MISSING = "missing"
+
+
+def state_of(path: str) -> str:
+    """What changes when a file is edited or swapped, or when something comes into a folder or leaves it.
+
+    Links are followed. `MISSING` where there is nothing, and for what is neither a file nor a folder.
+    """
+    try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            names = "\0".join(sorted(os.listdir(path)))
+            return hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()[:24]
+    except OSError:
+        return MISSING
+    if not stat.S_ISREG(status.st_mode):
+        return MISSING
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
+
+
+def changed(states: Mapping[str, str]) -> str | None:
+    """The first of these paths that is not in this state any more, if there is one."""
+    return next((path for path, state in states.items() if state_of(path) != state), None)
 
 
 def fingerprint(*places: str) -> str:
-    """A digest that changes when one of these files, or a file that dbt parses in these folders, changes or goes."""
+    """A digest that changes when one of these files, or a file of the projects in these folders, changes or goes."""
     digest = hashlib.sha256()
     for place in dict.fromkeys(places):
-        for path, size, modified in sorted(_files(place)):
-            digest.update(f"{path}\0{size}\0{modified}\n".encode())
+        for path in [place] if os.path.isfile(place) else sorted(source_files(place)):
+            digest.update(f"{path}\0{state_of(path)}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:24]
-
-
-def _files(place: str) -> Iterator[tuple[str, int, int]]:
-    for path in [place] if os.path.isfile(place) else _below(place):
-        try:
-            status = os.stat(path)
-        except OSError:
-            continue
-        yield path, status.st_size, status.st_mtime_ns
-
-
-def _below(folder: str) -> Iterator[str]:
-    yield from source_files(folder)
-    if os.path.basename(folder) not in PACKAGES:
-        return
-    links: list[str] = []  # made by dbt for packages that packages.yml gives with `local:`
-    with contextlib.suppress(OSError):
-        links = [entry.path for entry in os.scandir(folder) if entry.is_symlink()]
-    # The package may lie around the project, as with its integration tests; the project has a revision of its own.
-    project = os.path.realpath(os.path.dirname(folder)) + os.sep
-    for link in links:
-        yield from (path for path in source_files(os.path.realpath(link)) if not path.startswith(project))

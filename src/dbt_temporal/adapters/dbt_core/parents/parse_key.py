@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from dbt_temporal.adapters.project_files import PACKAGES, PROFILES_FILE
 from dbt_temporal.application.ports.engine import ProjectLocation
+
+Covered = Literal["nothing", "sources", "folder"]
+"""What a revision stands for: nothing (there is none), the files that dbt may parse, or all that is in the folder."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,11 @@ class ParseSettings:
         return _digest([self.project_dir, self.profiles_dir, self.target, self.vars, sorted(self.env)])
 
     @property
-    def unrevised(self) -> list[str]:
-        """Files and folders that parsing sees and the revision says nothing of, but that may change."""
+    def covered(self) -> Covered:
+        """What need not be looked at where the revision is the same."""
         if self.revision is None:
-            return [self.project_dir, self.profiles_dir]
-        places = [os.path.join(self.project_dir, name) for name in sorted(PACKAGES)] if self.changeable else []
-        if not Path(self.profiles_dir).is_relative_to(self.project_dir):
-            places.append(os.path.join(self.profiles_dir, PROFILES_FILE))
-        return places
+            return "nothing"
+        return "sources" if self.changeable else "folder"
 
     @classmethod
     def of(

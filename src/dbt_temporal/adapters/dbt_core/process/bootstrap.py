@@ -144,15 +144,20 @@ def load(
     callback: EventCallback,
     provide_packages: Callable[[Any], None],
     provide_parse: Callable[[Mapping[str, Any]], None] = lambda _: None,
+    run: Mapping[str, str] | None = None,
 ) -> ParsedProject:
     """Loads profile and project and parses, reusing the partial-parse file below `settings.target_path`.
 
     `provide_packages` takes the loaded project, and sees to it that its packages are installed. `provide_parse` takes
-    what Jinja sees as `target`, and may put a partial-parse file below the target path.
+    what Jinja sees as `target`, and may put a partial-parse file below the target path. `run` has
+    `invocation_id` and `started_at` (RFC 3339) of the run that this is done for, if there is one.
     """
     started = time.perf_counter()
     flags = make_flags("build", settings, {})
-    begin_invocation(flags, dbt_common.invocation.get_invocation_id(), datetime.now(UTC), callback)
+    own = {"invocation_id": dbt_common.invocation.get_invocation_id(), "started_at": datetime.now(UTC).isoformat()}
+    identity = run or own
+    started_at = datetime.fromisoformat(identity["started_at"])
+    begin_invocation(flags, identity["invocation_id"], started_at, callback)
     profile = load_profile(settings.project_dir, flags.VARS, flags.PROFILE, flags.TARGET, flags.THREADS)
     provide_parse(profile.to_target_dict())
     project = load_project(settings.project_dir, flags.VERSION_CHECK, profile, flags.VARS, validate=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dbt.compilation import _generate_stats
+from dbt.config import Project
 from dbt.constants import PARTIAL_PARSE_FILE_NAME
 from dbt_common.clients.jinja import template_cache
 from dbt_common.events.base_types import EventMsg
@@ -19,13 +21,20 @@ from dbt_temporal.adapters.dbt_core import wire
 from dbt_temporal.adapters.dbt_core.process import bootstrap
 from dbt_temporal.adapters.dbt_core.process.parsing.graph import ProjectGraphs, build_graphs
 from dbt_temporal.adapters.dbt_core.process.parsing.kept_parse import KeptParse
+from dbt_temporal.adapters.dbt_core.process.parsing.observation import Observation
 from dbt_temporal.adapters.dbt_core.process.parsing.packages import provide_packages
+from dbt_temporal.adapters.project_files import PROFILES_FILE, PROJECT_FILE
+
+_OF_THE_RUN = re.compile(rb"\b(run_started_at|invocation_id|modules\W+datetime)\b")
+"""By these names Jinja comes to what is another in each run."""
 
 
 @dataclass(frozen=True)
 class LoadedParent:
     project: bootstrap.ParsedProject
     graphs: ProjectGraphs
+    watched: dict[str, str]
+    asked_others: bool
 
     def facts(self) -> dict[str, Any]:
         config = self.project.config
@@ -37,6 +46,9 @@ class LoadedParent:
             "dbt_version": version("dbt-core"),
             "counts": counts(self.project.manifest),
             "load_seconds": self.project.load_seconds,
+            "watched": self.watched,
+            "asked_others": self.asked_others,
+            "for_one_run": _is_for_one_run(self.project),
         }
 
 
@@ -53,13 +65,29 @@ def load_project(message: wire.Message) -> LoadedParent:
     os.chdir(settings.project_dir)
     kept = KeptParse(Path(message["partial_parse"]), Path(settings.target_path) / PARTIAL_PARSE_FILE_NAME)
     how = message["packages"]
-    project = bootstrap.load(
-        settings, _ignore_event, lambda loaded: provide_packages(loaded, settings, how), kept.fetch
-    )
+    observation = Observation()
+
+    def with_packages(loaded: Project) -> None:
+        with observation.switched(False):  # they follow from packages.yml
+            provide_packages(loaded, settings, how)
+
+    with observation.switched(True):
+        project = bootstrap.load(settings, _ignore_event, with_packages, kept.fetch, message["run"])
+    observation.add_records(project.manifest)
     use_fast = bool(getattr(project.config.args, "USE_FAST_TEST_EDGES", False))
     graphs = build_graphs(project.manifest, use_fast_test_edges=use_fast)
     kept.keep()
-    return LoadedParent(project, graphs)
+    watched = observation.beyond_revision(settings.project_dir, message["covered"], message["cache_dir"])
+    return LoadedParent(project, graphs, watched, observation.asked_others)
+
+
+def _is_for_one_run(project: bootstrap.ParsedProject) -> bool:
+    """Whether the command line would not find the same again: partial parsing is off, or settings are the run's."""
+    if not getattr(project.config.args, "PARTIAL_PARSE", True):
+        return True
+    roots = [used.project_root for used in project.config.load_dependencies().values()]
+    files = [Path(project.settings.profiles_dir) / PROFILES_FILE, *(Path(root) / PROJECT_FILE for root in roots)]
+    return any(_OF_THE_RUN.search(file.read_bytes()) for file in files if file.is_file())
 
 
 def compile_macros(loaded: LoadedParent) -> Iterator[None]:
