@@ -218,6 +218,45 @@ async def test_state_selects_what_has_changed_since_a_manifest(
         assert names(plan) == {"new_one"}
 
 
+async def test_results_can_be_selected_by_without_a_manifest(
+    engine: DbtCoreEngine, own_shop: ProjectLocation, tmp_path: Path
+) -> None:
+    listed = await drive(engine, own_shop, new_invocation(command="compile", select="stg_orders"))
+    results = tmp_path / "before" / "run_results.json"
+    results.parent.mkdir()
+    results.write_bytes(listed.artifacts["run_results.json"])
+
+    for reference in (str(results.parent), str(results)):
+        plan = await plan_of(engine, own_shop, command="run", select="result:success", state_manifest_ref=reference)
+        assert names(plan) == {"stg_orders"}
+    for field, reference in (("state_manifest_ref", str(tmp_path)), ("defer_manifest_ref", str(results))):
+        with pytest.raises(DbtTemporalError, match=rf"{field}: there is no manifest.json .*at {reference}$"):
+            await plan_of(engine, own_shop, command="run", **{field: reference})
+
+
+class Fetched:
+    """References whose copies lie in the run's own folder."""
+
+    async def fetch(self, _field: str, reference: str, folder: Path) -> str:
+        if reference.startswith("s3://broken"):
+            manifest = {"metadata": {"dbt_schema_version": "of/another/v1.json"}}
+            write_files(folder, {"manifest.json": json.dumps(manifest)})
+        return str(folder / "manifest.json")
+
+
+@pytest.mark.parametrize("bucket", ["empty", "broken"])
+@pytest.mark.parametrize("field", ["state_manifest_ref", "defer_manifest_ref"])
+async def test_errors_about_state_name_it_as_the_input_does(
+    own_shop: ProjectLocation, tmp_path: Path, bucket: str, field: str
+) -> None:
+    reference = f"s3://{bucket}/run/manifest.json"
+    async with open_engine(tmp_path / "cache", references=Fetched()) as engine:
+        with pytest.raises(DbtTemporalError) as caught:
+            await plan_of(engine, own_shop, command="run", **{field: reference})
+    assert f"s3://{bucket}/run" in caught.value.message
+    assert str(tmp_path / "cache") not in caught.value.message
+
+
 async def test_retry_runs_what_did_not_succeed(engine: DbtCoreEngine, tmp_path: Path, env: dict[str, str]) -> None:
     location = copy_project("tests/projects/with_failures", tmp_path / "failures")
     first = await drive(engine, location, new_invocation(env=env))

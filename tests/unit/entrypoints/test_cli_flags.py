@@ -136,6 +136,12 @@ def test_defer_state_overrides_state_for_deferral_alone(submitted: list[DbtRunIn
     assert run_input.defer_manifest_ref == str(tmp_path / "manifest.json")
 
 
+def test_state_may_be_a_folder_that_has_other_artifacts_alone(submitted: list[DbtRunInput], tmp_path: Path) -> None:
+    (tmp_path / "sources.json").write_text("{}")
+    run_input = input_of(submitted, "build", "--state", str(tmp_path))
+    assert run_input.state_manifest_ref == str(tmp_path / "sources.json")
+
+
 def test_state_alone_does_not_defer(submitted: list[DbtRunInput]) -> None:
     run_input = input_of(submitted, "build", "--state", "https://host/manifest.json")
     assert run_input.state_manifest_ref == "https://host/manifest.json"

@@ -52,8 +52,10 @@ class RetriedRuns:
             return {}
         if self._references is not None:
             copies = self._folder / invocation.invocation_id / "retried"
-            reference = await self._references.fetch(_FIELD, reference, copies)
-        arguments = await asyncio.to_thread(_read, local_place(_FIELD, reference, project_dir), reference)
+            local = await self._references.fetch(_FIELD, reference, copies)
+        else:
+            local = reference
+        arguments = await asyncio.to_thread(_read, local_place(_FIELD, local, project_dir), reference)
         return _missing(invocation.input, arguments)
 
 

@@ -176,7 +176,7 @@ def run_input_of(command: str, flags: dict[str, Any]) -> DbtRunInput:
     Raises:
         click.UsageError: (exit code 2) naming what is wrong and what is allowed.
     """
-    state = artifact_reference("--state", flags.get("state"), "manifest.json")
+    state = artifact_reference("--state", flags.get("state"), "manifest.json", "run_results.json", "sources.json")
     raw: dict[str, Any] = {
         "command": command,
         "project": flags.get("project"),

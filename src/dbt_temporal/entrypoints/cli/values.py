@@ -78,10 +78,11 @@ def _key_and_text(ctx: click.Context, param: click.Parameter, written: str) -> t
     return key, text
 
 
-def artifact_reference(flag: str, value: str | None, file_name: str) -> str | None:
+def artifact_reference(flag: str, value: str | None, file_name: str, *others: str) -> str | None:
     """Where the worker finds an artifact that a flag names: a URL, a file, or a folder that holds `file_name`.
 
-    A local path is made absolute, and must exist: the worker reads the file under the same path.
+    A folder of this machine without it may hold one of the others. A local path is made absolute, and must exist: the
+    worker reads the file under the same path.
 
     Raises:
         click.BadParameter: naming the flag, the value and what is allowed.
@@ -92,7 +93,7 @@ def artifact_reference(flag: str, value: str | None, file_name: str) -> str | No
         return value if value.endswith(".json") else f"{value.rstrip('/')}/{file_name}"
     path = Path(value).expanduser()
     if path.is_dir() or path.suffix != ".json":
-        path = path / file_name
+        path = next((path / name for name in (file_name, *others) if (path / name).is_file()), path / file_name)
     if not path.is_file():
         raise click.BadParameter(
             f"{value!r}: there is no {path.name} at {path.absolute()}; "

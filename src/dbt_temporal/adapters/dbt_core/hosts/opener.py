@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import posixpath
 import shutil
 import time
 from collections.abc import Collection
@@ -15,10 +16,12 @@ from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
 from dbt_temporal.adapters.dbt_core.parents.pool import ParentPool
 from dbt_temporal.application.log_context import log_fields
 from dbt_temporal.application.ports.references import ArtifactReferences
+from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
 _ABANDONED_SECS = 3600.0
-_REFERENCES = ("state_manifest_ref", "defer_manifest_ref", "retry_from")
+_REFERENCES = {"state_manifest_ref": "state", "defer_manifest_ref": "defer", "retry_from": "retry"}
+"""Fields that name artifacts of earlier runs, and the folder of each in that of the run."""
 
 
 class HostOpener:
@@ -35,6 +38,10 @@ class HostOpener:
         try:
             local = await self._with_local_references(invocation, run_dir)
             await host.process.channel.request("open", invocation=local.model_dump(mode="json"), run_dir=str(run_dir))
+        except DbtTemporalError as error:
+            await self.end(host)
+            message = _with_references(error.message, invocation, run_dir)
+            raise DbtTemporalError(error.error_type, message, retryable=error.retryable) from error
         except BaseException:
             await self.end(host)
             raise
@@ -91,3 +98,14 @@ class HostOpener:
             if reference:
                 local[name] = await self._references.fetch(name, reference, run_dir / "references" / name)
         return invocation.model_copy(update={"input": invocation.input.model_copy(update=local)})
+
+
+def _with_references(message: str, invocation: DbtInvocation, run_dir: Path) -> str:
+    """A message that names artifacts of earlier runs by what the input says, not by their copies."""
+    for field, folder in _REFERENCES.items():
+        reference = getattr(invocation.input, field)
+        if reference:
+            place = posixpath.dirname(reference) if reference.endswith(".json") else reference.rstrip("/")
+            for private in (run_dir / "references" / field, run_dir / folder):
+                message = message.replace(str(private), place)
+    return message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,29 +43,32 @@ def previous_state(run_input: DbtRunInput, project_dir: Path, run_dir: Path) -> 
     """
     state = defer = retry = None
     if run_input.state_manifest_ref:
-        state = _copy(
-            "state_manifest_ref", run_input.state_manifest_ref, "manifest.json", project_dir, run_dir / "state"
-        )
+        # `result:` and `source_status:` need no manifest.
+        state = _copy("state_manifest_ref", run_input.state_manifest_ref, _STATE_FILES, project_dir, run_dir / "state")
     if run_input.defer_manifest_ref:
         defer = _copy(
-            "defer_manifest_ref", run_input.defer_manifest_ref, "manifest.json", project_dir, run_dir / "defer"
+            "defer_manifest_ref", run_input.defer_manifest_ref, ("manifest.json",), project_dir, run_dir / "defer"
         )
     if run_input.retry_from:
-        folder = _copy("retry_from", run_input.retry_from, "run_results.json", project_dir, run_dir / "retry")
+        folder = _copy("retry_from", run_input.retry_from, ("run_results.json",), project_dir, run_dir / "retry")
         retry = _previous_run(run_input.retry_from, folder)
     return PreviousState(str(state) if state else None, str(defer) if defer else None, retry)
 
 
-def _copy(field: str, reference: str, main_file: str, project_dir: Path, target: Path) -> Path:
+def _copy(field: str, reference: str, needed: Sequence[str], project_dir: Path, target: Path) -> Path:
+    """Copies the artifacts at a reference; one of the `needed` must be there. A file of a name of its own, such as
+    prod.json, is the first of these."""
     source = local_place(field, reference, project_dir)
-    folder, named = (source, source / main_file) if source.is_dir() else (source.parent, source)
-    if not named.is_file():
-        raise configuration_error(f"{field}: there is no {main_file} at {reference}")
+    folder = source if source.is_dir() else source.parent
+    files = {name: folder / name for name in _STATE_FILES}
+    if not source.is_dir() and source.name not in files:
+        files[needed[0]] = source
+    if not source.exists() or not any(files[name].is_file() for name in needed):
+        raise configuration_error(f"{field}: there is no {' or '.join(needed)} at {reference}")
     target.mkdir(parents=True, exist_ok=True)
-    for name in _STATE_FILES:
-        if name != main_file and (folder / name).is_file():
-            shutil.copyfile(folder / name, target / name)
-    shutil.copyfile(named, target / main_file)
+    for name, file in files.items():
+        if file.is_file():
+            shutil.copyfile(file, target / name)
     return target
 
 
