@@ -59,7 +59,7 @@ unit_tests:
     given: [{{input: ref('one'), rows: [{{n: 1}}]}}]
     expect: {{rows: [{{n: {expected}}}]}}
 """
-        for name, expected in (("u1_right", 2), ("u2_wrong", 7), ("u3_right", 2))
+        for name, expected in (("u1", 7), ("u2", 8), ("u3", 9))
     ),
 }
 GROWS = {
@@ -148,14 +148,21 @@ async def test_nodes_start_in_the_order_of_dbts_queue(engine: DbtCoreEngine, tmp
 
 async def test_unit_tests_of_a_model_end_with_the_first_that_fails(engine: DbtCoreEngine, tmp_path: Path) -> None:
     sides = Sides(engine, tmp_path, UNIT_TESTS)
-    ours = await sides.ours(command="build")
-    theirs = sides.theirs("build")
-    assert run_results_difference(ours.artifacts["run_results.json"], theirs) == []
-    assert [ours.status(f"unit_test.project.two.{name}") for name in ("u1_right", "u2_wrong", "u3_right")] == [
-        "pass",
-        "fail",
-        "skipped",
-    ]
+    ours = json.loads((await sides.ours(command="build")).artifacts["run_results.json"])
+    theirs = read_json(sides.theirs("build"))
+    for document in (ours, theirs):
+        # dbt takes the unit tests of a model out of a set: which of them comes first differs from process to process.
+        assert statuses_by_kind(document) == {
+            "model": ["skipped", "skipped", "success"],
+            "unit_test": ["fail", "skipped", "skipped"],
+        }
+
+
+def statuses_by_kind(run_results: Any) -> dict[str, list[str]]:
+    statuses: dict[str, list[str]] = {}
+    for result in run_results["results"]:
+        statuses.setdefault(result["unique_id"].partition(".")[0], []).append(result["status"])
+    return {kind: sorted(words) for kind, words in statuses.items()}
 
 
 async def test_the_target_that_a_runs_environment_names_is_used(engine: DbtCoreEngine, tmp_path: Path) -> None:
