@@ -11,6 +11,8 @@ from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping
 from pathlib import Path
 
+from dbt_temporal.domain.secrets.redaction import MASK
+
 _LOOK_SECS = 0.1
 _TOKEN_USER = "x-access-token"
 """GitHub's name for the user of a token; GitLab, Azure DevOps and Gitea take any name."""
@@ -136,7 +138,7 @@ def redacted(text: str, token: str | None) -> str:
     if not token:
         return text
     encoded = base64.b64encode(f"{_TOKEN_USER}:{token}".encode()).decode()
-    return text.replace(encoded, "***").replace(token, "***")
+    return text.replace(encoded, MASK).replace(token, MASK)
 
 
 def last_words(problem: str, lines: int = 3) -> str:
