@@ -53,7 +53,11 @@ def task_queue(request: pytest.FixtureRequest) -> str:
 async def runs(temporal_client: Client, task_queue: str) -> AsyncIterator[RunHarness]:
     """A worker with a fake engine; it starts with the first run that the test submits."""
     async with AsyncExitStack() as stack:
-        yield RunHarness(temporal_client, task_queue, stack)
+        harness = RunHarness(temporal_client, task_queue, stack)
+        yield harness
+        # The worker's end waits for its nodes, which a test may have left at a gate.
+        for gate in harness.engine.gates.values():
+            gate.set()
 
 
 @pytest.fixture(scope="session")

@@ -52,10 +52,10 @@ async def test_the_memos_of_a_plan_of_3000_nodes_fit_and_the_queries_tell_all(ru
 
     async def shown() -> Mapping[str, Any] | None:
         memo = await (await run.handle.describe()).memo()
-        shown: Mapping[str, str] = memo.get("node_status", {})
-        return memo if list(shown.values()).count("running") == 4 else None
+        words = list(memo.get("node_status", {}).values())
+        return memo if (words.count("running"), words.count("success")) == (4, 8) else None
 
-    memo = await wait_for(shown, within=30, what="the memo shows what runs")
+    memo = await wait_for(shown, within=30, what="the memo shows what the queries tell")
     assert await stored_memo_bytes(run) <= MEMO_LIMIT
     # Failed and running nodes come first; pending ones fill what is left.
     counts = {word: list(memo["node_status"].values()).count(word) for word in ("error", "running", "success")}
