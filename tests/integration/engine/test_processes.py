@@ -267,7 +267,7 @@ async def test_no_process_outlives_a_killed_worker(tmp_path: Path, small: Projec
 import asyncio, os, sys
 from pathlib import Path
 sys.path.insert(0, {str(REPOSITORY)!r})
-from tests.integration.engine_driver import new_invocation
+from tests.integration.engine_driver import new_invocation, opened
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.application.ports.engine import ProjectLocation
 
