@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from dbt_temporal.domain.secrets.redaction import MASK
@@ -48,6 +48,14 @@ class EnvironmentModel(BaseModel):
     """A group of settings. Each field's alias is the variable's name; an empty variable counts as unset."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, validate_default=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none_is_unset(cls, values: Any) -> Any:
+        """For programs that give settings by their names; validators then know of no None."""
+        if not isinstance(values, Mapping):
+            return values
+        return {name: value for name, value in values.items() if value is not None}
 
 
 def variable(name: str | AliasChoices, default: Any, *, allowed: str, **constraints: Any) -> Any:
