@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from tests.integration.engine_driver import (
@@ -14,6 +13,7 @@ from tests.integration.engine_driver import (
     copy_project,
     drive,
     new_invocation,
+    open_engine,
     opened,
     write_files,
 )
@@ -77,25 +77,26 @@ def check(run: DrivenRun) -> None:
         assert (outcome.error is not None) == failed, unique_id
 
 
-async def test_failures_on_duckdb_are_classified(dbt_engine: DbtCoreEngine, tmp_path: Path) -> None:
+async def test_failures_on_duckdb_are_classified(tmp_path: Path) -> None:
     location = copy_project("tests/projects/with_failures", tmp_path / "project")
-    run = await drive(dbt_engine, location, new_invocation(env={"WITH_FAILURES_DB": str(tmp_path / "w.duckdb")}))
+    async with open_engine(tmp_path / "cache") as engine:
+        run = await drive(engine, location, new_invocation(env={"WITH_FAILURES_DB": str(tmp_path / "w.duckdb")}))
 
     check(run)
 
 
-async def test_failures_on_postgres_are_classified(
-    dbt_engine: DbtCoreEngine, tmp_path: Path, postgres: PostgresDatabase
-) -> None:
+async def test_failures_on_postgres_are_classified(tmp_path: Path, postgres: PostgresDatabase) -> None:
     location = copy_project("tests/projects/with_failures", tmp_path / "project")
-    run = await drive(dbt_engine, location, new_invocation(env=postgres_env(postgres), target="postgres"))
+    async with open_engine(tmp_path / "cache") as engine:
+        run = await drive(engine, location, new_invocation(env=postgres_env(postgres), target="postgres"))
 
     check(run)
 
 
-async def test_a_name_too_long_for_a_file_is_not_tried_again(dbt_engine: DbtCoreEngine, tmp_path: Path) -> None:
+async def test_a_name_too_long_for_a_file_is_not_tried_again(tmp_path: Path) -> None:
     location = plain_project(tmp_path, {"models/a.yml": LONG_NAME})
-    run = await drive(dbt_engine, location, new_invocation(env={"DB": str(tmp_path / "w.duckdb")}))
+    async with open_engine(tmp_path / "cache") as engine:
+        run = await drive(engine, location, new_invocation(env={"DB": str(tmp_path / "w.duckdb")}))
 
     [failed] = [outcome for outcome in run.outcomes.values() if outcome.error is not None]
     assert "File name too long" in str(failed.result.message)
@@ -103,34 +104,33 @@ async def test_a_name_too_long_for_a_file_is_not_tried_again(dbt_engine: DbtCore
     assert (failed.error.error_type, failed.error.retryable) == (ErrorType.ADAPTER, False)
 
 
-async def test_an_exception_that_nobody_foresaw_in_planning_is_not_tried_again(
-    dbt_engine: DbtCoreEngine, tmp_path: Path
-) -> None:
+async def test_an_exception_that_nobody_foresaw_in_planning_is_not_tried_again(tmp_path: Path) -> None:
     location = plain_project(tmp_path, {"models/a.yml": LARGE_CELL})
-    with pytest.raises(DbtTemporalError, match="Error: field larger than field limit") as caught:
-        await dbt_engine.load_project(location)
+    async with open_engine(tmp_path / "cache") as engine:
+        with pytest.raises(DbtTemporalError, match="Error: field larger than field limit") as caught:
+            await engine.load_project(location)
 
     assert (caught.value.error_type, caught.value.retryable) == (ErrorType.ADAPTER, False)
 
 
 async def test_a_database_that_is_not_there_yet_is_worth_another_attempt(
-    dbt_engine: DbtCoreEngine, tmp_path: Path, postgres: PostgresDatabase
+    tmp_path: Path, postgres: PostgresDatabase
 ) -> None:
     location = copy_project("tests/projects/with_failures", tmp_path / "project")
     env = postgres_env(postgres)
     [name] = [name for name, value in env.items() if value == postgres.dbname]
     invocation = new_invocation(env=env | {name: "not_there_yet"}, target="postgres")
-    with pytest.raises(DbtTemporalError, match='database "not_there_yet" does not exist') as caught:
-        await opened(dbt_engine, location, invocation).before_run(lambda _: None)
+    async with open_engine(tmp_path / "cache") as engine:
+        with pytest.raises(DbtTemporalError, match='database "not_there_yet" does not exist') as caught:
+            await opened(engine, location, invocation).before_run(lambda _: None)
 
     assert (caught.value.error_type, caught.value.retryable) == (ErrorType.ADAPTER, True)
 
 
-async def test_the_log_of_a_node_holds_its_sql_and_nothing_of_other_nodes(
-    dbt_engine: DbtCoreEngine, tmp_path: Path
-) -> None:
+async def test_the_log_of_a_node_holds_its_sql_and_nothing_of_other_nodes(tmp_path: Path) -> None:
     location = copy_project("examples/jaffle-shop", tmp_path / "project")
-    run = await drive(dbt_engine, location, new_invocation(env={"JAFFLE_SHOP_DB": str(tmp_path / "w.duckdb")}))
+    async with open_engine(tmp_path / "cache") as engine:
+        run = await drive(engine, location, new_invocation(env={"JAFFLE_SHOP_DB": str(tmp_path / "w.duckdb")}))
 
     log = run.outcomes["model.jaffle_shop.stg_orders"].log
     assert "create view" in log

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,8 +12,7 @@ from typing import Any
 import pytest
 from psycopg2 import sql
 
-from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
-from tests.integration.engine_driver import DrivenRun, copy_project, drive, new_invocation
+from tests.integration.engine_driver import DrivenRun, copy_project, drive, new_invocation, open_engine
 from tests.integration.equality.compare import manifest_difference, run_cli, run_results_difference, sources_difference
 from tests.integration.equality.compare_relations import relation_differences
 from tests.integration.postgres import PostgresDatabase, postgres_env
@@ -42,7 +42,6 @@ class BothRuns:
 
 
 async def run_both(
-    engine: DbtCoreEngine,
     project: tuple[str, str],
     tmp_path: Path,
     command: str = "build",
@@ -57,7 +56,9 @@ async def run_both(
     sides = env or {side: {variable: str(tmp_path / side / "warehouse.duckdb")} for side in ("ours", "theirs")}
     for side in sides:
         (tmp_path / side).mkdir(exist_ok=True)
-    ours = await drive(engine, location, new_invocation(command=command, env=dict(sides["ours"]), **run_input))
+    environ = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+    async with open_engine(tmp_path / "cache", environ=environ) as engine:
+        ours = await drive(engine, location, new_invocation(command=command, env=dict(sides["ours"]), **run_input))
     between()
     target = tmp_path / "theirs" / "target"
     words = {"source-freshness": ["source", "freshness"]}.get(command, [command])
@@ -66,21 +67,18 @@ async def run_both(
 
 
 @pytest.mark.parametrize("project", [SHOP, FAILURES], ids=["shop", "failures"])
-async def test_a_build_gives_what_the_command_line_gives(
-    dbt_engine: DbtCoreEngine, project: tuple[str, str], tmp_path: Path
-) -> None:
-    both = await run_both(dbt_engine, project, tmp_path)
+async def test_a_build_gives_what_the_command_line_gives(project: tuple[str, str], tmp_path: Path) -> None:
+    both = await run_both(project, tmp_path)
 
     assert both.differences() == []
     assert relation_differences(*(tmp_path / side / "warehouse.duckdb" for side in ("ours", "theirs"))) == []
 
 
 async def test_a_build_on_postgres_gives_the_artifacts_of_the_command_line(
-    dbt_engine: DbtCoreEngine, postgres: PostgresDatabase, tmp_path: Path
+    postgres: PostgresDatabase, tmp_path: Path
 ) -> None:
     env = postgres_env(postgres)
     both = await run_both(
-        dbt_engine,
         FAILURES,
         tmp_path,
         arguments=("--target", "postgres"),
@@ -101,35 +99,30 @@ def drop_schemas(database: PostgresDatabase) -> None:
 
 
 @pytest.mark.parametrize("command", ["run", "test", "seed", "snapshot", "source-freshness"])
-async def test_a_command_with_failures_gives_the_artifacts_of_the_command_line(
-    dbt_engine: DbtCoreEngine, command: str, tmp_path: Path
-) -> None:
-    both = await run_both(dbt_engine, FAILURES, tmp_path, command)
+async def test_a_command_with_failures_gives_the_artifacts_of_the_command_line(command: str, tmp_path: Path) -> None:
+    both = await run_both(FAILURES, tmp_path, command)
 
     assert both.differences() == []
 
 
-async def test_compile_gives_the_artifacts_of_the_command_line(dbt_engine: DbtCoreEngine, tmp_path: Path) -> None:
-    both = await run_both(dbt_engine, SHOP, tmp_path, "compile")
+async def test_compile_gives_the_artifacts_of_the_command_line(tmp_path: Path) -> None:
+    both = await run_both(SHOP, tmp_path, "compile")
 
     assert both.differences() == []
     model = both.ours.outcomes["model.jaffle_shop.dim_products"]
     assert model.result.compiled_code is not None
 
 
-async def test_list_prints_what_the_command_line_prints(dbt_engine: DbtCoreEngine, tmp_path: Path) -> None:
-    both = await run_both(dbt_engine, SHOP, tmp_path, "list", ("--quiet",))
+async def test_list_prints_what_the_command_line_prints(tmp_path: Path) -> None:
+    both = await run_both(SHOP, tmp_path, "list", ("--quiet",))
 
     listed = [node.listing for node in both.ours.plan.plan.nodes.values()]
     assert listed == both.output.split()
 
 
-async def test_a_microbatch_window_gives_the_artifacts_of_the_command_line(
-    dbt_engine: DbtCoreEngine, tmp_path: Path
-) -> None:
+async def test_a_microbatch_window_gives_the_artifacts_of_the_command_line(tmp_path: Path) -> None:
     window = ("--event-time-start", "2024-04-01", "--event-time-end", "2024-07-01", "--vars", "{batch_size: month}")
     both = await run_both(
-        dbt_engine,
         FAILURES,
         tmp_path,
         arguments=("--select", "+tag:microbatch", *window),
