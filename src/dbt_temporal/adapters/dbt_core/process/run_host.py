@@ -25,7 +25,7 @@ from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
     resource_fields,
     with_own_paths,
 )
-from dbt_temporal.adapters.dbt_core.process.artifacts.skipped import skipped_ephemerals
+from dbt_temporal.adapters.dbt_core.process.artifacts.skipped import on_run_start_failed, skipped_ephemerals
 from dbt_temporal.adapters.dbt_core.process.database.classification import classify_exception
 from dbt_temporal.adapters.dbt_core.process.database.connections import end_session
 from dbt_temporal.adapters.dbt_core.process.database.duckdb_file import gate_for
@@ -147,9 +147,11 @@ class RunHost:
 
     def _before_run(self, _message: wire.Message, request: Request) -> wire.Message:
         answers = self._run_start_hooks(request)
-        # dbt's behavior flag (default true in 1.12): a failed on-run-start hook skips all nodes.
-        skips = bool(getattr(self._run.flags, "skip_nodes_if_on_run_start_fails", False))
-        return {"hooks": answers, "nodes_may_run": not (skips and any(answer["error"] for answer in answers))}
+        return {"hooks": answers, "nodes_may_run": not self._skips_nodes(any(answer["error"] for answer in answers))}
+
+    def _skips_nodes(self, hook_failed: bool) -> bool:
+        """dbt's behavior flag (default true in 1.12): a failed on-run-start hook skips all nodes."""
+        return hook_failed and bool(getattr(self._run.flags, "skip_nodes_if_on_run_start_fails", False))
 
     def _run_start_hooks(self, request: Request) -> list[wire.Message]:
         with self._gate.using(request), request.holding(self._setup_lock):
@@ -192,8 +194,12 @@ class RunHost:
         completed = artifacts.read_completed(message["results"])
         statuses = {item.result.unique_id: item.result.dbt_status for item in completed}
         skipped = skipped_ephemerals(self._run, statuses)
-        done = {node for item in completed if item.record for node in item.record["nodes"]} | skipped
-        self._compile_rest(done, request)
+        if self._skips_nodes(on_run_start_failed(statuses)):
+            skipped = frozenset()  # by no parent of theirs
+            completed = artifacts.as_dbt_skips_all(self._run, completed)
+        else:
+            done = {node for item in completed if item.record for node in item.record["nodes"]} | skipped
+            self._compile_rest(done, request)
         completed = artifacts.with_skip_messages(self._run, completed, skipped)
         # Of this request alone, as another one may still read the files of an earlier one; and beside the folder of
         # this host, which goes with it.

@@ -86,6 +86,17 @@ def with_skip_messages(run: HostRun, completed: list[Completed], skipped: frozen
     return complete
 
 
+def as_dbt_skips_all(run: HostRun, completed: list[Completed]) -> list[Completed]:
+    """The results of a run whose nodes were all skipped: dbt compiles nothing then, and has results of what its queue
+    holds, ephemeral models with it, but no unit tests."""
+    results = [item for item in completed if item.result.unique_id not in run.manifest.unit_tests]
+    missing = run.selected() - {item.result.unique_id for item in results}
+    for unique_id in sorted(missing):
+        skipped = NodeExecutionResult(unique_id=unique_id, status="skipped", dbt_status="skipped", attempts=0)
+        results.append(Completed(skipped, None))
+    return results
+
+
 def make_artifacts(run: HostRun, completed: list[Completed], elapsed_time: float, folder: Path) -> dict[str, str]:
     """Writes the artifacts of the command into `folder`, which must exist. Returns their paths by their names.
 

@@ -6,11 +6,14 @@ The rule of `GraphRunnableTask._handle_result`, `_mark_dependent_errors` and `Ba
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import networkx as nx
 
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun, is_ephemeral
+
+_ON_RUN_START = re.compile(r"operation\..+-on-run-start-\d+")
 
 
 def skipped_ephemerals(run: HostRun, statuses: Mapping[str, str | None]) -> frozenset[str]:
@@ -42,3 +45,8 @@ def skip_message(run: HostRun, unique_id: str, skipped: frozenset[str]) -> str |
 def _continues(run: HostRun, unique_id: str) -> bool:
     on_error = getattr(getattr(run.manifest.expect(unique_id), "config", None), "on_error", None)
     return str(getattr(on_error, "value", on_error)) == "continue"
+
+
+def on_run_start_failed(statuses: Mapping[str, str | None]) -> bool:
+    """Whether an on-run-start hook is among these with an error; dbt names hooks by their kind and place."""
+    return any(_ON_RUN_START.match(unique_id) and status == "error" for unique_id, status in statuses.items())
