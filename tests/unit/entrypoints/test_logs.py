@@ -6,6 +6,8 @@ import asyncio
 import io
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -153,6 +155,27 @@ def test_in_json_the_worker_prints_nothing_but_json(stream: io.StringIO) -> None
     configure_logging(settings.logs, stream=stream)
     worker_console(settings).print("Working on " + "x" * 300, highlight=False)
     assert [line["message"] for line in as_json(stream)] == ["Working on " + "x" * 300]
+
+
+def test_a_worker_whose_output_nobody_reads_any_more_works_on() -> None:
+    program = """
+from dbt_temporal.entrypoints.settings import read_settings
+from dbt_temporal.entrypoints.worker.log import worker_console
+console = worker_console(read_settings({}))
+input()
+console.print("Shutting down")
+console.print("Worker ended.")
+raise SystemExit(7)
+"""
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        assert (process.wait(), process.stderr.read()) == (7, b"")
 
 
 def test_the_workers_own_credentials_are_secret(stream: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:

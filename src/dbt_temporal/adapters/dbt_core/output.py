@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from dbt_temporal.adapters.output_lines import output_lines
 from dbt_temporal.application.log_context import run_context
 
 logger = logging.getLogger("dbt_temporal.engine")
@@ -42,16 +43,9 @@ class OutputTail:
 
     async def read(self, stream: asyncio.StreamReader) -> None:
         """Reads until the last process has closed it."""
-        while True:
-            try:
-                line = await stream.readline()
-            except ValueError:  # a line longer than the stream's limit: asyncio has dropped it
-                continue
-            if not line:
-                return
-            text = line.decode(errors="replace").rstrip()
-            self._lines.append(text)
-            logger.info("%s", text)
+        async for line in output_lines(stream):
+            self._lines.append(line)
+            logger.info("%s", line)
 
     def text(self) -> str:
         return "\n".join(self._lines)

@@ -74,6 +74,7 @@ class Forker:
             raise
         channel = await Channel.over(ours)
         status = self._status(pid)
+        status.add_done_callback(lambda _: self._statuses.pop(pid, None))
         news: list[asyncio.Future[Any]] = [status] if output.reading is None else [status, output.reading]
         channel.settle_end = lambda: _wait_briefly(asyncio.gather(*news, return_exceptions=True))
         channel.describe_end = lambda: _describe(status.result() if status.done() else None, output)
@@ -84,10 +85,10 @@ class Forker:
 
     def _hear(self, message: wire.Message) -> None:
         if message.get("event") == "exited":
-            future = self._status(message["pid"])
-            if not future.done():
-                future.set_result(message["status"])
-            self._statuses.pop(message["pid"], None)
+            # It may come before whoever asked for the process has read its number, and then waits for them.
+            status = self._status(message["pid"])
+            if not status.done():
+                status.set_result(message["status"])
 
 
 class Template:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dbt_temporal.adapters.dbt_core.parents.fingerprint import fingerprint
+from dbt_temporal.adapters.output_lines import output_lines
 from dbt_temporal.entrypoints.dev.processes import end_process, kill_session, start_process
 
 PROGRAM = (sys.executable, "-m", "dbt_temporal")
@@ -106,7 +107,6 @@ class DevWorker:
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
-        while raw := await process.stdout.readline():
-            line = raw.decode(errors="replace").rstrip("\n")
+        async for line in output_lines(process.stdout):
             self.output.append(line)
             self.show(line)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from typing import IO, cast
 
@@ -25,10 +27,18 @@ def start_log(settings: Settings, environ: Mapping[str, str]) -> None:
     configure_logging(settings.logs, secrets)
 
 
+class _LastingConsole(Console):
+    def on_broken_pipe(self) -> None:
+        """Whoever read the output has gone. By default rich ends the program; a worker works on, and ends in order."""
+        self.quiet = True
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())  # else Python fails to flush at its end
+
+
 def worker_console(settings: Settings) -> Console:
     """Where the worker says what happens: the terminal, or the log where every line must be JSON."""
     if settings.logs.format == "text":
-        console = Console()
+        console = _LastingConsole()
         console.soft_wrap = not console.is_terminal  # in a file, a line of the log stays one
         return console
     return Console(file=cast(IO[str], LogLines(logger)), width=_WIDE, color_system=None)

@@ -105,6 +105,7 @@ class RunHost:
         request = self._requests[message["id"]]
         request.begin()
         try:
+            request.refuse_if_cancelled()  # it may have waited for a thread
             answer["ok"] = self._operations[message["op"]](message, request)
         except BaseException as error:  # whatever ends a request, the worker waits for its answer
             answer["error"] = forking.error_to_wire(error)

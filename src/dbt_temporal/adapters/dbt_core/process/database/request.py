@@ -69,6 +69,15 @@ class Request:
             self.cancel_statements()
             self.ended.wait(CANCEL_AGAIN_SECS)
 
+    def refuse_if_cancelled(self) -> None:
+        """To be called before something begins.
+
+        Raises:
+            DbtTemporalError: the request was cancelled.
+        """
+        if self.cancelled.is_set():
+            raise DbtTemporalError(ErrorType.ENGINE_CRASHED, "cancelled while it waited for others")
+
     @contextlib.contextmanager
     def holding(self, lock: threading.Lock | threading.RLock) -> Iterator[None]:
         """Holds a lock; a cancelled request does not wait for whoever has it.
@@ -77,8 +86,7 @@ class Request:
             DbtTemporalError: the request was cancelled before it had the lock.
         """
         while not lock.acquire(timeout=CANCEL_AGAIN_SECS):
-            if self.cancelled.is_set():
-                raise DbtTemporalError(ErrorType.ENGINE_CRASHED, "cancelled while it waited for others")
+            self.refuse_if_cancelled()
         try:
             yield
         finally:
