@@ -1,1 +1,1 @@
-"""Random projects, each run by the dbt command line and by workers of ours on equal databases: see docs/differential.md."""
+"""Random projects, each run by the dbt command line and by our workers on equal databases: docs/differential.md."""

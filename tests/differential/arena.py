@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
+import subprocess
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,11 +18,12 @@ from temporalio.client import Client
 
 from tests.differential.databases import PROFILES, Database, Server
 from tests.differential.differences import database_differences, step_differences
+from tests.differential.normalised import ended_early
 from tests.differential.scenario import Scenario, Step
 from tests.differential.sides import CommandLine, Ended, Workers, Workflow, base_environment
 from tests.integration.engine_driver import write_files
 
-SIDES = ("cli", "one", "two")
+OURS: tuple[str, ...] = ("one", "two")
 
 
 @dataclass
@@ -36,13 +39,22 @@ class Report:
     differences: list[str] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
     commands: Counter[str] = field(default_factory=Counter)
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    ended_early: bool = False
+    """Whether fail-fast ended the last step: nothing after it can be compared."""
 
 
 class Arena:
-    """Carries scenarios out, one after the other."""
+    """Carries scenarios out, one after the other.
 
-    def __init__(self, server: Server, workers: Workers, dbt: object, environ: Mapping[str, str], folder: Path) -> None:
+    Attributes:
+        ours: our sides: with one worker and with two.
+    """
+
+    def __init__(
+        self, server: Server, workers: Workers, dbt: subprocess.Popen[str], environ: Mapping[str, str], folder: Path
+    ) -> None:
+        self.ours = OURS
         self._server = server
         self._workers = workers
         self._dbt = dbt
@@ -57,17 +69,17 @@ class Arena:
         settings = "retry: {initial_interval_secs: 0.01}\n"
         write_files(project, {"profiles.yml": profiles, "dbt_temporal.yml": settings, **scenario.files})
         report = Report()
-        with self._server.databases(folder, list(SIDES)) as databases:
+        with self._server.databases(folder, ["cli", *self.ours]) as databases:
             cli = CommandLine(self._dbt, self._environ, project, folder)
-            sides = [cli, Workflow("one", self._workers), Workflow("two", self._workers)]
+            sides: list[CommandLine | Workflow] = [cli, *(Workflow(name, self._workers) for name in self.ours)]
             if "packages.yml" in scenario.files:
                 await asyncio.to_thread(cli.invoke, ["deps"], databases["cli"].env)
             await self._workers.serve(project)
             for number, step in enumerate(scenario.steps):
                 _edit(project, step)
-                found = await self._step(sides, databases, step, report, ordered=scenario.threads == 1)
+                found = await self._step(sides, databases, step, report)
                 report.differences += [f"step {number} ({step}): {each}" for each in found]
-                if found:
+                if found or report.ended_early:
                     break
         if not report.differences:
             await asyncio.to_thread(shutil.rmtree, folder, True)
@@ -79,8 +91,6 @@ class Arena:
         databases: Mapping[str, Database],
         step: Step,
         report: Report,
-        *,
-        ordered: bool,
     ) -> list[str]:
         async def timed(side: CommandLine | Workflow) -> Ended:
             began = time.monotonic()
@@ -91,15 +101,23 @@ class Arena:
         theirs, *ours = await asyncio.gather(*(timed(side) for side in sides))
         report.commands[step.command] += 1
         began = time.monotonic()
-        relations = {side: await asyncio.to_thread(databases[side].relations) for side in SIDES}
+        relations = {name: await asyncio.to_thread(database.relations) for name, database in databases.items()}
+        report.ended_early = any(map(ended_early, (theirs, *ours)))
+        report.statuses.update(_statuses(theirs))
         found: list[str] = []
-        for side, ended in zip(SIDES[1:], ours, strict=True):
+        for side, ended in zip(self.ours, ours, strict=True):
             names = (databases[side].name, databases["cli"].name)
-            lines = step_differences(ended, theirs, names, ordered=ordered)
-            lines += database_differences(relations[side], relations["cli"])
+            lines = step_differences(ended, theirs, names)
+            if not report.ended_early:
+                lines += database_differences(relations[side], relations["cli"])
             found += [f"{side}: {line}" for line in lines]
         report.seconds["comparing"] += time.monotonic() - began
         return found
+
+
+def _statuses(ended: Ended) -> list[str]:
+    text = ended.artifacts.get("run_results.json")
+    return [result["status"] for result in json.loads(text)["results"]] if text else ["no results"]
 
 
 def _edit(project: Path, step: Step) -> None:

@@ -54,7 +54,7 @@ class DuckDbFile:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True)
         self._file = folder / "warehouse.duckdb"
-        self.env = {"SHOP_DATABASE": str(self._file)}
+        self.env: Mapping[str, str] = {"SHOP_DATABASE": str(self._file)}
 
     def relations(self) -> Relations:
         return duckdb_relations(self._file) if self._file.exists() else {}
@@ -78,7 +78,7 @@ class PostgresSide:
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
         self.name = database.dbname
-        self.env = {"SHOP_DATABASE": database.dbname}
+        self.env: Mapping[str, str] = {"SHOP_DATABASE": database.dbname}
 
     def relations(self) -> Relations:
         with contextlib.closing(self._database.connect()) as connection:
@@ -97,7 +97,7 @@ class Postgres:
 
     def __init__(self, server: PostgresDatabase) -> None:
         self._server = server
-        self.env = {
+        self.env: Mapping[str, str] = {
             "SHOP_HOST": server.host,
             "SHOP_PORT": str(server.port),
             "SHOP_USER": server.user,
@@ -107,4 +107,6 @@ class Postgres:
     @contextmanager
     def databases(self, folder: Path, sides: list[str]) -> Iterator[dict[str, Database]]:
         with ExitStack() as stack:
-            yield {side: PostgresSide(stack.enter_context(self._server.fresh_database(f"side_{side}"))) for side in sides}
+            yield {
+                side: PostgresSide(stack.enter_context(self._server.fresh_database(f"side_{side}"))) for side in sides
+            }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from tests.differential.normalised import documents
+from tests.differential.normalised import documents, ended_early
 from tests.differential.sides import Ended
 from tests.integration.equality.compare import difference
 from tests.integration.equality.compare_relations import Relations, differences_of_relations
@@ -13,14 +13,14 @@ from tests.integration.equality.compare_relations import Relations, differences_
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def step_differences(ours: Ended, theirs: Ended, databases: tuple[str, str], *, ordered: bool) -> list[str]:
+def step_differences(ours: Ended, theirs: Ended, databases: tuple[str, str]) -> list[str]:
     """Of outcome and artifacts; `databases` are the names that each side's database has."""
     found = []
     if ours.success != theirs.success:
         found.append(f"success: {ours.success} != {theirs.success}; ours: {ours.message[:300]}; theirs: {_end(theirs)}")
-    mine, other = (
-        documents(ended, name, ordered=ordered) for ended, name in zip((ours, theirs), databases, strict=True)
-    )
+    if ended_early(ours) or ended_early(theirs):
+        return found + _own_differences(ours)
+    mine, other = (documents(ended, name) for ended, name in zip((ours, theirs), databases, strict=True))
     found += [f"{name}: only ours; theirs: {_end(theirs)}" for name in sorted(mine.keys() - other.keys())]
     found += [f"{name}: only theirs; ours: {ours.message[:300]}" for name in sorted(other.keys() - mine.keys())]
     for name in sorted(mine.keys() & other.keys()):
