@@ -107,9 +107,9 @@ class Arena:
         found: list[str] = []
         for side, ended in zip(self.ours, ours, strict=True):
             names = (databases[side].name, databases["cli"].name)
-            lines = step_differences(ended, theirs, names)
+            lines = step_differences(step, ended, theirs, names)
             if not report.ended_early:
-                lines += database_differences(relations[side], relations["cli"])
+                lines += database_differences(relations[side], relations["cli"], (ended, theirs))
             found += [f"{side}: {line}" for line in lines]
         report.seconds["comparing"] += time.monotonic() - began
         return found

@@ -8,7 +8,7 @@ Which endings skip dependents is dbt's rule (dbt/task/runnable.py and dbt/task/b
 - `error` and `partial success` skip all descendants; `build` adds `fail` and `skipped`. `warn` never does.
 - A unit test's failure skips its model. The model's own children follow the model.
 - A model with `on_error: continue` (dbt-core 1.12) never skips its descendants.
-- A skipped node takes its turn in the queue like any other, so results stand in dbt's order.
+- A skipped node is reported at its turn, that is when its own parents have ended.
 - With fail-fast, nothing starts after the first `error`, `fail` or `partial success`.
 
 `cancelled` has no word in dbt (there, a cancelled query is an error), and counts like `error`.
@@ -136,7 +136,7 @@ class Scheduler:
             self._ended[unique_id] = status
             turn.skipped = [] if self._stopped else self.skip_rest(FAIL_FAST_REASON)
             return turn
-        self._end(unique_id, status, word)
+        self._end(unique_id, status, word, turn)
         self._fill(turn)
         return turn
 
@@ -198,22 +198,26 @@ class Scheduler:
     def _fill(self, turn: Turn) -> None:
         while self._ready and len(self._running) < self._max_running:
             unique_id = heapq.heappop(self._ready)[-1]
-            if unique_id in self._doomed:
-                turn.skipped.append(self._skipped(unique_id))
-                self._end(unique_id, "skipped", "skipped")
-            else:
-                self._running[unique_id] = None
-                turn.start.append(unique_id)
+            self._running[unique_id] = None
+            turn.start.append(unique_id)
 
-    def _end(self, unique_id: str, status: NodeStatus, word: str) -> None:
-        """Ends a node. What has waited for it alone is ready now, and doomed where it must not run."""
-        self._ended[unique_id] = status
-        if self._skips_dependents(self._nodes[unique_id], word):
-            self._doom_dependents(unique_id)
-        for child in self._children[unique_id]:
-            self._waiting_for[child] -= 1
-            if self._waiting_for[child] == 0:
-                self._enqueue(child)
+    def _end(self, unique_id: str, status: NodeStatus, word: str, turn: Turn) -> None:
+        """Ends a node, and with it every doomed node whose turn has come by that."""
+        ending = [(unique_id, status, word)]
+        while ending:
+            ended_id, ended_status, ended_word = ending.pop(0)
+            self._ended[ended_id] = ended_status
+            if self._skips_dependents(self._nodes[ended_id], ended_word):
+                self._doom_dependents(ended_id)
+            for child in self._children[ended_id]:
+                self._waiting_for[child] -= 1
+                if self._waiting_for[child]:
+                    continue
+                if child in self._doomed:
+                    turn.skipped.append(self._skipped(child))
+                    ending.append((child, "skipped", "skipped"))
+                else:
+                    self._enqueue(child)
 
     def _skipped(self, unique_id: str) -> SkippedNode:
         cause = self._doomed[unique_id]
