@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .NOTPARALLEL:
 PHONY_EXAMPLES := services postgres postgres-start postgres-stop ui run run-multi run-env run-git submit submit-analytics \
   submit-marketing submit-env submit-git
-.PHONY: $(PHONY_EXAMPLES) help setup setup-dbt-1.12 demo dev worker test test-unit test-integration test-dbt-1.12 lint fmt bench package clean distclean
+.PHONY: $(PHONY_EXAMPLES) help setup setup-dbt-1.12 demo dev worker test test-unit test-integration test-dbt-1.12 lint fmt bench differential package clean distclean
 
 help: ## List the targets
 	@echo "Targets (make TARGET):"
@@ -153,6 +153,16 @@ fmt: setup ## Format, and fix what ruff can fix
 
 bench: setup ## Compare a warm build through dbt-temporal with the dbt CLI (see benchmarks/README.md)
 	$(VENV)/bin/python benchmarks/bench.py
+
+# How many projects, the number of the first one, and on which database: duckdb, postgres or both. MORE: `--shrink`, `--one-worker`,
+# `--file FILE`; DIFFERENTIAL_VENV=.venv-dbt-1.12 takes the other version of dbt (docs/differential.md).
+N ?= 20
+FIRST ?= 0
+DATABASE ?= both
+DIFFERENTIAL_VENV ?= $(VENV)
+
+differential: setup setup-dbt-1.12 ## Run N random projects by the dbt CLI and by workers, and compare (see docs/differential.md)
+	$(DIFFERENTIAL_VENV)/bin/python -m tests.differential -n $(N) --first $(FIRST) --database $(DATABASE) $(MORE)
 
 package: setup ## Build the source distribution and the wheel into dist/
 	$(VENV)/bin/python -m build
