@@ -49,7 +49,15 @@ async def _run(options: argparse.Namespace) -> int:
     console = Console(width=160, soft_wrap=True, highlight=False)
     options.keep.mkdir(parents=True, exist_ok=True)
     table = Table(title="random projects, compared with the dbt command line")
-    for column in ("database", "projects", "with differences", "commands", "results", *(f"s {side}" for side in SIDES)):
+    for column in (
+        "database",
+        "projects",
+        "with differences",
+        "commands",
+        "shared by two",
+        "results",
+        *(f"s {side}" for side in SIDES),
+    ):
         table.add_column(column)
     differing = 0
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -75,11 +83,12 @@ async def _all(console: Console, arena: Arena, server: Server, options: argparse
         scenario = Scenario.from_json(options.file.read_text()) if options.file else scenario_of(int(name))
         report = await arena.run(scenario)
         reports.append(report)
+        spent = ", ".join(f"{side} {seconds:.1f}" for side, seconds in report.seconds.items())
         so_far = sum(1 for each in reports if each.differences)
         word = f"{len(report.differences)} DIFFERENCES" if report.differences else "equal"
         console.print(
             f"{server.kind} {name}: {word}, {sum(report.commands.values())} commands, "
-            f"{time.monotonic() - began:.1f} s ({len(reports)} of {len(names)}, {so_far} with differences)"
+            f"{time.monotonic() - began:.1f} s: {spent} ({len(reports)} of {len(names)}, {so_far} with differences)"
         )
         if report.differences:
             for line in report.differences[:12]:
@@ -99,7 +108,16 @@ def _row(kind: str, reports: list[Report]) -> list[str]:
     differing = sum(1 for report in reports if report.differences)
     counted = ["\n".join(f"{number} {word}" for word, number in each.most_common()) for each in (commands, statuses)]
     seconds = [sum(report.seconds[side] for report in reports) for side in SIDES]
-    return [kind, str(len(reports)), str(differing), *counted, *(f"{each:.0f}" for each in seconds)]
+    shared = sum(report.shared for report in reports)
+    return [
+        kind,
+        str(len(reports)),
+        str(differing),
+        counted[0],
+        str(shared),
+        counted[1],
+        *(f"{each:.0f}" for each in seconds),
+    ]
 
 
 @asynccontextmanager

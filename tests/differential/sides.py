@@ -12,10 +12,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from dependency_injector import providers
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHandle
 
 from dbt_temporal.adapters.project_config_file import read_project_config
 from dbt_temporal.adapters.project_sources.local import LocalFolder
@@ -51,6 +52,8 @@ class Ended:
     message: str
     nodes: list[NodeExecutionResult] = field(default_factory=list)
     paths: Mapping[str, str] = field(default_factory=dict)
+    workers: int = 0
+    """How many workers took steps of the run."""
 
 
 def base_environment() -> dict[str, str]:
@@ -130,6 +133,8 @@ class Workers:
         """`clients` are two: the workers of one queue need a connection each."""
         self.store = folder / "artifacts"
         self.queues = {"one": f"one-{uuid4().hex[:8]}", "two": f"two-{uuid4().hex[:8]}"}
+        for number, client in enumerate(clients):
+            client.service_client.config.identity = f"worker-{number}"  # by which a run's history tells them apart
         self.client = clients[0]
         self._clients = clients
         self._containers = [self._container({**environ, **self._variables(folder, name)}) for name in ("a", "b")]
@@ -201,5 +206,16 @@ class Workflow:
             self._before = str(folder)
         if "run_results.json" in artifacts:
             self._results = str(folder)
-        paths = {state: "<state>"} if state else {}
-        return Ended(success, artifacts, message, output.node_results, paths)
+        # Rows are compared without ids of runs.
+        paths = {state: "<state>", f"{self._workers.store}/id": "<state>"} if state else {}
+        return Ended(success, artifacts, message, output.node_results, paths, await _workers_of(run.handle))
+
+
+async def _workers_of(handle: WorkflowHandle[Any, Any]) -> int:
+    """How many workers have started activities."""
+    started = [
+        event.activity_task_started_event_attributes.identity
+        async for event in handle.fetch_history_events()
+        if event.HasField("activity_task_started_event_attributes")
+    ]
+    return len(set(started))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.differential.grammar.checks import add_data_tests, add_unit_tests
 from tests.differential.grammar.data import add_exposures, add_package, add_seeds, add_snapshots, add_sources
+from tests.differential.grammar.extras import add_extras
 from tests.differential.grammar.models import add_models
 from tests.differential.grammar.settings import add_selectors, add_settings
 from tests.differential.grammar.sketch import Sketch, dump
@@ -17,14 +18,15 @@ from tests.differential.scenario import Scenario
 
 @st.composite
 def scenarios(draw: Any) -> Scenario:
-    """A project of up to a dozen nodes, and up to four commands."""
+    """A project of up to a dozen nodes, and up to six commands."""
     threads = draw(st.sampled_from((1, 1, 3)))
     sketch = Sketch(draw, threads)
     add_seeds(sketch)
     add_sources(sketch)
     add_package(sketch)
-    add_models(sketch, "m", 1, 3)
+    add_models(sketch, "m", 2, 4)
     add_snapshots(sketch)
+    add_extras(sketch)
     add_models(sketch, "n", 0, 4)
     add_data_tests(sketch)
     add_unit_tests(sketch)

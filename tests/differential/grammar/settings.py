@@ -12,7 +12,7 @@ _MACROS = """\
 {% macro note_results(results) %}
 {% if results %}
 insert into {{ target.schema }}.audit values
-{% for result in results %}('{{ result.node.unique_id }}',
+{% for result in results | sort(attribute='node.unique_id') %}('{{ result.node.unique_id }}',
  '{{ result.status }} {{ result.failures }} {{ result.node.config.materialized }}'){{ ', ' if not loop.last }}
 {% endfor %}
 {% else %}select 1 as nothing{% endif %}
@@ -81,7 +81,7 @@ def add_settings(sketch: Sketch) -> None:
             flags.pop("fail_fast", None)
         if flags:
             settings["flags"] = flags
-    if sketch.happens(20):
+    if "models" not in settings and sketch.happens(20):
         settings["models"] = {
             "shop": sketch.one_of(
                 (

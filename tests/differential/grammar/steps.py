@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from tests.differential.grammar.selection import selection
@@ -15,7 +16,6 @@ _WITH_FULL_REFRESH = frozenset({"build", "run", "seed", "compile"})
 _ENV: tuple[dict[str, str], ...] = (
     {"SHOP_FLAVOUR": "mint"},
     {"SHOP_BROKEN": "no"},
-    {"DBT_ENV_CUSTOM_ENV_TEAM": "blue"},
     {"DBT_INDIRECT_SELECTION": "cautious"},
     {"DBT_STORE_FAILURES": "true"},
     {"DBT_FULL_REFRESH": "true"},
@@ -35,12 +35,14 @@ _VARS: tuple[dict[str, Any], ...] = (
 def steps(sketch: Sketch) -> tuple[Step, ...]:
     """The commands."""
     drawn: list[Step] = [_command(sketch, first=True)]
-    for _ in range(sketch.number(0, 3)):
+    for _ in range(sketch.number(1, 5)):
         if drawn[-1].command not in ("list", "source-freshness") and sketch.happens(25):
             drawn.append(_retry(sketch, drawn[-1].command))
         else:
             drawn.append(_command(sketch, first=False))
-    return tuple(drawn)
+    # The same in each: dbt's manifest keeps those of the command that parsed last.
+    always = {"DBT_ENV_CUSTOM_ENV_TEAM": "blue"} if sketch.happens(15) else {}
+    return tuple(replace(step, env={**always, **step.env}) for step in drawn)
 
 
 def _command(sketch: Sketch, *, first: bool) -> Step:
