@@ -31,11 +31,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what is on other databases."""
+    """Leaves out scenarios that are not to run."""
     databases = config.getoption("--database") or DATABASES
-    chosen = [item for item in items if getattr(getattr(item, "cls", None), "conformance_database", None) in databases]
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
-    items[:] = chosen
+    left_out = [item for item in items if _database_of(item) not in (None, *databases)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _database_of(item: pytest.Item) -> str | None:
+    return getattr(getattr(item, "cls", None), "conformance_database", None)
 
 
 @pytest.fixture(scope="session", autouse=True)

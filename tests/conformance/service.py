@@ -65,7 +65,7 @@ class KeepingEngine(DbtCoreEngine):
     """The engine, which leaves what dbt has written during a run beside the run's artifacts."""
 
     def __init__(self, cache_dir: Path, store: Path, environ: Mapping[str, str]) -> None:
-        super().__init__(cache_dir, environ=environ)
+        super().__init__(cache_dir, python=str(_warm_interpreter(cache_dir)), environ=environ)
         self._cache_dir = cache_dir
         self._store = store
 
@@ -78,6 +78,15 @@ class KeepingEngine(DbtCoreEngine):
         for name in WRITTEN_BY_DBT:
             for source in self._cache_dir.glob(f"workers/*/runs/{invocation_id}/*/target/{name}"):
                 shutil.copytree(source, self._store / invocation_id / name, dirs_exist_ok=True)
+
+
+def _warm_interpreter(folder: Path) -> Path:
+    """A command that stands for the interpreter; see `warm_template`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "warm-python"
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tests.conformance.warm_template "$@"\n')
+    path.chmod(0o755)
+    return path
 
 
 class Service:

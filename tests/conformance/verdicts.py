@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ class Verdict:
     scenario: str
     test: str
     mode: str
+    dbt: str
     verdict: str = PASSED
     problem: str = ""
     runs: int = 0
@@ -45,14 +47,13 @@ class Verdict:
 
 
 class Verdicts:
-    """Collects the verdicts of a session. `path` is where they are written, if anywhere."""
+    """Collects the verdicts of a session. `path` takes them as lines of JSON; None where nobody reads them."""
 
     def __init__(self, router: Router, path: Path | None) -> None:
         self._router = router
         self._path = path
         self._here: Verdict | None = None
         self._by_cli: dict[tuple[str, str, str], str] = {}
-        self._all: dict[tuple[str, ...], dict[str, Any]] = {}
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -65,7 +66,11 @@ class Verdicts:
             return report
         if call.when == "setup":
             self._here = Verdict(
-                scenario.conformance_database, scenario.conformance_scenario, item.name, scenario.conformance_mode
+                scenario.conformance_database,
+                scenario.conformance_scenario,
+                item.name,
+                scenario.conformance_mode,
+                version("dbt-core"),
             )
         verdict = self._here
         assert verdict is not None
@@ -106,16 +111,11 @@ class Verdicts:
         return (shown, shown[0], shown) if shown else None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Takes in a verdict, of this process or of another one."""
-        verdict = getattr(report, "conformance", None)
-        if verdict is not None:
-            self._all[(verdict["database"], verdict["scenario"], verdict["test"], verdict["mode"])] = verdict
-
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Writes the verdicts, in the process that has them all."""
-        if self._path is not None and not hasattr(session.config, "workerinput"):
-            rows = [self._all[key] for key in sorted(self._all)]
-            self._path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        """Writes a verdict, of this process or of another one, as soon as it is known: a session may be cut short."""
+        if self._path is None or report.when != "teardown" or not hasattr(report, "conformance"):
+            return
+        with self._path.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(report.conformance) + "\n")
 
 
 def _show(report: pytest.TestReport, judgement: str | None) -> None:
