@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +22,34 @@ ROUTER = Router()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What `make conformance` says."""
     parser.addoption("--database", action="append", choices=DATABASES, help="of the scenarios; all by default")
+    parser.addoption("--share", type=int, default=1, help="run one scenario of so many, always the same ones")
     parser.addoption("--verdicts", type=Path, help="the file that the verdicts are written to, as JSON")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Brings dbt's fixtures in, and what compares."""
     config.pluginmanager.import_plugin("dbt.tests.fixtures.project")
-    config.pluginmanager.register(Verdicts(ROUTER, config.getoption("--verdicts")), "conformance-verdicts")
+    # The reports of all processes come to the first one.
+    path = None if hasattr(config, "workerinput") else config.getoption("--verdicts")
+    config.pluginmanager.register(Verdicts(ROUTER, path), "conformance-verdicts")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves out scenarios that are not to run."""
     databases = config.getoption("--database") or DATABASES
-    left_out = [item for item in items if _database_of(item) not in (None, *databases)]
+    share = config.getoption("--share")
+    left_out = [item for item in items if not _is_chosen(getattr(item, "cls", None), databases, share)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in set(left_out)]
 
 
-def _database_of(item: pytest.Item) -> str | None:
-    return getattr(getattr(item, "cls", None), "conformance_database", None)
+def _is_chosen(scenario: Any, databases: Sequence[str], share: int) -> bool:
+    database = getattr(scenario, "conformance_database", None)
+    if database is None:
+        return True  # a test of something else
+    # By its name, so that a new scenario moves no other one.
+    name = f"{database} {scenario.conformance_scenario}"
+    return database in databases and zlib.crc32(name.encode()) % share == 0
 
 
 @pytest.fixture(scope="session", autouse=True)

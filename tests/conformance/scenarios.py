@@ -27,11 +27,6 @@ class Scenario:
     test_class: type
     folder: Path
 
-    @property
-    def group(self) -> str:
-        """The part of the package that it is of."""
-        return self.key.split(".", 1)[0]
-
 
 def modules() -> list[ModuleType]:
     """All modules of the package, imported."""

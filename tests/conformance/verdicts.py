@@ -15,7 +15,7 @@ from tests.conformance.differences import reason_of
 from tests.conformance.routing import Router, Taken
 
 CLI, OURS = "cli", "ours"
-PASSED, FAILED = "passed", "failed"
+PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Verdict:
     """What came of one test in one mode.
 
     Attributes:
-        verdict: `passed` or `failed`; a test that is not begun, as its fixtures failed, has failed.
+        verdict: `passed`, `failed`, or `skipped` by the package; a test whose fixtures failed has failed.
         problem: the last line of what went wrong.
         runs: how many runs went through us, in mode `ours`.
         left: command lines that only dbt's own command line could run.
@@ -86,6 +86,8 @@ class Verdicts:
             lines = str(call.excinfo.value if call.excinfo else "").strip().splitlines() or [""]
             kind = call.excinfo.typename if call.excinfo else ""
             verdict.problem = f"{kind}: {lines[0][:300]}"
+        if report.skipped:
+            verdict.verdict = SKIPPED
         verdict.runs += self._router.taken.runs
         verdict.left += self._router.taken.left
         self._router.taken = Taken()
