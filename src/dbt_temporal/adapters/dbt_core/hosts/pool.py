@@ -114,7 +114,7 @@ class HostPool:
             return None
         host.users += 1
         try:
-            too_large = host.served > 0 and await self._is_too_large(host)
+            too_large = host.served > 0 and not host.holds_database and await self._is_too_large(host)
         except BaseException:
             await self._let_go(host)
             raise
@@ -138,10 +138,11 @@ class HostPool:
             await self._opener.end(host)
 
     async def _open_in_turn(self, settings: ParseSettings, invocation: DbtInvocation) -> HostHandle:
-        """Opens a host as soon as there may be one more. Hosts between requests make way, the longest unused first."""
+        """Opens a host as soon as there may be one more. Hosts between requests make way, the longest unused first, but
+        for those that hold their run's database."""
         limit = self._limits.max_hosts
         while limit is not None and self._count() + self._opening >= limit:
-            unused = [key for key, host in self._hosts.items() if host.users == 0]
+            unused = [key for key, host in self._hosts.items() if host.users == 0 and not host.holds_database]
             if unused:
                 await self._retire(min(unused, key=lambda key: self._hosts[key].last_used))
             else:

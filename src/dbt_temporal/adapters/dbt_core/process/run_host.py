@@ -28,7 +28,7 @@ from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
 from dbt_temporal.adapters.dbt_core.process.artifacts.skipped import on_run_start_failed, skipped_ephemerals
 from dbt_temporal.adapters.dbt_core.process.database.classification import classify_exception
 from dbt_temporal.adapters.dbt_core.process.database.connections import end_session
-from dbt_temporal.adapters.dbt_core.process.database.duckdb_file import gate_for
+from dbt_temporal.adapters.dbt_core.process.database.duckdb_file import gate_for, is_in_memory
 from dbt_temporal.adapters.dbt_core.process.database.request import CANCEL_AGAIN_SECS, Facts, Request, watch_connections
 from dbt_temporal.adapters.dbt_core.process.execution import hooks
 from dbt_temporal.adapters.dbt_core.process.execution.executor import Attempt, NodeExecutor
@@ -148,7 +148,14 @@ class RunHost:
 
     def _before_run(self, _message: wire.Message, request: Request) -> wire.Message:
         answers = self._run_start_hooks(request)
-        return {"hooks": answers, "nodes_may_run": not self._skips_nodes(any(answer["error"] for answer in answers))}
+        config = self._run.project.config
+        return {
+            "hooks": answers,
+            "nodes_may_run": not self._skips_nodes(any(answer["error"] for answer in answers)),
+            "in_memory": is_in_memory(self._run.adapter),
+            "profile": config.profile_name,
+            "target": config.target_name,
+        }
 
     def _skips_nodes(self, hook_failed: bool) -> bool:
         """dbt's behavior flag (default true in 1.12): a failed on-run-start hook skips all nodes."""
@@ -200,7 +207,8 @@ class RunHost:
             completed = artifacts.as_dbt_skips_all(self._run, completed)
         else:
             done = {node for item in completed if item.record for node in item.record["nodes"]} | skipped
-            self._compile_rest(done, request)
+            if message["with_database"]:
+                self._compile_rest(done, request)
         completed = artifacts.with_skip_messages(self._run, completed, skipped)
         # Of this request alone, as another one may still read the files of an earlier one; and beside the folder of
         # this host, which goes with it.

@@ -63,7 +63,7 @@ def build_graphs(manifest: Manifest, *, use_fast_test_edges: bool) -> ProjectGra
     """Links the manifest's nodes.
 
     Args:
-        manifest: the project.
+        manifest: the project, with its parent and child maps.
         use_fast_test_edges: dbt's flag of that name. Its method forgets tests of several models where these read
             sources (their edges start at nodes without parents, and sources are not among them), so it is no stand-in
             for the default one, only what it is asked for.
@@ -75,7 +75,6 @@ def build_graphs(manifest: Manifest, *, use_fast_test_edges: bool) -> ProjectGra
     tested = Linker()
     tested.graph = plain.graph.copy()
     if use_fast_test_edges:
-        manifest.build_parent_and_child_maps()
         tested.add_test_edges_2(manifest)
     else:
         tested.graph.add_edges_from(edges_from_tests(plain.graph, manifest), edge_type="parent_test")

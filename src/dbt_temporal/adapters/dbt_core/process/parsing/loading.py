@@ -1,4 +1,8 @@
-"""A project parent's work: parse into a private folder, and keep the partial-parse file for the next parent."""
+"""A project parent's work: parse into a private folder, and keep the partial-parse file for the next parent.
+
+Checked on dbt-core 1.11.16 and 1.12.0: `Manifest.writable_manifest` makes the maps that `group_lookup` and the compiler
+read.
+"""
 
 from __future__ import annotations
 
@@ -74,6 +78,9 @@ def load_project(message: wire.Message) -> LoadedParent:
     with observation.switched(True):
         project = bootstrap.load(settings, _ignore_event, with_packages, kept.fetch, message["run"])
     observation.add_records(project.manifest)
+    # The command line does this by writing the manifest after each parse; a partial parse brings the maps as they were.
+    project.manifest.build_parent_and_child_maps()
+    project.manifest.build_group_map()
     use_fast = bool(getattr(project.config.args, "USE_FAST_TEST_EDGES", False))
     graphs = build_graphs(project.manifest, use_fast_test_edges=use_fast)
     kept.keep()

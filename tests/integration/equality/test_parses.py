@@ -1,0 +1,59 @@
+"""A project is parsed as the dbt command line parses it: what it reads again, what it checks, what it warns of."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
+from tests.integration.engine_driver import open_engine, write_files
+from tests.integration.equality.compare import read_json, run_results_difference
+from tests.integration.equality.test_resolved_flags import Sides
+
+pytestmark = pytest.mark.every_dbt_version
+
+
+@pytest.fixture(scope="module")
+async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DbtCoreEngine]:
+    environ = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+    async with open_engine(tmp_path_factory.mktemp("cache"), environ=environ) as opened:
+        yield opened
+
+
+def grouped(group: str, *, of_model: str | None = None) -> dict[str, str]:
+    """A model in a group, and the group."""
+    return {
+        "models/groups.yml": f"groups: [{{name: {group}, owner: {{name: somebody}}}}]\n",
+        "models/model.yml": f"models: [{{name: grouped, config: {{group: {of_model or group}}}}}]\n",
+        "models/grouped.sql": "select 1 as n",
+    }
+
+
+async def test_a_group_may_be_renamed_between_two_runs(engine: DbtCoreEngine, tmp_path: Path) -> None:
+    sides = Sides(engine, tmp_path, grouped("finance"))
+    assert (await sides.ours(command="build")).output.success
+    sides.theirs("build")
+    write_files(sides.project, grouped("accounting"))
+    ours = await sides.ours(command="build")
+    theirs = sides.theirs("build")
+    assert ours.output.success
+    assert run_results_difference(ours.artifacts["run_results.json"], theirs) == []
+    manifests = [json.loads(ours.artifacts["manifest.json"]), read_json(theirs.with_name("manifest.json"))]
+    for manifest in manifests:
+        assert manifest["group_map"] == {"accounting": ["model.project.grouped"]}
+    assert manifests[0]["child_map"] == manifests[1]["child_map"]
+
+
+async def test_a_group_may_be_removed_between_two_runs(engine: DbtCoreEngine, tmp_path: Path) -> None:
+    both = "groups:\n" + "".join(f"  - {{name: {name}, owner: {{name: x}}}}\n" for name in ("finance", "sales"))
+    sides = Sides(engine, tmp_path, {**grouped("finance"), "models/groups.yml": both})
+    assert (await sides.ours(command="build")).output.success
+    sides.theirs("build")
+    write_files(sides.project, grouped("sales"))
+    ours = await sides.ours(command="build")
+    assert run_results_difference(ours.artifacts["run_results.json"], sides.theirs("build")) == []
+    assert json.loads(ours.artifacts["manifest.json"])["group_map"] == {"sales": ["model.project.grouped"]}
