@@ -3,8 +3,8 @@
 Most of what a fresh process does on a small project is that. dbt has caches for it, which its own tests use; the parsed
 macros are only read. As a program, it stands for the interpreter of the engine: `warm_macros -m MODULE ...`.
 
-Touches of dbt internals, checked on dbt-core 1.11.16 and 1.12.0: `enable_test_caching`, `extract_toplevel_blocks`, `parse`,
-`statically_extract_macro_calls`, and the classes whose JSON schemas dbt builds when it first validates with them.
+Touches of dbt internals, checked on dbt-core 1.11.16 and 1.12.0: `enable_test_caching`, `extract_toplevel_blocks`,
+`parse`, `statically_extract_macro_calls`, and the classes whose JSON schemas dbt builds when it first validates with them.
 """
 
 from __future__ import annotations
