@@ -4,7 +4,7 @@ Most of what a fresh process does on a small project is that. dbt has caches for
 macros are only read. As a program, it stands for the interpreter of the engine: `warm_macros -m MODULE ...`.
 
 Touches of dbt internals, checked on dbt-core 1.11.16 and 1.12.0: `enable_test_caching`, `extract_toplevel_blocks`,
-`parse`, `statically_extract_macro_calls`, and the classes whose JSON schemas dbt builds when it first validates with them.
+`parse`, `statically_extract_macro_calls`, and the classes of which dbt builds JSON schemas.
 """
 
 from __future__ import annotations
