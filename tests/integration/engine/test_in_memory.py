@@ -180,6 +180,16 @@ def stored_statuses(run_results: str | None) -> dict[str, str]:
     return {each["unique_id"]: each["status"] for each in json.loads(Path(run_results).read_text())["results"]}
 
 
+async def test_a_host_whose_run_may_have_been_terminated_makes_way_after_a_while(tmp_path: Path) -> None:
+    location = project(tmp_path)
+    environ = {"DBT_TEMPORAL_HOST_IDLE_SECS": "0.5", "DBT_TEMPORAL_MAX_HOSTS": "1"}
+    async with open_engine(tmp_path / "cache", limits=read_settings(environ).engine) as engine:
+        invocation = await begin(engine, location)
+        await asyncio.wait_for(opened(engine, location, new_invocation(command="run")).plan(), 60)
+        with pytest.raises(DbtTemporalError, match=GONE):
+            await host_of_one(engine, location, invocation)
+
+
 class TestWholeRuns:
     """Through a server."""
 
