@@ -123,7 +123,7 @@ class Arena:
 
 
 def _only_hooks(e: Ended) -> bool:
-    text = e.artifacts.get("run_results.json")
+    text = e.artifacts.get("run_results.json", "")
     return bool(text) and {r["unique_id"].split(".")[0] for r in json.loads(text)["results"]} == {"operation"}
 
 

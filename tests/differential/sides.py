@@ -30,6 +30,7 @@ from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.entrypoints.container import WorkerContainer
 from dbt_temporal.entrypoints.settings import read_settings
 from tests.differential.scenario import NAME, Step
+from tests.differential.warm_macros import interpreter
 from tests.integration.servers import end_with_parent
 
 ARTIFACTS = ("run_results.json", "manifest.json", "sources.json")
@@ -137,6 +138,8 @@ class Workers:
             client.service_client.config.identity = f"worker-{number}"  # by which a run's history tells them apart
         self.client = clients[0]
         self._clients = clients
+        folder.mkdir(parents=True, exist_ok=True)
+        self._python = interpreter(folder)
         self._containers = [self._container({**environ, **self._variables(folder, name)}) for name in ("a", "b")]
 
     def _variables(self, folder: Path, name: str) -> dict[str, str]:
@@ -156,6 +159,7 @@ class Workers:
         container.settings.override(providers.Object(read_settings(environ)))
         container.environ.override(providers.Object(environ))
         container.current_dir.override(providers.Object(Path.cwd()))
+        container.dbt_engine.add_kwargs(python=str(self._python))
         return container
 
     @asynccontextmanager

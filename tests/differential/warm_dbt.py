@@ -12,34 +12,20 @@ import sys
 import traceback
 from typing import Any
 
-_CHECKED = ("Project", "ProfileConfig", "ModelConfig", "SeedConfig", "TestConfig", "SnapshotConfig", "UnitTestConfig")
+from tests.differential.warm_macros import warm_up
 
 
 def main() -> None:
     """Serves until its input ends."""
-    import dbt.adapters.duckdb
-    import dbt.adapters.postgres
     import dbt.cli.main  # noqa: F401 -- so that the forks have it
 
-    _build_schemas()
+    warm_up()
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
             _run(json.loads(line))
         _, status = os.waitpid(pid, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
-
-
-def _build_schemas() -> None:
-    """The JSON schemas that dbt checks projects with: the same in each process, and half a second of it."""
-    from dbt.artifacts.resources.v1 import config, model, seed, snapshot
-    from dbt.contracts import project
-    from dbt.contracts.graph import model_config, unparsed
-
-    for module in (project, unparsed, config, model, seed, snapshot, model_config):
-        for kind in vars(module).values():
-            if isinstance(kind, type) and hasattr(kind, "json_schema") and kind.__name__.endswith(_CHECKED):
-                kind.json_schema()
 
 
 def _run(request: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import duckdb
+import psycopg2
 import psycopg2.extensions
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d(:?\d\d)?|Z)?")
@@ -82,7 +83,10 @@ def _relations(fetch: Callable[[str], list[tuple[Any, ...]]], describe: Callable
     for schema, name, kind in fetch(_NAMES):
         quoted = f'"{schema}"."{name}"'
         columns = [(str(column), str(of)) for column, of, *_ in fetch(describe(quoted))]
-        rows = [_row(columns, row) for row in fetch(f"select * from {quoted}")]
+        try:
+            rows = [_row(columns, row) for row in fetch(f"select * from {quoted}")]
+        except (duckdb.Error, psycopg2.Error) as error:  # a view of a query that fails
+            rows = [(type(error).__name__,)]
         found[f"{schema}.{name}"] = (kind, columns, sorted(rows, key=str))
     return found
 
