@@ -66,6 +66,8 @@ class DbtCoreRun:
             adapter_type=facts["adapter_type"],
             counts=facts["counts"],
             fail_fast=answer["fail_fast"],
+            ends_on_error=answer["ends_on_error"],
+            nothing_to_do=answer["nothing_to_do"],
             taken_over=taken_over,
         )
 

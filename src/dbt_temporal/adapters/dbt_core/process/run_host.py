@@ -37,6 +37,7 @@ from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.adapters.dbt_core.process.run.plan import make_plan
 from dbt_temporal.adapters.dbt_core.process.run.setup import open_run
 from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.domain.run.scheduler import FAIL_FAST_REASON
 
 MAX_THREADS = 256
 """More nodes than this never run at once in one host; the run itself starts no more than the profile's `threads`."""
@@ -144,7 +145,12 @@ class RunHost:
         request.cancel()
 
     def _plan(self, _message: wire.Message, _request: Request) -> wire.Message:
-        return {"plan": make_plan(self._run).model_dump(mode="json"), "fail_fast": bool(self._run.flags.FAIL_FAST)}
+        return {
+            "plan": make_plan(self._run).model_dump(mode="json"),
+            "fail_fast": bool(self._run.flags.FAIL_FAST),
+            "ends_on_error": self._run.task.raise_on_first_error(),
+            "nothing_to_do": not self._run.selected(),
+        }
 
     def _before_run(self, _message: wire.Message, request: Request) -> wire.Message:
         answers = self._run_start_hooks(request)
@@ -195,21 +201,27 @@ class RunHost:
         with self._gate.using(request):
             self._prepare(request)
             with request.holding(self._setup_lock):
-                results = artifacts.as_run_results(self._run, artifacts.read_completed(message["results"]))
+                completed = artifacts.read_completed(message["results"])
+                if artifacts.ends_with_fail_fast(self._run, completed):
+                    completed = artifacts.as_dbt_skips_rest(self._run, completed, FAIL_FAST_REASON)
+                results = artifacts.as_run_results(self._run, completed)
                 return [self._hook_answer(outcome) for outcome in hooks.after_run(self._run, results)]
 
     def _artifacts(self, message: wire.Message, request: Request) -> dict[str, str]:
         completed = artifacts.read_completed(message["results"])
         statuses = {item.result.unique_id: item.result.dbt_status for item in completed}
-        skipped = skipped_ephemerals(self._run, statuses)
+        ends_early = artifacts.ends_with_fail_fast(self._run, completed)
+        skipped = skipped_ephemerals(self._run, statuses, {"skipped"} if ends_early else frozenset())
         if self._skips_nodes(on_run_start_failed(statuses)):
             skipped = frozenset()  # by no parent of theirs
-            completed = artifacts.as_dbt_skips_all(self._run, completed)
-        else:
+            completed = artifacts.as_dbt_skips_rest(self._run, completed, None)
+        elif not artifacts.ends_with_error(self._run, completed):
             done = {node for item in completed if item.record for node in item.record["nodes"]} | skipped
             if message["with_database"]:
                 self._compile_rest(done, request)
         completed = artifacts.with_skip_messages(self._run, completed, skipped)
+        if ends_early:
+            completed = artifacts.as_dbt_skips_rest(self._run, completed, FAIL_FAST_REASON)
         # Of this request alone, as another one may still read the files of an earlier one; and beside the folder of
         # this host, which goes with it.
         folder = Path(tempfile.mkdtemp(prefix="artifacts-", dir=self._run.run_dir.parent))
