@@ -14,7 +14,7 @@ import pytest
 from temporalio.client import Client
 
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
-from dbt_temporal.application.ports.engine import Prepared, ProjectLocation, no_progress
+from dbt_temporal.application.ports.engine import CompletedNode, Prepared, ProjectLocation, no_progress
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.entrypoints.settings import read_settings
@@ -144,6 +144,24 @@ async def test_another_worker_runs_nothing_of_a_run_and_says_whose_it_is(engine:
     ):
         await host_of_one(engine, location, invocation.model_copy(update={"database": elsewhere}))
     await host_of_one(engine, location, invocation)
+
+
+async def test_a_host_without_the_database_makes_the_artifacts_from_records_alone(
+    engine: DbtCoreEngine, tmp_path: Path
+) -> None:
+    looks = "{{ config(materialized='ephemeral') }} select {{ run_query('select count(*) from main.one')[0][0] }} as n"
+    location = project(
+        tmp_path, **{"models/looks.sql": looks.replace("{{ run", "{% if execute %}{{ run") + "{% endif %}"}
+    )
+    invocation = await begin(engine, location)
+    outcome = await opened(engine, location, invocation).execute_node("model.small.one", no_progress)
+    completed = [CompletedNode(outcome.result, outcome.record)]
+    async with open_engine(tmp_path / "other cache") as other:
+        files = await opened(other, location, invocation).artifacts(completed, 1.0, with_catalog=True)
+        manifest = json.loads(await asyncio.to_thread(files["manifest.json"].read_text))
+    assert sorted(files) == ["manifest.json", "run_results.json"]
+    assert manifest["nodes"]["model.small.one"]["compiled"]
+    assert "compiled" not in manifest["nodes"]["model.small.looks"]
 
 
 async def test_of_two_hosts_that_began_a_run_only_the_one_that_the_run_heard_of_goes_on(
