@@ -61,7 +61,7 @@ class DbtCoreRun:
         return EnginePlan(
             plan=ExecutionPlan.model_validate(answer["plan"]),
             target=facts["target"],
-            threads=facts["threads"],
+            threads=answer["threads"],
             dbt_version=facts["dbt_version"],
             adapter_type=facts["adapter_type"],
             counts=facts["counts"],
