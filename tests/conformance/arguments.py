@@ -41,19 +41,24 @@ class RunRequest:
     """What a command line asks for: an input, of which `env` has the options that have no field of their own."""
 
     context: click.Context
-    profiles_dir: Path | None
     input: dict[str, Any] = field(default_factory=dict)
+
+    def option(self, name: str) -> Any:
+        """What the command line says for an option, before or behind the command; None where it does not."""
+        return dict(_given(self.context)).get(name)
 
 
 def run_request(args: Sequence[str]) -> RunRequest:
     """Reads a command line.
 
     Raises:
-        NotOursError: the command, or one of its options, has nothing that stands for it.
-        click.UsageError: dbt does not take the command line.
+        NotOursError: the command, or one of its options, has nothing that stands for it, or dbt refuses it.
     """
     words = [str(arg) for arg in args]
-    context = args_to_context(words)
+    try:
+        context = args_to_context(words)
+    except click.UsageError as error:
+        raise NotOursError("a command line that dbt refuses") from error
     command = str(context.info_name)
     if command not in _ROUTED:
         raise NotOursError(f"`dbt {' '.join(words[:2]) if context.parent and words[0] == 'docs' else command}`")
@@ -68,8 +73,7 @@ def run_request(args: Sequence[str]) -> RunRequest:
         raw["defer_manifest_ref"] = str(given.get("defer_state") or given["state"])
     if env:
         raw["env"] = env
-    profiles_dir = given.get("profiles_dir")
-    return RunRequest(context, Path(str(profiles_dir)) if profiles_dir else None, raw)
+    return RunRequest(context, raw)
 
 
 def _given(context: click.Context | None) -> list[tuple[str, Any]]:

@@ -6,6 +6,7 @@ Touches of dbt internals, checked on dbt-core 1.11.16 and 1.12.0: `dbt.tests.uti
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -69,7 +70,7 @@ class Router:
         return self._run(args, expect_pass, callbacks)[0]
 
     def run_dbt_and_capture(self, args: list[str] | None = None, expect_pass: bool | None = True) -> tuple[Any, str]:
-        """See `dbt.tests.util.run_dbt_and_capture`. The text of a run of ours is its run log."""
+        """See `dbt.tests.util.run_dbt_and_capture`. The text of a run of ours is its logs, whatever their level."""
         if self.service is None:
             return BY_COMMAND_LINE_CAPTURED(args, expect_pass=expect_pass)  # type: ignore[no-any-return]
         return self._run(args, expect_pass, None, captured=True)
@@ -94,7 +95,8 @@ class Router:
             raise error
         if expect_pass is not None:
             assert answer.success == expect_pass, f"the run ended with success={answer.success}: {answer.message}"
-        return result, answer.log
+        # As a part of a line of JSON has it.
+        return result, json.dumps(answer.log) if request.option("log_format") == "json" else answer.log
 
     def _route(self, request: RunRequest) -> tuple[Answer, Any]:
         assert self.service is not None

@@ -50,7 +50,7 @@ class Answer:
         ending, error_type, message: of the workflow.
         success: whether all nodes did as they should; None where the run did not get to its nodes.
         folder: its artifacts, and the folders of `WRITTEN_BY_DBT`.
-        log: the run log.
+        log: the run log, and below it the logs of the nodes, in dbt's own format.
     """
 
     ending: str
@@ -105,14 +105,16 @@ class Service:
         run = await self._gateway.submit({**request["input"], "project": name}, f"{name}-{self._number}")
         outcome = await run.outcome()
         folder = self._store / str(run.handle.first_execution_run_id)
-        log = folder / "log.txt"
+        logs = [*folder.glob("log.txt"), *sorted(folder.glob("logs/*"))]
         return Answer(
             ending=outcome.ending.value,
             error_type=outcome.error_type,
             message=outcome.message,
             success=None if outcome.output is None else outcome.output.success,
             folder=str(folder),
-            log=log.read_text(encoding="utf-8") if log.exists() else "",
+            log="\n".join(
+                path.read_text(encoding="utf-8") for path in [*folder.glob("log.txt"), *folder.glob("logs/*")]
+            ),
         )
 
     async def _known(self, project_dir: Path, profiles_dir: Path) -> str:

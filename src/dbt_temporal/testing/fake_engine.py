@@ -143,6 +143,7 @@ class FakeEngineRun:
             adapter_type="duckdb",
             counts={"model": len(run_plan.nodes)},
             fail_fast=bool(self.invocation.input.fail_fast),
+            nothing_to_do=not run_plan.nodes,
         )
 
     async def before_run(self, progress: Progress) -> Prepared:

@@ -14,7 +14,7 @@ import pytest
 from temporalio.client import Client
 
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
-from dbt_temporal.application.ports.engine import Prepared, ProjectLocation, no_progress
+from dbt_temporal.application.ports.engine import CompletedNode, Prepared, ProjectLocation, no_progress
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.entrypoints.settings import read_settings
@@ -146,6 +146,24 @@ async def test_another_worker_runs_nothing_of_a_run_and_says_whose_it_is(engine:
     await host_of_one(engine, location, invocation)
 
 
+async def test_a_host_without_the_database_makes_the_artifacts_from_records_alone(
+    engine: DbtCoreEngine, tmp_path: Path
+) -> None:
+    looks = "{{ config(materialized='ephemeral') }} select {{ run_query('select count(*) from main.one')[0][0] }} as n"
+    location = project(
+        tmp_path, **{"models/looks.sql": looks.replace("{{ run", "{% if execute %}{{ run") + "{% endif %}"}
+    )
+    invocation = await begin(engine, location)
+    outcome = await opened(engine, location, invocation).execute_node("model.small.one", no_progress)
+    completed = [CompletedNode(outcome.result, outcome.record)]
+    async with open_engine(tmp_path / "other cache") as other:
+        files = await opened(other, location, invocation).artifacts(completed, 1.0, with_catalog=True)
+        manifest = json.loads(await asyncio.to_thread(files["manifest.json"].read_text))
+    assert sorted(files) == ["manifest.json", "run_results.json"]
+    assert manifest["nodes"]["model.small.one"]["compiled"]
+    assert "compiled" not in manifest["nodes"]["model.small.looks"]
+
+
 async def test_of_two_hosts_that_began_a_run_only_the_one_that_the_run_heard_of_goes_on(
     engine: DbtCoreEngine, tmp_path: Path
 ) -> None:
@@ -178,6 +196,16 @@ def stored_statuses(run_results: str | None) -> dict[str, str]:
     """dbt's words by node."""
     assert run_results is not None
     return {each["unique_id"]: each["status"] for each in json.loads(Path(run_results).read_text())["results"]}
+
+
+async def test_a_host_whose_run_may_have_been_terminated_makes_way_after_a_while(tmp_path: Path) -> None:
+    location = project(tmp_path)
+    environ = {"DBT_TEMPORAL_HOST_IDLE_SECS": "0.5", "DBT_TEMPORAL_MAX_HOSTS": "1"}
+    async with open_engine(tmp_path / "cache", limits=read_settings(environ).engine) as engine:
+        invocation = await begin(engine, location)
+        await asyncio.wait_for(opened(engine, location, new_invocation(command="run")).plan(), 60)
+        with pytest.raises(DbtTemporalError, match=GONE):
+            await host_of_one(engine, location, invocation)
 
 
 class TestWholeRuns:

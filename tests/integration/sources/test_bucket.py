@@ -159,6 +159,8 @@ async def test_an_archive_of_this_machine_that_is_not_there_is_told(worker: Work
 
 async def test_an_empty_prefix_is_told(worker: Worker, storage: Storage) -> None:
     put(storage)
+    storage.put("empty/", b"")  # how consoles make a folder
+    assert "holds nothing" in await worker.problem(f"{storage.url}/empty")
     problem = await worker.problem(f"{storage.url}/shpo")
     assert problem == f"{storage.url}/shpo: holds nothing: there is no object below this prefix; is it spelled right?"
 

@@ -108,7 +108,7 @@ async def has_begun(run: TemporalRun) -> bool:
 
 
 async def test_fail_fast_turned_on_before_the_first_task_is_in_force(runs: RunHarness) -> None:
-    runs.engine.run_plan = plan(node("a"), node("b"), node("c", "b"))
+    runs.engine.run_plan = plan(node("a"), node("b"), node("c", "a"))
     runs.engine.script[A] = [FakeEngine.fails(A, error_type=ErrorType.COMPILATION)]
     runs.engine.gates[B] = asyncio.Event()
     workflow_id = f"early-{uuid4().hex}"
@@ -134,7 +134,7 @@ async def test_fail_fast_turned_on_before_the_first_task_is_in_force(runs: RunHa
 
 
 async def test_fail_fast_turned_on_in_mid_run_ends_it_after_a_failure(runs: RunHarness) -> None:
-    runs.engine.run_plan = plan(node("a"), node("b"), node("c", "b"))
+    runs.engine.run_plan = plan(node("a"), node("b"), node("c", "a"))
     runs.engine.script[A] = [FakeEngine.fails(A, error_type=ErrorType.COMPILATION)]
     runs.engine.gates[B] = asyncio.Event()
     run = await runs.submit()
@@ -161,7 +161,7 @@ async def test_set_fail_fast_takes_only_true_or_false(runs: RunHarness) -> None:
 
 
 async def test_queries_tell_the_whole_state_while_the_run_goes_on(runs: RunHarness) -> None:
-    runs.engine.run_plan = plan(node("a"), node("b"), node("c", "b"))
+    runs.engine.run_plan = plan(node("a"), node("b"), node("c", "a"))
     runs.engine.gates[B] = asyncio.Event()
     run = await runs.submit({"fail_fast": True})
 

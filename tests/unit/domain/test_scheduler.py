@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.results import NodeStatus
 from dbt_temporal.domain.run.plan import NodeInfo
-from dbt_temporal.domain.run.scheduler import FAIL_FAST_REASON, Scheduler, Turn
+from dbt_temporal.domain.run.scheduler import FAIL_FAST_REASON, FIRST_ERROR_REASON, Scheduler, Turn
 from dbt_temporal.testing import model_id, node
 
 
@@ -152,6 +152,48 @@ def test_fail_fast_starts_nothing_after_the_first_failure_and_skips_the_rest_wit
     assert s.done
 
 
+def test_fail_fast_lets_run_what_dbts_queue_has_handed_out_until_it_hands_out_a_further_node() -> None:
+    nodes = (node("a", rank=0), node("b", rank=0), node("c", "b", rank=1), node("d", rank=0))
+    s = scheduler(*nodes, max_running=1, fail_fast=True)
+    assert s.start().start == ids("b")
+    turn = s.complete(model_id("b"), "error")
+    assert skipped(turn) == dict.fromkeys(ids("a", "c", "d"))
+    s = scheduler(*nodes, max_running=2, fail_fast=True)
+    assert s.start().start == ids("b", "a")
+    assert s.complete(model_id("a"), "error") == Turn(start=ids("d"))
+    assert skipped(s.complete(model_id("b"), "success")) == {model_id("c"): None}
+
+
+def test_fail_fast_ends_the_run_with_the_failure_where_all_was_handed_out() -> None:
+    s = scheduler(node("a"), node("b"), node("c"), max_running=2, fail_fast=True)
+    s.start()
+    assert skipped(s.complete(model_id("a"), "error")) == {model_id("c"): None}
+    assert s.running == ids("b")
+
+
+def test_a_model_is_handed_out_together_with_its_unit_tests() -> None:
+    first, second = "unit_test.shop.m.first", "unit_test.shop.m.second"
+    s = scheduler(node(first), node(second, first), node("m", first, second), node("child", "m"), fail_fast=True)
+    s.start()
+    turn = s.complete(first, "error", "fail")
+    reasons = {skip.unique_id: skip.reason for skip in turn.skipped}
+    assert reasons.pop(model_id("child")) == FAIL_FAST_REASON
+    assert reasons == dict.fromkeys([second, model_id("m")], f"{first} failed")
+
+
+def test_a_command_that_ends_at_its_first_error_lets_what_was_handed_out_end() -> None:
+    nodes = {each.unique_id: each for each in (node("a"), node("b"), node("c", "b"))}
+    s = Scheduler(nodes, command="compile", max_running=2, ends_on_error=True)
+    s.start()
+    assert s.complete(model_id("a"), "error").skipped == []
+    turn = s.complete(model_id("b"), "success")
+    assert [(skip.unique_id, skip.reason) for skip in turn.skipped] == [(model_id("c"), FIRST_ERROR_REASON)]
+    nodes.popitem()
+    s = Scheduler(nodes, command="compile", max_running=1, ends_on_error=True)
+    s.start()
+    assert s.complete(model_id("a"), "error").start == ids("b")
+
+
 def test_fail_fast_does_not_stop_at_a_warning() -> None:
     s = scheduler(node("a"), node("b", "a"), fail_fast=True)
     s.start()
@@ -237,7 +279,12 @@ class Walk:
 
 choices = st.lists(st.tuples(st.integers(0, 50), st.sampled_from(STATUSES)), min_size=14, max_size=14)
 setups: Any = st.fixed_dictionaries(
-    {"command": st.sampled_from(["build", "run"]), "max_running": st.integers(1, 4), "fail_fast": st.booleans()}
+    {
+        "command": st.sampled_from(["build", "run"]),
+        "max_running": st.integers(1, 4),
+        "fail_fast": st.booleans(),
+        "ends_on_error": st.booleans(),
+    }
 )
 
 

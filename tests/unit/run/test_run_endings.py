@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from dbt_temporal.application.run.dbt_run import DbtRun
+from dbt_temporal.application.run.nodes import ENDS_AS_DBT
 from dbt_temporal.testing import model_id, node, until
 from dbt_temporal.testing.builders import INVOCATION_ID
 from tests.unit.run.runs import execute, failure, runtime_of, start, statuses
@@ -25,7 +26,7 @@ async def test_several_faults_at_once_end_the_run_too() -> None:
 
 
 async def test_fail_fast_cancels_what_runs_and_reports_the_rest_as_skipped_like_dbt() -> None:
-    runtime = runtime_of(node("a"), node("slow"), node("b", "slow"))
+    runtime = runtime_of(node("a"), node("slow"), node("b", "a"))
     runtime.nodes[model_id("a")] = failure(name="a")
     runtime.gates[model_id("slow")] = asyncio.Event()
     output = await execute(runtime, fail_fast=True)
@@ -33,6 +34,38 @@ async def test_fail_fast_cancels_what_runs_and_reports_the_rest_as_skipped_like_
     messages = {each.message for each in output.node_results if each.status == "skipped"}
     assert messages == {"Skipping due to fail_fast"}
     assert runtime.cancelled == ["model:slow"]
+
+
+async def test_a_run_from_before_the_change_still_ends_with_the_failure_itself() -> None:
+    runtime = runtime_of(node("a"), node("slow"), node("b", "slow"))
+    runtime.nodes[model_id("a")] = failure(name="a")
+    runtime.gates[model_id("slow")] = asyncio.Event()
+    runtime.unpatched = frozenset({ENDS_AS_DBT})
+    assert statuses(await execute(runtime, fail_fast=True)) == {"a": "error", "slow": "skipped", "b": "skipped"}
+    assert runtime.cancelled == ["model:slow"]
+
+
+async def test_what_runs_ends_by_itself_where_all_that_is_left_waits_for_it() -> None:
+    runtime = runtime_of(node("a"), node("slow"), node("b", "slow"))
+    runtime.nodes[model_id("a")] = failure(name="a")
+    runtime.gates[model_id("slow")] = asyncio.Event()
+    run, task = start(runtime, fail_fast=True)
+    await until(lambda: run.node_status().get(model_id("a")) == "error")
+    runtime.gates[model_id("slow")].set()
+    assert statuses(await task) == {"a": "error", "slow": "success", "b": "skipped"}
+    assert runtime.cancelled == []
+
+
+async def test_a_command_that_ends_at_its_first_error_runs_nothing_that_was_not_ready() -> None:
+    runtime = runtime_of(node("a"), node("ready"), node("b", "ready"), ends_on_error=True)
+    runtime.nodes[model_id("a")] = failure(name="a")
+    runtime.gates[model_id("ready")] = asyncio.Event()
+    run, task = start(runtime, command="compile")
+    await until(lambda: run.node_status().get(model_id("a")) == "error")
+    runtime.gates[model_id("ready")].set()
+    output = await task
+    assert statuses(output) == {"a": "error", "ready": "success", "b": "skipped"}
+    assert output.node_results[-1].message == "Skipping because the command ends at its first error"
 
 
 async def test_fail_fast_set_while_the_run_goes_on_ends_it_after_a_failure() -> None:

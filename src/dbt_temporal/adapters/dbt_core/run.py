@@ -61,11 +61,13 @@ class DbtCoreRun:
         return EnginePlan(
             plan=ExecutionPlan.model_validate(answer["plan"]),
             target=facts["target"],
-            threads=facts["threads"],
+            threads=answer["threads"],
             dbt_version=facts["dbt_version"],
             adapter_type=facts["adapter_type"],
             counts=facts["counts"],
             fail_fast=answer["fail_fast"],
+            ends_on_error=answer["ends_on_error"],
+            nothing_to_do=answer["nothing_to_do"],
             taken_over=taken_over,
         )
 

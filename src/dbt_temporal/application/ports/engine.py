@@ -51,6 +51,8 @@ class EnginePlan:
     Attributes:
         taken_over: fields of the run's input that a retried run gives, because the input does not.
         fail_fast: dbt's resolved flag: of the run's input, else of the environment or the project's `flags:`.
+        ends_on_error: whether the command ends at its first error.
+        nothing_to_do: whether nothing is selected; a plan without nodes may stand for ephemeral models, with hooks.
     """
 
     plan: ExecutionPlan
@@ -60,6 +62,8 @@ class EnginePlan:
     adapter_type: str
     counts: Mapping[str, int] = field(default_factory=dict)
     fail_fast: bool = False
+    ends_on_error: bool = False
+    nothing_to_do: bool = False
     taken_over: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -48,6 +48,9 @@ class PlanProjectOutput(BaseModel):
     """How many of each resource type the project holds, for the log's `Found ...` line."""
     fail_fast: bool | None = None
     """dbt's resolved flag; null in plans from before it was part of them."""
+    ends_on_error: bool = False
+    nothing_to_do: bool = True
+    """Whether nothing is selected, where the plan has no nodes; plans from before it was part of them meant that."""
     write_run_log: bool = True
     """WRITE_RUN_LOG: whether log.txt is among the artifacts."""
     priority_scheduling: bool = False

@@ -92,6 +92,8 @@ class PlanProject:
             adapter_type=engine_plan.adapter_type,
             counts=dict(engine_plan.counts),
             fail_fast=engine_plan.fail_fast,
+            ends_on_error=engine_plan.ends_on_error,
+            nothing_to_do=engine_plan.nothing_to_do,
             write_run_log=self._write_run_log,
             priority_scheduling=self._priority_scheduling,
         )

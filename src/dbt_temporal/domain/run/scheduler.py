@@ -9,7 +9,10 @@ Which endings skip dependents is dbt's rule (dbt/task/runnable.py and dbt/task/b
 - A unit test's failure skips its model. The model's own children follow the model.
 - A model with `on_error: continue` (dbt-core 1.12) never skips its descendants.
 - A skipped node is reported at its turn, that is when its own parents have ended.
-- With fail-fast, nothing starts after the first `error`, `fail` or `partial success`.
+- With fail-fast, the run ends early after an `error`, `fail` or `partial success`; a command that ends at its first
+  error does after an `error`. dbt looks at that when its queue hands out a node, so what is ready by then still runs:
+  the end comes when a further node becomes ready (it is not run), or, with fail-fast, when the queue has handed out
+  all. A model is handed out together with its unit tests.
 
 `cancelled` has no word in dbt (there, a cancelled query is an error), and counts like `error`.
 """
@@ -27,6 +30,10 @@ from dbt_temporal.domain.run.plan import NodeInfo
 
 FAIL_FAST_REASON = "Skipping due to fail_fast"
 """dbt's own message for nodes that fail-fast kept from running (dbt/task/runnable.py, execute_nodes)."""
+
+FIRST_ERROR_REASON = "Skipping because the command ends at its first error"
+"""Of nodes that dbt has no result of: it ends with the error (dbt/task/runnable.py, raise_on_first_error)."""
+ENDS_EARLY = frozenset({FAIL_FAST_REASON, FIRST_ERROR_REASON})
 
 _FAILURES = frozenset({"error", "fail", "partial success"})
 _SKIPPING = {"build": frozenset({"error", "fail", "skipped", "partial success"})}
@@ -57,19 +64,27 @@ class Scheduler:
         nodes: the plan's nodes; their order breaks ties.
         command: dbt's command, which decides what a failed test means.
         max_running: how many nodes may run at once (dbt's threads).
-        fail_fast: stop starting nodes after the first failure.
+        fail_fast: end early after the first failure.
+        ends_on_error: end early after the first error.
 
     Raises:
         DbtTemporalError: of type Configuration, where the plan has a cycle or names a node that it does not hold.
     """
 
     def __init__(
-        self, nodes: Mapping[str, NodeInfo], *, command: str, max_running: int, fail_fast: bool = False
+        self,
+        nodes: Mapping[str, NodeInfo],
+        *,
+        command: str,
+        max_running: int,
+        fail_fast: bool = False,
+        ends_on_error: bool = False,
     ) -> None:
         self._nodes = nodes
         self._command = command
         self._max_running = max(1, max_running)
         self._fail_fast = fail_fast
+        self._ends_on_error = ends_on_error
         self._index = {unique_id: index for index, unique_id in enumerate(nodes)}
         self._children = _children_of(nodes)
         self._heights = _heights(nodes, self._children)
@@ -80,7 +95,8 @@ class Scheduler:
         self._doomed: dict[str, str] = {}
         self._swept: dict[str, None] = {}
         self._failed = False
-        self._stopped = False
+        self._erred = False
+        self._stopped: str | None = None
 
     @property
     def done(self) -> bool:
@@ -98,9 +114,13 @@ class Scheduler:
         return self._fail_fast
 
     @property
-    def stopped(self) -> bool:
-        """Whether the run is being ended early: nothing starts any more, and dbt cancels what runs."""
+    def stopped(self) -> str | None:
+        """The reason for which nothing starts any more; where it is one of ENDS_EARLY, dbt cancels what runs."""
         return self._stopped
+
+    def may_end_early(self, status: NodeStatus) -> bool:
+        """Whether a node that ends so may end the run early."""
+        return status in ("error", "cancelled") and (self._fail_fast or self._ends_on_error)
 
     def height(self, unique_id: str) -> int:
         """How many nodes the longest path from this node to a leaf holds, itself included."""
@@ -115,13 +135,16 @@ class Scheduler:
         self._fill(turn)
         return turn
 
-    def complete(self, unique_id: str, status: NodeStatus, dbt_status: str | None = None) -> Turn:
+    def complete(
+        self, unique_id: str, status: NodeStatus, dbt_status: str | None = None, *, as_before: bool = False
+    ) -> Turn:
         """Takes note that a running node has ended, and says what follows.
 
         Args:
             unique_id: the node.
             status: how it ended, in the contract's words.
             dbt_status: dbt's own word, which tells a failed test from an error; derived from `status` where None.
+            as_before: end with the failure itself, by fail-fast alone, as runs of earlier versions did.
 
         Raises:
             ValueError: the node was not running.
@@ -132,17 +155,21 @@ class Scheduler:
         turn = Turn()
         word = "error" if status == "cancelled" else dbt_status or status
         self._failed = self._failed or word in _FAILURES
-        if self._stopped or (self._failed and self._fail_fast):
+        self._erred = self._erred or word == "error"
+        if self._stopped or (as_before and self._failed and self._fail_fast):
             self._ended[unique_id] = status
             turn.skipped = [] if self._stopped else self.skip_rest(FAIL_FAST_REASON)
             return turn
-        self._end(unique_id, status, word, turn)
+        reason = None if as_before else self._reason_to_end()
+        gives_out = self._end(unique_id, status, word, turn, until_ready=reason is not None)
+        if reason is not None and (gives_out or (reason == FAIL_FAST_REASON and self._all_handed_out())):
+            turn.skipped += self.skip_rest(reason)
         self._fill(turn)
         return turn
 
     def skip_rest(self, reason: str) -> list[SkippedNode]:
         """Ends every node that has not started as skipped, in plan order; what runs goes on."""
-        self._stopped = True
+        self._stopped = reason
         self._ready.clear()
         rest = [uid for uid in self._nodes if uid not in self._ended and uid not in self._running]
         for unique_id in rest:
@@ -160,7 +187,9 @@ class Scheduler:
             "command": self._command,
             "max_running": self._max_running,
             "fail_fast": self._fail_fast,
+            "ends_on_error": self._ends_on_error,
             "failed": self._failed,
+            "erred": self._erred,
             "stopped": self._stopped,
             "running": list(self._running),
             "ended": dict(self._ended),
@@ -176,8 +205,10 @@ class Scheduler:
             command=snapshot["command"],
             max_running=snapshot["max_running"],
             fail_fast=snapshot["fail_fast"],
+            ends_on_error=snapshot["ends_on_error"],
         )
         scheduler._failed = snapshot["failed"]
+        scheduler._erred = snapshot["erred"]
         scheduler._stopped = snapshot["stopped"]
         scheduler._running = dict.fromkeys(snapshot["running"])
         scheduler._ended = dict(snapshot["ended"])
@@ -201,23 +232,47 @@ class Scheduler:
             self._running[unique_id] = None
             turn.start.append(unique_id)
 
-    def _end(self, unique_id: str, status: NodeStatus, word: str, turn: Turn) -> None:
-        """Ends a node, and with it every doomed node whose turn has come by that."""
-        ending = [(unique_id, status, word)]
+    def _reason_to_end(self) -> str | None:
+        if self._failed and self._fail_fast:
+            return FAIL_FAST_REASON
+        return FIRST_ERROR_REASON if self._erred and self._ends_on_error else None
+
+    def _all_handed_out(self) -> bool:
+        """Whether what has not ended runs, is ready, or waits for unit tests of its own alone."""
+        waited_for = {
+            parent
+            for unique_id, node in self._nodes.items()
+            if unique_id not in self._ended
+            for parent in node.depends_on
+            if parent not in self._ended
+        }
+        return all(self._nodes[unique_id].resource_type == "unit_test" for unique_id in waited_for)
+
+    def _end(self, unique_id: str, status: NodeStatus, word: str, turn: Turn, *, until_ready: bool) -> bool:
+        """Ends a node, and with it every doomed node whose turn has come by that.
+
+        Returns:
+            whether dbt's queue has a further node to hand out; with `until_ready`, nothing is done about it.
+        """
+        self._ended[unique_id] = status
+        ending = [(unique_id, word)]
         while ending:
-            ended_id, ended_status, ended_word = ending.pop(0)
-            self._ended[ended_id] = ended_status
+            ended_id, ended_word = ending.pop(0)
             if self._skips_dependents(self._nodes[ended_id], ended_word):
                 self._doom_dependents(ended_id)
             for child in self._children[ended_id]:
                 self._waiting_for[child] -= 1
                 if self._waiting_for[child]:
                     continue
+                if until_ready and self._nodes[ended_id].resource_type != "unit_test":
+                    return True
                 if child in self._doomed:
                     turn.skipped.append(self._skipped(child))
-                    ending.append((child, "skipped", "skipped"))
+                    self._ended[child] = "skipped"
+                    ending.append((child, "skipped"))
                 else:
                     self._enqueue(child)
+        return False
 
     def _skipped(self, unique_id: str) -> SkippedNode:
         cause = self._doomed[unique_id]

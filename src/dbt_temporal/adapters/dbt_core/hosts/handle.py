@@ -51,9 +51,16 @@ class HostHandle:
         return not self.process.channel.closed.is_set()
 
     def is_idle(self, idle_secs: float) -> bool:
-        """Whether it has gone, or had no request for that long."""
+        """Whether it has gone, or had no request for that long; a run's database is kept for longer."""
         if self.holds_database:
             idle_secs = max(idle_secs, HOLDING_IDLE_SECS)
+        return self._is_idle(idle_secs)
+
+    def may_make_way(self, idle_secs: float) -> bool:
+        """Whether another run may have its place: with a database, only after that long without requests."""
+        return self._is_idle(idle_secs if self.holds_database else 0.0)
+
+    def _is_idle(self, idle_secs: float) -> bool:
         return self.users == 0 and (not self.alive or time.monotonic() - self.last_used > idle_secs)
 
 

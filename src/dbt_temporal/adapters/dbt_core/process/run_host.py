@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -22,6 +23,7 @@ from dbt_temporal.adapters.dbt_core.process.artifacts.catalog import make_catalo
 from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
     execution_result,
     make_record,
+    name_files_at_own_paths,
     resource_fields,
     with_own_paths,
 )
@@ -37,6 +39,7 @@ from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.adapters.dbt_core.process.run.plan import make_plan
 from dbt_temporal.adapters.dbt_core.process.run.setup import open_run
 from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.domain.run.scheduler import FAIL_FAST_REASON
 
 MAX_THREADS = 256
 """More nodes than this never run at once in one host; the run itself starts no more than the profile's `threads`."""
@@ -52,7 +55,8 @@ def serve_host(sock: socket.socket, parent: LoadedParent) -> None:
     if message is None:
         return
     try:
-        run = open_run(parent, DbtInvocation.model_validate(message["invocation"]), Path(message["run_dir"]))
+        invocation = DbtInvocation.model_validate(message["invocation"])
+        run = open_run(parent, invocation, Path(message["run_dir"]), message["local_references"])
     except Exception as error:
         sock.sendall(wire.encode({"id": message["id"], "error": forking.error_to_wire(error)}))
         return
@@ -69,6 +73,7 @@ class RunHost:
         self._run = run
         self._gate = gate_for(run.adapter)
         watch_connections(run.adapter)
+        name_files_at_own_paths(run)
         self._context = get_invocation_context()
         self._executor = NodeExecutor(run)
         self._requests: dict[int, Request] = {}
@@ -144,7 +149,14 @@ class RunHost:
         request.cancel()
 
     def _plan(self, _message: wire.Message, _request: Request) -> wire.Message:
-        return {"plan": make_plan(self._run).model_dump(mode="json"), "fail_fast": bool(self._run.flags.FAIL_FAST)}
+        flags = self._run.flags
+        return {
+            "plan": make_plan(self._run).model_dump(mode="json"),
+            "fail_fast": bool(flags.FAIL_FAST),
+            "threads": 1 if flags.SINGLE_THREADED else self._run.project.config.threads,
+            "ends_on_error": self._run.task.raise_on_first_error(),
+            "nothing_to_do": not self._run.selected(),
+        }
 
     def _before_run(self, _message: wire.Message, request: Request) -> wire.Message:
         answers = self._run_start_hooks(request)
@@ -162,7 +174,7 @@ class RunHost:
         return hook_failed and bool(getattr(self._run.flags, "skip_nodes_if_on_run_start_fails", False))
 
     def _run_start_hooks(self, request: Request) -> list[wire.Message]:
-        with self._gate.using(request), request.holding(self._setup_lock):
+        with self._gate.using(request), request.holding(self._setup_lock), _as_main_thread():
             if self._hook_answers is None:
                 outcomes = hooks.before_run(self._run)
                 self._prepared = True
@@ -180,7 +192,8 @@ class RunHost:
                 self._prepared = True
 
     def _execute(self, message: wire.Message, request: Request) -> wire.Message:
-        with self._gate.using(request):
+        on_main_thread = _as_main_thread() if self._run.flags.SINGLE_THREADED else contextlib.nullcontext()
+        with self._gate.using(request), on_main_thread:
             self._prepare(request)
             outcome = self._executor.execute(Attempt(message["unique_id"], request))
         with_code = self._run.command == "compile"
@@ -194,27 +207,35 @@ class RunHost:
     def _after_run(self, message: wire.Message, request: Request) -> list[wire.Message]:
         with self._gate.using(request):
             self._prepare(request)
-            with request.holding(self._setup_lock):
-                results = artifacts.as_run_results(self._run, artifacts.read_completed(message["results"]))
+            with request.holding(self._setup_lock), _as_main_thread():
+                completed = artifacts.read_completed(message["results"])
+                if artifacts.ends_with_fail_fast(self._run, completed):
+                    completed = artifacts.as_dbt_skips_rest(self._run, completed, FAIL_FAST_REASON)
+                results = artifacts.as_run_results(self._run, completed)
                 return [self._hook_answer(outcome) for outcome in hooks.after_run(self._run, results)]
 
     def _artifacts(self, message: wire.Message, request: Request) -> dict[str, str]:
         completed = artifacts.read_completed(message["results"])
         statuses = {item.result.unique_id: item.result.dbt_status for item in completed}
-        skipped = skipped_ephemerals(self._run, statuses)
+        ends_early = artifacts.ends_with_fail_fast(self._run, completed)
+        skipped = skipped_ephemerals(self._run, statuses, {"skipped"} if ends_early else frozenset())
         if self._skips_nodes(on_run_start_failed(statuses)):
             skipped = frozenset()  # by no parent of theirs
-            completed = artifacts.as_dbt_skips_all(self._run, completed)
-        else:
+            completed = artifacts.as_dbt_skips_rest(self._run, completed, None)
+        elif not artifacts.ends_with_error(self._run, completed):
             done = {node for item in completed if item.record for node in item.record["nodes"]} | skipped
             if message["with_database"]:
                 self._compile_rest(done, request)
         completed = artifacts.with_skip_messages(self._run, completed, skipped)
+        if ends_early:
+            completed = artifacts.as_dbt_skips_rest(self._run, completed, FAIL_FAST_REASON)
         # Of this request alone, as another one may still read the files of an earlier one; and beside the folder of
         # this host, which goes with it.
         folder = Path(tempfile.mkdtemp(prefix="artifacts-", dir=self._run.run_dir.parent))
         with request.holding(self._setup_lock):
             paths = artifacts.make_artifacts(self._run, completed, message["elapsed_time"], folder)
+            if not self._run.flags.WRITE_JSON:
+                paths = {}
         if message["with_catalog"] and self._run.command not in _WITHOUT_CATALOG:
             paths.update(self._catalog(request, folder / "catalog.json"))
         return paths
@@ -252,6 +273,17 @@ class RunHost:
             "record": make_record(outcome.result, {node.unique_id: resource_fields(node)}).decode(),
             "log": outcome.log,
         }
+
+
+@contextlib.contextmanager
+def _as_main_thread() -> Iterator[None]:
+    """Within the block this thread has the name of the one that runs hooks in dbt, and all nodes if it has no other."""
+    thread = threading.current_thread()
+    name, thread.name = thread.name, "MainThread"
+    try:
+        yield
+    finally:
+        thread.name = name
 
 
 def _name_thread() -> None:

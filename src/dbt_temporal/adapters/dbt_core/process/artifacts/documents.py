@@ -12,17 +12,19 @@ from typing import Any
 
 from dbt.artifacts.schemas.freshness import FreshnessExecutionResultArtifact, FreshnessMetadata
 from dbt.artifacts.schemas.freshness.v3.freshness import SourceFreshnessOutput
-from dbt.artifacts.schemas.results import RunStatus
+from dbt.artifacts.schemas.results import NodeStatus, RunStatus
 from dbt.artifacts.schemas.run import RunResult, RunResultsArtifact
 from dbt.artifacts.schemas.run.v5.run import RunResultOutput, process_run_result
 from dbt.contracts.graph.nodes import UnitTestNode
 from dbt.utils import args_to_dict
 
 from dbt_temporal.adapters.dbt_core.process.artifacts.records import read_record, restore_fields
-from dbt_temporal.adapters.dbt_core.process.artifacts.skipped import skip_message
+from dbt_temporal.adapters.dbt_core.process.artifacts.skipped import is_hook, skip_message
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.domain.results import NodeExecutionResult
+from dbt_temporal.domain.run.scheduler import FAIL_FAST_REASON
 
+_FAILURES = frozenset(map(str, (NodeStatus.Error, NodeStatus.Fail, NodeStatus.PartialSuccess)))
 _SHARED_FIELDS = (
     "status",
     "timing",
@@ -86,15 +88,22 @@ def with_skip_messages(run: HostRun, completed: list[Completed], skipped: frozen
     return complete
 
 
-def as_dbt_skips_all(run: HostRun, completed: list[Completed]) -> list[Completed]:
-    """The results of a run whose nodes were all skipped: dbt compiles nothing then, and has results of what its queue
-    holds, ephemeral models with it, but no unit tests."""
-    results = [item for item in completed if item.result.unique_id not in run.manifest.unit_tests]
+def as_dbt_skips_rest(run: HostRun, completed: list[Completed], message: str | None) -> list[Completed]:
+    """The results of a run whose further nodes were skipped with `message`: dbt then has results of what its queue
+    holds, ephemeral models with it, but of no unit tests."""
+    results = [item for item in completed if not _is_unit_test_skipped_with(run, item, message)]
     missing = run.selected() - {item.result.unique_id for item in results}
     for unique_id in sorted(missing):
-        skipped = NodeExecutionResult(unique_id=unique_id, status="skipped", dbt_status="skipped", attempts=0)
+        skipped = NodeExecutionResult(
+            unique_id=unique_id, status="skipped", dbt_status="skipped", message=message, attempts=0
+        )
         results.append(Completed(skipped, None))
     return results
+
+
+def _is_unit_test_skipped_with(run: HostRun, item: Completed, message: str | None) -> bool:
+    result = item.result
+    return result.unique_id in run.manifest.unit_tests and (result.status, result.message) == ("skipped", message)
 
 
 def make_artifacts(run: HostRun, completed: list[Completed], elapsed_time: float, folder: Path) -> dict[str, str]:
@@ -103,6 +112,10 @@ def make_artifacts(run: HostRun, completed: list[Completed], elapsed_time: float
     `completed` has nodes and hooks in the order of the files; `elapsed_time` is the run's, in seconds.
     """
     now = datetime.now(UTC).replace(tzinfo=None)
+    if ends_with_error(run, completed):
+        # dbt has written the manifest by then, but not what it compiled, nor results.
+        _write_manifest(run, folder / "manifest.json", now)
+        return {path.name: str(path) for path in sorted(folder.iterdir())}
     _restore_nodes(run, completed)
     _write_manifest(run, folder / "manifest.json", now)
     if run.command == "source-freshness":
@@ -110,6 +123,18 @@ def make_artifacts(run: HostRun, completed: list[Completed], elapsed_time: float
     elif run.command != "list":
         _write_run_results(run, completed, elapsed_time, folder / "run_results.json", now)
     return {path.name: str(path) for path in sorted(folder.iterdir())}
+
+
+def ends_with_fail_fast(run: HostRun, completed: list[Completed]) -> bool:
+    """Whether dbt would have raised its FailFastError, or the run was ended so by an update."""
+    failed = any(item.result.dbt_status in _FAILURES and not is_hook(item.result.unique_id) for item in completed)
+    return (run.flags.FAIL_FAST and failed) or any(item.result.message == FAIL_FAST_REASON for item in completed)
+
+
+def ends_with_error(run: HostRun, completed: list[Completed]) -> bool:
+    """Whether dbt would have raised a node's error (`GraphRunnableTask.call_runner`), and written no results."""
+    erred = any(item.result.dbt_status == "error" for item in completed)
+    return erred and run.task.raise_on_first_error() and not ends_with_fail_fast(run, completed)
 
 
 def _restore_nodes(run: HostRun, completed: list[Completed]) -> None:

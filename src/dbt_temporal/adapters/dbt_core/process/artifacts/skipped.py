@@ -7,7 +7,7 @@ The rule of `GraphRunnableTask._handle_result`, `_mark_dependent_errors` and `Ba
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 import networkx as nx
 
@@ -16,12 +16,20 @@ from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun, is_ephe
 _ON_RUN_START = re.compile(r"operation\..+-on-run-start-\d+")
 
 
-def skipped_ephemerals(run: HostRun, statuses: Mapping[str, str | None]) -> frozenset[str]:
-    """The selected ephemeral models that dbt would have skipped, given how the other nodes ended."""
+def skipped_ephemerals(
+    run: HostRun, statuses: Mapping[str, str | None], also: Set[str] = frozenset()
+) -> frozenset[str]:
+    """The selected ephemeral models that dbt would have skipped, given how the other nodes ended.
+
+    Args:
+        run: the run.
+        statuses: dbt's words by node.
+        also: words that keep what is below from running, beside those by which dbt skips it.
+    """
     if run.task.job_queue is None:
         return frozenset()
     queue = run.task.job_queue.graph
-    marking = {str(status) for status in run.task.MARK_DEPENDENT_ERRORS_STATUSES}
+    marking = {str(status) for status in run.task.MARK_DEPENDENT_ERRORS_STATUSES} | also
     below: set[str] = set()
     for unique_id, status in statuses.items():
         if status in marking and unique_id in queue and not _continues(run, unique_id):
@@ -45,6 +53,11 @@ def skip_message(run: HostRun, unique_id: str, skipped: frozenset[str]) -> str |
 def _continues(run: HostRun, unique_id: str) -> bool:
     on_error = getattr(getattr(run.manifest.expect(unique_id), "config", None), "on_error", None)
     return str(getattr(on_error, "value", on_error)) == "continue"
+
+
+def is_hook(unique_id: str) -> bool:
+    """Whether this names an on-run-start or on-run-end hook."""
+    return unique_id.startswith("operation.")
 
 
 def on_run_start_failed(statuses: Mapping[str, str | None]) -> bool:

@@ -1,7 +1,7 @@
 """The execution plan, from dbt's own queue.
 
 Checked on dbt-core 1.11.16 and 1.12.0: `RunTask.get_hooks_by_type`, `ListTask.generate_selectors`,
-`GraphQueue._scores`.
+`GraphQueue._scores`, `CompileTask._handle_result`, `GraphRunnableTask.run`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import networkx as nx
+from dbt.artifacts.schemas.results import RunStatus
+from dbt.artifacts.schemas.run import RunResult
+from dbt.events.types import NothingToDo
 from dbt.node_types import NodeType, RunHookType
 from dbt.task.compile import CompileRunner
 from dbt.task.list import ListTask
 from dbt.task.run import RunTask
 from dbt.task.test import TestRunner
 from dbt_common.events.contextvars import task_contextvars
+from dbt_common.events.functions import warn_or_error
 
 from dbt_temporal.adapters.dbt_core.overrides import node_overrides
 from dbt_temporal.adapters.dbt_core.process.parsing.graph import subset
@@ -27,8 +31,10 @@ _TESTS = (NodeType.Test, NodeType.Unit)
 
 
 def make_plan(run: HostRun) -> ExecutionPlan:
-    """The nodes of the run with what each waits for; ephemeral models are bridged, as dbt inlines them."""
+    """The nodes of the run with what each waits for; ephemeral models are bridged where dbt has no results of them."""
     listing = _listing(run) if isinstance(run.task, ListTask) else {}
+    if run.task.job_queue is not None and not run.selected():
+        warn_or_error(NothingToDo())  # as dbt's task does, to which the flag warn_error makes it an error
     graph = _plan_graph(run, list(listing))
     ranks = _ranks(run)
     levels = [sorted(level) for level in nx.topological_generations(graph)]
@@ -64,22 +70,33 @@ def _plan_graph(run: HostRun, listed: list[str]) -> nx.DiGraph:
     if isinstance(run.task, ListTask):
         return subset(run.task.graph.graph, set(listed))
     assert run.task.job_queue is not None
-    queue = run.task.job_queue.graph
-    graph = subset(queue, {unique_id for unique_id in queue if not is_ephemeral(run.manifest.expect(unique_id))})
+    graph = run.task.job_queue.graph.copy()
     for model, unit_tests in getattr(run.task, "model_to_unit_test_map", {}).items():
-        _gate(graph, model, unit_tests)
-    return graph
+        if model in graph:  # dbt runs unit tests with their model alone
+            _gate(graph, model, unit_tests)
+    bridged = set() if _reports_ephemerals(run) else {uid for uid in graph if is_ephemeral(run.manifest.expect(uid))}
+    return subset(graph, set(graph) - bridged)
+
+
+def _reports_ephemerals(run: HostRun) -> bool:
+    """Whether the task has results of ephemeral models, as `compile` has with a selection: it is tried on one."""
+    node = next((node for node in run.task._flattened_nodes or [] if is_ephemeral(node)), None)
+    if node is None:
+        return False
+    run.task._handle_result(RunResult.from_node(node, RunStatus.Success, None))
+    reports = bool(run.task.node_results)
+    run.task.node_results = []
+    return reports
 
 
 def _gate(graph: nx.DiGraph, model: str, unit_tests: list[str]) -> None:
     """Puts unit tests between a model and what it waits for: BuildTask runs them right before the model, one after the
     other, and after one that fails skips the rest of them (`call_model_and_unit_tests_runner`)."""
-    waits_for = list(graph.predecessors(model)) if model in graph else []
+    waits_for = list(graph.predecessors(model))
     for unit_test in unit_tests:
         graph.add_node(unit_test)
         graph.add_edges_from((above, unit_test) for above in waits_for)
-        if model in graph:
-            graph.add_edge(unit_test, model)
+        graph.add_edge(unit_test, model)
     graph.add_edges_from(pairwise(unit_tests))
 
 

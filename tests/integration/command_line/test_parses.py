@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from tests.integration.engine_driver import open_engine, write_files
-from tests.integration.equality.compare import read_json, run_results_difference
+from tests.integration.equality.compare import read_json, run_cli, run_results_difference
 from tests.integration.equality.test_resolved_flags import Sides
 
 pytestmark = pytest.mark.every_dbt_version
@@ -57,3 +58,29 @@ async def test_a_group_may_be_removed_between_two_runs(engine: DbtCoreEngine, tm
     ours = await sides.ours(command="build")
     assert run_results_difference(ours.artifacts["run_results.json"], sides.theirs("build")) == []
     assert json.loads(ours.artifacts["manifest.json"])["group_map"] == {"sales": ["model.project.grouped"]}
+
+
+UNUSED = "models: {project: {not_there: {+materialized: table}}}\n"
+ONE = {"models/one.sql": "select 1 as n"}
+
+
+@pytest.mark.parametrize(("flags", "env"), [("flags: {warn_error: true}\n", {}), ("", {"DBT_WARN_ERROR": "true"})])
+async def test_a_warning_of_the_parse_is_an_error_where_warnings_are(
+    engine: DbtCoreEngine, tmp_path: Path, flags: str, env: dict[str, str]
+) -> None:
+    sides = Sides(engine, tmp_path, ONE, UNUSED + flags)
+    target = tmp_path / "theirs" / "target"
+    theirs = run_cli(["run"], sides.project, target, sides.env("theirs", env))
+    assert (theirs.returncode, (target / "run_results.json").exists()) == (2, False)
+    with pytest.raises(DbtTemporalError, match="Configuration paths exist") as caught:
+        await sides.ours(env, command="run")
+    assert (caught.value.error_type, caught.value.retryable) == (ErrorType.COMPILATION, False)
+
+
+async def test_files_are_checked_by_dbts_schemas_for_the_adapters_alone_for_which_dbt_checks_them(
+    engine: DbtCoreEngine, tmp_path: Path
+) -> None:
+    models = "models: [{name: one, not_a_property: 1}]\n"
+    sides = Sides(engine, tmp_path, {**ONE, "models/one.yml": models}, "flags: {warn_error: true}\n")
+    ours = await sides.ours(command="run")
+    assert run_results_difference(ours.artifacts["run_results.json"], sides.theirs("run")) == []
