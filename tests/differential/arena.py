@@ -23,6 +23,8 @@ from tests.differential.scenario import Scenario, Step
 from tests.differential.sides import CommandLine, Ended, Workers, Workflow, base_environment
 from tests.integration.engine_driver import write_files
 
+_SILENT = 2
+"""After so many commands in a row that leave nothing behind, the rest would not either."""
 OURS: tuple[str, ...] = ("one", "two")
 
 
@@ -42,6 +44,8 @@ class Report:
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     shared: int = 0
     """How many commands two workers have shared."""
+    silent: int = 0
+    """How many of the last commands left nothing behind on the command line, as where a project does not parse."""
     ended_early: bool = False
     """Whether fail-fast ended the last step: nothing after it can be compared."""
 
@@ -81,7 +85,7 @@ class Arena:
                 _edit(project, step)
                 found = await self._step(sides, databases, step, report)
                 report.differences += [f"step {number} ({step}): {each}" for each in found]
-                if found or report.ended_early:
+                if found or report.ended_early or report.silent == _SILENT:
                     break
         if not report.differences:
             await asyncio.to_thread(shutil.rmtree, folder, True)
@@ -106,6 +110,7 @@ class Arena:
         relations = {name: await asyncio.to_thread(database.relations) for name, database in databases.items()}
         report.ended_early = any(map(ended_early, (theirs, *ours)))
         report.statuses.update(_statuses(theirs))
+        report.silent = 0 if theirs.artifacts else report.silent + 1
         report.shared += max(ended.workers for ended in ours) > 1
         found: list[str] = []
         for side, ended in zip(self.ours, ours, strict=True):
