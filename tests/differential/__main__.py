@@ -17,13 +17,13 @@ from rich.console import Console
 from rich.table import Table
 from temporalio.client import Client
 
-from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
 from dbt_temporal.adapters.temporal.connection.search_attributes import register_search_attributes
 from tests.differential.arena import OURS, Arena, Report, open_arena
 from tests.differential.databases import DuckDb, Postgres, Server
 from tests.differential.generating import scenario_of
 from tests.differential.scenario import Scenario
 from tests.differential.shrinking import shrunk
+from tests.differential.sides import two_clients
 from tests.integration.postgres import running_postgres
 from tests.integration.servers import SEARCH_ATTRIBUTES, temporal_dev_server
 
@@ -123,8 +123,7 @@ def _row(kind: str, reports: list[Report]) -> list[str]:
 @asynccontextmanager
 async def _clients(folder: Path) -> AsyncIterator[list[Client]]:
     with temporal_dev_server(folder / "server.log") as address:
-        settings = ConnectionSettings(address=address)
-        clients = [await connect(settings, patience_secs=30) for _ in range(2)]
+        clients = await two_clients(address)
         await register_search_attributes(clients[0], SEARCH_ATTRIBUTES)
         yield clients
 

@@ -20,6 +20,7 @@ from temporalio.client import Client, WorkflowHandle
 
 from dbt_temporal.adapters.project_config_file import read_project_config
 from dbt_temporal.adapters.project_sources.local import LocalFolder
+from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
 from dbt_temporal.adapters.temporal.connection.search_attributes import registered_search_attributes
 from dbt_temporal.adapters.temporal.gateway import TemporalRunGateway
 from dbt_temporal.adapters.temporal.worker.build import build_worker
@@ -127,6 +128,15 @@ class CommandLine:
         return code, output.read_text(errors="replace")
 
 
+async def two_clients(address: str) -> list[Client]:
+    """Connections of two workers, which a run's history tells apart by their names."""
+    plain = await connect(ConnectionSettings(address=address), patience_secs=30)
+    return [
+        await Client.connect(address, data_converter=plain.data_converter, identity=f"worker-{number}")
+        for number in range(2)
+    ]
+
+
 class Workers:
     """Two workers: one that serves a queue alone, and both on another one."""
 
@@ -134,8 +144,6 @@ class Workers:
         """`clients` are two: the workers of one queue need a connection each."""
         self.store = folder / "artifacts"
         self.queues = {"one": f"one-{uuid4().hex[:8]}", "two": f"two-{uuid4().hex[:8]}"}
-        for number, client in enumerate(clients):
-            client.service_client.config.identity = f"worker-{number}"  # by which a run's history tells them apart
         self.client = clients[0]
         self._clients = clients
         folder.mkdir(parents=True, exist_ok=True)

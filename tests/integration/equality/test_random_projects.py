@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from temporalio.client import Client
 
-from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
 from tests.differential.arena import Arena, open_arena
 from tests.differential.databases import DuckDb, Postgres, Server
 from tests.differential.generating import scenario_of
 from tests.differential.scenario import Scenario
+from tests.differential.sides import two_clients
 from tests.integration.postgres import PostgresDatabase
 
 pytestmark = pytest.mark.every_dbt_version
@@ -28,16 +28,16 @@ NUMBERS = (500, 501, 502, 504, 505, 506)
 @pytest.fixture(scope="module")
 async def arenas(
     temporal_address: str,
-    temporal_client: Client,
+    temporal_client: Client,  # which has registered the search attributes
     postgres_server: PostgresDatabase,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Mapping[str, Arena]]:
-    other = await connect(ConnectionSettings(address=temporal_address), patience_secs=30)
+    clients = await two_clients(temporal_address)
     servers: list[Server] = [DuckDb(), Postgres(postgres_server)]
     async with AsyncExitStack() as stack:
         yield {
             server.kind: await stack.enter_async_context(
-                open_arena(server, [temporal_client, other], tmp_path_factory.mktemp(server.kind))
+                open_arena(server, clients, tmp_path_factory.mktemp(server.kind))
             )
             for server in servers
         }
