@@ -112,9 +112,7 @@ class Service:
             message=outcome.message,
             success=None if outcome.output is None else outcome.output.success,
             folder=str(folder),
-            log="\n".join(
-                path.read_text(encoding="utf-8") for path in [*folder.glob("log.txt"), *folder.glob("logs/*")]
-            ),
+            log="\n".join(path.read_text(encoding="utf-8") for path in logs),
         )
 
     async def _known(self, project_dir: Path, profiles_dir: Path) -> str:
