@@ -94,7 +94,8 @@ class Router:
         if error is not None:
             raise error
         if expect_pass is not None:
-            assert answer.success == expect_pass, f"the run ended with success={answer.success}: {answer.message}"
+            # The words of dbt's own, so that two verdicts can be compared.
+            assert answer.success == expect_pass, f"dbt exit state did not match expected\n{answer.message}"
         # As a part of a line of JSON has it.
         return result, json.dumps(answer.log) if request.option("log_format") == "json" else answer.log
 
