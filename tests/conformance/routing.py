@@ -27,8 +27,8 @@ from dbt_common.exceptions import DbtBaseException
 
 from tests.conformance.arguments import NotOursError, RunRequest, run_request
 from tests.conformance.results import exception_of, result_of, take_over
-from tests.conformance.service import Answer
-from tests.conformance.service_client import ServiceClient
+from tests.conformance.worker.client import ServiceClient
+from tests.conformance.worker.service import Answer
 
 BY_COMMAND_LINE = dbt.tests.util.run_dbt
 BY_COMMAND_LINE_CAPTURED = dbt.tests.util.run_dbt_and_capture
