@@ -107,10 +107,6 @@ class Arena:
         report.ended_early = any(map(ended_early, (theirs, *ours)))
         report.statuses.update(_statuses(theirs))
         report.shared += max(ended.workers for ended in ours) > 1
-        if _only_hooks(theirs) and not _only_hooks(ours[0]):  # TEMPORARY
-            report.ended_early = True
-            print("(only ephemeral)")
-            return []
         found: list[str] = []
         for side, ended in zip(self.ours, ours, strict=True):
             names = (databases[side].name, databases["cli"].name)
@@ -122,11 +118,6 @@ class Arena:
         return found
 
 
-def _only_hooks(e: Ended) -> bool:
-    text = e.artifacts.get("run_results.json", "")
-    return bool(text) and {r["unique_id"].split(".")[0] for r in json.loads(text)["results"]} == {"operation"}
-
-
 def _statuses(ended: Ended) -> list[str]:
     text = ended.artifacts.get("run_results.json")
     return [result["status"] for result in json.loads(text)["results"]] if text else ["no results"]
@@ -135,7 +126,7 @@ def _statuses(ended: Ended) -> list[str]:
 def _edit(project: Path, step: Step) -> None:
     for name, text in step.edits.items():
         if text is None:
-            (project / name).unlink()
+            (project / name).unlink(missing_ok=True)
     write_files(project, {name: text for name, text in step.edits.items() if text is not None})
 
 
