@@ -12,7 +12,7 @@ from dbt_temporal.adapters.dbt_core.process.events import EventRouter
 from dbt_temporal.adapters.dbt_core.process.parsing.loading import LoadedParent
 from dbt_temporal.adapters.dbt_core.process.run.command_line import command_line
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
-from dbt_temporal.adapters.dbt_core.process.run.state import previous_state
+from dbt_temporal.adapters.dbt_core.process.run.state import TARGET, previous_state
 from dbt_temporal.adapters.dbt_core.process.run.tasks import flag_params, make_task
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
@@ -28,7 +28,7 @@ def open_run(parent: LoadedParent, invocation: DbtInvocation, run_dir: Path) -> 
     flags = bootstrap.make_flags(run_input.command, settings, flag_params(run_input, state))
     started_at = datetime.fromisoformat(invocation.started_at)
     bootstrap.begin_invocation(flags, invocation.invocation_id, started_at, router)
-    project, adapter = bootstrap.for_run(parent.project, flags, str(run_dir / "target"))
+    project, adapter = bootstrap.for_run(parent.project, flags, str(run_dir / TARGET))
     _stamp(project.manifest.metadata, invocation.invocation_id, started_at)
     task = make_task(run_input.command, flags, project, parent.graphs, state.retry)
     return HostRun(project, invocation, flags, adapter, task, router, run_dir)
