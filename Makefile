@@ -142,7 +142,7 @@ test-dbt-1.12: setup-dbt-1.12 ## Compare with the dbt CLI again, on dbt-core 1.1
 CONFORMANCE := -m pytest tests/conformance -n $(TEST_PROCESSES) --dist loadgroup -W ignore --show-capture=no
 CONFORMANCE_VERDICTS := build/conformance
 # One scenario of so many runs with the tests, always the same ones.
-CONFORMANCE_SHARE ?= 3
+CONFORMANCE_SHARE ?= 4
 
 test-conformance: setup ## Compare a share of dbt's own scenarios with the dbt CLI
 	$(VENV)/bin/python $(CONFORMANCE) --share $(CONFORMANCE_SHARE)

@@ -68,7 +68,7 @@ def run_request(args: Sequence[str]) -> RunRequest:
     for name, value in given.items():
         if name in _WITHOUT_EFFECT_ON_RESULTS or name in ("defer", "defer_state"):
             continue
-        _put(raw, env, name, value, context)
+        _put(raw, env, name, value, context, words)
     if given.get("defer"):
         raw["defer_manifest_ref"] = str(given.get("defer_state") or given["state"])
     if env:
@@ -88,25 +88,45 @@ def _given(context: click.Context | None) -> list[tuple[str, Any]]:
     return [*_given(context.parent), *own]
 
 
-def _put(raw: dict[str, Any], env: dict[str, str], name: str, value: Any, context: click.Context) -> None:
+def _put(
+    raw: dict[str, Any], env: dict[str, str], name: str, value: Any, context: click.Context, words: Sequence[str]
+) -> None:
     known = _FIELDS.get(name, name)
     if known in _LISTS:
         raw[known] = " ".join(value)
     elif known in DbtRunInput.model_fields:
         raw[known] = _plain(value)
     else:
-        env[_variable(name, context)] = _text(value)
+        option = _option(name, context)
+        env[_variable(option)] = _text(value) if _is_text_of_it(value) else _spelled(option, words)
 
 
-def _variable(name: str, context: click.Context) -> str:
-    """The environment variable by which dbt takes an option, too."""
+def _option(name: str, context: click.Context) -> click.Parameter:
+    """The option, if dbt takes it from the environment, too."""
     commands = [each.command for each in (context, context.parent) if each is not None]
     options = [option for command in commands for option in command.params if option.name == name and option.envvar]
     if not options:
         raise NotOursError(f"`--{name.replace('_', '-')}` of `dbt {context.info_name}`")
-    variable = options[0].envvar
+    return options[0]
+
+
+def _variable(option: click.Parameter) -> str:
+    variable = option.envvar
     # The older of dbt's two names for it.
     return variable if isinstance(variable, str) else list(variable or ())[-1]
+
+
+def _is_text_of_it(value: Any) -> bool:
+    return isinstance(value, (str, int, float, list, tuple, dict))
+
+
+def _spelled(option: click.Parameter, words: Sequence[str]) -> str:
+    """What the command line says for an option, before dbt made an object of it."""
+    for number, word in enumerate(words):
+        name, _, value = word.partition("=")
+        if name in option.opts:
+            return value or words[number + 1]
+    raise AssertionError(f"{option.opts} is not in {words}")
 
 
 def _plain(value: Any) -> Any:

@@ -12,8 +12,8 @@ import pytest
 
 from tests.conformance.databases import DATABASES, GRANTEES, prepared_postgres, profile_target
 from tests.conformance.routing import Router
-from tests.conformance.service_client import ServiceClient, running_service
 from tests.conformance.verdicts import OURS, Verdicts
+from tests.conformance.worker.client import ServiceClient, running_service
 from tests.integration.postgres import PostgresDatabase
 
 ROUTER = Router()

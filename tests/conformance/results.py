@@ -17,7 +17,7 @@ from dbt.artifacts.schemas.run import RunExecutionResult, RunResult, RunResultsA
 from dbt.contracts.graph.manifest import Manifest
 from dbt_common.exceptions import CompilationError, DbtDatabaseError, DbtRuntimeError
 
-from tests.conformance.service import WRITTEN_BY_DBT, Answer
+from tests.conformance.worker.service import WRITTEN_BY_DBT, Answer
 
 _EXCEPTIONS: dict[str, type[DbtRuntimeError]] = {"Compilation": CompilationError, "Adapter": DbtDatabaseError}
 

@@ -27,8 +27,8 @@ from dbt_common.exceptions import DbtBaseException
 
 from tests.conformance.arguments import NotOursError, RunRequest, run_request
 from tests.conformance.results import exception_of, result_of, take_over
-from tests.conformance.service import Answer
-from tests.conformance.service_client import ServiceClient
+from tests.conformance.worker.client import ServiceClient
+from tests.conformance.worker.service import Answer
 
 BY_COMMAND_LINE = dbt.tests.util.run_dbt
 BY_COMMAND_LINE_CAPTURED = dbt.tests.util.run_dbt_and_capture
@@ -94,7 +94,8 @@ class Router:
         if error is not None:
             raise error
         if expect_pass is not None:
-            assert answer.success == expect_pass, f"the run ended with success={answer.success}: {answer.message}"
+            # The words of dbt's own, so that two verdicts can be compared.
+            assert answer.success == expect_pass, f"dbt exit state did not match expected\n{answer.message}"
         # As a part of a line of JSON has it.
         return result, json.dumps(answer.log) if request.option("log_format") == "json" else answer.log
 

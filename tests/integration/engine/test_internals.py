@@ -27,6 +27,8 @@ NAMES = {
         "GraphRunnableTask._handle_thread_exception",
         "GraphRunnableTask.MARK_DEPENDENT_ERRORS_STATUSES",
         "GraphRunnableTask.call_runner",
+        "GraphRunnableTask._handle_result",
+        "GraphRunnableTask.raise_on_first_error",
         "GraphRunnableTask.get_runner",
         "GraphRunnableTask.before_run",
         "GraphRunnableTask.after_run",
@@ -44,7 +46,14 @@ NAMES = {
     "dbt.adapters.duckdb.connections": ["DuckDBConnectionManager._ENV", "DuckDBConnectionManager._LOCK"],
     "dbt_common.clients.jinja": ["template_cache.get_node_template"],
     "dbt_common.invocation": ["_INVOCATION_ID", "_INVOCATION_STARTED_AT"],
-    "dbt_common.context": ["_INVOCATION_CONTEXT_VAR", "try_get_invocation_context"],
+    "dbt_common.context": [
+        "_INVOCATION_CONTEXT_VAR",
+        "try_get_invocation_context",
+        "InvocationContext.uses_adapter",
+    ],
+    "dbt_common.dataclass_schema": ["dbtClassMixin.json_schema", "build_json_schema"],
+    "dbt.contracts.graph.manifest": ["Manifest.build_group_map", "Manifest.build_parent_and_child_maps"],
+    "dbt.events.types": ["NothingToDo"],
     "dbt_common.utils.executor": ["_thread_initializer"],
     "dbt.adapters.base.connections": ["BaseConnectionManager.open", "BaseConnectionManager.cancel_open"],
     "dbt.adapters.sql.connections": ["SQLConnectionManager.cancel"],
@@ -88,6 +97,21 @@ for step, offset in itertools.product((2, 3, 5), range(3)):
     assert set(slow.edges) == set(fast.edges), (step, offset)
 """
 
+
+LATER_SCHEMAS = """
+import tempfile
+import dbt_common.dataclass_schema as dbts
+from dbt_temporal.adapters.dbt_core.process import bootstrap
+from dbt_temporal.adapters.dbt_core.process.parsing.schemas import make_schemas
+
+for _ in make_schemas():
+    pass
+make, later = dbts.build_json_schema, []
+dbts.build_json_schema = lambda each: later.append(each.__name__) or make(each)
+settings = bootstrap.Settings({folder!r}, {folder!r}, None, {{}}, tempfile.mkdtemp())
+bootstrap.load(settings, lambda _: None, lambda _: None)
+assert later == ["DuckDBCredentials"], later
+"""
 
 JOIN_BATCHES = """
 import threading
@@ -166,6 +190,11 @@ def test_every_internal_name_is_where_the_engine_expects_it() -> None:
 def test_the_graph_and_its_subsets_are_those_of_dbt(source: str, tmp_path: Path) -> None:
     location = copy_project(source, tmp_path / "project")
     run_python(COMPARE_GRAPHS.format(folder=str(location.project_dir)))
+
+
+def test_a_parse_finds_all_schemas_made_but_those_of_its_adapter(tmp_path: Path) -> None:
+    location = copy_project("examples/jaffle-shop", tmp_path / "project")
+    run_python(LATER_SCHEMAS.format(folder=str(location.project_dir)))
 
 
 def test_batches_that_run_are_waited_for_and_others_do_not_begin() -> None:

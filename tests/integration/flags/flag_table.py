@@ -103,7 +103,7 @@ FLAGS: dict[str, Flag] = {
     "maximum_seed_size_mib": Flag("parse", "2", since="1.12"),
     "partial_parse": Flag("parse", "false", "each run parses anew"),
     "partial_parse_file_diff": Flag("parse", "false"),
-    "partial_parse_file_path": Flag("parse", "old.msgpack"),
+    "partial_parse_file_path": Flag("parse", note="a file of an earlier parse, which must exist"),
     "static_parser": Flag("parse", "false"),
     "use_experimental_parser": Flag("parse", "true"),
     "use_fast_test_edges": Flag("parse", "true", "which nodes of `build` wait for which tests"),

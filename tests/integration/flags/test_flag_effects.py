@@ -56,6 +56,7 @@ def test_each_flag_with_an_effect_has_a_case() -> None:
     assert {name for name, flag in FLAGS.items() if flag.group == "effect"} - shown == set()
 
 
+@pytest.mark.timeout(900)  # a command for each case, and another by dbt
 @pytest.mark.parametrize("group", GROUPS)
 async def test_flags_take_effect_as_on_the_command_line(tmp_path: Path, group: str) -> None:
     write_files(tmp_path / "project", FILES)

@@ -36,6 +36,7 @@ INPUT_FIELDS = {
     "env",
     "defer_manifest_ref",
     "state_manifest_ref",
+    "sources_ref",
     "retry_from",
     "event_time_start",
     "event_time_end",

@@ -142,6 +142,14 @@ def test_state_may_be_a_folder_that_has_other_artifacts_alone(submitted: list[Db
     assert run_input.state_manifest_ref == str(tmp_path / "sources.json")
 
 
+def test_the_current_sources_are_named_by_a_folder_a_file_or_a_url(
+    submitted: list[DbtRunInput], tmp_path: Path
+) -> None:
+    (tmp_path / "sources.json").write_text("{}")
+    assert input_of(submitted, "build", "--sources", str(tmp_path)).sources_ref == str(tmp_path / "sources.json")
+    assert input_of(submitted, "build", "--sources", "s3://bucket/now").sources_ref == "s3://bucket/now/sources.json"
+
+
 def test_state_alone_does_not_defer(submitted: list[DbtRunInput]) -> None:
     run_input = input_of(submitted, "build", "--state", "https://host/manifest.json")
     assert run_input.state_manifest_ref == "https://host/manifest.json"

@@ -37,6 +37,7 @@ export interface DbtRunInput {
   env: Record<string, string>;
   defer_manifest_ref: string | null;
   state_manifest_ref: string | null;
+  sources_ref: string | null;
   retry_from: string | null;
   /** RFC 3339, as the other times. */
   event_time_start: string | null;

@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class ArtifactReferences(Protocol):
-    """Fetches what `state_manifest_ref`, `defer_manifest_ref` and `retry_from` name."""
+    """Fetches what `state_manifest_ref`, `sources_ref`, `defer_manifest_ref` and `retry_from` name."""
 
     async def fetch(self, field: str, reference: str, folder: Path) -> str:
         """Makes a reference one to a path of this machine, on which the engine can work.

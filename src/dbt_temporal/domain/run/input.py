@@ -44,6 +44,7 @@ class DbtRunInput(BaseModel):
     """Texts, and references to secrets (`dbt_temporal.domain.secrets.references`), which only a worker resolves."""
     defer_manifest_ref: str | None = None
     state_manifest_ref: str | None = None
+    sources_ref: str | None = None
     retry_from: str | None = None
     event_time_start: str | None = None
     event_time_end: str | None = None

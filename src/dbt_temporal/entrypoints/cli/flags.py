@@ -85,6 +85,7 @@ SELECTION_FLAGS: list[Decorator] = [
         help="Which tests are selected along with the nodes that they test; else as dbt resolves it.",
     ),
     click.option("--state", metavar="PATH", help="Folder or URL with the manifest.json to compare and defer to."),
+    click.option("--sources", metavar="PATH", help="Folder or URL with the current sources.json, for source_status:."),
     click.option("--defer/--no-defer", default=None, help="Take what is not selected from the --state manifest."),
     click.option("--defer-state", metavar="PATH", help="Another folder or URL than --state, for --defer alone."),
 ]
@@ -190,6 +191,7 @@ def run_input_of(command: str, flags: dict[str, Any]) -> DbtRunInput:
         "fail_fast": flags.get("fail_fast"),
         "env": flags.get("env", {}) | flags.get("env_from", {}),
         "state_manifest_ref": state,
+        "sources_ref": artifact_reference("--sources", flags.get("sources"), "sources.json"),
         "defer_manifest_ref": _defer_reference(flags, state),
         "retry_from": artifact_reference("--retry-from", flags.get("retry_from"), "run_results.json"),
         "event_time_start": flags.get("event_time_start"),

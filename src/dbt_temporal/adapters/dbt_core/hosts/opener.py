@@ -8,7 +8,7 @@ import os
 import posixpath
 import shutil
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from dbt_temporal.adapters.dbt_core.hosts.handle import HostHandle, HostKey
@@ -20,7 +20,12 @@ from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
 _ABANDONED_SECS = 3600.0
-_REFERENCES = {"state_manifest_ref": "state", "defer_manifest_ref": "defer", "retry_from": "retry"}
+_REFERENCES = {
+    "state_manifest_ref": "state",
+    "sources_ref": "target",
+    "defer_manifest_ref": "defer",
+    "retry_from": "retry",
+}
 """Fields that name artifacts of earlier runs, and the folder of each in that of the run."""
 
 
@@ -42,14 +47,22 @@ class HostOpener:
                 run_dir=str(run_dir),
                 local_references=await self._local_references(invocation, run_dir),
             )
-        except DbtTemporalError as error:
-            await self.end(host)
-            message = _with_references(error.message, invocation, run_dir)
-            raise DbtTemporalError(error.error_type, message, retryable=error.retryable) from error
         except BaseException:
             await self.end(host)
             raise
         return host
+
+    @contextlib.contextmanager
+    def references_by_name(self, settings: ParseSettings, invocation: DbtInvocation) -> Iterator[None]:
+        """Errors within the block name artifacts of earlier runs by what the input says, not by their copies."""
+        try:
+            yield
+        except DbtTemporalError as error:
+            run_dir = self._runs / invocation.invocation_id / settings.key
+            message = _with_references(error.message, invocation, run_dir)
+            if message == error.message:
+                raise
+            raise DbtTemporalError(error.error_type, message, retryable=error.retryable, result=error.result) from error
 
     async def end(self, host: HostHandle) -> None:
         """Ends a host; its parent may then be evicted."""
@@ -105,7 +118,6 @@ class HostOpener:
 
 
 def _with_references(message: str, invocation: DbtInvocation, run_dir: Path) -> str:
-    """A message that names artifacts of earlier runs by what the input says, not by their copies."""
     for field, folder in _REFERENCES.items():
         reference = getattr(invocation.input, field)
         if reference:

@@ -49,11 +49,12 @@ class HostPool:
     @contextlib.asynccontextmanager
     async def using(self, settings: ParseSettings, invocation: DbtInvocation) -> AsyncIterator[HostHandle]:
         """The run's host, which is not retired meanwhile."""
-        host = await self._get(settings, invocation)
-        try:
-            yield host
-        finally:
-            await self._let_go(host)
+        with self._opener.references_by_name(settings, invocation):
+            host = await self._get(settings, invocation)
+            try:
+                yield host
+            finally:
+                await self._let_go(host)
 
     async def end_run(self, invocation_id: str) -> None:
         for key in [key for key in self._hosts if key[0] == invocation_id]:

@@ -34,6 +34,7 @@ from dbt.config.catalogs import load_catalogs
 from dbt.config.runtime import RuntimeConfig, load_profile, load_project
 from dbt.contracts.graph.manifest import Manifest
 from dbt.plugins import set_up_plugin_manager
+from dbt_common.context import get_invocation_context
 from dbt_common.events.base_types import EventMsg
 from dbt_common.events.event_manager_client import cleanup_event_logger, get_event_manager
 
@@ -175,6 +176,7 @@ def load(
     begin_invocation(flags, run.invocation_id, datetime.fromisoformat(run.started_at), callback)
     threads = getattr(flags, "THREADS", None)
     profile = load_profile(settings.project_dir, flags.VARS, flags.PROFILE, flags.TARGET, threads)
+    get_invocation_context().uses_adapter(profile.credentials.type)  # dbt checks the files' schemas for some alone
     provide_parse(profile.to_target_dict())
     project = load_project(settings.project_dir, flags.VERSION_CHECK, profile, flags.VARS, validate=True)
     provide_packages(project)
@@ -198,6 +200,7 @@ def for_run(project: ParsedProject, flags: Flags, target_path: str) -> tuple[Par
     config = copy.copy(project.config)
     config.args = flags
     config.target_path = target_path
+    get_invocation_context().uses_adapter(config.credentials.type)
     FACTORY.adapters.clear()
     _wire(flags, config, config, config, project.manifest)
     return replace(project, config=config), get_adapter(config)

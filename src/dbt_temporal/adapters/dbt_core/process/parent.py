@@ -33,7 +33,16 @@ def main() -> None:
     server = forking.ForkServer(control)
     gc.collect()
     gc.freeze()
+    server.idle_work = _make_schemas()
     server.serve({"hello": lambda _: None}, {"fork_parent": lambda sock: ProjectParent(sock).serve()})
+
+
+def _make_schemas() -> Iterator[None]:
+    from dbt_temporal.adapters.dbt_core.process.parsing.schemas import make_schemas
+
+    yield from make_schemas()
+    gc.collect()
+    gc.freeze()
 
 
 class ProjectParent:

@@ -13,7 +13,7 @@ from dbt_temporal.adapters.dbt_core.process.command_line import command_line, fl
 from dbt_temporal.adapters.dbt_core.process.events import EventRouter
 from dbt_temporal.adapters.dbt_core.process.parsing.loading import LoadedParent
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
-from dbt_temporal.adapters.dbt_core.process.run.state import previous_state
+from dbt_temporal.adapters.dbt_core.process.run.state import TARGET, previous_state
 from dbt_temporal.adapters.dbt_core.process.run.tasks import make_task
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
@@ -37,7 +37,7 @@ def open_run(
     router = EventRouter(flags, run_dir)
     started_at = datetime.fromisoformat(invocation.started_at)
     bootstrap.begin_invocation(flags, invocation.invocation_id, started_at, router)
-    project, adapter = bootstrap.for_run(parent.project, flags, str(run_dir / "target"))
+    project, adapter = bootstrap.for_run(parent.project, flags, str(run_dir / TARGET))
     _stamp(project.manifest.metadata, invocation.invocation_id, started_at)
     task = make_task(run_input.command, flags, project, parent.graphs, state.retry)
     for name, copy in copies.items():

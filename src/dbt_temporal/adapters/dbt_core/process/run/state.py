@@ -15,7 +15,10 @@ from dbt_temporal.adapters.dbt_core.references import local_place
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.run.input import DbtRunInput
 
-_STATE_FILES = ("manifest.json", "run_results.json", "sources.json")
+TARGET = "target"
+"""The folder of a run for what dbt calls its target path."""
+_SOURCES = "sources.json"
+_STATE_FILES = ("manifest.json", "run_results.json", _SOURCES)
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,11 @@ def previous_state(run_input: DbtRunInput, project_dir: Path, run_dir: Path) -> 
     if run_input.state_manifest_ref:
         # `result:` and `source_status:` need no manifest.
         state = _copy("state_manifest_ref", run_input.state_manifest_ref, _STATE_FILES, project_dir, run_dir / "state")
+    if run_input.sources_ref:
+        current = _copy("sources_ref", run_input.sources_ref, (_SOURCES,), project_dir, run_dir / "sources")
+        # dbt's own place for it (PreviousState): the target path.
+        (run_dir / TARGET).mkdir(exist_ok=True)
+        shutil.copyfile(current / _SOURCES, run_dir / TARGET / _SOURCES)
     if run_input.defer_manifest_ref:
         defer = _copy(
             "defer_manifest_ref", run_input.defer_manifest_ref, ("manifest.json",), project_dir, run_dir / "defer"

@@ -1,6 +1,6 @@
 """A Temporal server and a worker in a process of their own, for scenarios: one run a line of standard input.
 
-    python -m tests.conformance.service FOLDER
+    python -m tests.conformance.worker.service FOLDER
 
 Scenarios patch clocks, environment and dbt in their own process; nothing of that reaches this one. A request is
 `{"project_dir", "profiles_dir", "input"}`, its answer an `Answer`, each a line of JSON.
@@ -84,7 +84,7 @@ def _warm_interpreter(folder: Path) -> Path:
     """A command that stands for the interpreter; see `warm_template`."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "warm-python"
-    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tests.conformance.warm_template "$@"\n')
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tests.conformance.worker.warm_template "$@"\n')
     path.chmod(0o755)
     return path
 
@@ -112,9 +112,7 @@ class Service:
             message=outcome.message,
             success=None if outcome.output is None else outcome.output.success,
             folder=str(folder),
-            log="\n".join(
-                path.read_text(encoding="utf-8") for path in [*folder.glob("log.txt"), *folder.glob("logs/*")]
-            ),
+            log="\n".join(path.read_text(encoding="utf-8") for path in logs),
         )
 
     async def _known(self, project_dir: Path, profiles_dir: Path) -> str:

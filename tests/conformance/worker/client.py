@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.conformance.service import Answer
+from tests.conformance.worker.service import Answer
 from tests.integration.servers import end_with_parent
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 WIND_UP_SECS = 60.0
 
 
@@ -44,7 +44,7 @@ def running_service(folder: Path, environ: Mapping[str, str]) -> Iterator[Servic
     log = folder / "service.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.conformance.service", str(folder)],
+            [sys.executable, "-m", "tests.conformance.worker.service", str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=output,
