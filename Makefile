@@ -141,11 +141,11 @@ test-dbt-1.12: setup-dbt-1.12 ## Compare with the dbt CLI again, on dbt-core 1.1
 # dbt's own scenarios. Both runs of one stay in one process, which compares them.
 CONFORMANCE := -m pytest tests/conformance -n $(TEST_PROCESSES) --dist loadgroup -W ignore --show-capture=no
 CONFORMANCE_VERDICTS := build/conformance
-# One scenario of so many runs with the tests, always the same ones.
-CONFORMANCE_SHARE ?= 4
+# What runs with the tests: one scenario of so many, always the same ones.
+CONFORMANCE_SHARE ?= --database duckdb --share 2
 
 test-conformance: setup ## Compare a share of dbt's own scenarios with the dbt CLI
-	$(VENV)/bin/python $(CONFORMANCE) --share $(CONFORMANCE_SHARE)
+	$(VENV)/bin/python $(CONFORMANCE) $(CONFORMANCE_SHARE)
 
 # A difference without a reason fails the tests, but not before the page has it.
 conformance: setup setup-dbt-1.12 ## Run all of dbt's own scenarios on dbt-core 1.11 and 1.12, and write docs/conformance.md
