@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from dbt_temporal.adapters.dbt_core.process.run.command_line import command_line
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.adapters.dbt_core.process.run.state import TARGET, previous_state
 from dbt_temporal.adapters.dbt_core.process.run.tasks import flag_params, make_task
+from dbt_temporal.adapters.dbt_core.wire import PARSED_MANIFEST
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
 
@@ -30,7 +31,12 @@ def open_run(parent: LoadedParent, invocation: DbtInvocation, run_dir: Path) -> 
     bootstrap.begin_invocation(flags, invocation.invocation_id, started_at, router)
     project, adapter = bootstrap.for_run(parent.project, flags, str(run_dir / TARGET))
     _stamp(project.manifest.metadata, invocation.invocation_id, started_at)
-    task = make_task(run_input.command, flags, project, parent.graphs, state.retry)
+    try:
+        task = make_task(run_input.command, flags, project, parent.graphs, state.retry)
+    except Exception:
+        project.manifest.metadata.generated_at = datetime.now(UTC).replace(tzinfo=None)
+        project.manifest.writable_manifest().write(str(run_dir / PARSED_MANIFEST))
+        raise
     return HostRun(project, invocation, flags, adapter, task, router, run_dir)
 
 
