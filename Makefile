@@ -16,7 +16,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .NOTPARALLEL:
 PHONY_EXAMPLES := services postgres postgres-start postgres-stop ui run run-multi run-env run-git submit submit-analytics \
   submit-marketing submit-env submit-git
-.PHONY: $(PHONY_EXAMPLES) help setup setup-dbt-1.12 demo dev worker test test-unit test-integration test-dbt-1.12 lint fmt bench package clean distclean
+.PHONY: $(PHONY_EXAMPLES) help setup setup-dbt-1.12 demo dev worker test test-unit test-integration test-dbt-1.12 \
+  test-conformance conformance lint fmt bench differential package clean distclean
 
 help: ## List the targets
 	@echo "Targets (make TARGET):"
@@ -121,7 +122,7 @@ submit-env: setup ## Run env-override for two cities, each with an environment o
 submit-git: setup ## Build git-project
 	$(call in_namespace,git-project) build
 
-test: setup setup-dbt-1.12 test-unit test-integration test-dbt-1.12 ## Run all tests
+test: setup setup-dbt-1.12 test-unit test-integration test-dbt-1.12 test-conformance ## Run all tests
 
 # How many processes share the tests out. A file stays together, as its tests share what they start. Files come in the
 # order of their names: the long ones are not the last, for which the other processes would wait.
@@ -136,6 +137,22 @@ test-integration: setup ## Run the integration tests (real Temporal server, dbt,
 
 test-dbt-1.12: setup-dbt-1.12 ## Compare with the dbt CLI again, on dbt-core 1.12
 	$(VENV_DBT_1_12)/bin/python $(PYTEST) tests/integration -m every_dbt_version
+
+# dbt's own scenarios. Both runs of one stay in one process, which compares them.
+CONFORMANCE := -m pytest tests/conformance -n $(TEST_PROCESSES) --dist loadgroup -W ignore --show-capture=no
+CONFORMANCE_VERDICTS := build/conformance
+# One scenario of so many runs with the tests, always the same ones.
+CONFORMANCE_SHARE ?= 4
+
+test-conformance: setup ## Compare a share of dbt's own scenarios with the dbt CLI
+	$(VENV)/bin/python $(CONFORMANCE) --share $(CONFORMANCE_SHARE)
+
+# A difference without a reason fails the tests, but not before the page has it.
+conformance: setup setup-dbt-1.12 ## Run all of dbt's own scenarios on dbt-core 1.11 and 1.12, and write docs/conformance.md
+	rm -rf $(CONFORMANCE_VERDICTS) && mkdir -p $(CONFORMANCE_VERDICTS)
+	-$(VENV)/bin/python $(CONFORMANCE) --verdicts $(CONFORMANCE_VERDICTS)/dbt-1.11.jsonl
+	-$(VENV_DBT_1_12)/bin/python $(CONFORMANCE) --verdicts $(CONFORMANCE_VERDICTS)/dbt-1.12.jsonl
+	$(VENV)/bin/python -m tests.conformance.report docs/conformance.md $(CONFORMANCE_VERDICTS)/*.jsonl
 
 lint: setup ## Check style, formatting, types, import directions and the files for deployment
 	$(VENV)/bin/ruff check .
@@ -153,6 +170,16 @@ fmt: setup ## Format, and fix what ruff can fix
 
 bench: setup ## Compare a warm build through dbt-temporal with the dbt CLI (see benchmarks/README.md)
 	$(VENV)/bin/python benchmarks/bench.py
+
+# How many projects, the number of the first one, and on which database: duckdb, postgres or both. MORE: `--shrink`, `--one-worker`,
+# `--file FILE`; DIFFERENTIAL_VENV=.venv-dbt-1.12 takes the other version of dbt (docs/differential.md).
+N ?= 20
+FIRST ?= 0
+DATABASE ?= both
+DIFFERENTIAL_VENV ?= $(VENV)
+
+differential: setup setup-dbt-1.12 ## Run N random projects by the dbt CLI and by workers, and compare (see docs/differential.md)
+	$(DIFFERENTIAL_VENV)/bin/python -m tests.differential -n $(N) --first $(FIRST) --database $(DATABASE) $(MORE)
 
 package: setup ## Build the source distribution and the wheel into dist/
 	$(VENV)/bin/python -m build

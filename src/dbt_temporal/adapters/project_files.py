@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,18 @@ _PACKAGE_FILES = ("packages.yml", "dependencies.yml")
 _IGNORE_FILE = ".dbtignore"
 _NOT_SOURCE = frozenset({".user.yml"})
 """dbt's anonymous user id, which its command line writes beside profiles.yml."""
+
+
+def without_generated(paths: Iterable[str]) -> list[str]:
+    """Of paths of files (with `/`, below one folder, which may be a project itself), those that no tool made."""
+    paths = list(paths)
+    projects = {path.rpartition("/")[0] for path in paths if path.rpartition("/")[2] == PROJECT_FILE} | {""}
+
+    def generated(path: str) -> bool:
+        folders = path.split("/")[:-1]
+        return any(is_generated(name, "/".join(folders[:depth]) in projects) for depth, name in enumerate(folders))
+
+    return [path for path in paths if not generated(path)]
 
 
 def is_generated(folder: str, beside_project: bool) -> bool:

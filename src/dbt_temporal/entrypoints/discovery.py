@@ -7,11 +7,13 @@ from pathlib import Path
 
 from dbt_temporal.adapters.object_storage import scheme_of
 from dbt_temporal.adapters.project_sources import bucket, git_address
+from dbt_temporal.adapters.project_sources.archive_file import ArchiveFile
+from dbt_temporal.adapters.project_sources.archives import is_archive
 from dbt_temporal.adapters.project_sources.bucket import Bucket
 from dbt_temporal.adapters.project_sources.git import GitRepository
 from dbt_temporal.adapters.project_sources.git_address import parse_git_address
 from dbt_temporal.adapters.project_sources.local import LocalFolder
-from dbt_temporal.adapters.project_sources.locations import ProjectUse, RemoteSource
+from dbt_temporal.adapters.project_sources.locations import ProjectUse, RemoteSource, absolute
 from dbt_temporal.application.ports.project_source import ProjectSource
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.entrypoints.settings import ProjectSettings, Settings
@@ -37,13 +39,16 @@ def project_sources(settings: Settings, current_dir: Path, environ: Mapping[str,
 
 def _source(entry: str, settings: Settings, environ: Mapping[str, str]) -> ProjectSource:
     scheme = scheme_of(entry)
-    if scheme is None:
-        return _folder(entry, NAMED_BY, settings.projects)
 
     def remote(shown: str) -> RemoteSource:
         use = ProjectUse(settings.projects.profiles_dir, settings.projects.target)
         return RemoteSource(NAMED_BY, shown, settings.cache_dir, settings.source_limits, use)
 
+    if scheme is None:
+        file = Path(entry).expanduser()
+        if is_archive(entry) and not file.is_dir():
+            return ArchiveFile(absolute(file), remote(entry))
+        return _folder(entry, NAMED_BY, settings.projects)
     if scheme in git_address.SCHEMES:
         address = parse_git_address(entry, NAMED_BY)
         token = settings.projects.git_token
@@ -52,8 +57,8 @@ def _source(entry: str, settings: Settings, environ: Mapping[str, str]) -> Proje
     if scheme in bucket.SCHEMES:
         return Bucket(entry, remote(entry.rstrip("/")), environ=environ)
     raise configuration_error(
-        f"{NAMED_BY}: sources of the kind {scheme}:// are not supported; allowed are folders of this machine, "
-        "git+https://, git+ssh://, s3:// and gs://"
+        f"{NAMED_BY}: sources of the kind {scheme}:// are not supported; allowed are folders and archives of this "
+        "machine, git+https://, git+ssh://, s3:// and gs://"
     )
 
 

@@ -35,6 +35,11 @@ class SettingsError(Exception):
         super().__init__("\n".join(["invalid environment:", *(f"  {problem}" for problem in problems)]))
 
 
+def _as_dbt(flag: str) -> AliasChoices:
+    """dbt's names for the variable of a flag, in its order."""
+    return AliasChoices(f"DBT_ENGINE_{flag}", f"DBT_{flag}")
+
+
 class ProjectSettings(EnvironmentModel):
     """Where the dbt projects are, and which profile and target they use."""
 
@@ -42,9 +47,9 @@ class ProjectSettings(EnvironmentModel):
         "DBT_PROJECT_DIRS", (), allowed="a comma-separated list of folders or URLs of projects"
     )
     projects_dir: str | None = variable("DBT_PROJECTS_DIR", None, allowed="a folder that holds projects")
-    project_dir: str | None = variable("DBT_PROJECT_DIR", None, allowed="the folder of a project")
-    profiles_dir: Path | None = variable("DBT_PROFILES_DIR", None, allowed="the folder of profiles.yml")
-    target: str | None = variable("DBT_TARGET", None, allowed="the name of a target of the profile")
+    project_dir: str | None = variable(_as_dbt("PROJECT_DIR"), None, allowed="the folder of a project")
+    profiles_dir: Path | None = variable(_as_dbt("PROFILES_DIR"), None, allowed="the folder of profiles.yml")
+    target: str | None = variable(_as_dbt("TARGET"), None, allowed="the name of a target of the profile")
     git_token: SecretStr | None = variable(AliasChoices("GITHUB_TOKEN", "GIT_TOKEN"), None, allowed="an access token")
     deps: Literal["auto", "always", "never"] = variable("DBT_DEPS", "auto", allowed="auto, always or never")
     strict_start: bool = variable("DBT_TEMPORAL_STRICT_START", False, allowed=_TRUE_OR_FALSE)

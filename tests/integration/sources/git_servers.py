@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
+import json
 import os
 import subprocess
 import threading
@@ -12,6 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncssh
@@ -54,10 +57,23 @@ class Repository:
 
 @dataclass
 class HttpServer:
-    """Where it is, and what it was asked."""
+    """Where it is, what it was asked, and what it has for Git LFS, by object id."""
 
     url: str
     authorizations: list[str | None] = field(default_factory=list)
+    objects: dict[str, bytes] = field(default_factory=dict)
+
+    def keep(self, content: str) -> str:
+        """Takes the content of a file for Git LFS. Returns its pointer."""
+        oid = hashlib.sha256(content.encode()).hexdigest()
+        self.objects[oid] = content.encode()
+        return pointer_to(content)
+
+
+def pointer_to(content: str) -> str:
+    """What a repository holds in place of a file of that content."""
+    oid = hashlib.sha256(content.encode()).hexdigest()
+    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(content)}\n"
 
 
 @contextmanager
@@ -86,6 +102,9 @@ def git_over_http(folder: Path, token: str | None = None) -> Iterator[HttpServer
                 self.end_headers()
                 return
             url = urlsplit(self.path)
+            if "/lfs/" in url.path:
+                self._answer_lfs(url.path, body)
+                return
             environ = {
                 "PATH": os.environ["PATH"],
                 "GIT_PROJECT_ROOT": str(folder),
@@ -111,6 +130,18 @@ def git_over_http(folder: Path, token: str | None = None) -> Iterator[HttpServer
             self.end_headers()
             self.wfile.write(content)
 
+        def _answer_lfs(self, path: str, body: bytes) -> None:
+            """Of Git LFS's API, what a download needs: the batch request, and the objects."""
+            content = known.objects.get(path.rpartition("/")[2], b"")
+            if path.endswith("/objects/batch"):
+                answers = [_lfs_object(known, each) for each in json.loads(body)["objects"]]
+                content = json.dumps({"transfer": "basic", "objects": answers}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/vnd.git-lfs+json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     known.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -121,6 +152,13 @@ def git_over_http(folder: Path, token: str | None = None) -> Iterator[HttpServer
         server.shutdown()
         server.server_close()
         thread.join(10)
+
+
+def _lfs_object(server: HttpServer, wanted: dict[str, Any]) -> dict[str, Any]:
+    oid = wanted["oid"]
+    if oid not in server.objects:
+        return {**wanted, "error": {"code": 404, "message": "Object does not exist on the server"}}
+    return {**wanted, "actions": {"download": {"href": f"{server.url}/lfs/{oid}"}}}
 
 
 def _is_token(sent: str | None, token: str) -> bool:

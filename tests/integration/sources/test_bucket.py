@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from dbt_temporal.domain.errors import DbtTemporalError
 from tests.integration.buckets import S3, Gcs, Storage
 from tests.integration.fixtures_buckets import gcs, gcs_endpoint, s3, s3_endpoint, storage
+from tests.integration.sources.git_servers import pointer_to
 from tests.integration.sources.sources import PROJECT, Worker, files_below
+from tests.unit.projects.test_archives import tarred, zipped
 
 __all__ = ["gcs", "gcs_endpoint", "s3", "s3_endpoint", "storage"]
 
@@ -22,6 +25,11 @@ def worker(tmp_path: Path) -> Worker:
 def put(storage: Storage, prefix: str = "shop/", **more: str) -> None:
     for name, text in {**PROJECT, **more}.items():
         storage.put(f"{prefix}{name}", text.encode())
+
+
+def archive(name: str, files: dict[str, str]) -> bytes:
+    """An archive of the kind that the name says."""
+    return (zipped if name.endswith(".zip") else tarred)(files)
 
 
 def names_below(folder: Path) -> list[str]:
@@ -73,8 +81,86 @@ async def test_what_tools_made_is_left_in_the_bucket(worker: Worker, storage: St
     assert sorted(path.name for path in location.project_dir.iterdir()) == ["dbt_packages", "dbt_project.yml", "models"]
 
 
+@pytest.mark.parametrize("root", ["", "shop-1f3a/"])
+@pytest.mark.parametrize("name", ["shop.zip", "shop.tar.gz", "shop.tgz"])
+async def test_an_archive_is_a_project(worker: Worker, storage: Storage, name: str, root: str) -> None:
+    storage.put(f"dbt/{name}", archive(name, {f"{root}{path}": text for path, text in PROJECT.items()}))
+    storage.put(f"dbt/{name}.sha256", b"another object that the name begins")
+    location = await worker.locate_one(f"{storage.url}/dbt/{name}")
+    assert files_below(location.project_dir) == PROJECT
+    assert location.source == f"{storage.url}/dbt/{name}"
+    assert not location.changeable
+
+
+async def test_an_archive_has_the_revision_of_its_files_and_is_fetched_again_when_it_was_replaced(
+    worker: Worker, storage: Storage
+) -> None:
+    put(storage)
+    storage.put("shop.zip", archive("shop.zip", PROJECT))
+    first = await worker.locate_one(f"{storage.url}/shop.zip")
+    assert first.revision == (await worker.locate_one(f"{storage.url}/shop")).revision
+    (first.project_dir / "marker").touch()
+    assert await worker.locate_one(f"{storage.url}/shop.zip") == first
+    assert (first.project_dir / "marker").exists()
+    storage.put("shop.zip", archive("shop.zip", {**PROJECT, "models/one.sql": "select 2 as one"}))
+    second = await worker.locate_one(f"{storage.url}/shop.zip")
+    assert second.revision != first.revision
+    assert (second.project_dir / "models" / "one.sql").read_text() == "select 2 as one"
+
+
+async def test_several_projects_of_an_archive_are_told_apart(worker: Worker, storage: Storage) -> None:
+    storage.put("all.zip", archive("all.zip", {f"{name}/dbt_project.yml": f"name: {name}" for name in ("a", "b")}))
+    found = await worker.locate(f"{storage.url}/all.zip")
+    assert [location.source for location in found] == [f"{storage.url}/all.zip/a", f"{storage.url}/all.zip/b"]
+
+
+async def test_what_is_wrong_with_an_archive_is_told(worker: Worker, storage: Storage) -> None:
+    for name, content, said in (
+        ("a.zip", b"no archive", "is no archive that can be read: File is not a zip file"),
+        ("b.zip", archive("b.zip", {**PROJECT, "../../b.sql": "x"}), "the entry '../../b.sql' is no path below"),
+        ("c.tgz", archive("c.tgz", {**PROJECT, "seeds/c.csv": "0" * 1_100_000}), "is larger than 1 MB"),
+        ("dbt_project.yml", b"name: shop", "is one object, which is neither a folder nor an archive (.zip, .tar.gz,"),
+    ):
+        storage.put(name, content)
+        assert said in await worker.problem(f"{storage.url}/{name}", DBT_TEMPORAL_SOURCE_MAX_MB="1")
+
+
+@pytest.mark.parametrize("as_archive", [False, True])
+async def test_pointers_of_git_lfs_are_refused_as_they_would_load_as_data(
+    worker: Worker, s3: S3, as_archive: bool
+) -> None:
+    files = {**PROJECT, "seeds/one.csv": pointer_to("id\n1\n")}
+    put(s3, **files)
+    s3.put("shop.zip", zipped(files))
+    with pytest.raises(DbtTemporalError, match=r"pointers of Git LFS in place of seeds/one\.csv; upload the files"):
+        await worker.locate(f"{s3.url}/shop.zip" if as_archive else f"{s3.url}/shop")
+
+
+async def test_a_folder_of_objects_may_be_named_like_an_archive(worker: Worker, storage: Storage) -> None:
+    put(storage, prefix="shop.zip/")
+    assert files_below((await worker.locate_one(f"{storage.url}/shop.zip")).project_dir) == PROJECT
+
+
+async def test_an_archive_of_this_machine_is_a_project(worker: Worker, tmp_path: Path) -> None:
+    file = tmp_path / "shop.tar.gz"
+    file.write_bytes(archive(file.name, PROJECT))
+    location = await worker.locate_one(str(file))
+    assert files_below(location.project_dir) == PROJECT
+    assert (location.source, location.changeable) == (str(file), False)
+    assert (await worker.locate_one(str(file))).project_dir == location.project_dir
+    file.write_bytes(archive(file.name, {**PROJECT, "models/one.sql": "select 2"}))
+    assert (await worker.locate_one(str(file))).revision != location.revision
+
+
+async def test_an_archive_of_this_machine_that_is_not_there_is_told(worker: Worker, tmp_path: Path) -> None:
+    problem = await worker.problem(f"{tmp_path}/gone.zip")
+    assert problem == f"{tmp_path}/gone.zip: cannot be read (No such file or directory)"
+
+
 async def test_an_empty_prefix_is_told(worker: Worker, storage: Storage) -> None:
     put(storage)
+    storage.put("empty/", b"")  # how consoles make a folder
+    assert "holds nothing" in await worker.problem(f"{storage.url}/empty")
     problem = await worker.problem(f"{storage.url}/shpo")
     assert problem == f"{storage.url}/shpo: holds nothing: there is no object below this prefix; is it spelled right?"
 

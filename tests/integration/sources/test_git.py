@@ -94,8 +94,9 @@ async def test_only_the_named_folder_is_searched_for_projects(
     commit = repository.commit({**{f"data/shop/{name}": text for name, text in PROJECT.items()}, **PROJECT})
     location = await worker.locate_one(http(server, "#main:data/shop"))
     assert location.project_dir.name == "shop"
-    assert (await worker.locate_one(http(server, "#main:data"))).project_dir == location.project_dir
-    assert (await worker.locate_one(http(server, "#main"))).project_dir == location.project_dir.parents[1]
+    assert location.source == http(server, "#main:data/shop")
+    assert (await worker.locate_one(http(server, "#main:data"))).source == location.source
+    assert (await worker.locate_one(http(server, "#main"))).source == http(server, "#main")
     assert location.revision == commit
 
 

@@ -108,10 +108,14 @@ async def site(
         yield site
 
 
+@pytest.mark.parametrize("to_all", [False, True], ids=["to the worker", "to all processes"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_running_node_ends_and_then_everything_does(site: Site, number: signal.Signals) -> None:
+async def test_a_running_node_ends_and_then_everything_does(site: Site, number: signal.Signals, to_all: bool) -> None:
     worker = await site.worker(SLEEP_SECS="4")
     run = await site.run()
+    # A control group (systemd's default) and a terminal signal all of them.
+    for process in psutil.Process(worker.process.pid).children(recursive=True) if to_all else []:
+        process.send_signal(number)
     worker.process.send_signal(number)
     await asyncio.to_thread(worker.says, "Shutting down")
     assert await asyncio.to_thread(worker.ended) == 0

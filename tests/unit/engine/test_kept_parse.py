@@ -7,17 +7,20 @@ import pytest
 
 from dbt_temporal.adapters.dbt_core.process.parsing import kept_parse
 from dbt_temporal.adapters.dbt_core.process.parsing.kept_parse import KeptParse
+from dbt_temporal.domain.run.input import Command, DbtRunInput
 
 
-def parse(folder: Path, target: dict[str, str], writes: str) -> str | None:
-    """A parse with a target that leaves a file. Returns what it started from."""
-    kept = KeptParse(folder / "shop.msgpack", folder / "target" / "partial_parse.msgpack")
+def parse(
+    folder: Path, target: dict[str, str], writes: str, *, command: Command = "build", flags: tuple[str, ...] = ()
+) -> str | None:
+    """A parse with a target that reads flags and leaves a file. Returns what it started from."""
     used = folder / "target" / "partial_parse.msgpack"
+    kept = KeptParse(folder / "shop.msgpack", used, DbtRunInput(command=command))
     used.parent.mkdir(exist_ok=True)
     kept.fetch(target)
     found = used.read_text() if used.exists() else None
     used.write_text(writes)
-    kept.keep()
+    kept.keep(flags)
     return found
 
 
@@ -25,6 +28,18 @@ def test_a_parse_starts_from_the_file_of_its_own_target(tmp_path: Path) -> None:
     assert parse(tmp_path, {"name": "dev"}, "of dev") is None
     assert parse(tmp_path, {"name": "prod"}, "of prod") is None
     assert parse(tmp_path, {"name": "dev"}, "of dev again") == "of dev"
+
+
+def test_a_parse_that_read_flags_serves_those_that_give_them_the_same_values(tmp_path: Path) -> None:
+    assert parse(tmp_path, {}, "of build", flags=("which",)) is None
+    assert parse(tmp_path, {}, "of run", command="run") is None
+    assert parse(tmp_path, {}, "of build again") == "of build"
+    assert parse(tmp_path, {}, "of run again", command="run") == "of run"
+
+
+def test_a_parse_that_read_flags_which_no_run_gives_serves_all(tmp_path: Path) -> None:
+    assert parse(tmp_path, {}, "of build", flags=("profiles_dir",)) is None
+    assert parse(tmp_path, {}, "of run", command="run") == "of build"
 
 
 def test_the_files_that_were_used_longest_ago_go_when_there_are_too_many(

@@ -2,8 +2,9 @@ import os
 from pathlib import Path
 
 from dbt_temporal.adapters.dbt_core.parents.fingerprint import changed, fingerprint, state_of
-from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
+from dbt_temporal.adapters.dbt_core.parents.parse_key import ALL_FLAGS, ParseSettings, flags_digest
 from dbt_temporal.application.ports.engine import ProjectLocation
+from dbt_temporal.domain.run.input import DbtRunInput
 
 LOCATION = ProjectLocation(Path("/shop"), Path("/shop"), revision="1", target="dev")
 
@@ -27,6 +28,22 @@ def test_everything_that_parsing_sees_is_in_the_key() -> None:
     ]
 
     assert len({base.key, *(other.key for other in others)}) == 1 + len(others)
+
+
+def test_the_target_comes_by_dbts_names_for_it_in_its_order() -> None:
+    by_env = [{"DBT_TARGET": "b"}, {"DBT_ENGINE_TARGET": "a", "DBT_TARGET": "b"}, {"DBT_TARGET": ""}, {}]
+    assert [ParseSettings.of(LOCATION, None, {}, env).target for env in by_env] == ["b", "a", "dev", "dev"]
+    assert ParseSettings.of(LOCATION, "prod", {}, {"DBT_ENGINE_TARGET": "a"}).target == "prod"
+
+
+def test_flags_that_parsing_reads_tell_runs_apart_and_others_do_not() -> None:
+    plain, selecting = DbtRunInput(command="run"), DbtRunInput(command="run", select="orders")
+    for names, same in (((), True), (("which",), True), (("select",), False), ((ALL_FLAGS,), False)):
+        assert (flags_digest(plain, names) == flags_digest(selecting, names)) is same
+    assert flags_digest(plain, ["which"]) != flags_digest(DbtRunInput(command="test"), ["which"])
+    deferring = DbtRunInput(command="run", defer_manifest_ref="/prod/manifest.json", env={"A": "b"})
+    assert flags_digest(plain, ["defer"]) != flags_digest(deferring, ["defer"])
+    assert flags_digest(plain, ["full_refresh"]) == flags_digest(deferring, ["full_refresh"])
 
 
 def test_variables_may_hold_integers_of_any_length() -> None:

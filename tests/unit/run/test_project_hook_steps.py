@@ -1,9 +1,11 @@
 import pytest
 
+from dbt_temporal.application.ports.runtime import StepFailedError
 from dbt_temporal.application.run.dbt_run import DbtRun
 from dbt_temporal.application.steps.messages import ProjectHooksOutput
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.project_config import parse_project_config
+from dbt_temporal.domain.run.invocation import HeldDatabase
 from dbt_temporal.testing import model_id, node, result
 from dbt_temporal.testing.builders import INVOCATION_ID
 from tests.unit.run.runs import execute, failure, runtime_of, statuses
@@ -51,6 +53,18 @@ async def test_a_failed_on_run_start_hook_skips_all_nodes_where_dbts_flag_is_on(
     assert runtime.seen_by_on_run_end == []
     assert runtime.stored is not None
     assert [each.unique_id for each in runtime.stored.results] == [ON_RUN_START, model_id("a")]
+
+
+async def test_all_steps_after_the_first_say_which_process_has_the_runs_database() -> None:
+    held = HeldDatabase(name="profile 'shop'", worker="one", process="1f3a")
+    runtime = runtime_of(node("a"), node("b", "a"), has_on_run_end=True, write_artifacts=True)
+    lost = StepFailedError(ErrorType.ADAPTER, "could not connect", retryable=True)
+    runtime.before_run = [lost, ProjectHooksOutput(database=held)]
+    await execute(runtime)
+    steps = [(step.name, getattr(step.argument, "invocation", None)) for step in runtime.steps]
+    carried = [(name, invocation.database) for name, invocation in steps if invocation is not None]
+    assert [name for name, database in carried if database is None] == ["before_run", "before_run", "end_run"]
+    assert {database for _, database in carried if database is not None} == {held}
 
 
 async def test_on_run_end_runs_after_a_failure_and_its_results_are_stored() -> None:

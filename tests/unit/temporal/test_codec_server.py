@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +18,7 @@ import pytest
 from google.protobuf import json_format
 from temporalio.api.common.v1 import Payload, Payloads
 
-from dbt_temporal.adapters.temporal.payloads.codec_server import CodecServer, CodecServerOptions
+from dbt_temporal.adapters.temporal.payloads.codec_server import MAX_CONNECTIONS, CodecServer, CodecServerOptions
 from dbt_temporal.adapters.temporal.payloads.compression import ENCODING as COMPRESSED
 from dbt_temporal.adapters.temporal.payloads.encryption import EncryptionCodec
 from dbt_temporal.adapters.temporal.payloads.missing_keys import UnencryptedCodec
@@ -114,6 +116,44 @@ def test_without_the_token_nothing_is_decoded(guarded_url: str, shown: dict[str,
     response, answer = ask(guarded_url, "/decode", body_of(encrypted()), {**JSON, **shown})
     assert response.status == HTTPStatus.UNAUTHORIZED
     assert b"payloads" not in answer
+
+
+def test_without_the_token_not_even_the_body_is_read(guarded_url: str) -> None:
+    parts = urlsplit(guarded_url)
+    with socket.create_connection((str(parts.hostname), int(parts.port or 0)), timeout=10) as caller:
+        caller.sendall(b"POST /decode HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
+        caller.sendall(b"Content-Length: 30000000\r\n\r\n")
+        answer = b""
+        while part := caller.recv(65536):  # until the server has closed it
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 401 ")
+
+
+def test_payloads_that_would_fill_the_memory_are_refused(url: str) -> None:
+    huge = Payload(metadata={"encoding": b"binary/plain"}, data=bytes(40 * 1024 * 1024))
+    squeezed = Payload(metadata={"encoding": COMPRESSED.encode()}, data=zlib.compress(huge.SerializeToString()))
+    response, answer = ask(url, "/decode", body_of(squeezed, squeezed))
+    assert (response.status, b"larger than" in answer) == (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, True)
+    bomb = zlib.compress(bytes(65 * 1024 * 1024))
+    response, answer = ask(url, "/decode", body_of(Payload(metadata={"encoding": COMPRESSED.encode()}, data=bomb)))
+    assert (response.status, b"or larger than" in answer) == (HTTPStatus.BAD_REQUEST, True)
+
+
+def test_callers_beyond_the_limit_are_sent_away_and_the_next_one_is_served(url: str) -> None:
+    address = (str(urlsplit(url).hostname), int(urlsplit(url).port or 0))
+    with ExitStack() as callers:
+        for _ in range(MAX_CONNECTIONS):
+            callers.enter_context(socket.create_connection(address, timeout=10))
+        with socket.create_connection(address, timeout=10) as one_more:
+            assert one_more.recv(1) == b""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            response, _ = ask(url, "/decode", body_of(PLAIN))
+            break
+        except (ConnectionError, HTTPException):  # the others are gone as soon as the server has seen it
+            assert time.monotonic() < deadline
+    assert response.status == HTTPStatus.OK
 
 
 def test_with_the_token_payloads_are_decoded(guarded_url: str) -> None:

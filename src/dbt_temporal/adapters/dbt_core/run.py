@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dbt_temporal.adapters.dbt_core.hosts.handle import HostHandle
+from dbt_temporal.adapters.dbt_core.hosts.handle import HostHandle, this_worker
 from dbt_temporal.adapters.dbt_core.hosts.pool import HostPool
 from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
 from dbt_temporal.adapters.dbt_core.retried import RetriedRuns
@@ -23,9 +23,9 @@ from dbt_temporal.application.ports.engine import (
     ProjectLocation,
 )
 from dbt_temporal.application.shielding import shielded
-from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.results import NodeExecutionResult
-from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase
 from dbt_temporal.domain.run.plan import ExecutionPlan
 
 logger = logging.getLogger("dbt_temporal.engine")
@@ -61,7 +61,7 @@ class DbtCoreRun:
         return EnginePlan(
             plan=ExecutionPlan.model_validate(answer["plan"]),
             target=facts["target"],
-            threads=facts["threads"],
+            threads=answer["threads"],
             dbt_version=facts["dbt_version"],
             adapter_type=facts["adapter_type"],
             counts=facts["counts"],
@@ -74,10 +74,13 @@ class DbtCoreRun:
     async def before_run(self, progress: Progress) -> Prepared:
         async with self._host() as host:
             answer = await self._run_statements(host, progress, "before_run")
-        return Prepared([_outcome(hook) for hook in answer["hooks"]], answer["nodes_may_run"])
+            host.holds_database = answer["in_memory"]
+        name = f"profile {answer['profile']!r}, target {answer['target']!r}"
+        held = HeldDatabase(name=name, worker=this_worker(), process=host.name) if answer["in_memory"] else None
+        return Prepared([_outcome(hook) for hook in answer["hooks"]], answer["nodes_may_run"], held)
 
     async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
-        async with self._host() as host:
+        async with self._host_with_database() as host:
             return _outcome(await self._run_statements(host, progress, "execute", unique_id=unique_id))
 
     async def end_session(self, facts: Mapping[str, Any]) -> None:
@@ -88,7 +91,7 @@ class DbtCoreRun:
 
     async def after_run(self, results: list[CompletedNode], progress: Progress) -> list[NodeOutcome]:
         sent = [_sent(item) for item in results]
-        async with self._host() as host:
+        async with self._host_with_database() as host:
             answers = await self._run_statements(host, progress, "after_run", results=sent)
         return [_outcome(answer) for answer in answers]
 
@@ -96,11 +99,14 @@ class DbtCoreRun:
         self, results: list[CompletedNode], elapsed_time: float, *, with_catalog: bool = False
     ) -> Mapping[str, Path]:
         async with self._host() as host:
+            # Artifacts are made without the database where that is another host's: from records, and without a catalog.
+            with_database = self._has_database(host)
             files: dict[str, str] = await host.process.channel.request(
                 "artifacts",
                 results=[_sent(item) for item in results],
                 elapsed_time=elapsed_time,
-                with_catalog=with_catalog,
+                with_database=with_database,
+                with_catalog=with_catalog and with_database,
             )
         return {name: Path(place) for name, place in files.items()}
 
@@ -109,6 +115,19 @@ class DbtCoreRun:
         env = {key: str(value) for key, value in run_input.env.items()}
         settings = ParseSettings.of(self._location, run_input.target, run_input.vars, env)
         return self._hosts.using(settings, self._invocation)
+
+    @contextlib.asynccontextmanager
+    async def _host_with_database(self) -> AsyncIterator[HostHandle]:
+        """The host, if it may run statements: another one would begin with an empty database, and lose the run's."""
+        async with self._host() as host:
+            if not self._has_database(host):
+                assert self._invocation.database is not None
+                raise _lost(self._invocation.database)
+            yield host
+
+    def _has_database(self, host: HostHandle) -> bool:
+        held = self._invocation.database
+        return held is None or held.process == host.name
 
     async def _run_statements(self, host: HostHandle, progress: Progress, op: str, **fields: Any) -> Any:
         """Makes a request that is cancelled with the task that awaits it, and tells of its sessions in the database."""
@@ -149,6 +168,19 @@ class DbtCoreRun:
             await self._hosts.clean_up_after(host)
         except DbtTemporalError as error:
             logger.warning("database sessions of a process that died could not be ended yet: %s", error.message)
+
+
+def _lost(held: HeldDatabase) -> DbtTemporalError:
+    here = this_worker()
+    if held.worker == here:
+        why = "the process that held it has ended, and what the run had built has gone with it"
+    else:
+        why = f"the worker {held.worker} holds it or held it, and the worker {here} cannot reach it"
+    return configuration_error(
+        f"{held.name}: DuckDB's database is in memory, where only one process has it: {why}. Such runs need a worker "
+        "that has its task queue alone and outlives them; or give the target a database that all processes reach: "
+        "a file (`path`), MotherDuck (`md:`) or DuckLake"
+    )
 
 
 def _outcome(answer: dict[str, Any]) -> NodeOutcome:

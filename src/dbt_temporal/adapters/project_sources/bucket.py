@@ -1,4 +1,4 @@
-"""Projects below a prefix of a bucket: `s3://bucket/prefix`, `gs://bucket/prefix`."""
+"""Projects in a bucket: below a prefix (`s3://bucket/prefix`, `gs://bucket/prefix`), or in an archive."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 
 from dbt_temporal.adapters import private_copies
 from dbt_temporal.adapters.object_storage import open_storage, problem
-from dbt_temporal.adapters.project_files import PROJECT_FILE, content_revision, is_generated
+from dbt_temporal.adapters.project_files import without_generated
+from dbt_temporal.adapters.project_sources.archives import ARCHIVES, is_archive
 from dbt_temporal.adapters.project_sources.locations import RemoteSource
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError
@@ -27,13 +28,13 @@ _STAMPS = ("ETag", "etag", "md5Hash", "crc32c", "generation", "LastModified", "u
 class _Object:
     key: str
     path: str
-    """Below the prefix."""
+    """Below the prefix; empty for an archive that the URL names itself."""
     size: int
     stamp: str
 
 
 class Bucket:
-    """A prefix of a bucket; what is below it is downloaded, unless the same objects were before."""
+    """A prefix or an archive in a bucket; it is downloaded, unless the same objects were before."""
 
     def __init__(self, url: str, source: RemoteSource, *, environ: Mapping[str, str]) -> None:
         self._source = source
@@ -73,8 +74,14 @@ class Bucket:
         copy = self._copies / digest[:40]
         if not private_copies.use_copy(copy):
             with private_copies.unfinished_copy(self._copies) as folder:
-                await self._download(files, objects, folder)
-                private_copies.publish(folder, copy)
+                if objects[0].path:
+                    await self._download(files, objects, folder)
+                    private_copies.publish(folder, copy)
+                else:
+                    archive = folder / "archive"
+                    await self._download_object(files, objects[0], archive)
+                    await asyncio.to_thread(self._source.unpack, archive, objects[0].key, folder / "files")
+                    private_copies.publish(folder / "files", copy)
         return copy
 
     async def _objects(self, files: Any, prefix: str) -> list[_Object]:
@@ -85,7 +92,6 @@ class Bucket:
         """
         listing: dict[str, dict[str, Any]] = await files._find(prefix, detail=True)
         objects = []
-        projects = {key.rpartition("/")[0] for key in listing if key.rpartition("/")[2] == PROJECT_FILE} | {prefix}
         for key, facts in listing.items():
             path = key.removeprefix(prefix).removeprefix("/")
             # Consoles make empty objects that end with / to show folders.
@@ -94,15 +100,22 @@ class Bucket:
             parts = path.split("/")
             if any(part in ("", ".", "..") for part in parts) or "\\" in path or "\0" in path:
                 raise self._source.error(f"the key {key!r} is no path below the prefix; rename or delete that object")
-            places = ["/".join([prefix, *parts[:depth]]) for depth in range(len(parts) - 1)]
-            folders = zip(parts[:-1], places, strict=True)
-            if not any(is_generated(name, place in projects) for name, place in folders):
-                objects.append(_Object(key, path, int(facts.get("size") or 0), _stamp(facts)))
+            objects.append(_Object(key, path, int(facts.get("size") or 0), _stamp(facts)))
+        kept = frozenset(without_generated(item.path for item in objects))
+        objects = [item for item in objects if item.path in kept]
+        if not objects and prefix in listing:
+            objects = [self._archive(prefix, listing[prefix])]
         if not objects:
             raise self._source.error("holds nothing: there is no object below this prefix; is it spelled right?")
         if sum(item.size for item in objects) > self._source.limits.max_bytes:
             raise self._source.too_large()
         return sorted(objects, key=lambda item: item.path)
+
+    def _archive(self, key: str, facts: Mapping[str, Any]) -> _Object:
+        """The object that the URL names itself, which must be an archive."""
+        if not is_archive(key):
+            raise self._source.error(f"is one object, which is neither a folder nor an archive ({ARCHIVES})")
+        return _Object(key, "", int(facts.get("size") or 0), _stamp(facts))
 
     async def _download(self, files: Any, objects: list[_Object], folder: Path) -> None:
         gate = asyncio.Semaphore(PARALLEL_DOWNLOADS)
@@ -111,17 +124,20 @@ class Bucket:
             target = folder / item.path
             target.parent.mkdir(parents=True, exist_ok=True)
             async with gate:
-                await files._get_file(item.key, str(target))
-            if target.stat().st_size != item.size:
-                raise self._source.error(f"the object {item.key!r} changed while it was downloaded; start again")
+                await self._download_object(files, item, target)
 
         async with asyncio.TaskGroup() as group:
             for item in objects:
                 group.create_task(download(item))
 
+    async def _download_object(self, files: Any, item: _Object, target: Path) -> None:
+        await files._get_file(item.key, str(target))
+        if (await asyncio.to_thread(target.stat)).st_size != item.size:
+            raise self._source.error(f"the object {item.key!r} changed while it was downloaded; start again")
+
     def _locations(self, copy: Path) -> list[ProjectLocation]:
         private_copies.remove_unused(self._copies)
-        return self._source.projects(copy, content_revision, below="/")
+        return self._source.projects_of_files(copy)
 
 
 def _stamp(facts: Mapping[str, Any]) -> str:

@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
+import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from dbt_temporal.adapters import private_copies
 from dbt_temporal.adapters.project_sources.git_address import GitAddress
+from dbt_temporal.adapters.project_sources.git_files import (
+    SubmoduleFailedError,
+    check_out,
+    refuse_what_is_not_there,
+)
 from dbt_temporal.adapters.project_sources.git_process import (
     GitFailedError,
     GitMissingError,
     GitProcess,
-    TooLargeError,
     git_environ,
     last_words,
-    list_tree,
     redacted,
 )
+from dbt_temporal.adapters.project_sources.limits import TooLargeError
 from dbt_temporal.adapters.project_sources.locations import RemoteSource
 from dbt_temporal.application.ports.engine import ProjectLocation
 
-_LINK, _SUBMODULE = "120000", "160000"
 _SHOWN_BRANCHES = 10
 _DENIED = ("Authentication failed", "could not read Username", "could not read Password", "error: 403", "error: 401")
 _NOT_FOUND = ("not found", "does not appear to be a git repository", "does not exist", "error: 404")
 _NO_SUCH_COMMIT = ("not our ref", "couldn't find remote ref", "unadvertised object", "no such remote ref")
-
-logger = logging.getLogger(__name__)
 
 
 class GitRepository:
@@ -52,6 +53,9 @@ class GitRepository:
                 return await asyncio.to_thread(self._locations, commit, copy)
         except GitFailedError as error:
             raise self._source.error(self._problem(str(error))) from None
+        except SubmoduleFailedError as error:
+            own = f" (GITHUB_TOKEN and GIT_TOKEN are for {self._address.host} alone)" if self._token else ""
+            raise self._source.error(f"a submodule could not be fetched{own}: {self._problem(str(error))}") from None
         except GitMissingError:
             raise self._source.error("needs the program git, which is not on the PATH") from None
         except TooLargeError:
@@ -67,15 +71,16 @@ class GitRepository:
         environ = git_environ(address.scheme, address.host, self._token, self._environ)
         git = GitProcess(folder, environ, self._source.limits.max_bytes)
         commit = address.ref if address.is_commit else await self._commit_of(git)
-        copy = self._copies / commit
+        # What Git LFS keeps is fetched for the folder alone.
+        copy = self._copies / f"{commit}-{hashlib.sha256(address.folder.encode()).hexdigest()[:8]}"
         if not private_copies.use_copy(copy):
             # The template would bring hooks.
             await git.run("init", "--quiet", "--template=")
             await git.run("fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", address.url, commit)
-            links = await self._check(git, commit)
-            await git.run("checkout", "--quiet", "--force", commit)
-            for path in links:
-                self._check_link(git.files, path)
+            # Submodules and Git LFS may be named relative to it.
+            await git.run("config", "remote.origin.url", address.url)
+            await check_out(git, commit, address.folder, self._source.limits.max_bytes)
+            await asyncio.to_thread(refuse_what_is_not_there, git.files, address.folder, self._source.error)
             private_copies.publish(git.files, copy)
         return commit, copy
 
@@ -94,28 +99,10 @@ class GitRepository:
             f"there is neither a branch nor a tag {ref!r} (a commit is named by its whole id); branches: {some}{more}"
         )
 
-    async def _check(self, git: GitProcess, commit: str) -> list[str]:
-        """Refuses a commit that is too large. Returns the paths of its links."""
-        tree = await list_tree(git, commit)
-        if sum(size for _, size, _ in tree) > self._source.limits.max_bytes:
-            raise self._source.too_large()
-        for mode, _, path in tree:
-            if mode == _SUBMODULE:
-                logger.warning("%s: the submodule %s is not fetched", self._source.shown, path)
-        return [path for mode, _, path in tree if mode == _LINK]
-
-    def _check_link(self, files: Path, path: str) -> None:
-        """Refuses a link to something outside of the repository, be it by way of other links."""
-        link, root = files / path, files.resolve()
-        if link.is_symlink() and not link.resolve().is_relative_to(root):
-            raise self._source.error(
-                f"the file {path!r} is a link to {os.readlink(link)!r}, outside of the repository; remove it there"
-            )
-
     def _locations(self, commit: str, copy: Path) -> list[ProjectLocation]:
         private_copies.remove_unused(self._copies)
         folder = copy / self._address.folder
-        # Where it is a link, it stays inside the copy: `_check_link` has seen to it.
+        # Where it is a link, it stays inside the copy: others were refused.
         if not folder.is_dir():
             raise self._source.error(f"there is no folder {self._address.folder!r} in it at {commit[:12]}")
         below = "/" if self._address.folder else ":"
@@ -128,6 +115,10 @@ class GitRepository:
         return f"{remedy} (git says: {words})" if remedy else f"could not be fetched: {words}"
 
     def _remedy(self, said: str) -> str | None:
+        if "smudge filter lfs failed" in said:
+            return "what Git LFS keeps could not be fetched; has the server all of it, and may this worker read it?"
+        if re.search(r"transport '\w+' not allowed", said):
+            return "a submodule's URL has a protocol that is not allowed here; https:// and ssh:// are"
         if "Host key verification failed" in said:
             return "the server's host key is not known here; add it to ~/.ssh/known_hosts (ssh-keyscan)"
         if "Permission denied (" in said:

@@ -6,14 +6,18 @@ import asyncio
 import base64
 import contextlib
 import os
+import shutil
 import signal
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from dbt_temporal.adapters.project_sources.limits import TooLargeError
 from dbt_temporal.domain.secrets.redaction import MASK
 
 _LOOK_SECS = 0.1
+_TELLING = ("fatal:", "error:", "remote:", "ERROR:", "Error downloading object:", "batch response:")
 _TOKEN_USER = "x-access-token"
 """GitHub's name for the user of a token; GitLab, Azure DevOps and Gitea take any name."""
 
@@ -26,15 +30,12 @@ class GitMissingError(Exception):
     """There is no program git."""
 
 
-class TooLargeError(Exception):
-    """git has fetched more than it may."""
-
-
 class GitProcess:
     """Runs git commands on one repository below `folder`.
 
     Args:
-        folder: an empty folder for the repository (`repository`) and its files (`files`); at most `max_bytes` large.
+        folder: an empty folder, for the repository (`repository`) and its files (`files`).
+        max_bytes: how large each of both may be.
         environ: over the process's own environment.
     """
 
@@ -70,7 +71,7 @@ class GitProcess:
             process = await asyncio.create_subprocess_exec(
                 "git",
                 *args,
-                cwd=self._folder,
+                cwd=self.files,
                 env=self._environ,
                 stdin=DEVNULL,
                 stdout=PIPE,
@@ -82,44 +83,61 @@ class GitProcess:
         answer = asyncio.ensure_future(process.communicate())
         try:
             while not (await asyncio.wait([answer], timeout=_LOOK_SECS))[0]:
-                if await asyncio.to_thread(_size, self._folder) > self._max_bytes:
-                    raise TooLargeError
+                await asyncio.to_thread(self._refuse_large)
         finally:
             if not answer.done():
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 answer.cancel()
                 await process.wait()
+        await asyncio.to_thread(self._refuse_large)
         output, problem = answer.result()
         if process.returncode != 0:
-            raise GitFailedError(problem.decode(errors="replace").strip())
+            raise GitFailedError(problem.decode(errors="replace").replace(f"{self.files}/", "").strip())
         return output.decode(errors="surrogateescape")
+
+    def _refuse_large(self) -> None:
+        if any(_size(part) > self._max_bytes for part in (self.files, self._folder / "repository")):
+            raise TooLargeError
 
 
 def git_environ(scheme: str, host: str, token: str | None, environ: Mapping[str, str]) -> dict[str, str]:
-    """Variables for git: which protocols it may speak, and the configuration of this one command.
+    """Variables for git: which protocols it may speak, and the configuration of this one command; of submodules, too.
 
     The configuration goes by environment, so that the token is in no argument, no file and no URL; it is bound to the
     host, so that a redirection does not carry it elsewhere.
     """
-    settings = {
-        "protocol.version": "2",  # any commit can be asked for by its id
-        "advice.detachedHead": "false",
-        "core.hooksPath": os.devnull,
-        "gc.auto": "0",
-    }
+    settings = [
+        ("protocol.version", "2"),  # any commit can be asked for by its id
+        ("advice.detachedHead", "false"),
+        ("core.hooksPath", os.devnull),
+        ("gc.auto", "0"),
+        # As `git lfs install` would say it; without the program, whatever it once said is taken back.
+        ("filter.lfs.process", "git-lfs filter-process" if has_lfs() else ""),
+        ("filter.lfs.smudge", "git-lfs smudge -- %f" if has_lfs() else ""),
+        ("filter.lfs.required", str(has_lfs()).lower()),
+    ]
     if token and scheme in ("http", "https"):
         credentials = base64.b64encode(f"{_TOKEN_USER}:{token}".encode()).decode()
-        settings[f"http.{host}.extraHeader"] = f"Authorization: Basic {credentials}"
+        settings.append((f"http.{host}.extraHeader", f"Authorization: Basic {credentials}"))
+        # Submodules are often named by their ssh URLs, for which there is the same token.
+        name = urlsplit(host).hostname
+        settings += [(f"url.{host}.insteadOf", ssh) for ssh in (f"git@{name}:", f"ssh://git@{name}/")]
     first = int(environ.get("GIT_CONFIG_COUNT") or 0)
     variables = {
         "GIT_CONFIG_COUNT": str(first + len(settings)),
+        "GIT_LFS_SKIP_SMUDGE": "0",
         "GIT_ALLOW_PROTOCOL": scheme if scheme in ("http", "file") else "https:ssh",
     }
-    for number, (key, value) in enumerate(settings.items(), first):
+    for number, (key, value) in enumerate(settings, first):
         variables[f"GIT_CONFIG_KEY_{number}"] = key
         variables[f"GIT_CONFIG_VALUE_{number}"] = value
     return variables
+
+
+def has_lfs() -> bool:
+    """Whether there is the program git-lfs, by which git fetches files that a repository has by pointers only."""
+    return shutil.which("git-lfs") is not None
 
 
 def _size(folder: Path) -> int:
@@ -144,16 +162,5 @@ def redacted(text: str, token: str | None) -> str:
 def last_words(problem: str, lines: int = 3) -> str:
     """The lines of git's message that say most."""
     texts = [line for line in problem.splitlines() if line.strip()]
-    telling = [line for line in texts if line.startswith(("fatal:", "error:", "remote:", "ERROR:"))] or texts
+    telling = [line for line in texts if line.startswith(_TELLING)] or texts
     return " ".join(telling[-lines:]) or "git said nothing"
-
-
-async def list_tree(git: GitProcess, commit: str) -> list[tuple[str, int, str]]:
-    """The mode, size in bytes and path of all files and links of a commit, and of submodules, whose mode is 160000."""
-    entries = []
-    for entry in (await git.run("ls-tree", "-r", "-l", "-z", "--full-tree", commit)).split("\0"):
-        if entry:
-            facts, _, path = entry.partition("\t")
-            mode, _, _, size = facts.split()
-            entries.append((mode, int(size) if size.isdigit() else 0, path))
-    return entries

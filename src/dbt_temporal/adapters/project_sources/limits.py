@@ -7,6 +7,10 @@ from dbt_temporal.adapters.environment import EnvironmentModel, variable
 BYTES_PER_MB = 1024 * 1024
 
 
+class TooLargeError(Exception):
+    """A source holds more than it may."""
+
+
 class SourceLimits(EnvironmentModel):
     """Limits of one remote source; a source beyond them stops the worker's start."""
 

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dbt_temporal.adapters.project_files import PROFILES_FILE, PROJECT_FILE
-from dbt_temporal.adapters.project_sources.limits import SourceLimits
+from dbt_temporal.adapters.project_files import PROFILES_FILE, PROJECT_FILE, content_revision
+from dbt_temporal.adapters.project_sources.archives import ArchiveError, unpack
+from dbt_temporal.adapters.project_sources.fetched_files import lfs_pointers, some_of
+from dbt_temporal.adapters.project_sources.limits import SourceLimits, TooLargeError
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 
@@ -69,6 +71,33 @@ class RemoteSource:
             f"could not be fetched within {secs} seconds; is the server reachable from here? "
             f"(DBT_TEMPORAL_SOURCE_TIMEOUT_SECS={secs} is the limit)"
         )
+
+    def unpack(self, archive: Path, name: str, folder: Path) -> None:
+        """Unpacks an archive into a new folder.
+
+        Raises:
+            DbtTemporalError: it is too large, damaged, or holds what leads out of the folder.
+        """
+        try:
+            unpack(archive, name, folder, self.limits.max_bytes)
+        except TooLargeError:
+            raise self.too_large() from None
+        except ArchiveError as error:
+            raise self.error(str(error)) from error
+
+    def projects_of_files(self, folder: Path) -> list[ProjectLocation]:
+        """The projects in a fetched folder that is no git repository: their revisions are those of their content.
+
+        Raises:
+            DbtTemporalError: there are none, or pointers of Git LFS stand in place of files.
+        """
+        pointers = lfs_pointers(folder)
+        if pointers:
+            raise self.error(
+                f"has pointers of Git LFS in place of {some_of(pointers)}; upload the files themselves: `git lfs pull` "
+                "fetches them into a checkout"
+            )
+        return self.projects(folder, content_revision, below="/")
 
     def projects(self, folder: Path, revision_of: Callable[[Path], str], *, below: str) -> list[ProjectLocation]:
         """The projects in a fetched folder; `below` says how the source's URL goes on to a subfolder of it."""

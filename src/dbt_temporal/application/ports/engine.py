@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dbt_temporal.domain.results import NodeExecutionResult
-from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase
 from dbt_temporal.domain.run.plan import ExecutionPlan
 
 
@@ -100,10 +100,12 @@ class Prepared:
     Attributes:
         hooks: outcomes of on-run-start, in order.
         nodes_may_run: whether the nodes are to be run; where not, a failed hook skips them by the engine's own rule.
+        database: the run's database, where it is in the memory of the process that did this work.
     """
 
     hooks: list[NodeOutcome] = field(default_factory=list)
     nodes_may_run: bool = True
+    database: HeldDatabase | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,9 @@ def no_progress(_facts: Mapping[str, Any]) -> None:
 
 class EngineRun(Protocol):
     """One invocation on one engine, as `DbtEngine.open` gives it. All methods raise `DbtTemporalError`s that fit.
+
+    `execute_node` and `after_run` raise Configuration where the run's database was in the memory of another process, or
+    of one that has ended (`DbtInvocation.database`).
 
     They also raise ProjectNotFound, retryable, where the files that are there have another revision than the location
     and nothing that was parsed of its own is at hand.

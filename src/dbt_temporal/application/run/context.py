@@ -12,11 +12,11 @@ from dbt_temporal.application.steps.messages import PlanProjectOutput
 from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.input import DbtRunInput
-from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase
 from dbt_temporal.domain.run.plan import ExecutionPlan, NodeInfo
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunContext:
     runtime: RunRuntime
     live: LiveState
@@ -40,6 +40,13 @@ class RunContext:
     def run_input(self) -> DbtRunInput:
         """The run's input, with what pre_run hooks added to `env`."""
         return self.planned.invocation.input
+
+    def keep_to(self, database: HeldDatabase | None) -> None:
+        """Has all further steps say which process holds the run's database, if one does."""
+        if database is not None:
+            invocation = self.planned.invocation.model_copy(update={"database": database})
+            self.planned = self.planned.model_copy(update={"invocation": invocation})
+            self.__dict__.pop("invocation", None)
 
     def priority(self, level: int) -> StepPriority | None:
         return step_priority(self.planned, level)

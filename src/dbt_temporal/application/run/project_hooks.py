@@ -45,7 +45,9 @@ class ProjectHookSteps:
             write_artifacts=context.plan.write_artifacts,
             repeatable=context.config.retry.project_hooks.on_run_start or not context.plan.has_on_run_start,
         )
-        return (await self._run(BEFORE_RUN, argument, ON_RUN_START)).nodes_may_run
+        output = await self._run(BEFORE_RUN, argument, ON_RUN_START)
+        context.keep_to(output.database)
+        return output.nodes_may_run
 
     async def after_run(self, results: list[NodeExecutionResult]) -> None:
         """Runs after_run, whose on-run-end hooks see `results`.

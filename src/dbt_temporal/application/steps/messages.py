@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_serializer
 from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult
 from dbt_temporal.domain.run.input import DbtRunInput
-from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase
 from dbt_temporal.domain.run.plan import ExecutionPlan
 
 
@@ -93,6 +93,8 @@ class ProjectHooksOutput(BaseModel):
     """A hook failed with an error that another attempt may mend."""
     nodes_may_run: bool = True
     """False where the engine's rules skip all nodes after a failed on-run-start hook."""
+    database: HeldDatabase | None = None
+    """The run's database, where it is in the memory of the process that ran on-run-start."""
 
 
 class ExecuteNodeInput(StatementsInput):

@@ -46,7 +46,7 @@ class BeforeRun(_ProjectHooks):
             run, request, "before_run", lambda: run.before_run(progress), retryable=request.repeatable
         )
         output = await self._keep(request, prepared.hooks)
-        return output.model_copy(update={"nodes_may_run": prepared.nodes_may_run})
+        return output.model_copy(update={"nodes_may_run": prepared.nodes_may_run, "database": prepared.database})
 
 
 class AfterRun(_ProjectHooks):

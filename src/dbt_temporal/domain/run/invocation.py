@@ -9,6 +9,22 @@ from pydantic import BaseModel, ConfigDict, field_serializer
 from dbt_temporal.domain.run.input import DbtRunInput
 
 
+class HeldDatabase(BaseModel):
+    """A database that lives in the memory of one process: what a run builds in it is nowhere else.
+
+    Attributes:
+        name: where it is configured, for messages: its profile and target.
+        worker: the worker that the process belongs to.
+        process: which process, as the engine names it; no other one ever has that name.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    worker: str
+    process: str
+
+
 class DbtInvocation(BaseModel):
     """Identity and settings of a run. Every activity carries it, because any worker may get the activity.
 
@@ -18,6 +34,8 @@ class DbtInvocation(BaseModel):
         revision: the revision of the project that was planned, or null where the source has none.
         started_at: RFC 3339; Jinja's `run_started_at` on every host of the run.
         input: the run's input, with what pre_run hooks added to `env`.
+        database: set from the run's first statement on, where its database is in the memory of one process; no other
+            process may run its statements then.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -27,6 +45,7 @@ class DbtInvocation(BaseModel):
     revision: str | None = None
     started_at: str
     input: DbtRunInput
+    database: HeldDatabase | None = None
 
     @field_serializer("input")
     def _without_defaults(self, run_input: DbtRunInput) -> dict[str, Any]:

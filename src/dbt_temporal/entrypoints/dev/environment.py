@@ -27,10 +27,11 @@ def dev_environment(options: DevOptions, environ: Mapping[str, str], cache_dir: 
     """The worker's environment. Variables that are set, and not empty, stay as they are."""
     env = {name: value for name, value in environ.items() if value.strip() or name not in _DEFAULTED}
     if options.project_dir is not None:
-        for name in ("DBT_PROJECT_DIRS", "DBT_PROJECTS_DIR"):
+        for name in ("DBT_PROJECT_DIRS", "DBT_PROJECTS_DIR", "DBT_ENGINE_PROJECT_DIR"):
             env.pop(name, None)
         env["DBT_PROJECT_DIR"] = str(options.project_dir.resolve())
     if options.profiles_dir is not None:
+        env.pop("DBT_ENGINE_PROFILES_DIR", None)
         env["DBT_PROFILES_DIR"] = str(options.profiles_dir.resolve())
     env.setdefault("WRITE_ARTIFACTS", "true")
     env.setdefault("ARTIFACT_STORE", str(cache_dir / "dev" / "artifacts"))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
 from dbt_temporal.adapters.dbt_core.parents.pool import ParentHandle
@@ -13,6 +16,9 @@ from dbt_temporal.domain.run.invocation import DbtInvocation
 
 HostKey = tuple[str, str]
 """The id of the run, and the key of the parse that its environment asks for."""
+
+HOLDING_IDLE_SECS = 3600.0
+"""How long a host with a run's database in its memory may be without requests: with it the run's results go."""
 
 
 @dataclass
@@ -25,6 +31,8 @@ class HostHandle:
         users: requests under way.
         served: requests that it has ended.
         last_used: when the last request ended (monotonic seconds).
+        name: its own, which no other host of any worker ever has.
+        holds_database: whether what the run has built is in its memory alone.
     """
 
     process: ForkedProcess
@@ -35,11 +43,27 @@ class HostHandle:
     users: int = 0
     served: int = 0
     last_used: float = field(default_factory=time.monotonic)
+    name: str = field(default_factory=lambda: uuid4().hex[:12])
+    holds_database: bool = False
 
     @property
     def alive(self) -> bool:
         return not self.process.channel.closed.is_set()
 
     def is_idle(self, idle_secs: float) -> bool:
-        """Whether it has gone, or had no request for that long."""
+        """Whether it has gone, or had no request for that long; a run's database is kept for longer."""
+        if self.holds_database:
+            idle_secs = max(idle_secs, HOLDING_IDLE_SECS)
+        return self._is_idle(idle_secs)
+
+    def may_make_way(self, idle_secs: float) -> bool:
+        """Whether another run may have its place: with a database, only after that long without requests."""
+        return self._is_idle(idle_secs if self.holds_database else 0.0)
+
+    def _is_idle(self, idle_secs: float) -> bool:
         return self.users == 0 and (not self.alive or time.monotonic() - self.last_used > idle_secs)
+
+
+def this_worker() -> str:
+    """A name of this worker, for people and for telling it from others."""
+    return f"{socket.gethostname()} (process {os.getpid()})"

@@ -42,8 +42,12 @@ class HostOpener:
         host = await self._fork(settings, invocation)
         run_dir = self._runs / invocation.invocation_id / settings.key
         try:
-            local = await self._with_local_references(invocation, run_dir)
-            await host.process.channel.request("open", invocation=local.model_dump(mode="json"), run_dir=str(run_dir))
+            await host.process.channel.request(
+                "open",
+                invocation=invocation.model_dump(mode="json"),
+                run_dir=str(run_dir),
+                local_references=await self._local_references(invocation, run_dir),
+            )
         except BaseException as error:
             await self.end(host)
             if isinstance(error, DbtTemporalError) and (run_dir / PARSED_MANIFEST).is_file():
@@ -106,16 +110,16 @@ class HostOpener:
             raise
         return HostHandle(process, parent, settings, invocation)
 
-    async def _with_local_references(self, invocation: DbtInvocation, run_dir: Path) -> DbtInvocation:
-        """The invocation, with the artifacts of earlier runs that it names copied to this machine."""
+    async def _local_references(self, invocation: DbtInvocation, run_dir: Path) -> dict[str, str]:
+        """Copies on this machine of the artifacts of earlier runs that the invocation names, by its fields."""
+        local: dict[str, str] = {}
         if self._references is None:
-            return invocation
-        local = {}
+            return local
         for name in _REFERENCES:
             reference = getattr(invocation.input, name)
             if reference:
                 local[name] = await self._references.fetch(name, reference, run_dir / "references" / name)
-        return invocation.model_copy(update={"input": invocation.input.model_copy(update=local)})
+        return local
 
 
 def _with_references(message: str, invocation: DbtInvocation, run_dir: Path) -> str:

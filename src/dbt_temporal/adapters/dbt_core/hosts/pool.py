@@ -115,7 +115,7 @@ class HostPool:
             return None
         host.users += 1
         try:
-            too_large = host.served > 0 and await self._is_too_large(host)
+            too_large = host.served > 0 and not host.holds_database and await self._is_too_large(host)
         except BaseException:
             await self._let_go(host)
             raise
@@ -139,12 +139,18 @@ class HostPool:
             await self._opener.end(host)
 
     async def _open_in_turn(self, settings: ParseSettings, invocation: DbtInvocation) -> HostHandle:
-        """Opens a host as soon as there may be one more. Hosts between requests make way, the longest unused first."""
+        """Opens a host as soon as there may be one more. Hosts between requests make way, the longest unused first, and
+        last those that hold their run's database."""
         limit = self._limits.max_hosts
         while limit is not None and self._count() + self._opening >= limit:
-            unused = [key for key, host in self._hosts.items() if host.users == 0]
+            idle_secs = self._limits.host_idle_secs
+            unused = [
+                (host.holds_database, host.last_used, key)
+                for key, host in self._hosts.items()
+                if host.may_make_way(idle_secs)
+            ]
             if unused:
-                await self._retire(min(unused, key=lambda key: self._hosts[key].last_used))
+                await self._retire(min(unused)[-1])
             else:
                 self._room.clear()
                 await self._room.wait()
@@ -181,6 +187,7 @@ class HostPool:
             for key in [key for key, host in self._hosts.items() if host.is_idle(idle_secs)]:
                 async with self._locks.holding(key):  # another host of the run waits until the folder is free
                     await self._retire_idle(key)
+            self._room.set()  # with time, further ones may make way
             if not self._opening:
                 hosts = [*self._hosts.values(), *self._leaving]
                 await self._opener.remove_abandoned({host.invocation.invocation_id for host in hosts})

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dbt_temporal.application.ports.engine import ProjectLocation
+from dbt_temporal.domain.run.input import DbtRunInput
+
+TARGET_VARIABLES = ("DBT_ENGINE_TARGET", "DBT_TARGET")
+"""dbt's names for `--target`, in its order."""
+
+ALL_FLAGS = "invocation_command"
+"""The flag that repeats all others."""
+_FIELD_OF = {
+    "which": "command",
+    "state": "state_manifest_ref",
+    "defer": "defer_manifest_ref",
+    "defer_state": "defer_manifest_ref",
+}
+_FLAG_FIELDS = set(DbtRunInput.model_fields) - {"project", "hooks", "env", "retry_from"}
 
 Covered = Literal["nothing", "sources", "folder"]
 """What a revision stands for: nothing (there is none), the files that dbt may parse, or all that is in the folder."""
@@ -63,12 +77,23 @@ class ParseSettings:
             project_dir=str(location.project_dir.absolute()),
             profiles_dir=str(location.profiles_dir.absolute()),
             revision=location.revision,
-            # As on dbt's command line: --target, DBT_TARGET of the run, DBT_TARGET of the worker.
-            target=target or (env or {}).get("DBT_TARGET") or location.target,
+            # As on dbt's command line: --target, the variables of the run, those of the worker.
+            target=target or _first_of(env or {}, TARGET_VARIABLES) or location.target,
             vars=dict(variables or {}),
             env=dict(env or {}),
             changeable=location.changeable,
         )
+
+
+def _first_of(environ: Mapping[str, str], names: Iterable[str]) -> str | None:
+    return next((environ[name] for name in names if environ.get(name)), None)
+
+
+def flags_digest(run_input: DbtRunInput, names: Collection[str]) -> str:
+    """Stands for what a run gives to these flags of dbt, which parsing reads. The rest of them is part of the key."""
+    values = run_input.model_dump(mode="json", include=_FLAG_FIELDS)
+    read = {_FIELD_OF.get(name, name) for name in names}
+    return _digest({field: value for field, value in values.items() if ALL_FLAGS in names or field in read})
 
 
 def _digest(value: object) -> str:

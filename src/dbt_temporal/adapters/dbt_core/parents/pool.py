@@ -19,11 +19,12 @@ from uuid import uuid4
 from dbt_temporal.adapters.dbt_core.keyed_locks import KeyedLocks
 from dbt_temporal.adapters.dbt_core.limits import EngineLimits
 from dbt_temporal.adapters.dbt_core.parents.fingerprint import changed
-from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
+from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings, flags_digest
 from dbt_temporal.adapters.dbt_core.template import ForkedProcess, Forker, Template
 from dbt_temporal.adapters.project_files import PROFILES_FILE, content_revision
 from dbt_temporal.application.ports.telemetry import NoTelemetry, ProjectParsed, Telemetry
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
 DepsMode = Literal["auto", "always", "never"]
@@ -42,6 +43,7 @@ class ParentHandle:
         watched: states of the files and folders that dbt read, and that the revision says nothing of.
         began: when it began to load, by the monotonic clock.
         kept_secs: how long after that runs may begin with it.
+        flags: stands for the values, in the run that it was parsed for, of the flags that parsing reads.
         memory_bytes: what it held of its own when it was loaded.
         users: how many hosts and callers need it.
     """
@@ -54,6 +56,7 @@ class ParentHandle:
     watched: Mapping[str, str]
     began: float
     kept_secs: float
+    flags: str
     memory_bytes: int = 0
     users: int = 0
 
@@ -137,7 +140,7 @@ class ParentPool:
             too_old = since - parent.began > parent.kept_secs
             if not parent.alive or (too_old and parent.users == 0 and parent not in self._of_runs.values()):
                 self._remove(parent)
-            elif not too_old:
+            elif not too_old and parent.flags == _flags_of(run, parent.facts):
                 parent.users += 1
                 try:
                     edited = await asyncio.to_thread(changed, parent.watched)
@@ -214,7 +217,7 @@ class ParentPool:
                 packages={"mode": self._deps, "folder": str(self._cache_dir / "packages"), "install": self._install},
                 covered=settings.covered,
                 cache_dir=str(self._cache_dir),
-                run=run and {"invocation_id": run.invocation_id, "started_at": run.started_at},
+                run=run and run.model_dump(mode="json"),
             )
             memory = await asyncio.to_thread(process.memory_bytes)
         except BaseException:
@@ -227,7 +230,8 @@ class ParentPool:
         if facts["for_one_run"]:
             kept_secs = 0.0
         watched = facts.pop("watched")
-        return ParentHandle(settings.key, process, forker, facts, folder, watched, began, kept_secs, memory)
+        flags = _flags_of(run, facts)
+        return ParentHandle(settings.key, process, forker, facts, folder, watched, began, kept_secs, flags, memory)
 
     async def close(self) -> None:
         for parent in self._parents:
@@ -255,6 +259,10 @@ class ParentPool:
         self._parents.remove(parent)
         if parent.users == 0:
             self._discard(parent)
+
+
+def _flags_of(run: DbtInvocation | None, facts: Mapping[str, Any]) -> str:
+    return flags_digest(run.input if run else DbtRunInput(), facts["flags"])
 
 
 async def _check_files(settings: ParseSettings, own: ParentHandle | None) -> None:

@@ -1,8 +1,8 @@
 """Setting dbt up as its command line does: environment, flags, invocation, profile, project, manifest, adapter.
 
 Touches of dbt internals, checked on dbt-core 1.11.16 and 1.12.0:
-- `dbt.cli.requires.setup_manifest` (parses, or wires an adapter to a manifest that is there already) and
-  `_cross_propagate_engine_env_vars`;
+- `dbt.cli.requires.setup_manifest` (parses, or wires an adapter to a manifest that is there already),
+  `_cross_propagate_engine_env_vars`, `validate_engine_env_vars`;
 - `dbt_common.invocation._INVOCATION_ID` and `_INVOCATION_STARTED_AT`, which have no setter;
 - `dbt.adapters.factory.FACTORY.adapters`; `dbt_common.context._INVOCATION_CONTEXT_VAR`;
 - `RuntimeConfig.target_path`, by which compiled files stay out of the project.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -36,6 +37,10 @@ from dbt.plugins import set_up_plugin_manager
 from dbt_common.context import get_invocation_context
 from dbt_common.events.base_types import EventMsg
 from dbt_common.events.event_manager_client import cleanup_event_logger, get_event_manager
+
+from dbt_temporal.adapters.dbt_core.process.command_line import command_line, flag_params
+from dbt_temporal.domain.run.input import DbtRunInput
+from dbt_temporal.domain.run.invocation import DbtInvocation
 
 EventCallback = Callable[[EventMsg], None]
 
@@ -105,10 +110,15 @@ def make_flags(command: str, settings: Settings, params: Mapping[str, Any]) -> F
     options = {key: value for key, value in options.items() if value is not None}
     flags = Flags.from_dict(COMMANDS[command], options)
     for name in _SAID_IN_VAIN & options.keys():
-        for attribute in (name, name.upper()):
-            if hasattr(flags, attribute):
-                object.__setattr__(flags, attribute, options[name])
+        set_flag(flags, name, options[name])
     return flags
+
+
+def set_flag(flags: Flags, name: str, value: Any) -> None:
+    """Gives a flag that the command has another value, under both of the names that dbt reads it by."""
+    for attribute in (name, name.upper()):
+        if hasattr(flags, attribute):
+            object.__setattr__(flags, attribute, value)
 
 
 def begin_invocation(flags: Flags, invocation_id: str, started_at: datetime, callback: EventCallback) -> None:
@@ -127,6 +137,7 @@ def begin_invocation(flags: Flags, invocation_id: str, started_at: datetime, cal
     user = dbt.tracking.active_user
     assert user is not None
     user.run_started_at = started_at
+    requires.validate_engine_env_vars()
 
 
 def set_invocation_context() -> None:
@@ -145,21 +156,26 @@ def load(
     callback: EventCallback,
     provide_packages: Callable[[Any], None],
     provide_parse: Callable[[Mapping[str, Any]], None] = lambda _: None,
-    run: Mapping[str, str] | None = None,
+    run: DbtInvocation | None = None,
 ) -> ParsedProject:
     """Loads profile and project and parses, reusing the partial-parse file below `settings.target_path`.
 
     `provide_packages` takes the loaded project, and sees to it that its packages are installed. `provide_parse` takes
-    what Jinja sees as `target`, and may put a partial-parse file below the target path. `run` has
-    `invocation_id` and `started_at` (RFC 3339) of the run that this is done for, if there is one.
+    what Jinja sees as `target`, and may put a partial-parse file below the target path. `run` is the run that this is
+    done for, if there is one: what is parsed sees its flags.
     """
     started = time.perf_counter()
-    flags = make_flags("build", settings, {})
-    own = {"invocation_id": dbt_common.invocation.get_invocation_id(), "started_at": datetime.now(UTC).isoformat()}
-    identity = run or own
-    started_at = datetime.fromisoformat(identity["started_at"])
-    begin_invocation(flags, identity["invocation_id"], started_at, callback)
-    profile = load_profile(settings.project_dir, flags.VARS, flags.PROFILE, flags.TARGET, flags.THREADS)
+    run = run or DbtInvocation(
+        invocation_id=dbt_common.invocation.get_invocation_id(),
+        project="",
+        started_at=datetime.now(UTC).isoformat(),
+        input=DbtRunInput(),
+    )
+    sys.argv = command_line(run.input)
+    flags = make_flags(run.input.command, settings, flag_params(run.input))
+    begin_invocation(flags, run.invocation_id, datetime.fromisoformat(run.started_at), callback)
+    threads = getattr(flags, "THREADS", None)
+    profile = load_profile(settings.project_dir, flags.VARS, flags.PROFILE, flags.TARGET, threads)
     get_invocation_context().uses_adapter(profile.credentials.type)  # dbt checks the files' schemas for some alone
     provide_parse(profile.to_target_dict())
     project = load_project(settings.project_dir, flags.VERSION_CHECK, profile, flags.VARS, validate=True)

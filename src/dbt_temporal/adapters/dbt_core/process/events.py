@@ -1,27 +1,31 @@
 """dbt's events, sorted by the node they belong to: its log, and its exception.
 
-Checked on dbt-common 1.39: `_TextLogger` (the format of dbt.log), `get_node_info`, and dbt's event names.
+Checked on dbt-core 1.11.16, 1.12.0 and dbt-common 1.39: `setup_event_logger`, which makes the logger of dbt.log by the
+flags about it, the loggers' `filter`, `write_line` and Python logger, `get_node_info`, and dbt's event names.
 """
 
 from __future__ import annotations
 
+import copy
+import logging
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
+from dbt.cli.flags import Flags
+from dbt.events.logging import setup_event_logger
 from dbt_common.events.base_types import EventMsg
 from dbt_common.events.contextvars import get_node_info
-from dbt_common.events.functions import env_scrubber
-from dbt_common.events.logger import LineFormat, LoggerConfig, _TextLogger
+from dbt_common.events.event_manager_client import get_event_manager
 
 LOG_LIMIT_CHARS = 1_000_000
 """A node's log is cut here: a loop that logs must not fill the worker."""
 
 _EXCEPTION_EVENTS = frozenset({"CatchableExceptionOnRun", "InternalErrorOnRun", "GenericExceptionOnRun"})
-_NOISE = frozenset({"CacheAction", "CacheDumpGraph"})
-
 
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -44,12 +48,14 @@ class NodeCapture:
         """The text, in the format of dbt.log."""
         return "\n".join(self._lines)
 
-    def take(self, msg: EventMsg, line: str) -> None:
+    def take(self, msg: EventMsg) -> None:
         """Takes one event; called on the thread that fired it."""
-        name = msg.info.name
-        if name in _EXCEPTION_EVENTS and (error := sys.exc_info()[1]) is not None:
+        if msg.info.name in _EXCEPTION_EVENTS and (error := sys.exc_info()[1]) is not None:
             # dbt fires these while it handles the exception, of which its results keep the text only.
             self.exception = error
+
+    def add_line(self, line: str) -> None:
+        """Adds to the log."""
         with self._lock:
             if self._size < LOG_LIMIT_CHARS:
                 self._lines.append(line)
@@ -59,19 +65,27 @@ class NodeCapture:
 
 
 class EventRouter:
-    """dbt's one event callback of a host."""
+    """dbt's one event callback of a host.
 
-    def __init__(self) -> None:
+    Logs of nodes are what dbt.log would have of them, by dbt's own logger; its file lies in `folder`, and stays empty.
+    """
+
+    def __init__(self, flags: Flags, folder: Path) -> None:
         self._captures: dict[str, NodeCapture] = {}
-        self._formatter = _TextLogger(
-            LoggerConfig(name="dbt_temporal", line_format=LineFormat.DebugText, scrubber=env_scrubber)
-        )
+        self._logger = _logger_of_file(flags, folder)
+        if self._logger is not None:
+            self._logger._python_logger.addHandler(_ToCapture(self._capture))
 
     def __call__(self, msg: EventMsg) -> None:
         """Hands an event to the capture of the node whose context it was fired in."""
-        capture = self._captures.get(get_node_info().get("unique_id", ""))
-        if capture is not None and msg.info.name not in _NOISE:
-            capture.take(msg, without_colors(self._formatter.create_line(msg)))
+        capture = self._capture()
+        if capture is not None:
+            capture.take(msg)
+            if self._logger is not None and self._logger.filter(msg):
+                self._logger.write_line(msg)
+
+    def _capture(self) -> NodeCapture | None:
+        return self._captures.get(get_node_info().get("unique_id", ""))
 
     @contextmanager
     def capturing(self, unique_id: str, capture: NodeCapture) -> Iterator[NodeCapture]:
@@ -90,3 +104,31 @@ class EventRouter:
         capture = self._captures.get(unique_id)
         if capture is not None and error is not None:
             capture.exception = error
+
+
+class _ToCapture(logging.Handler):
+    """Hands lines to the capture of the node that the thread is at."""
+
+    def __init__(self, capture: Callable[[], NodeCapture | None]) -> None:
+        super().__init__()
+        self._capture_now = capture
+
+    def emit(self, record: logging.LogRecord) -> None:
+        capture = self._capture_now()
+        if capture is not None:
+            capture.add_line(without_colors(record.getMessage()))
+
+
+def _logger_of_file(flags: Flags, folder: Path) -> Any:  # dbt's `_Logger`
+    """dbt's logger of dbt.log, without the file; None where the flags want no such log."""
+    elsewhere = copy.copy(flags)
+    object.__setattr__(elsewhere, "LOG_PATH", str(folder))
+    setup_event_logger(elsewhere)
+    manager = get_event_manager()
+    logger: Any = next((logger for logger in manager.loggers if logger.name == "file_log"), None)
+    manager.loggers = []
+    if logger is not None:
+        for handler in list(logger._python_logger.handlers):
+            logger._python_logger.removeHandler(handler)
+            handler.close()
+    return logger

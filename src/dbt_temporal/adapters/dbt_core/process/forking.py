@@ -194,5 +194,12 @@ def error_to_wire(error: BaseException) -> wire.Message:
 def prepare_process() -> None:
     """What every engine process does first: signals, and a traceback on a crash of native code."""
     faulthandler.enable()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the worker's to handle
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _left_to_the_worker)
+
+
+def _left_to_the_worker(_number: int, _frame: object) -> None:
+    """A signal to all processes (of a terminal, a control group, a container): the worker lets running nodes end.
+
+    Not SIG_IGN, which the programs that a Python model starts would inherit.
+    """

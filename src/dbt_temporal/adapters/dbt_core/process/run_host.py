@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -22,13 +23,14 @@ from dbt_temporal.adapters.dbt_core.process.artifacts.catalog import make_catalo
 from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
     execution_result,
     make_record,
+    name_files_at_own_paths,
     resource_fields,
     with_own_paths,
 )
 from dbt_temporal.adapters.dbt_core.process.artifacts.skipped import on_run_start_failed, skipped_ephemerals
 from dbt_temporal.adapters.dbt_core.process.database.classification import classify_exception
 from dbt_temporal.adapters.dbt_core.process.database.connections import end_session
-from dbt_temporal.adapters.dbt_core.process.database.duckdb_file import gate_for
+from dbt_temporal.adapters.dbt_core.process.database.duckdb_file import gate_for, is_in_memory
 from dbt_temporal.adapters.dbt_core.process.database.request import CANCEL_AGAIN_SECS, Facts, Request, watch_connections
 from dbt_temporal.adapters.dbt_core.process.execution import hooks
 from dbt_temporal.adapters.dbt_core.process.execution.executor import Attempt, NodeExecutor
@@ -53,7 +55,8 @@ def serve_host(sock: socket.socket, parent: LoadedParent) -> None:
     if message is None:
         return
     try:
-        run = open_run(parent, DbtInvocation.model_validate(message["invocation"]), Path(message["run_dir"]))
+        invocation = DbtInvocation.model_validate(message["invocation"])
+        run = open_run(parent, invocation, Path(message["run_dir"]), message["local_references"])
     except Exception as error:
         sock.sendall(wire.encode({"id": message["id"], "error": forking.error_to_wire(error)}))
         return
@@ -70,6 +73,7 @@ class RunHost:
         self._run = run
         self._gate = gate_for(run.adapter)
         watch_connections(run.adapter)
+        name_files_at_own_paths(run)
         self._context = get_invocation_context()
         self._executor = NodeExecutor(run)
         self._requests: dict[int, Request] = {}
@@ -145,23 +149,32 @@ class RunHost:
         request.cancel()
 
     def _plan(self, _message: wire.Message, _request: Request) -> wire.Message:
+        flags = self._run.flags
         return {
             "plan": make_plan(self._run).model_dump(mode="json"),
-            "fail_fast": bool(self._run.flags.FAIL_FAST),
+            "fail_fast": bool(flags.FAIL_FAST),
+            "threads": 1 if flags.SINGLE_THREADED else self._run.project.config.threads,
             "ends_on_error": self._run.task.raise_on_first_error(),
             "nothing_to_do": not self._run.selected(),
         }
 
     def _before_run(self, _message: wire.Message, request: Request) -> wire.Message:
         answers = self._run_start_hooks(request)
-        return {"hooks": answers, "nodes_may_run": not self._skips_nodes(any(answer["error"] for answer in answers))}
+        config = self._run.project.config
+        return {
+            "hooks": answers,
+            "nodes_may_run": not self._skips_nodes(any(answer["error"] for answer in answers)),
+            "in_memory": is_in_memory(self._run.adapter),
+            "profile": config.profile_name,
+            "target": config.target_name,
+        }
 
     def _skips_nodes(self, hook_failed: bool) -> bool:
         """dbt's behavior flag (default true in 1.12): a failed on-run-start hook skips all nodes."""
         return hook_failed and bool(getattr(self._run.flags, "skip_nodes_if_on_run_start_fails", False))
 
     def _run_start_hooks(self, request: Request) -> list[wire.Message]:
-        with self._gate.using(request), request.holding(self._setup_lock):
+        with self._gate.using(request), request.holding(self._setup_lock), _as_main_thread():
             if self._hook_answers is None:
                 outcomes = hooks.before_run(self._run)
                 self._prepared = True
@@ -179,7 +192,8 @@ class RunHost:
                 self._prepared = True
 
     def _execute(self, message: wire.Message, request: Request) -> wire.Message:
-        with self._gate.using(request):
+        on_main_thread = _as_main_thread() if self._run.flags.SINGLE_THREADED else contextlib.nullcontext()
+        with self._gate.using(request), on_main_thread:
             self._prepare(request)
             outcome = self._executor.execute(Attempt(message["unique_id"], request))
         with_code = self._run.command == "compile"
@@ -193,7 +207,7 @@ class RunHost:
     def _after_run(self, message: wire.Message, request: Request) -> list[wire.Message]:
         with self._gate.using(request):
             self._prepare(request)
-            with request.holding(self._setup_lock):
+            with request.holding(self._setup_lock), _as_main_thread():
                 completed = artifacts.read_completed(message["results"])
                 if artifacts.ends_with_fail_fast(self._run, completed):
                     completed = artifacts.as_dbt_skips_rest(self._run, completed, FAIL_FAST_REASON)
@@ -210,7 +224,8 @@ class RunHost:
             completed = artifacts.as_dbt_skips_rest(self._run, completed, None)
         elif not artifacts.ends_with_error(self._run, completed):
             done = {node for item in completed if item.record for node in item.record["nodes"]} | skipped
-            self._compile_rest(done, request)
+            if message["with_database"]:
+                self._compile_rest(done, request)
         completed = artifacts.with_skip_messages(self._run, completed, skipped)
         if ends_early:
             completed = artifacts.as_dbt_skips_rest(self._run, completed, FAIL_FAST_REASON)
@@ -219,6 +234,8 @@ class RunHost:
         folder = Path(tempfile.mkdtemp(prefix="artifacts-", dir=self._run.run_dir.parent))
         with request.holding(self._setup_lock):
             paths = artifacts.make_artifacts(self._run, completed, message["elapsed_time"], folder)
+            if not self._run.flags.WRITE_JSON:
+                paths = {}
         if message["with_catalog"] and self._run.command not in _WITHOUT_CATALOG:
             paths.update(self._catalog(request, folder / "catalog.json"))
         return paths
@@ -256,6 +273,17 @@ class RunHost:
             "record": make_record(outcome.result, {node.unique_id: resource_fields(node)}).decode(),
             "log": outcome.log,
         }
+
+
+@contextlib.contextmanager
+def _as_main_thread() -> Iterator[None]:
+    """Within the block this thread has the name of the one that runs hooks in dbt, and all nodes if it has no other."""
+    thread = threading.current_thread()
+    name, thread.name = thread.name, "MainThread"
+    try:
+        yield
+    finally:
+        thread.name = name
 
 
 def _name_thread() -> None:

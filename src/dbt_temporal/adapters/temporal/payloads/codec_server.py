@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
-from threading import Thread
+from threading import BoundedSemaphore, Thread
 from typing import Any
 
 from google.protobuf import json_format
@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 """A page of a history: Temporal's own limit for one is 4 MiB, which JSON and base64 make larger."""
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+MAX_CONNECTIONS = 32
+"""At once; a browser opens six. Further ones are closed."""
 REQUEST_TIMEOUT_SECS = 30.0
 STOP_POLL_SECS = 0.05
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -76,9 +79,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(HTTPStatus.NO_CONTENT, b"", preflight=True)
 
     def do_POST(self) -> None:
+        goes_on = not self.close_connection
+        self.close_connection = True  # a body that is not read would be taken for the next request
         try:
+            self._check_token()  # first: the body may be large
             body = self._body()
-            self._check_token()
+            self.close_connection = not goes_on
             answer = asyncio.run(_convert(self._conversion(), body)).encode()
             self._answer(HTTPStatus.OK, answer, "application/json")
         except _RequestError as error:
@@ -89,10 +95,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _body(self) -> bytes:
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal():
-            self.close_connection = True
             raise _RequestError(HTTPStatus.LENGTH_REQUIRED, "send the body with a Content-Length")
         if int(length) > MAX_BODY_BYTES:
-            self.close_connection = True
             raise _RequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {MAX_BODY_BYTES} bytes")
         return self.rfile.read(int(length))
 
@@ -115,7 +119,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     async def _decode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """As people read them: decrypted, and not compressed either."""
-        return [uncompressed(payload) for payload in await self.codec.decode(payloads)]
+        answer, size = [], 0
+        for payload in await self.codec.decode(payloads):
+            answer.append(uncompressed(payload))
+            size += answer[-1].ByteSize()
+            if size > MAX_ANSWER_BYTES:
+                raise _RequestError(
+                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the payloads are larger than {MAX_ANSWER_BYTES} bytes"
+                )
+        return answer
 
     def _answer(
         self, status: HTTPStatus, body: bytes, content_type: str = "text/plain; charset=utf-8", preflight: bool = False
@@ -132,6 +144,8 @@ class _Handler(BaseHTTPRequestHandler):
                 if self.headers.get("Access-Control-Request-Private-Network") == "true":
                     # A UI on the internet (Temporal Cloud's) calls a server on the user's own machine.
                     self.send_header("Access-Control-Allow-Private-Network", "true")
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.send_header("Vary", "Origin")
         if status == HTTPStatus.UNAUTHORIZED:
             self.send_header("WWW-Authenticate", "Bearer")
@@ -162,6 +176,19 @@ class _Listener(ThreadingHTTPServer):
     def __init__(self, host: str, port: int, handler: type[_Handler]) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), handler)
+        self._free = BoundedSemaphore(MAX_CONNECTIONS)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def server_bind(self) -> None:
         # The library's own would ask DNS for our name.

@@ -10,6 +10,7 @@ original payload as a protobuf message, compressed.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,12 +23,16 @@ from temporalio.contrib.pydantic import (
 )
 from temporalio.converter import DataConverter, EncodingPayloadConverter
 
+from dbt_temporal.adapters.temporal.payloads.codec_keys import ENCODING as ENCRYPTED
+from dbt_temporal.adapters.temporal.payloads.decoding import StepFailureConverter, undecodable
 from dbt_temporal.application.steps.table import STEPS
 from dbt_temporal.domain.errors import configuration_error
 
 ENCODING = "binary/zlib"
 MIN_BYTES = 256 * 1024
 """A smaller payload, of up to some 500 nodes, stays readable."""
+MAX_BYTES = 64 * 1024 * 1024
+"""Ours are far below: Temporal takes 2 MiB of what they become. Somebody else's could fill the memory."""
 
 _MESSAGES = tuple({message for kind in STEPS for message in (kind.input, kind.output)})
 
@@ -63,8 +68,26 @@ class StepPayloadConverter(PydanticPayloadConverter):
         compressed = CompressedPayloadConverter()
         self.converters = {compressed.encoding.encode(): compressed, **self.converters}
 
+    def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
+        """The values.
 
-STEP_DATA_CONVERTER: DataConverter = replace(pydantic_data_converter, payload_converter_class=StepPayloadConverter)
+        Raises:
+            ApplicationError: of type Configuration, where one cannot be decoded, whoever sent it. One that is encrypted
+                stays the error of its converter: another worker may have the key.
+        """
+        try:
+            return super().from_payloads(payloads, type_hints)
+        except Exception as error:
+            if any(payload.metadata.get("encoding") == ENCRYPTED for payload in payloads):
+                raise
+            raise undecodable(error) from None
+
+
+STEP_DATA_CONVERTER: DataConverter = replace(
+    pydantic_data_converter,
+    payload_converter_class=StepPayloadConverter,
+    failure_converter_class=StepFailureConverter,
+)
 """How inputs and results become payloads, before they are encrypted."""
 
 
@@ -76,7 +99,11 @@ def uncompressed(payload: Payload) -> Payload:
     """
     if payload.metadata.get("encoding") != ENCODING.encode():
         return payload
+    inflater = zlib.decompressobj()
     try:
-        return Payload.FromString(zlib.decompress(payload.data))
+        data = inflater.decompress(payload.data, MAX_BYTES)
+        if not inflater.eof:
+            raise configuration_error(f"a payload of encoding {ENCODING} is cut, or larger than {MAX_BYTES} bytes")
+        return Payload.FromString(data)
     except (zlib.error, DecodeError):
         raise configuration_error(f"a payload with the encoding {ENCODING} cannot be decompressed") from None

@@ -16,10 +16,11 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from google.protobuf.message import DecodeError
 from temporalio.api.common.v1 import Payload
-from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes, PayloadCodec
+from temporalio.converter import DataConverter, PayloadCodec
 
 from dbt_temporal.adapters.environment import CODEC_KEYS_VARIABLE
 from dbt_temporal.adapters.temporal.payloads.codec_keys import ENCODING, KEY_ID_METADATA
+from dbt_temporal.adapters.temporal.payloads.decoding import EncryptedFailureConverter
 from dbt_temporal.domain.errors import configuration_error
 
 NONCE_BYTES = 12
@@ -78,5 +79,5 @@ def encrypting(converter: DataConverter, keys: Mapping[str, bytes]) -> DataConve
     return replace(
         converter,
         payload_codec=EncryptionCodec(keys),
-        failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
+        failure_converter_class=EncryptedFailureConverter,
     )

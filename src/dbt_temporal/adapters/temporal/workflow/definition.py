@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError, TemporalError
 from dbt_temporal.adapters.temporal.failures import run_failed, to_application_error
 from dbt_temporal.adapters.temporal.workflow.runtime import TemporalRuntime
 from dbt_temporal.application.run.dbt_run import DbtRun
-from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.results import DbtRunOutput
 
 BUG_TYPE = "Internal"
@@ -31,14 +31,14 @@ class DbtRunWorkflow:
         self._run = DbtRun(self._runtime, workflow.info().first_execution_run_id)
 
     @workflow.run
-    async def run(self, run_input: Any = None) -> DbtRunOutput:
+    async def run(self, *arguments: Any) -> DbtRunOutput:
         """Runs to the end.
 
-        The argument has no type here, so that a wrong one fails the workflow with a message; a typed one would fail
-        the workflow task, which Temporal repeats for ever.
+        Arguments have neither types nor a number here, so that wrong ones fail the workflow with a message; else they
+        would fail the workflow task, which Temporal repeats for ever.
         """
         try:
-            output = await self._execute(run_input)
+            output = await self._execute(arguments)
         except (Exception, asyncio.CancelledError):
             # Not `finally`, which would run for workflows that are only thrown out of the cache, too.
             self._runtime.flush()
@@ -46,10 +46,12 @@ class DbtRunWorkflow:
         self._runtime.flush()
         return output
 
-    async def _execute(self, run_input: object) -> DbtRunOutput:
+    async def _execute(self, arguments: tuple[object, ...]) -> DbtRunOutput:
         """The run, with its failures as Temporal has them."""
         try:
-            output = await self._run.execute(run_input)
+            if len(arguments) > 1:
+                raise configuration_error(f"dbt_run takes one argument, a JSON object; got {len(arguments)}")
+            output = await self._run.execute(*(arguments or (None,)))
             if not output.success:
                 raise run_failed(output, self._run.failure_message())
             return output

@@ -16,9 +16,10 @@ from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
 from dbt_temporal.adapters.temporal.telemetry.metrics import MeterTelemetry
 from dbt_temporal.adapters.temporal.workflow.publisher import StatePublisher
 from dbt_temporal.application.log_context import log_fields
-from dbt_temporal.application.ports.runtime import StateChange, Step
+from dbt_temporal.application.ports.runtime import StateChange, Step, StepFailedError
 from dbt_temporal.application.ports.telemetry import Fact
 from dbt_temporal.application.shielding import cancel_again, cancels_asked
+from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.limits import fit_name
 
@@ -47,10 +48,11 @@ class TemporalRuntime:
         cancels_before = cancels_asked()
         limits = step.limits
         try:
-            output: Output = await workflow.execute_activity(
+            answer: RawValue | None = await workflow.execute_activity(
                 step.name,
                 step.argument,
-                result_type=step.kind.output,
+                # Decoded below: one that is wrong, completed by hand, would fail the workflow task again and again.
+                result_type=RawValue,
                 task_queue=step.task_queue,
                 start_to_close_timeout=timedelta(seconds=limits.timeout_secs),
                 heartbeat_timeout=None if limits.heartbeat_secs is None else timedelta(seconds=limits.heartbeat_secs),
@@ -73,7 +75,7 @@ class TemporalRuntime:
         if cancels_asked() > cancels_before:
             # The activity ended well before the cancel reached it. Its result counts, and the cancel comes after it.
             cancel_again()
-        return output
+        return _read_output(answer, step)
 
     async def run_hook(self, hook: HookConfig, argument: Any, hook_id: str) -> Any:
         info = workflow.info()
@@ -130,6 +132,19 @@ class TemporalRuntime:
 
     def record(self, fact: Fact) -> None:
         self._telemetry.record(fact)
+
+
+def _read_output(answer: RawValue | None, step: Step[Output]) -> Output:
+    kind = step.kind.output
+    why = "it is empty"
+    try:
+        output = None if answer is None else workflow.payload_converter().from_payload(answer.payload, kind)
+    except FailureError as error:
+        output, why = None, str(error)
+    if not isinstance(output, kind):
+        message = f"{step.name} was completed with a result that is no {kind.__name__}: {why}"
+        raise StepFailedError(ErrorType.CONFIGURATION, message)
+    return output
 
 
 def _read_answer(raw: RawValue) -> Any:

@@ -2,8 +2,8 @@
 
 A record is `{"result": <an entry of run_results.json or sources.json>, "nodes": {unique_id: <fields of manifest.json
 that running changed>}, "kind": "run" | "freshness"}`, with the node that dbt made of a unit test as "unit_test".
-Checked on dbt-core 1.11.16 and 1.12.0: `process_run_result`, `process_freshness_result`, `to_resource`, and the keys
-that `CompiledResource.__post_serialize__` leaves out of nodes that were not compiled.
+Checked on dbt-core 1.11.16 and 1.12.0: `process_run_result`, `process_freshness_result`, `to_resource`, `write_node`,
+and the keys that `CompiledResource.__post_serialize__` leaves out of nodes that were not compiled.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dbt.artifacts.schemas.freshness import PartialSourceFreshnessResult, Source
 from dbt.artifacts.schemas.freshness.v3.freshness import process_freshness_result
 from dbt.artifacts.schemas.run import RunResult
 from dbt.artifacts.schemas.run.v5.run import process_run_result
-from dbt.contracts.graph.nodes import UnitTestDefinition, UnitTestNode
+from dbt.contracts.graph.nodes import ParsedNode, UnitTestDefinition, UnitTestNode
 
 from dbt_temporal.adapters.dbt_core import wire
 from dbt_temporal.adapters.dbt_core.process.events import without_colors
@@ -67,6 +67,17 @@ def use_own_paths(run: HostRun, node: Any) -> None:
         path = getattr(node, name, None)
         if path:
             setattr(node, name, run.own_paths(path))
+
+
+def name_files_at_own_paths(run: HostRun) -> None:
+    """The same as soon as a file is written: Jinja sees the paths, too, and dbt's messages have them."""
+    write = ParsedNode.write_node
+
+    def write_node(node: Any, *args: Any, **kwargs: Any) -> None:
+        write(node, *args, **kwargs)
+        use_own_paths(run, node)
+
+    ParsedNode.write_node = write_node
 
 
 def with_own_paths(run: HostRun, result: AnyResult) -> AnyResult:

@@ -96,12 +96,22 @@ class DuckDbFileGate(WarehouseGate):
 
 def gate_for(adapter: BaseAdapter) -> WarehouseGate:
     """The gate of an adapter: only DuckDB files need one; a database in memory would be lost by closing it."""
-    if adapter.type() != "duckdb":
+    if adapter.type() != "duckdb" or is_in_memory(adapter):
         return WarehouseGate()
     credentials: Any = adapter.config.credentials
-    if credentials.path == ":memory:" or credentials.is_motherduck or credentials.remote:
+    if credentials.is_motherduck or credentials.remote:
         return WarehouseGate()
     return DuckDbFileGate(adapter)
+
+
+def is_in_memory(adapter: BaseAdapter) -> bool:
+    """Whether DuckDB keeps a database in the memory of this process: the target's own, or one that it attaches."""
+    if adapter.type() != "duckdb" or adapter.config.credentials.remote:
+        return False
+    credentials: Any = adapter.config.credentials
+    attached = [attachment.path for attachment in credentials.attach or []]
+    # DuckDB takes `:memory:name` as well, and no path at all.
+    return any(not path or path.startswith(":memory:") for path in [credentials.path, *attached])
 
 
 def _is_locked(error: BaseException) -> bool:

@@ -6,29 +6,39 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import orjson
+
+from dbt_temporal.adapters.dbt_core.parents.parse_key import flags_digest
+from dbt_temporal.domain.run.input import DbtRunInput
 
 MAX_KEPT_FILES = 64
 """On disk, of all projects; some MB each for a large project."""
 
 
 class KeptParse:
-    """The partial-parse file of parents that had the same target.
+    """The partial-parse file of parents that had the same target, and the same flags where parsing reads flags.
 
     dbt checks the file against the project and the environment, but of the target only the connection (1.11, 1.12:
     `ManifestLoader.build_manifest_state_check`): a target whose name or threads come from the environment would be
-    taken for that of another run. So the file's name holds all that Jinja sees as `target`.
+    taken for that of another run. So the file's name holds all that Jinja sees as `target`. Of flags dbt knows nothing:
+    a file beside it names those that parsing has read.
+
+    Attributes:
+        flags: the names of the flags that parsing this project reads, as far as they are known.
     """
 
-    def __init__(self, base: Path, used: Path) -> None:
-        """`base` is where it is kept, but for the target; `used` is where dbt reads and writes it."""
+    def __init__(self, base: Path, used: Path, run_input: DbtRunInput) -> None:
+        """`base` is where it is kept, but for the target; `used` is where dbt reads and writes it; `run_input` is that
+        of the run for which is parsed."""
         self._base = base
         self._kept = base
         self._used = used
+        self._run_input = run_input
+        self.flags: set[str] = set()
 
     def fetch(self, target: Mapping[str, Any]) -> None:
         """Copies the file of this target, if there is one, to where dbt looks for it."""
@@ -36,15 +46,32 @@ class KeptParse:
         digest = hashlib.sha256(text).hexdigest()[:24]
         self._kept = self._base.with_name(f"{self._base.stem}-{digest}{self._base.suffix}")
         with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(self._kept, self._used)
-
-    def keep(self) -> None:
-        """Keeps what dbt wrote, and removes the files that were used longest ago, where there are many."""
+            self.flags = set(orjson.loads(self._names.read_bytes()))
         with contextlib.suppress(FileNotFoundError):
-            os.replace(self._used, self._kept)  # whole or not at all: other parents read it
-        files = sorted(self._kept.parent.glob(f"*{self._kept.suffix}"), key=_modified, reverse=True)
-        for file in files[MAX_KEPT_FILES:]:
-            file.unlink(missing_ok=True)
+            shutil.copyfile(self._place, self._used)
+
+    def keep(self, flags: Collection[str] = ()) -> None:
+        """Keeps what dbt wrote, and removes the files that were used longest ago, where there are many.
+
+        `flags` are the names of those that this parse has read.
+        """
+        self.flags |= set(flags)
+        if self.flags:
+            self._names.write_bytes(orjson.dumps(sorted(self.flags)))
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(self._used, self._place)  # whole or not at all: other parents read it
+        for kind in (self._kept.suffix, self._names.suffix):
+            files = sorted(self._kept.parent.glob(f"*{kind}"), key=_modified, reverse=True)
+            for file in files[MAX_KEPT_FILES:]:
+                file.unlink(missing_ok=True)
+
+    @property
+    def _names(self) -> Path:
+        return self._kept.with_suffix(".flags")
+
+    @property
+    def _place(self) -> Path:
+        return self._kept.with_stem(f"{self._kept.stem}-{flags_digest(self._run_input, self.flags)}")
 
 
 def _modified(file: Path) -> float:

@@ -23,11 +23,14 @@ from dbt_common.events.base_types import EventMsg
 
 from dbt_temporal.adapters.dbt_core import wire
 from dbt_temporal.adapters.dbt_core.process import bootstrap
+from dbt_temporal.adapters.dbt_core.process.parsing.flag_reads import watched_flags
 from dbt_temporal.adapters.dbt_core.process.parsing.graph import ProjectGraphs, build_graphs
 from dbt_temporal.adapters.dbt_core.process.parsing.kept_parse import KeptParse
 from dbt_temporal.adapters.dbt_core.process.parsing.observation import Observation
 from dbt_temporal.adapters.dbt_core.process.parsing.packages import provide_packages
 from dbt_temporal.adapters.project_files import PROFILES_FILE, PROJECT_FILE
+from dbt_temporal.domain.run.input import DbtRunInput
+from dbt_temporal.domain.run.invocation import DbtInvocation
 
 _OF_THE_RUN = re.compile(rb"\b(run_started_at|invocation_id|modules\W+datetime)\b")
 """By these names Jinja comes to what is another in each run."""
@@ -39,6 +42,7 @@ class LoadedParent:
     graphs: ProjectGraphs
     watched: dict[str, str]
     asked_others: bool
+    flags: set[str]
 
     def facts(self) -> dict[str, Any]:
         config = self.project.config
@@ -52,6 +56,7 @@ class LoadedParent:
             "load_seconds": self.project.load_seconds,
             "watched": self.watched,
             "asked_others": self.asked_others,
+            "flags": sorted(self.flags),
             "for_one_run": _is_for_one_run(self.project),
         }
 
@@ -67,7 +72,9 @@ def load_project(message: wire.Message) -> LoadedParent:
     )
     # Relative paths in profiles.yml (a DuckDB file) mean the project's folder, where people run dbt.
     os.chdir(settings.project_dir)
-    kept = KeptParse(Path(message["partial_parse"]), Path(settings.target_path) / PARTIAL_PARSE_FILE_NAME)
+    used = Path(settings.target_path) / PARTIAL_PARSE_FILE_NAME
+    run = DbtInvocation.model_validate(message["run"]) if message["run"] else None
+    kept = KeptParse(Path(message["partial_parse"]), used, run.input if run else DbtRunInput())
     how = message["packages"]
     observation = Observation()
 
@@ -75,17 +82,17 @@ def load_project(message: wire.Message) -> LoadedParent:
         with observation.switched(False):  # they follow from packages.yml
             provide_packages(loaded, settings, how)
 
-    with observation.switched(True):
-        project = bootstrap.load(settings, _ignore_event, with_packages, kept.fetch, message["run"])
+    with observation.switched(True), watched_flags() as flags:
+        project = bootstrap.load(settings, _ignore_event, with_packages, kept.fetch, run)
     observation.add_records(project.manifest)
     # The command line does this by writing the manifest after each parse; a partial parse brings the maps as they were.
     project.manifest.build_parent_and_child_maps()
     project.manifest.build_group_map()
     use_fast = bool(getattr(project.config.args, "USE_FAST_TEST_EDGES", False))
     graphs = build_graphs(project.manifest, use_fast_test_edges=use_fast)
-    kept.keep()
+    kept.keep(flags)
     watched = observation.beyond_revision(settings.project_dir, message["covered"], message["cache_dir"])
-    return LoadedParent(project, graphs, watched, observation.asked_others)
+    return LoadedParent(project, graphs, watched, observation.asked_others, kept.flags)
 
 
 def _is_for_one_run(project: bootstrap.ParsedProject) -> bool:

@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dbt_temporal.adapters.dbt_core.process import bootstrap
+from dbt_temporal.adapters.dbt_core.process.command_line import command_line, flag_params
 from dbt_temporal.adapters.dbt_core.process.events import EventRouter
 from dbt_temporal.adapters.dbt_core.process.parsing.loading import LoadedParent
-from dbt_temporal.adapters.dbt_core.process.run.command_line import command_line
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.adapters.dbt_core.process.run.state import TARGET, previous_state
-from dbt_temporal.adapters.dbt_core.process.run.tasks import flag_params, make_task
+from dbt_temporal.adapters.dbt_core.process.run.tasks import make_task
 from dbt_temporal.adapters.dbt_core.wire import PARSED_MANIFEST
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
 
-def open_run(parent: LoadedParent, invocation: DbtInvocation, run_dir: Path) -> HostRun:
-    """Sets this process up for a run. Only once per process: dbt's state is process-wide."""
-    router = EventRouter()
+def open_run(
+    parent: LoadedParent, invocation: DbtInvocation, run_dir: Path, local_references: Mapping[str, str]
+) -> HostRun:
+    """Sets this process up for a run. Only once per process: dbt's state is process-wide.
+
+    `local_references` are copies on this machine of artifacts that the input names, by its fields.
+    """
     run_input = invocation.input
     settings = parent.project.settings
     run_dir.mkdir(parents=True, exist_ok=True)
-    state = previous_state(run_input, Path(settings.project_dir), run_dir)
+    local = run_input.model_copy(update=dict(local_references))
+    state = previous_state(local, Path(settings.project_dir), run_dir)
     sys.argv = command_line(run_input)
-    flags = bootstrap.make_flags(run_input.command, settings, flag_params(run_input, state))
+    params = flag_params(run_input)
+    copies = {"state": state.state_dir, "defer_state": state.defer_dir}
+    flags = bootstrap.make_flags(run_input.command, settings, params | copies)
+    router = EventRouter(flags, run_dir)
     started_at = datetime.fromisoformat(invocation.started_at)
     bootstrap.begin_invocation(flags, invocation.invocation_id, started_at, router)
     project, adapter = bootstrap.for_run(parent.project, flags, str(run_dir / TARGET))
@@ -37,6 +46,9 @@ def open_run(parent: LoadedParent, invocation: DbtInvocation, run_dir: Path) -> 
         project.manifest.metadata.generated_at = datetime.now(UTC).replace(tzinfo=None)
         project.manifest.writable_manifest().write(str(run_dir / PARSED_MANIFEST))
         raise
+    for name, copy in copies.items():
+        if copy is not None:  # which the task has read by now; Jinja and artifacts have the name that was given
+            bootstrap.set_flag(flags, name, params[name])
     return HostRun(project, invocation, flags, adapter, task, router, run_dir)
 
 
@@ -44,3 +56,5 @@ def _stamp(metadata: Any, invocation_id: str, started_at: datetime) -> None:
     metadata.invocation_id = invocation_id
     if hasattr(metadata, "invocation_started_at"):
         metadata.invocation_started_at = started_at.replace(tzinfo=None)
+    if hasattr(metadata, "run_started_at"):
+        metadata.run_started_at = started_at

@@ -84,6 +84,8 @@ def _previous_run(reference: str, folder: Path) -> PreviousRun:
     results = load_result_state(folder / "run_results.json")
     if results is None:
         raise configuration_error(f"retry_from: cannot read run results at {reference}")
+    if not results.results:  # dbt, too, refuses to retry a run that had nothing to do
+        raise configuration_error(f"retry_from: the run at {reference} has no results, so there is nothing to retry")
     # The rule of dbt.task.retry.RetryTask.run (dbt-core 1.11 and 1.12).
     unique_ids = {
         result.unique_id

@@ -27,9 +27,8 @@ from dbt_common.events.functions import warn_or_error
 
 from dbt_temporal.adapters.dbt_core.process.bootstrap import ParsedProject
 from dbt_temporal.adapters.dbt_core.process.parsing.graph import ProjectGraph, ProjectGraphs
-from dbt_temporal.adapters.dbt_core.process.run.state import PreviousRun, PreviousState
+from dbt_temporal.adapters.dbt_core.process.run.state import PreviousRun
 from dbt_temporal.domain.errors import configuration_error
-from dbt_temporal.domain.run.input import DbtRunInput
 
 TASKS: dict[str, type[GraphRunnableTask]] = {
     "run": RunTask,
@@ -43,23 +42,6 @@ TASKS: dict[str, type[GraphRunnableTask]] = {
 }
 
 _NOT_RETRIED = frozenset({"list", "source-freshness"})
-
-
-def flag_params(run_input: DbtRunInput, state: PreviousState) -> dict[str, Any]:
-    """The run's input as options of dbt's command line; those that are None are left to dbt's own resolution."""
-    return {
-        "select": run_input.select.split() if run_input.select else None,
-        "exclude": run_input.exclude.split() if run_input.exclude else None,
-        "selector": run_input.selector,
-        "indirect_selection": run_input.indirect_selection,
-        "full_refresh": run_input.full_refresh,
-        "fail_fast": run_input.fail_fast,
-        "defer": True if state.defer_dir else None,
-        "state": state.state_dir,
-        "defer_state": state.defer_dir,
-        "event_time_start": run_input.event_time_start,
-        "event_time_end": run_input.event_time_end,
-    }
 
 
 def make_task(

@@ -1,0 +1,69 @@
+"""The `dbt ...` command line that a run's input stands for: its options, and the words of it.
+
+The words are what dbt records as its own command, and shows to Jinja: it takes them from `sys.argv` (dbt/cli/flags.py,
+`INVOCATION_COMMAND`; checked on dbt-core 1.11.16 and 1.12.0).
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from typing import Any
+
+from dbt_temporal.domain.run.input import DbtRunInput
+
+_SPACED = {"source-freshness": ["source", "freshness"]}
+
+
+def command_line(run_input: DbtRunInput) -> list[str]:
+    """`["dbt", "build", "--select", "a", ...]`, with each option in the word order of dbt's own help."""
+    words = ["dbt", *_SPACED.get(run_input.command, [run_input.command])]
+    for option, value in (
+        ("--select", run_input.select),
+        ("--exclude", run_input.exclude),
+        ("--selector", run_input.selector),
+        ("--indirect-selection", run_input.indirect_selection),
+        ("--vars", json.dumps(run_input.vars) if run_input.vars else None),
+        ("--target", run_input.target),
+        ("--event-time-start", run_input.event_time_start),
+        ("--event-time-end", run_input.event_time_end),
+        ("--state", state_folder(run_input.state_manifest_ref)),
+        ("--defer-state", state_folder(run_input.defer_manifest_ref)),
+    ):
+        if value:
+            words += [option, *value.split()] if option in ("--select", "--exclude") else [option, value]
+    for option, switch in (
+        ("defer", True if run_input.defer_manifest_ref else None),
+        ("full-refresh", run_input.full_refresh),
+        ("fail-fast", run_input.fail_fast),
+    ):
+        if switch is not None:
+            words.append(f"--{option}" if switch else f"--no-{option}")
+    return words
+
+
+def flag_params(run_input: DbtRunInput) -> dict[str, Any]:
+    """The options by their names with underscores; those that are None are left to dbt's own resolution.
+
+    `state` and `defer_state` name what the input names, of which a run has copies (`run/state.py`).
+    """
+    return {
+        "select": run_input.select.split() if run_input.select else None,
+        "exclude": run_input.exclude.split() if run_input.exclude else None,
+        "selector": run_input.selector,
+        "indirect_selection": run_input.indirect_selection,
+        "full_refresh": run_input.full_refresh,
+        "fail_fast": run_input.fail_fast,
+        "defer": True if run_input.defer_manifest_ref else None,
+        "state": state_folder(run_input.state_manifest_ref),
+        "defer_state": state_folder(run_input.defer_manifest_ref),
+        "event_time_start": run_input.event_time_start,
+        "event_time_end": run_input.event_time_end,
+    }
+
+
+def state_folder(reference: str | None) -> str | None:
+    """What `dbt --state` takes in the place of a reference: the folder of the artifact."""
+    if reference is not None and reference.endswith(".json"):
+        return posixpath.dirname(reference) or "."
+    return reference

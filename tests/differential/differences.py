@@ -1,0 +1,66 @@
+"""What differs between the command line and one of our sides after a step."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from tests.differential.normalised import documents, ended_early, text_of_side
+from tests.differential.scenario import Step
+from tests.differential.sides import Ended
+from tests.integration.equality.compare import difference
+from tests.integration.equality.compare_relations import Relations, differences_of_relations
+
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def step_differences(step: Step, ours: Ended, theirs: Ended, databases: tuple[str, str]) -> list[str]:
+    """Of outcome and artifacts; `databases` are the names that each side's database has."""
+    found = []
+    if ours.success != theirs.success:
+        found.append(f"success: {ours.success} != {theirs.success}; ours: {ours.message[:300]}; theirs: {_end(theirs)}")
+    if ended_early(ours) or ended_early(theirs):
+        return found + _own_differences(ours)
+    mine, other = (
+        documents(ended, name, retry=step.retry) for ended, name in zip((ours, theirs), databases, strict=True)
+    )
+    found += [f"{name}: only ours; theirs: {_end(theirs)}" for name in sorted(mine.keys() - other.keys())]
+    found += [f"{name}: only theirs; ours: {ours.message[:300]}" for name in sorted(other.keys() - mine.keys())]
+    for name in sorted(mine.keys() & other.keys()):
+        found += difference(mine[name], other[name], name)
+    return found + _own_differences(ours)
+
+
+def database_differences(ours: Relations, theirs: Relations, sides: tuple[Ended, Ended]) -> list[str]:
+    """Of relations and their rows, which may name what belongs to a side alone, as `sides` know it."""
+    mine, other = (_renamed(relations, side) for relations, side in zip((ours, theirs), sides, strict=True))
+    return [f"relations: {each}" for each in differences_of_relations(mine, other)]
+
+
+def _renamed(relations: Relations, side: Ended) -> Relations:
+    return {
+        name: (kind, columns, sorted(tuple(text_of_side(value, side.paths) for value in row) for row in rows))
+        for name, (kind, columns, rows) in relations.items()
+    }
+
+
+def _own_differences(ours: Ended) -> list[str]:
+    """Where the output of our run says something else than its artifacts do."""
+    text = ours.artifacts.get("run_results.json")
+    if text is None:
+        return []
+    found = []
+    recorded = {result["unique_id"]: result for result in json.loads(text)["results"]}
+    for node in ours.nodes:
+        result = recorded.get(node.unique_id)
+        if result is None:
+            found.append(f"output: {node.unique_id} is not in run_results.json")
+        elif node.dbt_status != result["status"]:
+            found.append(f"output: {node.unique_id}: {node.dbt_status} != {result['status']} of run_results.json")
+        if node.attempts > 1:
+            found.append(f"output: {node.unique_id} was tried {node.attempts} times: {node.message}")
+    return found
+
+
+def _end(theirs: Ended) -> str:
+    return _COLOR.sub("", theirs.message)[-600:]

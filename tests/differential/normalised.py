@@ -1,0 +1,85 @@
+"""What may differ between two runs of dbt itself, each with its reason. All else must be equal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.differential.sides import Ended
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Something that is not compared.
+
+    Attributes:
+        what: in words.
+        reason: why dbt itself would not give it twice, or why the test makes it differ.
+    """
+
+    what: str
+    reason: str
+
+
+RULES = (
+    Rule(
+        "instants, durations, invocation ids, thread ids",
+        "belong to one run alone (tests/integration/equality/compare.py)",
+    ),
+    Rule("the name of the database", "each side has one of its own, and PostgreSQL's sides have one server"),
+    Rule("where artifacts for --state lie", "each side refers to what it has written itself"),
+    Rule("args: log_path, profiles_dir, project_dir, target_path", "our runs write to private folders"),
+    Rule(
+        "the order of results",
+        "with several threads nodes end in any order; with one, dbt goes by level, then by name, and we by level, "
+        "then by the longest path below (docs/adr/0003-scheduling-by-dependencies.md)",
+    ),
+    Rule(
+        "after a failure under fail-fast: nodes that only one side had begun before it, and all that comes after",
+        "follows from the order within a level",
+    ),
+    Rule("dbt_scd_id", "a snapshot's hash of the instant at which it was taken"),
+)
+
+OPEN = (
+    Rule(
+        "args of run_results.json after a retry",
+        "dbt records `dbt retry` and all arguments of the retried run, as text where they were none; we record the "
+        "retried command with what it takes over",
+    ),
+)
+"""Differences that are known and not mended yet."""
+
+_PATHS = frozenset({"log_path", "profiles_dir", "project_dir", "target_path", "state", "defer_state"})
+
+
+_FAIL_FAST = "Skipping due to fail_fast"
+
+
+def documents(ended: Ended, database: str, *, retry: bool = False) -> dict[str, Any]:
+    """The artifacts of a step as they are compared."""
+    comparable = {}
+    for name, text in ended.artifacts.items():
+        document = json.loads(text_of_side(text, {**ended.paths, database: "<database>"}))
+        if "results" in document:
+            document["results"] = {result["unique_id"]: result for result in document["results"]}
+        if "args" in document:
+            document["args"] = (
+                {} if retry else {key: value for key, value in document["args"].items() if key not in _PATHS}
+            )
+        comparable[name] = document
+    return comparable
+
+
+def text_of_side(text: str, names: Mapping[str, str]) -> str:
+    """A text with words for what is one side's own."""
+    for name, word in names.items():
+        text = text.replace(name, word)
+    return text
+
+
+def ended_early(ended: Ended) -> bool:
+    """Whether fail-fast kept nodes from running."""
+    return _FAIL_FAST in ended.artifacts.get("run_results.json", "")

@@ -1,0 +1,56 @@
+"""The dbt command line in a process that has imported dbt already: each command is a fork of it, fresh as a new one.
+
+It reads requests, a line of JSON each (`argv`, `cwd`, `env`, `output`), and answers each with the exit code.
+Importing dbt takes 2 s, which is more than most commands on a small project do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from typing import Any
+
+from tests.differential.warm_macros import warm_up
+
+
+def main() -> None:
+    """Serves until its input ends."""
+    import dbt.cli.main  # noqa: F401 -- so that the forks have it
+
+    warm_up()
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            _run(json.loads(line))
+        _, status = os.waitpid(pid, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def _run(request: dict[str, Any]) -> None:
+    """One command, as the program `dbt` would carry it out; the process ends with it."""
+    code = 1
+    try:
+        output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        for stream in (1, 2):
+            os.dup2(output, stream)
+        os.chdir(request["cwd"])
+        os.environ.clear()
+        os.environ.update(request["env"])
+        sys.argv = ["dbt", *request["argv"]]
+        from dbt.cli.main import cli
+
+        cli()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

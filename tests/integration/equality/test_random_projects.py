@@ -1,0 +1,59 @@
+"""Random projects give on one worker and on two what they give on the command line; and those that once did not."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from temporalio.client import Client
+
+from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
+from tests.differential.arena import Arena, open_arena
+from tests.differential.databases import DuckDb, Postgres, Server
+from tests.differential.generating import scenario_of
+from tests.differential.scenario import Scenario
+from tests.integration.postgres import PostgresDatabase
+
+pytestmark = pytest.mark.every_dbt_version
+
+KEPT = {
+    path.stem: Scenario.from_json(path.read_text())
+    for path in sorted((Path(__file__).parents[2] / "differential" / "kept").glob("*.json"))
+}
+NUMBERS = (500, 501, 502, 504, 505, 506)
+
+
+@pytest.fixture(scope="module")
+async def arenas(
+    temporal_address: str,
+    temporal_client: Client,
+    postgres_server: PostgresDatabase,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[Mapping[str, Arena]]:
+    other = await connect(ConnectionSettings(address=temporal_address), patience_secs=30)
+    servers: list[Server] = [DuckDb(), Postgres(postgres_server)]
+    async with AsyncExitStack() as stack:
+        yield {
+            server.kind: await stack.enter_async_context(
+                open_arena(server, [temporal_client, other], tmp_path_factory.mktemp(server.kind))
+            )
+            for server in servers
+        }
+
+
+@pytest.mark.parametrize("database", ["duckdb", "postgres"])
+@pytest.mark.parametrize("number", NUMBERS)
+async def test_a_random_project_gives_what_the_command_line_gives(
+    arenas: Mapping[str, Arena], database: str, number: int
+) -> None:
+    assert (await arenas[database].run(scenario_of(number))).differences == []
+
+
+@pytest.mark.parametrize("database", ["duckdb", "postgres"])
+@pytest.mark.parametrize("name", KEPT)
+async def test_a_project_that_once_differed_gives_what_the_command_line_gives(
+    arenas: Mapping[str, Arena], database: str, name: str
+) -> None:
+    assert (await arenas[database].run(KEPT[name])).differences == []
