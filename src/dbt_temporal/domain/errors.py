@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from enum import StrEnum
+from pathlib import Path
 
 from dbt_temporal.domain.results import NodeExecutionResult
 
@@ -35,6 +36,7 @@ class DbtTemporalError(Exception):
         message: what went wrong, for a person who can act on it.
         retryable: whether another attempt may help; by default what the type says.
         result: the node's result, where the error is the outcome of a node.
+        manifest: where the engine has written the manifest, if a run failed between its parse and its plan.
     """
 
     def __init__(
@@ -44,12 +46,14 @@ class DbtTemporalError(Exception):
         *,
         retryable: bool | None = None,
         result: NodeExecutionResult | None = None,
+        manifest: Path | None = None,
     ) -> None:
         super().__init__(message)
         self.error_type = error_type
         self.message = message
         self.retryable = error_type in RETRYABLE_TYPES if retryable is None else retryable
         self.result = result
+        self.manifest = manifest
 
 
 _SCARCE = frozenset(

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
+from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
-from tests.integration.engine_driver import open_engine, write_files
-from tests.integration.equality.compare import read_json, run_cli, run_results_difference
+from tests.integration.engine_driver import new_invocation, open_engine, opened, write_files
+from tests.integration.equality.compare import manifest_difference, read_json, run_cli, run_results_difference
 from tests.integration.equality.test_resolved_flags import Sides
 
 pytestmark = pytest.mark.every_dbt_version
@@ -21,8 +22,8 @@ pytestmark = pytest.mark.every_dbt_version
 @pytest.fixture(scope="module")
 async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DbtCoreEngine]:
     environ = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
-    async with open_engine(tmp_path_factory.mktemp("cache"), environ=environ) as opened:
-        yield opened
+    async with open_engine(tmp_path_factory.mktemp("cache"), environ=environ) as made:
+        yield made
 
 
 def grouped(group: str, *, of_model: str | None = None) -> dict[str, str]:
@@ -84,3 +85,23 @@ async def test_files_are_checked_by_dbts_schemas_for_the_adapters_alone_for_whic
     sides = Sides(engine, tmp_path, {**ONE, "models/one.yml": models}, "flags: {warn_error: true}\n")
     ours = await sides.ours(command="run")
     assert run_results_difference(ours.artifacts["run_results.json"], sides.theirs("run")) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "command", "options"),
+    [("", "run", {"selector": "not_there"}), ("flags: {warn_error: true}\n", "test", {})],
+    ids=["an unknown selector", "nothing to do"],
+)
+async def test_the_manifest_of_a_run_that_cannot_be_planned_is_that_of_its_parse(
+    engine: DbtCoreEngine, tmp_path: Path, flags: str, command: str, options: dict[str, str]
+) -> None:
+    sides = Sides(engine, tmp_path, ONE, flags)
+    invocation = new_invocation(command=command, env=sides.env("ours", {}), **options)
+    with pytest.raises(DbtTemporalError) as caught:
+        await opened(engine, ProjectLocation(sides.project, sides.project), invocation).plan()
+    arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
+    theirs = sides.theirs(command, *arguments).with_name("manifest.json")
+    assert caught.value.manifest is not None
+    ours = caught.value.manifest.read_bytes()
+    assert manifest_difference(ours, theirs) == []
+    assert json.loads(ours)["metadata"]["invocation_id"] == invocation.invocation_id

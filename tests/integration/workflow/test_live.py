@@ -161,7 +161,7 @@ async def test_set_fail_fast_takes_only_true_or_false(runs: RunHarness) -> None:
 
 
 async def test_queries_tell_the_whole_state_while_the_run_goes_on(runs: RunHarness) -> None:
-    runs.engine.run_plan = plan(node("a"), node("b"), node("c", "a"))
+    runs.engine.run_plan = plan(node("a"), node("b"), node("c", "b"))
     runs.engine.gates[B] = asyncio.Event()
     run = await runs.submit({"fail_fast": True})
 

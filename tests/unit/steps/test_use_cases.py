@@ -1,5 +1,6 @@
 import asyncio
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -311,3 +312,20 @@ async def test_the_catalog_is_stored_where_the_settings_ask_for_it(write_catalog
     stored = await world.use_cases.store_artifacts(StoreArtifactsInput(invocation=invocation()))
     assert (stored.artifacts.catalog_path is not None) == write_catalog
     assert (f"{INVOCATION_ID}/catalog.json" in world.store.files) == write_catalog
+
+
+@pytest.mark.parametrize(("write_artifacts", "stored"), [(True, ["manifest.json"]), (False, [])])
+async def test_the_manifest_of_a_run_that_was_parsed_and_not_planned_is_stored(
+    tmp_path: Path, write_artifacts: bool, stored: list[str]
+) -> None:
+    (tmp_path / "parsed.json").write_text("{}")
+
+    class Unplanned(FakeEngineRun):
+        async def plan(self) -> EnginePlan:
+            raise DbtTemporalError(ErrorType.CONFIGURATION, "no such selector", manifest=tmp_path / "parsed.json")
+
+    world = World(write_artifacts=write_artifacts)
+    world.engine.run_class = Unplanned
+    with pytest.raises(DbtTemporalError, match="no such selector"):
+        await world.plan(selector="none")
+    assert [name.removeprefix(f"{INVOCATION_ID}/") for name in world.store.files] == stored

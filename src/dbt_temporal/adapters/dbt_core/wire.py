@@ -15,6 +15,8 @@ import orjson
 
 HEADER = struct.Struct("!I")
 Message = dict[str, Any]
+PARSED_MANIFEST = "parsed_manifest.json"
+"""The manifest in the folder of a run whose selection failed: the command line has written it by then."""
 
 _MAX_FDS = 4
 _CHUNK = 1 << 20

@@ -138,6 +138,7 @@ def _redacted_errors(redactor: Redactor) -> Iterator[None]:
             redactor.text(error.message),
             retryable=error.retryable,
             result=None if error.result is None else redactor.result(error.result),
+            manifest=error.manifest,
         ) from None
     except Exception as error:
         chain = "".join(traceback.format_exception(error))

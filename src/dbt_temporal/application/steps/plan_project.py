@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
 from dbt_temporal.application.log_context import log_fields
-from dbt_temporal.application.ports.engine import DbtEngine, EnginePlan, Progress, no_progress
+from dbt_temporal.application.ports.artifact_store import ArtifactStore
+from dbt_temporal.application.ports.engine import DbtEngine, EnginePlan, EngineRun, Progress, no_progress
 from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.messages import PlanProjectInput, PlanProjectOutput
-from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.application.steps.run_files import RunFiles
+from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.domain.run.plan import NodeInfo
+
+logger = logging.getLogger(__name__)
 
 DYNAMIC_ATTRIBUTES = ("DbtProject", "DbtCommand", "DbtTarget", "DbtSelector", "DbtStatus")
 """The search attributes that runs set by themselves, all of type Keyword."""
@@ -20,6 +26,8 @@ DYNAMIC_ATTRIBUTES = ("DbtProject", "DbtCommand", "DbtTarget", "DbtSelector", "D
 
 class PlanProject:
     """The use case behind `plan_project`.
+
+    Where planning fails after the project was parsed, the manifest is stored all the same, as dbt writes it by then.
 
     Args:
         write_artifacts: WRITE_ARTIFACTS.
@@ -34,6 +42,7 @@ class PlanProject:
         self,
         engine: DbtEngine,
         registry: ProjectRegistry,
+        store: ArtifactStore,
         *,
         write_artifacts: bool = False,
         write_run_log: bool = True,
@@ -43,6 +52,7 @@ class PlanProject:
     ) -> None:
         self._engine = engine
         self._registry = registry
+        self._store = store
         self._write_artifacts = write_artifacts
         self._write_run_log = write_run_log
         self._priority_scheduling = priority_scheduling
@@ -68,7 +78,7 @@ class PlanProject:
         try:
             with log_fields(project=invocation.project):
                 run = await self._engine.open(location, invocation)
-                engine_plan = await asyncio.wait_for(run.plan(), limit)
+                engine_plan = await asyncio.wait_for(self._planned(run, request.invocation_id), limit)
         except TimeoutError as error:
             raise configuration_error(
                 f"planning {project.loaded.name!r} took longer than {limit:g} seconds (timeouts.plan_secs)"
@@ -97,6 +107,20 @@ class PlanProject:
             write_run_log=self._write_run_log,
             priority_scheduling=self._priority_scheduling,
         )
+
+    async def _planned(self, run: EngineRun, invocation_id: str) -> EnginePlan:
+        try:
+            return await run.plan()
+        except DbtTemporalError as error:
+            if self._write_artifacts and error.manifest is not None:
+                await self._keep_manifest(error.manifest, invocation_id)
+            raise
+
+    async def _keep_manifest(self, manifest: Path, invocation_id: str) -> None:
+        try:
+            await RunFiles(self._store, invocation_id).upload("manifest.json", manifest)
+        except DbtTemporalError as error:
+            logger.warning("the manifest of run %s could not be stored: %s", invocation_id, error.message)
 
     def _search_attributes(self, invocation: DbtInvocation, engine_plan: EnginePlan) -> dict[str, str]:
         dynamic = {

@@ -58,6 +58,7 @@ class UseCases:
             plan_project=PlanProject(
                 engine,
                 registry,
+                store,
                 write_artifacts=write_artifacts,
                 write_run_log=write_run_log,
                 priority_scheduling=priority_scheduling,

@@ -14,6 +14,7 @@ from pathlib import Path
 from dbt_temporal.adapters.dbt_core.hosts.handle import HostHandle, HostKey
 from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
 from dbt_temporal.adapters.dbt_core.parents.pool import ParentPool
+from dbt_temporal.adapters.dbt_core.wire import PARSED_MANIFEST
 from dbt_temporal.application.log_context import log_fields
 from dbt_temporal.application.ports.references import ArtifactReferences
 from dbt_temporal.domain.errors import DbtTemporalError
@@ -47,8 +48,10 @@ class HostOpener:
                 run_dir=str(run_dir),
                 local_references=await self._local_references(invocation, run_dir),
             )
-        except BaseException:
+        except BaseException as error:
             await self.end(host)
+            if isinstance(error, DbtTemporalError) and (run_dir / PARSED_MANIFEST).is_file():
+                error.manifest = run_dir / PARSED_MANIFEST
             raise
         return host
 
@@ -62,7 +65,9 @@ class HostOpener:
             message = _with_references(error.message, invocation, run_dir)
             if message == error.message:
                 raise
-            raise DbtTemporalError(error.error_type, message, retryable=error.retryable, result=error.result) from error
+            raise DbtTemporalError(
+                error.error_type, message, retryable=error.retryable, result=error.result, manifest=error.manifest
+            ) from error
 
     async def end(self, host: HostHandle) -> None:
         """Ends a host; its parent may then be evicted."""

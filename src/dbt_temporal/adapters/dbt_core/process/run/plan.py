@@ -1,7 +1,7 @@
 """The execution plan, from dbt's own queue.
 
 Checked on dbt-core 1.11.16 and 1.12.0: `RunTask.get_hooks_by_type`, `ListTask.generate_selectors`,
-`GraphQueue._scores`, `CompileTask._handle_result`, `GraphRunnableTask.run`.
+`GraphQueue._scores`, `CompileTask._handle_result`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ from typing import Any
 import networkx as nx
 from dbt.artifacts.schemas.results import RunStatus
 from dbt.artifacts.schemas.run import RunResult
-from dbt.events.types import NothingToDo
 from dbt.node_types import NodeType, RunHookType
 from dbt.task.compile import CompileRunner
 from dbt.task.list import ListTask
 from dbt.task.run import RunTask
 from dbt.task.test import TestRunner
 from dbt_common.events.contextvars import task_contextvars
-from dbt_common.events.functions import warn_or_error
 
 from dbt_temporal.adapters.dbt_core.overrides import node_overrides
 from dbt_temporal.adapters.dbt_core.process.parsing.graph import subset
@@ -33,8 +31,6 @@ _TESTS = (NodeType.Test, NodeType.Unit)
 def make_plan(run: HostRun) -> ExecutionPlan:
     """The nodes of the run with what each waits for; ephemeral models are bridged where dbt has no results of them."""
     listing = _listing(run) if isinstance(run.task, ListTask) else {}
-    if run.task.job_queue is not None and not run.selected():
-        warn_or_error(NothingToDo())  # as dbt's task does, to which the flag warn_error makes it an error
     graph = _plan_graph(run, list(listing))
     ranks = _ranks(run)
     levels = [sorted(level) for level in nx.topological_generations(graph)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from dbt_temporal.adapters.dbt_core.process.parsing.loading import LoadedParent
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.adapters.dbt_core.process.run.state import TARGET, previous_state
 from dbt_temporal.adapters.dbt_core.process.run.tasks import make_task
+from dbt_temporal.adapters.dbt_core.wire import PARSED_MANIFEST
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
 
@@ -39,7 +40,12 @@ def open_run(
     bootstrap.begin_invocation(flags, invocation.invocation_id, started_at, router)
     project, adapter = bootstrap.for_run(parent.project, flags, str(run_dir / TARGET))
     _stamp(project.manifest.metadata, invocation.invocation_id, started_at)
-    task = make_task(run_input.command, flags, project, parent.graphs, state.retry)
+    try:
+        task = make_task(run_input.command, flags, project, parent.graphs, state.retry)
+    except Exception:
+        project.manifest.metadata.generated_at = datetime.now(UTC).replace(tzinfo=None)
+        project.manifest.writable_manifest().write(str(run_dir / PARSED_MANIFEST))
+        raise
     for name, copy in copies.items():
         if copy is not None:  # which the task has read by now; Jinja and artifacts have the name that was given
             bootstrap.set_flag(flags, name, params[name])

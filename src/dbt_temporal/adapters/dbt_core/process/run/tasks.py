@@ -11,6 +11,7 @@ import inspect
 from typing import Any
 
 from dbt.cli.flags import Flags
+from dbt.events.types import NothingToDo
 from dbt.graph import GraphQueue
 from dbt.task.build import BuildTask
 from dbt.task.compile import CompileTask
@@ -22,6 +23,7 @@ from dbt.task.seed import SeedTask
 from dbt.task.snapshot import SnapshotTask
 from dbt.task.test import TestTask
 from dbt_common.events.contextvars import task_contextvars
+from dbt_common.events.functions import warn_or_error
 
 from dbt_temporal.adapters.dbt_core.process.bootstrap import ParsedProject
 from dbt_temporal.adapters.dbt_core.process.parsing.graph import ProjectGraph, ProjectGraphs
@@ -65,6 +67,8 @@ def make_task(
         if command == "list":
             return task
         task._runtime_initialize()
+        if not task._flattened_nodes:
+            warn_or_error(NothingToDo())  # as `GraphRunnableTask.run` does: the flag warn_error makes it an error
     task.num_nodes += len(getattr(task, "selected_unit_tests", ()))  # as BuildTask does before its first node
     return task
 
