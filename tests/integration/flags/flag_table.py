@@ -83,7 +83,9 @@ FLAGS: dict[str, Flag] = {
     "sample": Flag("effect", '{"start": "2026-01-02", "end": "2026-01-03"}'),
     "select": Flag("effect"),
     "selector": Flag("effect"),
-    "single_threaded": Flag("effect", "true", "one node at once"),
+    "single_threaded": Flag(
+        "effect", "true", "one node at once; dbt-core itself fails with it where it creates schemas"
+    ),
     "sqlparse": Flag("effect", '{"MAX_GROUPING_TOKENS": 3}'),
     "state": Flag("effect", "state"),
     "store_failures": Flag("effect", "true"),

@@ -32,7 +32,7 @@ SAY = """\
     'envs': dbt_metadata_envs,
     'execute': execute,
     'flags': namespaced(flags),
-    'graph': graph if execute else '',
+    'graph': of_nodes(graph) if execute else '',
     'id': invocation_id,
     'model': model if model is mapping else '',
     'project': project_name ~ ' ' ~ env_var('PROBE', 'none') ~ ' ' ~ var('x'),
@@ -52,6 +52,14 @@ SAY = """\
   {%- endfor -%}
   {{ rows | join(' union all ') }}
 {% endmacro %}
+{% macro of_nodes(graph) -%}
+  {%- set nodes = {} -%}
+  {%- for id, node in graph.nodes.items() -%}
+    {%- do nodes.update({id: [node.original_file_path, node.root_path, node.config.meta]
+                         | map('string') | list}) -%}
+  {%- endfor -%}
+  {{ return(nodes) }}
+{%- endmacro %}
 {% macro namespaced(flags) -%}
   {%- set named = {} -%}
   {%- for name in ('FULL_REFRESH', 'INVOCATION_COMMAND', 'LOG_PATH', 'PROFILES_DIR', 'STORE_FAILURES', 'TARGET_PATH',
