@@ -33,7 +33,7 @@ them all and writes this page; `make test` runs a share of them, and fails where
 that is known ([the list](../tests/conformance/differences.py)). How it works, and what it cannot show, is in
 [decision 15](adr/0015-conformance.md).
 
-A cell is empty where a scenario did not run in the sessions that this page was written from.
+A cell is empty where a scenario was not run for this page.
 
 - **equal**: passes on the command line and through us.
 - **no run**: passes, and starts no run of ours: it starts none at all, or only commands that have no input of ours yet

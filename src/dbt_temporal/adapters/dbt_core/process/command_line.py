@@ -32,13 +32,11 @@ def command_line(run_input: DbtRunInput) -> list[str]:
     ):
         if value:
             words += [option, *value.split()] if option in ("--select", "--exclude") else [option, value]
-    for option, switch in (
-        ("defer", True if run_input.defer_manifest_ref else None),
-        ("full-refresh", run_input.full_refresh),
-        ("fail-fast", run_input.fail_fast),
-    ):
-        if switch is not None:
-            words.append(f"--{option}" if switch else f"--no-{option}")
+    for option, switch in (("--defer", run_input.defer_manifest_ref), ("--full-refresh", run_input.full_refresh)):
+        if switch:  # dbt has no word for "without a full refresh"
+            words.append(option)
+    if run_input.fail_fast is not None:
+        words.append("--fail-fast" if run_input.fail_fast else "--no-fail-fast")
     return words
 
 
