@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 from psycopg2 import sql
 
-from tests.integration.postgres import PostgresDatabase, running_postgres
+from examples.postgres_server import HOST, USER, embedded_postgres
+from tests.integration.postgres import PostgresDatabase
+from tests.integration.servers import free_port
 
 DATABASES = ("duckdb", "postgres")
 GRANTEES = {f"DBT_TEST_USER_{number}": f"dbt_test_user_{number}" for number in (1, 2, 3)}
@@ -56,13 +57,16 @@ OVERRIDES: dict[str, dict[str, dict[str, Any]]] = {
 
 @contextmanager
 def prepared_postgres() -> Iterator[PostgresDatabase]:
-    """A server with a database and the roles of `GRANTEES`, which the environment names meanwhile."""
-    with running_postgres() as server, server.fresh_database("conformance") as database:
-        with closing(database.connect()) as opened, opened.cursor() as cursor:
-            for role in GRANTEES.values():
-                with contextlib.suppress(psycopg2.errors.DuplicateObject):
-                    cursor.execute(sql.SQL("create role {}").format(sql.Identifier(role)))
-        yield database
+    """A server of its own, with the roles of `GRANTEES` and the database and user that scenarios expect."""
+    with embedded_postgres(free_port()) as (port, password):
+        server = PostgresDatabase(HOST, port, USER, password, "postgres")
+        with closing(server.connect()) as opened, opened.cursor() as cursor:
+            cursor.execute("create database dbt")
+            role = sql.SQL("create role root superuser login password {}")
+            cursor.execute(role.format(sql.Literal(password)))
+            for grantee in GRANTEES.values():
+                cursor.execute(sql.SQL("create role {}").format(sql.Identifier(grantee)))
+        yield replace(server, dbname="dbt", user="root")
 
 
 def profile_target(name: str, folder: Path, postgres: PostgresDatabase | None) -> dict[str, Any]:

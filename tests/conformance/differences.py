@@ -26,10 +26,16 @@ KNOWN: tuple[Known, ...] = (
     Known("caching.test_caching.BaseCachingSelectedSchemaOnly", CACHE),
     Known("caching.test_caching.BaseCachingUppercaseModel", CACHE),
     Known("caching.test_caching.BaseNoPopulateCache", CACHE),
+    Known("functions.test_udfs.DeterministicUDF", EVENTS),
     Known("functions.test_udfs.ErrorForUnsupportedType", EVENTS),
+    Known("functions.test_udfs.NonDeterministicUDF", EVENTS),
     Known("functions.test_udfs.PythonUDFEntryPointRequired", EVENTS),
     Known("functions.test_udfs.PythonUDFNotSupported", EVENTS),
     Known("functions.test_udfs.PythonUDFRuntimeVersionRequired", EVENTS),
+    Known("functions.test_udfs.StableUDF", EVENTS),
+    Known("functions.test_udfs.UDFsBasic", EVENTS),
+    Known("incremental.test_incremental_microbatch.BaseMicrobatch", CLOCK),
+    Known("sample_mode.test_sample_mode.BaseSampleModeTest", CLOCK),
 )
 
 
