@@ -69,8 +69,8 @@ class ProjectConfig(_Section):
 
     Attributes:
         engine: the name of what runs the project; None means the worker's default.
-        scheduling: which of the nodes that are ready start first: `dbt` goes by dbt's own order (level by level, with
-            no barrier between them), `critical_path` by the longest remaining path alone.
+        scheduling: which of the nodes that are ready start first: `dbt` goes by dbt's own order (what became ready
+            first; then by level and name), `critical_path` by the longest remaining path alone.
     """
 
     engine: str | None = Field(default=None, min_length=1)

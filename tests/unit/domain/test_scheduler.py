@@ -42,31 +42,6 @@ def test_no_more_nodes_run_at_once_than_dbts_threads() -> None:
     assert s.complete(model_id("b"), "success").start == ids("c")
 
 
-def test_the_longest_remaining_path_goes_first_and_ties_go_by_plan_order() -> None:
-    s = scheduler(node("short"), node("also_short"), node("long"), node("x", "long"), node("y", "x"), max_running=1)
-    order = s.start().start
-    while not s.done:
-        order += s.complete(order[-1], "success").start
-    assert order == ids("long", "x", "short", "also_short", "y")
-
-
-def test_dbts_rank_comes_before_the_longest_remaining_path_and_is_no_barrier() -> None:
-    nodes = {
-        "model.shop.a1": node("a1", rank=0),
-        "model.shop.a2": node("a2", "a1", rank=1),
-        "model.shop.a3": node("a3", "a2", rank=2),
-        "model.shop.book": node("book", rank=0),
-    }
-    scheduler = Scheduler(nodes, command="run", max_running=1)
-    order = [*scheduler.start().start]
-    while not scheduler.done:
-        order += scheduler.complete(order[-1], "success").start
-    assert order == ["model.shop.a1", "model.shop.book", "model.shop.a2", "model.shop.a3"]
-    both = Scheduler(nodes, command="run", max_running=2)
-    assert both.start().start == ["model.shop.a1", "model.shop.book"]
-    assert both.complete("model.shop.a1", "success").start == ["model.shop.a2"]
-
-
 def test_a_failed_node_skips_all_its_descendants_and_names_itself_as_the_cause() -> None:
     s = scheduler(node("a"), node("b", "a"), node("c", "b"), node("other"))
     s.start()
@@ -284,6 +259,7 @@ setups: Any = st.fixed_dictionaries(
         "max_running": st.integers(1, 4),
         "fail_fast": st.booleans(),
         "ends_on_error": st.booleans(),
+        "first_come": st.booleans(),
     }
 )
 
@@ -321,11 +297,3 @@ def test_a_scheduler_restored_from_its_snapshot_continues_equally(
         whole.step(which, how)
         resumed.step(which, how)
     assert (whole.started, whole.ended) == (resumed.started, resumed.ended)
-
-
-@given(nodes=plans())
-@settings(max_examples=100, deadline=None)
-def test_nodes_that_are_ready_together_start_in_the_order_of_their_heights(nodes: dict[str, NodeInfo]) -> None:
-    s = Scheduler(nodes, command="build", max_running=100)
-    heights = [s.height(unique_id) for unique_id in s.start().start]
-    assert heights == sorted(heights, reverse=True)

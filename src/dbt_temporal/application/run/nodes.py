@@ -40,6 +40,7 @@ class NodeSteps:
             max_running=context.planned.threads,
             fail_fast=context.live.state.fail_fast,
             ends_on_error=context.planned.ends_on_error,
+            first_come=context.planned.first_come,
         )
         self._tasks: dict[str, asyncio.Task[NodeExecutionResult]] = {}
         self._attempts: dict[str, int] = {}

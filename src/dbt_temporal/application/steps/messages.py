@@ -49,6 +49,8 @@ class PlanProjectOutput(BaseModel):
     fail_fast: bool | None = None
     """dbt's resolved flag; null in plans from before it was part of them."""
     ends_on_error: bool = False
+    first_come: bool = False
+    """Whether nodes start in dbt's order; false in plans from before it was part of them."""
     nothing_to_do: bool = True
     """Whether nothing is selected, where the plan has no nodes; plans from before it was part of them meant that."""
     write_run_log: bool = True

@@ -104,6 +104,7 @@ class PlanProject:
             fail_fast=engine_plan.fail_fast,
             ends_on_error=engine_plan.ends_on_error,
             nothing_to_do=engine_plan.nothing_to_do,
+            first_come=project.config.scheduling == "dbt",
             write_run_log=self._write_run_log,
             priority_scheduling=self._priority_scheduling,
         )

@@ -39,8 +39,8 @@ class NodeInfo(BaseModel):
     depends_on: list[str] = Field(default_factory=list)
     priority: int = 5
     rank: int | None = None
-    """dbt's own score of the node (`GraphQueue`: its level): of the nodes that are ready, lower ranks start first. Null
-    where the project's `scheduling` is `critical_path`."""
+    """dbt's own score of the node (`GraphQueue`: its level): of the nodes that become ready together, lower ranks start
+    first. Null where the project's `scheduling` is `critical_path`."""
     on_error: OnNodeError | None = None
     relation: str | None = None
     """The name as dbt's console shows it (`schema.identifier`), for the run log."""

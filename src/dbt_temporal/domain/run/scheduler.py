@@ -1,14 +1,14 @@
 """When each node of a plan may start: a state machine without clock or I/O, the same on every replay.
 
-A node starts when everything in its `depends_on` has ended, at most `max_running` at once. Of those that are ready, the
-lowest rank starts first, as in dbt's queue, because projects lean on that order; then the longest remaining path.
+A node starts when everything in its `depends_on` has ended, at most `max_running` at once. Which of the ready ones
+starts first is the queue's order (`ready_queue.py`), by default dbt's own, on which projects lean.
 
 Which endings skip dependents is dbt's rule (dbt/task/runnable.py and dbt/task/build.py, dbt-core 1.10 to 1.12):
 
 - `error` and `partial success` skip all descendants; `build` adds `fail` and `skipped`. `warn` never does.
 - A unit test's failure skips its model. The model's own children follow the model.
 - A model with `on_error: continue` (dbt-core 1.12) never skips its descendants.
-- A skipped node is reported at its turn, that is when its own parents have ended.
+- A skipped node is reported at its turn: in dbt's order when it would have started, else when its parents have ended.
 - With fail-fast, the run ends early after an `error`, `fail` or `partial success`; a command that ends at its first
   error does after an `error`. dbt looks at that when its queue hands out a node, so what is ready by then still runs:
   the end comes when a further node becomes ready (it is not run), or, with fail-fast, when the queue has handed out
@@ -19,14 +19,13 @@ Which endings skip dependents is dbt's rule (dbt/task/runnable.py and dbt/task/b
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.results import NodeStatus
 from dbt_temporal.domain.run.plan import NodeInfo
+from dbt_temporal.domain.run.ready_queue import ReadyQueue
 
 FAIL_FAST_REASON = "Skipping due to fail_fast"
 """dbt's own message for nodes that fail-fast kept from running (dbt/task/runnable.py, execute_nodes)."""
@@ -61,11 +60,12 @@ class Scheduler:
     """Schedules the nodes of one plan.
 
     Args:
-        nodes: the plan's nodes; their order breaks ties.
+        nodes: the plan's nodes; their order breaks ties where the longest path decides.
         command: dbt's command, which decides what a failed test means.
         max_running: how many nodes may run at once (dbt's threads).
         fail_fast: end early after the first failure.
         ends_on_error: end early after the first error.
+        first_come: start nodes in dbt's order.
 
     Raises:
         DbtTemporalError: of type Configuration, where the plan has a cycle or names a node that it does not hold.
@@ -79,17 +79,16 @@ class Scheduler:
         max_running: int,
         fail_fast: bool = False,
         ends_on_error: bool = False,
+        first_come: bool = False,
     ) -> None:
         self._nodes = nodes
         self._command = command
         self._max_running = max(1, max_running)
         self._fail_fast = fail_fast
         self._ends_on_error = ends_on_error
-        self._index = {unique_id: index for index, unique_id in enumerate(nodes)}
-        self._children = _children_of(nodes)
-        self._heights = _heights(nodes, self._children)
+        self._ready = ReadyQueue(nodes, first_come=first_come)
+        self._children = self._ready.children
         self._waiting_for = {unique_id: len(set(node.depends_on)) for unique_id, node in nodes.items()}
-        self._ready: list[tuple[int, int, int, str]] = []
         self._running: dict[str, None] = {}
         self._ended: dict[str, NodeStatus] = {}
         self._doomed: dict[str, str] = {}
@@ -124,14 +123,14 @@ class Scheduler:
 
     def height(self, unique_id: str) -> int:
         """How many nodes the longest path from this node to a leaf holds, itself included."""
-        return self._heights[unique_id]
+        return self._ready.heights[unique_id]
 
     def start(self) -> Turn:
         """The first nodes to run. Called once."""
         turn = Turn()
         for unique_id, count in self._waiting_for.items():
             if count == 0:
-                self._enqueue(unique_id)
+                self._ready.push(unique_id)
         self._fill(turn)
         return turn
 
@@ -188,6 +187,7 @@ class Scheduler:
             "max_running": self._max_running,
             "fail_fast": self._fail_fast,
             "ends_on_error": self._ends_on_error,
+            "ready": self._ready.snapshot(),
             "failed": self._failed,
             "erred": self._erred,
             "stopped": self._stopped,
@@ -206,6 +206,7 @@ class Scheduler:
             max_running=snapshot["max_running"],
             fail_fast=snapshot["fail_fast"],
             ends_on_error=snapshot["ends_on_error"],
+            first_come=snapshot["ready"]["first_come"],
         )
         scheduler._failed = snapshot["failed"]
         scheduler._erred = snapshot["erred"]
@@ -217,20 +218,23 @@ class Scheduler:
         for unique_id in scheduler._ended:
             for child in scheduler._children[unique_id]:
                 scheduler._waiting_for[child] -= 1
-        for unique_id, count in scheduler._waiting_for.items():
-            if count == 0 and unique_id not in scheduler._ended and unique_id not in scheduler._running:
-                scheduler._enqueue(unique_id)
+        ready = [
+            unique_id
+            for unique_id, count in scheduler._waiting_for.items()
+            if count == 0 and unique_id not in scheduler._ended and unique_id not in scheduler._running
+        ]
+        scheduler._ready.restore(snapshot["ready"], ready)
         return scheduler
-
-    def _enqueue(self, unique_id: str) -> None:
-        rank = self._nodes[unique_id].rank or 0
-        heapq.heappush(self._ready, (rank, -self._heights[unique_id], self._index[unique_id], unique_id))
 
     def _fill(self, turn: Turn) -> None:
         while self._ready and len(self._running) < self._max_running:
-            unique_id = heapq.heappop(self._ready)[-1]
-            self._running[unique_id] = None
-            turn.start.append(unique_id)
+            unique_id = self._ready.pop()
+            if unique_id in self._doomed:
+                turn.skipped.append(self._skipped(unique_id))
+                self._end(unique_id, "skipped", "skipped", turn, until_ready=False)
+            else:
+                self._running[unique_id] = None
+                turn.start.append(unique_id)
 
     def _reason_to_end(self) -> str | None:
         if self._failed and self._fail_fast:
@@ -255,6 +259,7 @@ class Scheduler:
             whether dbt's queue has a further node to hand out; with `until_ready`, nothing is done about it.
         """
         self._ended[unique_id] = status
+        self._ready.next_arrivals()
         ending = [(unique_id, word)]
         while ending:
             ended_id, ended_word = ending.pop(0)
@@ -266,12 +271,12 @@ class Scheduler:
                     continue
                 if until_ready and self._nodes[ended_id].resource_type != "unit_test":
                     return True
-                if child in self._doomed:
+                if child in self._doomed and not self._ready.first_come:
                     turn.skipped.append(self._skipped(child))
                     self._ended[child] = "skipped"
                     ending.append((child, "skipped"))
                 else:
-                    self._enqueue(child)
+                    self._ready.push(child, after=ended_id)
         return False
 
     def _skipped(self, unique_id: str) -> SkippedNode:
@@ -297,32 +302,3 @@ class Scheduler:
                 if child not in self._swept:
                     self._swept[child] = None
                     to_sweep.append(child)
-
-
-def _children_of(nodes: Mapping[str, NodeInfo]) -> dict[str, list[str]]:
-    children: dict[str, list[str]] = {unique_id: [] for unique_id in nodes}
-    for unique_id, node in nodes.items():
-        for parent in dict.fromkeys(node.depends_on):
-            if parent not in children:
-                raise configuration_error(f"the plan is broken: {unique_id} depends on {parent}, which is not in it")
-            children[parent].append(unique_id)
-    return children
-
-
-def _heights(nodes: Mapping[str, NodeInfo], children: Mapping[str, list[str]]) -> dict[str, int]:
-    heights = dict.fromkeys(nodes, 1)
-    unseen_children = {unique_id: len(below) for unique_id, below in children.items()}
-    leaves = [unique_id for unique_id, count in unseen_children.items() if count == 0]
-    seen = 0
-    while leaves:
-        unique_id = leaves.pop()
-        seen += 1
-        for parent in dict.fromkeys(nodes[unique_id].depends_on):
-            heights[parent] = max(heights[parent], heights[unique_id] + 1)
-            unseen_children[parent] -= 1
-            if unseen_children[parent] == 0:
-                leaves.append(parent)
-    if seen < len(nodes):
-        stuck = [unique_id for unique_id, count in unseen_children.items() if count]
-        raise configuration_error(f"the plan is broken: these nodes wait for each other: {', '.join(stuck[:5])}")
-    return heights

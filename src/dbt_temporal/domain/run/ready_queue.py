@@ -1,0 +1,109 @@
+"""The nodes of a plan that could start, in the order in which they do."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping
+from typing import Any
+
+from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.run.plan import NodeInfo
+
+
+class ReadyQueue:
+    """Nodes whose parents have ended.
+
+    With `first_come`, those that became ready first come first, and of those that became ready together the lowest
+    rank, then the lowest name: dbt's queue hands nodes to its threads in that order (dbt/graph/queue.py and
+    dbt/task/runnable.py, handle_job_queue). A unit test is run with its model there, as one job.
+    Without, the lowest rank comes first, then the longest remaining path, then the plan's order.
+
+    Args:
+        nodes: the plan's nodes.
+        first_come: go by dbt's order.
+
+    Raises:
+        DbtTemporalError: of type Configuration, where the plan has a cycle or names a node that it does not hold.
+    """
+
+    def __init__(self, nodes: Mapping[str, NodeInfo], *, first_come: bool) -> None:
+        self._nodes = nodes
+        self.first_come = first_come
+        self.children = _children_of(nodes)
+        self.heights = _heights(nodes, self.children)
+        self._index = {unique_id: index for index, unique_id in enumerate(nodes)}
+        self._arrivals = 0
+        self._arrived: dict[str, int] = {}
+        self._heap: list[tuple[tuple[int, int, int | str], int, str]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._heap)
+
+    def next_arrivals(self) -> None:
+        """What is pushed from now on became ready later than what was before."""
+        self._arrivals += 1
+
+    def push(self, unique_id: str, after: str | None = None) -> None:
+        """Takes a node. `after` is the node whose end has made it ready: a model comes in its unit tests' place."""
+        within_job = after is not None and self._nodes[after].resource_type == "unit_test"
+        arrival = self._arrived.get(after or "", 0) if within_job else self._arrivals
+        self._push(unique_id, arrival)
+
+    def pop(self) -> str:
+        """The next node."""
+        return heapq.heappop(self._heap)[-1]
+
+    def clear(self) -> None:
+        """Drops all nodes."""
+        self._heap.clear()
+
+    def snapshot(self) -> dict[str, Any]:
+        """The state as plain JSON data, from which `restore` continues."""
+        return {"first_come": self.first_come, "arrivals": self._arrivals, "arrived": dict(self._arrived)}
+
+    def restore(self, snapshot: Mapping[str, Any], ready: list[str]) -> None:
+        """Continues where the snapshot was taken, with the nodes that were ready then."""
+        self._arrivals = snapshot["arrivals"]
+        self._arrived = dict(snapshot["arrived"])
+        for unique_id in ready:
+            self._push(unique_id, self._arrived.get(unique_id, 0))
+
+    def _push(self, unique_id: str, arrival: int) -> None:
+        rank = self._nodes[unique_id].rank or 0
+        self._arrived[unique_id] = arrival
+        key = (arrival, rank, self._job(unique_id)) if self.first_come else (0, rank, -self.heights[unique_id])
+        heapq.heappush(self._heap, (key, self._index[unique_id], unique_id))
+
+    def _job(self, unique_id: str) -> str:
+        while self._nodes[unique_id].resource_type == "unit_test" and self.children[unique_id]:
+            unique_id = self.children[unique_id][0]
+        return unique_id
+
+
+def _children_of(nodes: Mapping[str, NodeInfo]) -> dict[str, list[str]]:
+    children: dict[str, list[str]] = {unique_id: [] for unique_id in nodes}
+    for unique_id, node in nodes.items():
+        for parent in dict.fromkeys(node.depends_on):
+            if parent not in children:
+                raise configuration_error(f"the plan is broken: {unique_id} depends on {parent}, which is not in it")
+            children[parent].append(unique_id)
+    return children
+
+
+def _heights(nodes: Mapping[str, NodeInfo], children: Mapping[str, list[str]]) -> dict[str, int]:
+    heights = dict.fromkeys(nodes, 1)
+    unseen_children = {unique_id: len(below) for unique_id, below in children.items()}
+    leaves = [unique_id for unique_id, count in unseen_children.items() if count == 0]
+    seen = 0
+    while leaves:
+        unique_id = leaves.pop()
+        seen += 1
+        for parent in dict.fromkeys(nodes[unique_id].depends_on):
+            heights[parent] = max(heights[parent], heights[unique_id] + 1)
+            unseen_children[parent] -= 1
+            if unseen_children[parent] == 0:
+                leaves.append(parent)
+    if seen < len(nodes):
+        stuck = [unique_id for unique_id, count in unseen_children.items() if count]
+        raise configuration_error(f"the plan is broken: these nodes wait for each other: {', '.join(stuck[:5])}")
+    return heights

@@ -1,0 +1,87 @@
+"""Which of the nodes that are ready starts first."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+
+from dbt_temporal.domain.run.plan import NodeInfo
+from dbt_temporal.domain.run.scheduler import Scheduler
+from dbt_temporal.testing import node
+from tests.unit.domain.test_scheduler import ids, plans, scheduler
+
+
+def test_the_longest_remaining_path_goes_first_and_ties_go_by_plan_order() -> None:
+    s = scheduler(node("short"), node("also_short"), node("long"), node("x", "long"), node("y", "x"), max_running=1)
+    order = s.start().start
+    while not s.done:
+        order += s.complete(order[-1], "success").start
+    assert order == ids("long", "x", "short", "also_short", "y")
+
+
+def test_dbts_rank_comes_before_the_longest_remaining_path_and_is_no_barrier() -> None:
+    nodes = {
+        "model.shop.a1": node("a1", rank=0),
+        "model.shop.a2": node("a2", "a1", rank=1),
+        "model.shop.a3": node("a3", "a2", rank=2),
+        "model.shop.book": node("book", rank=0),
+    }
+    scheduler = Scheduler(nodes, command="run", max_running=1)
+    order = [*scheduler.start().start]
+    while not scheduler.done:
+        order += scheduler.complete(order[-1], "success").start
+    assert order == ["model.shop.a1", "model.shop.book", "model.shop.a2", "model.shop.a3"]
+    both = Scheduler(nodes, command="run", max_running=2)
+    assert both.start().start == ["model.shop.a1", "model.shop.book"]
+    assert both.complete("model.shop.a1", "success").start == ["model.shop.a2"]
+
+
+def in_turn(*nodes: NodeInfo, failing: frozenset[str] = frozenset()) -> list[str]:
+    """The order in which the nodes of a build end in dbt's order, with one thread."""
+    by_id = {each.unique_id: each for each in nodes}
+    s = Scheduler(by_id, command="build", max_running=1, first_come=True)
+    ended: list[str] = []
+    turn = s.start()
+    while True:
+        ended += [skip.unique_id for skip in turn.skipped]
+        if not turn.start:
+            return ended
+        (unique_id,) = turn.start
+        ended.append(unique_id)
+        turn = s.complete(unique_id, "error" if unique_id in failing else "success")
+
+
+def test_in_dbts_order_what_became_ready_first_starts_first_then_the_lowest_rank_then_the_lowest_name() -> None:
+    nodes = (
+        node("b", rank=0),
+        node("a", rank=0),
+        node("early", "a", rank=5),
+        node("late", "b", rank=1),
+        node("also_late", "b", rank=1),
+        node("first_of_late", "b", rank=0),
+    )
+    assert in_turn(*nodes) == ids("a", "b", "early", "first_of_late", "also_late", "late")
+
+
+def test_in_dbts_order_a_model_follows_its_unit_tests_at_once() -> None:
+    nodes = (
+        node("unit_test.shop.z", rank=0),
+        node("unit_test.shop.y", "unit_test.shop.z", rank=0),
+        node("a", "unit_test.shop.z", "unit_test.shop.y", rank=0),
+        node("b", rank=0),
+        node("c", rank=0),
+    )
+    assert in_turn(*nodes) == ["unit_test.shop.z", "unit_test.shop.y", *ids("a", "b", "c")]
+
+
+def test_in_dbts_order_a_skipped_node_takes_its_turn() -> None:
+    nodes = (node("a", rank=0), node("b", "a", rank=1), node("c", rank=0), node("d", "c", rank=1))
+    failing = frozenset(ids("a"))
+    assert in_turn(*nodes, failing=failing) == ids("a", "c", "b", "d")
+
+
+@given(nodes=plans())
+@settings(max_examples=100, deadline=None)
+def test_nodes_that_are_ready_together_start_in_the_order_of_their_heights(nodes: dict[str, NodeInfo]) -> None:
+    s = Scheduler(nodes, command="build", max_running=100)
+    heights = [s.height(unique_id) for unique_id in s.start().start]
+    assert heights == sorted(heights, reverse=True)
