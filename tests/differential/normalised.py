@@ -31,14 +31,10 @@ RULES = (
     Rule("the name of the database", "each side has one of its own, and PostgreSQL's sides have one server"),
     Rule("where artifacts for --state lie", "each side refers to what it has written itself"),
     Rule("args: log_path, profiles_dir, project_dir, target_path", "our runs write to private folders"),
-    Rule(
-        "the order of results",
-        "with several threads nodes end in any order; with one, dbt goes by level, then by name, and we by level, "
-        "then by the longest path below (docs/adr/0003-scheduling-by-dependencies.md)",
-    ),
+    Rule("the order of results, with several threads", "nodes end in any order"),
     Rule(
         "after a failure under fail-fast: nodes that only one side had begun before it, and all that comes after",
-        "follows from the order within a level",
+        "dbt's own threads race: the next node is handed out while the failed one's result is still being handled",
     ),
     Rule("dbt_scd_id", "a snapshot's hash of the instant at which it was taken"),
 )
@@ -58,12 +54,14 @@ _PATHS = frozenset({"log_path", "profiles_dir", "project_dir", "target_path", "s
 _FAIL_FAST = "Skipping due to fail_fast"
 
 
-def documents(ended: Ended, database: str, *, retry: bool = False) -> dict[str, Any]:
+def documents(ended: Ended, database: str, *, threads: int, retry: bool = False) -> dict[str, Any]:
     """The artifacts of a step as they are compared."""
     comparable = {}
     for name, text in ended.artifacts.items():
         document = json.loads(text_of_side(text, {**ended.paths, database: "<database>"}))
         if "results" in document:
+            if threads == 1:
+                document["order of results"] = [result["unique_id"] for result in document["results"]]
             document["results"] = {result["unique_id"]: result for result in document["results"]}
         if "args" in document:
             document["args"] = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 
 from dbt_temporal.domain.run.plan import NodeInfo
-from dbt_temporal.domain.run.scheduler import Scheduler
-from dbt_temporal.testing import node
+from dbt_temporal.domain.run.scheduler import FAIL_FAST_REASON, Scheduler
+from dbt_temporal.testing import model_id, node
 from tests.unit.domain.test_scheduler import ids, plans, scheduler
 
 
@@ -77,6 +77,23 @@ def test_in_dbts_order_a_skipped_node_takes_its_turn() -> None:
     nodes = (node("a", rank=0), node("b", "a", rank=1), node("c", rank=0), node("d", "c", rank=1))
     failing = frozenset(ids("a"))
     assert in_turn(*nodes, failing=failing) == ids("a", "c", "b", "d")
+
+
+def test_in_dbts_order_a_model_that_its_unit_test_skips_is_the_last_before_fail_fast_ends_the_run() -> None:
+    nodes = (
+        node("unit_test.shop.fails", rank=0),
+        node("b", "unit_test.shop.fails", rank=0),
+        node("c", "b", rank=1),
+        node("d", rank=0),
+    )
+    by_id = {each.unique_id: each for each in nodes}
+    s = Scheduler(by_id, command="build", max_running=2, fail_fast=True, first_come=True)
+    assert s.start().start == ["unit_test.shop.fails", *ids("d")]
+    turn = s.complete("unit_test.shop.fails", "error", "fail")
+    assert [(skip.unique_id, skip.reason) for skip in turn.skipped] == [
+        (model_id("b"), "unit_test.shop.fails failed"),
+        (model_id("c"), FAIL_FAST_REASON),
+    ]
 
 
 @given(nodes=plans())

@@ -159,10 +159,7 @@ class Scheduler:
             self._ended[unique_id] = status
             turn.skipped = [] if self._stopped else self.skip_rest(FAIL_FAST_REASON)
             return turn
-        reason = None if as_before else self._reason_to_end()
-        gives_out = self._end(unique_id, status, word, turn, until_ready=reason is not None)
-        if reason is not None and (gives_out or (reason == FAIL_FAST_REASON and self._all_handed_out())):
-            turn.skipped += self.skip_rest(reason)
+        self._finish(unique_id, status, word, turn, None if as_before else self._reason_to_end())
         self._fill(turn)
         return turn
 
@@ -231,10 +228,16 @@ class Scheduler:
             unique_id = self._ready.pop()
             if unique_id in self._doomed:
                 turn.skipped.append(self._skipped(unique_id))
-                self._end(unique_id, "skipped", "skipped", turn, until_ready=False)
+                self._finish(unique_id, "skipped", "skipped", turn, self._reason_to_end())
             else:
                 self._running[unique_id] = None
                 turn.start.append(unique_id)
+
+    def _finish(self, unique_id: str, status: NodeStatus, word: str, turn: Turn, reason: str | None) -> None:
+        """Ends a node, and the run with it where there is a reason to and dbt would look for one by now."""
+        gives_out = self._end(unique_id, status, word, turn, until_ready=reason is not None)
+        if reason is not None and (gives_out or (reason == FAIL_FAST_REASON and self._all_handed_out())):
+            turn.skipped += self.skip_rest(reason)
 
     def _reason_to_end(self) -> str | None:
         if self._failed and self._fail_fast:

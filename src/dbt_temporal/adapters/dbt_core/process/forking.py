@@ -40,6 +40,8 @@ class ForkServer:
         self._control = control
         self.idle_work: Iterator[None] = iter(())
         """Small pieces of work for the time between requests; a fork inherits what is done by then."""
+        self.idle_from = 0.0
+        """When idle work begins, by the monotonic clock."""
         self._children: set[int] = set()
         self._wake_reader, self._wake_writer = os.pipe()
         for fd in (self._wake_reader, self._wake_writer):
@@ -79,6 +81,9 @@ class ForkServer:
     def _next_ready(self) -> list[Any]:
         """Waits for a request or for the end of a child, and does idle work meanwhile."""
         sources = [self._control, self._wake_reader]
+        ready, _, _ = select.select(sources, [], [], max(0.0, self.idle_from - time.monotonic()))
+        if ready:
+            return ready
         for _ in self.idle_work:
             ready, _, _ = select.select(sources, [], [], 0)
             if ready:
