@@ -29,13 +29,13 @@ def main() -> None:
     """Fills the caches, and goes on as the module that the command line names."""
     from dbt_common.tests import enable_test_caching
 
+    module, *arguments = sys.argv[2:]  # parsing sets it
     enable_test_caching()
     with tempfile.TemporaryDirectory() as folder:
         for adapter, credentials in ADAPTERS.items():
             _parse_empty_project(Path(folder) / adapter, {"type": adapter, **credentials})
     _build_schemas()
-    module = sys.argv[2]
-    sys.argv[:] = [module, *sys.argv[3:]]
+    sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__")
 
 
