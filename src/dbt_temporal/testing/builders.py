@@ -60,6 +60,7 @@ def planned(*nodes: NodeInfo, run_input: dict[str, Any] | None = None, **fields:
         "threads": 4,
         "target": "dev",
         "counts": {"model": len(nodes)},
+        "ends_on_error": False,
     }
     return PlanProjectOutput(
         plan=plan(*nodes, **of_plan),

@@ -65,7 +65,6 @@ class FakeRuntime:
         most_running: how many nodes ran at once at most.
         room: how many steps there is room for.
         budget: how large messages may be.
-        unpatched: changes of the run's code that the run is older than.
     """
 
     def __init__(self, planned: PlanProjectOutput | StepFailedError) -> None:
@@ -90,7 +89,6 @@ class FakeRuntime:
         self.most_running = 0
         self.room = 1_000_000
         self.budget: Budget = UNLIMITED
-        self.unpatched: frozenset[str] = frozenset()
         self._running = 0
         self._now = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -165,10 +163,6 @@ class FakeRuntime:
     def has_room(self) -> bool:
         """Whether fewer steps than `room` have been started."""
         return len(self.steps) < self.room
-
-    def patched(self, change: str) -> bool:
-        """Whether `unpatched` does not name it."""
-        return change not in self.unpatched
 
     def publish(self, changed: StateChange) -> None:
         """Takes note."""

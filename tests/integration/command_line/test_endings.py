@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
-from tests.integration.engine_driver import open_engine
 from tests.integration.equality.compare import manifest_difference, run_cli, run_results_difference
 from tests.integration.equality.test_resolved_flags import Sides
 
@@ -26,13 +24,6 @@ EPHEMERAL = {
     "models/inlined.sql": "{{ config(materialized='ephemeral') }} select n from {{ ref('source_of_all') }}",
     "models/user.sql": "select n from {{ ref('inlined') }}",
 }
-
-
-@pytest.fixture(scope="module")
-async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DbtCoreEngine]:
-    environ = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
-    async with open_engine(tmp_path_factory.mktemp("cache"), environ=environ) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("command", ["run", "build"])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,18 +10,11 @@ import pytest
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
-from tests.integration.engine_driver import new_invocation, open_engine, opened, write_files
+from tests.integration.engine_driver import new_invocation, opened, write_files
 from tests.integration.equality.compare import manifest_difference, read_json, run_cli, run_results_difference
 from tests.integration.equality.test_resolved_flags import Sides
 
 pytestmark = pytest.mark.every_dbt_version
-
-
-@pytest.fixture(scope="module")
-async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DbtCoreEngine]:
-    environ = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
-    async with open_engine(tmp_path_factory.mktemp("cache"), environ=environ) as made:
-        yield made
 
 
 def grouped(group: str, *, of_model: str | None = None) -> dict[str, str]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import duckdb
@@ -12,18 +10,10 @@ import pytest
 
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.domain.errors import DbtTemporalError
-from tests.integration.engine_driver import open_engine
 from tests.integration.equality.compare import run_results_difference
 from tests.integration.equality.test_resolved_flags import Sides
 
 pytestmark = pytest.mark.every_dbt_version
-
-
-@pytest.fixture(scope="module")
-async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DbtCoreEngine]:
-    environ = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
-    async with open_engine(tmp_path_factory.mktemp("cache"), environ=environ) as opened:
-        yield opened
 
 
 SOURCES = {

@@ -31,9 +31,6 @@ from dbt.plugins.manager import dbt_hook, dbtPlugin
 from dbt.plugins.manifest import ModelNodeArgs, PluginNodes
 
 class Upstream(dbtPlugin):
-    def name_of_relation(self):
-        raise NotImplementedError
-
     @dbt_hook
     def get_nodes(self):
         nodes = PluginNodes()

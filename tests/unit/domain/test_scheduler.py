@@ -260,6 +260,7 @@ setups: Any = st.fixed_dictionaries(
         "fail_fast": st.booleans(),
         "ends_on_error": st.booleans(),
         "first_come": st.booleans(),
+        "at_once": st.booleans(),
     }
 )
 

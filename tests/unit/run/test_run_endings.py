@@ -3,7 +3,6 @@ import asyncio
 import pytest
 
 from dbt_temporal.application.run.dbt_run import DbtRun
-from dbt_temporal.application.run.nodes import ENDS_AS_DBT
 from dbt_temporal.testing import model_id, node, until
 from dbt_temporal.testing.builders import INVOCATION_ID
 from tests.unit.run.runs import execute, failure, runtime_of, start, statuses
@@ -37,10 +36,9 @@ async def test_fail_fast_cancels_what_runs_and_reports_the_rest_as_skipped_like_
 
 
 async def test_a_run_from_before_the_change_still_ends_with_the_failure_itself() -> None:
-    runtime = runtime_of(node("a"), node("slow"), node("b", "slow"))
+    runtime = runtime_of(node("a"), node("slow"), node("b", "slow"), ends_on_error=None)
     runtime.nodes[model_id("a")] = failure(name="a")
     runtime.gates[model_id("slow")] = asyncio.Event()
-    runtime.unpatched = frozenset({ENDS_AS_DBT})
     assert statuses(await execute(runtime, fail_fast=True)) == {"a": "error", "slow": "skipped", "b": "skipped"}
     assert runtime.cancelled == ["model:slow"]
 

@@ -101,10 +101,6 @@ class InProcessRuntime:
         """Always: nothing limits a run here."""
         return True
 
-    def patched(self, _change: str) -> bool:
-        """Always: no run here is older than the code."""
-        return True
-
     def publish(self, changed: StateChange) -> None:
         """Tells the observer."""
         if self._observe is not None:

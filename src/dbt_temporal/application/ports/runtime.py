@@ -203,9 +203,6 @@ class RunRuntime(Protocol):
     def has_room(self) -> bool:
         """Whether further attempts at nodes may start. Where not, what runs may end, and the run in order."""
 
-    def patched(self, change: str) -> bool:
-        """Whether the run does what a change of its code brought, by its name: not where it began before that."""
-
     def publish(self, changed: StateChange) -> None:
         """Tells observers that the run's state has changed. Cheap; a runtime may gather changes."""
 

@@ -28,8 +28,6 @@ from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
 from dbt_temporal.domain.run.input import DbtRunInput, parse_run_input
 
-EPHEMERALS_HAVE_HOOKS = "ephemerals-have-hooks"
-"""A change of this code: before it, a run of ephemeral models alone did nothing."""
 CANCELLED_LINE = "The run was cancelled."
 
 
@@ -194,7 +192,8 @@ class DbtRun:
         try:
             if context.run_input.command == "list":
                 self._list(context)
-            elif context.plan.nodes or self._only_hooks(context):
+            elif context.plan.nodes or not context.planned.nothing_to_do:
+                # What is selected may be ephemeral models: dbt has no results of them, but runs the hooks.
                 await self._execute_nodes(context)
             else:
                 # dbt runs no hooks either where nothing is selected (dbt/task/runnable.py, run).
@@ -228,10 +227,6 @@ class DbtRun:
             except StepFailedError as failure:
                 self._live.state.problem("on-run-end", failure.error_type.value, failure.message)
                 self._live.log.problem("on-run-end", failure.message)
-
-    def _only_hooks(self, context: RunContext) -> bool:
-        """Whether what is selected are ephemeral models: dbt has no results of them, but runs the hooks."""
-        return not context.planned.nothing_to_do and self._runtime.patched(EPHEMERALS_HAVE_HOOKS)
 
     def _list(self, context: RunContext) -> None:
         for node in context.plan.nodes.values():

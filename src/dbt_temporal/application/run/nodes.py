@@ -13,14 +13,12 @@ from dbt_temporal.application.shielding import shielded
 from dbt_temporal.application.steps.messages import ExecuteNodeInput
 from dbt_temporal.application.steps.table import EXECUTE_NODE, statement_limits
 from dbt_temporal.domain.project_config import RetryConfig
-from dbt_temporal.domain.results import NodeExecutionResult, NodeStatus
+from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.plan import NodeInfo, NodeOverrides
 from dbt_temporal.domain.run.scheduler import ENDS_EARLY, Scheduler, SkippedNode, Turn
 
 CANCELLED_REASON = "Skipping due to cancellation"
 """Of nodes that had not started when the run was cancelled, after the model of dbt's fail-fast message."""
-ENDS_AS_DBT = "ends-early-as-dbt-does"
-"""A change of this code: before it, a failure with fail-fast ended the run at once."""
 NO_ROOM_REASON = "Skipping because the history of the workflow is full"
 
 
@@ -39,7 +37,8 @@ class NodeSteps:
             command=context.run_input.command,
             max_running=context.planned.threads,
             fail_fast=context.live.state.fail_fast,
-            ends_on_error=context.planned.ends_on_error,
+            ends_on_error=bool(context.planned.ends_on_error),
+            at_once=context.planned.ends_on_error is None,
             first_come=context.planned.first_come,
         )
         self._tasks: dict[str, asyncio.Task[NodeExecutionResult]] = {}
@@ -47,7 +46,6 @@ class NodeSteps:
         self._ended: list[str] = []
         self._wake = asyncio.Event()
         self._has_room = True
-        self._as_before: bool | None = None
 
     async def run(self) -> None:
         """Runs all nodes to their ends. Cancelled, it ends every node and then raises CancelledError."""
@@ -93,19 +91,12 @@ class NodeSteps:
         while self._ended:
             unique_id = self._ended.pop(0)
             result = self._record_end(unique_id, self._tasks.pop(unique_id))
-            as_before = self._ends_as_before(result.status)
-            self._follow(self._scheduler.complete(unique_id, result.status, result.dbt_status, as_before=as_before))
+            self._follow(self._scheduler.complete(unique_id, result.status, result.dbt_status))
         if self._scheduler.stopped:
             if self._has_room:
                 self._cancel_running()
         elif not self._context.runtime.has_room():
             self._start_no_more()
-
-    def _ends_as_before(self, status: NodeStatus) -> bool:
-        # Asked for where it matters alone: the answer is part of the history.
-        if self._as_before is None and self._scheduler.may_end_early(status):
-            self._as_before = not self._context.runtime.patched(ENDS_AS_DBT)
-        return bool(self._as_before)
 
     def _start_no_more(self) -> None:
         """Lets what runs end, and nothing else begin, while the run can still be ended in order."""

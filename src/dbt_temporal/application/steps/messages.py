@@ -48,7 +48,8 @@ class PlanProjectOutput(BaseModel):
     """How many of each resource type the project holds, for the log's `Found ...` line."""
     fail_fast: bool | None = None
     """dbt's resolved flag; null in plans from before it was part of them."""
-    ends_on_error: bool = False
+    ends_on_error: bool | None = None
+    """Whether the command ends at its first error; null in plans from before, whose runs fail-fast ended at once."""
     first_come: bool = False
     """Whether nodes start in dbt's order; false in plans from before it was part of them."""
     nothing_to_do: bool = True

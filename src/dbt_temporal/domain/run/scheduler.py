@@ -66,6 +66,7 @@ class Scheduler:
         fail_fast: end early after the first failure.
         ends_on_error: end early after the first error.
         first_come: start nodes in dbt's order.
+        at_once: end with the failure itself, by fail-fast alone, as runs of earlier versions did.
 
     Raises:
         DbtTemporalError: of type Configuration, where the plan has a cycle or names a node that it does not hold.
@@ -80,12 +81,14 @@ class Scheduler:
         fail_fast: bool = False,
         ends_on_error: bool = False,
         first_come: bool = False,
+        at_once: bool = False,
     ) -> None:
         self._nodes = nodes
         self._command = command
         self._max_running = max(1, max_running)
         self._fail_fast = fail_fast
         self._ends_on_error = ends_on_error
+        self._at_once = at_once
         self._ready = ReadyQueue(nodes, first_come=first_come)
         self._children = self._ready.children
         self._waiting_for = {unique_id: len(set(node.depends_on)) for unique_id, node in nodes.items()}
@@ -117,10 +120,6 @@ class Scheduler:
         """The reason for which nothing starts any more; where it is one of ENDS_EARLY, dbt cancels what runs."""
         return self._stopped
 
-    def may_end_early(self, status: NodeStatus) -> bool:
-        """Whether a node that ends so may end the run early."""
-        return status in ("error", "cancelled") and (self._fail_fast or self._ends_on_error)
-
     def height(self, unique_id: str) -> int:
         """How many nodes the longest path from this node to a leaf holds, itself included."""
         return self._ready.heights[unique_id]
@@ -134,16 +133,13 @@ class Scheduler:
         self._fill(turn)
         return turn
 
-    def complete(
-        self, unique_id: str, status: NodeStatus, dbt_status: str | None = None, *, as_before: bool = False
-    ) -> Turn:
+    def complete(self, unique_id: str, status: NodeStatus, dbt_status: str | None = None) -> Turn:
         """Takes note that a running node has ended, and says what follows.
 
         Args:
             unique_id: the node.
             status: how it ended, in the contract's words.
             dbt_status: dbt's own word, which tells a failed test from an error; derived from `status` where None.
-            as_before: end with the failure itself, by fail-fast alone, as runs of earlier versions did.
 
         Raises:
             ValueError: the node was not running.
@@ -155,11 +151,11 @@ class Scheduler:
         word = "error" if status == "cancelled" else dbt_status or status
         self._failed = self._failed or word in _FAILURES
         self._erred = self._erred or word == "error"
-        if self._stopped or (as_before and self._failed and self._fail_fast):
+        if self._stopped or (self._at_once and self._failed and self._fail_fast):
             self._ended[unique_id] = status
             turn.skipped = [] if self._stopped else self.skip_rest(FAIL_FAST_REASON)
             return turn
-        self._finish(unique_id, status, word, turn, None if as_before else self._reason_to_end())
+        self._finish(unique_id, status, word, turn)
         self._fill(turn)
         return turn
 
@@ -184,6 +180,7 @@ class Scheduler:
             "max_running": self._max_running,
             "fail_fast": self._fail_fast,
             "ends_on_error": self._ends_on_error,
+            "at_once": self._at_once,
             "ready": self._ready.snapshot(),
             "failed": self._failed,
             "erred": self._erred,
@@ -203,6 +200,7 @@ class Scheduler:
             max_running=snapshot["max_running"],
             fail_fast=snapshot["fail_fast"],
             ends_on_error=snapshot["ends_on_error"],
+            at_once=snapshot["at_once"],
             first_come=snapshot["ready"]["first_come"],
         )
         scheduler._failed = snapshot["failed"]
@@ -228,13 +226,14 @@ class Scheduler:
             unique_id = self._ready.pop()
             if unique_id in self._doomed:
                 turn.skipped.append(self._skipped(unique_id))
-                self._finish(unique_id, "skipped", "skipped", turn, self._reason_to_end())
+                self._finish(unique_id, "skipped", "skipped", turn)
             else:
                 self._running[unique_id] = None
                 turn.start.append(unique_id)
 
-    def _finish(self, unique_id: str, status: NodeStatus, word: str, turn: Turn, reason: str | None) -> None:
+    def _finish(self, unique_id: str, status: NodeStatus, word: str, turn: Turn) -> None:
         """Ends a node, and the run with it where there is a reason to and dbt would look for one by now."""
+        reason = self._reason_to_end()
         gives_out = self._end(unique_id, status, word, turn, until_ready=reason is not None)
         if reason is not None and (gives_out or (reason == FAIL_FAST_REASON and self._all_handed_out())):
             turn.skipped += self.skip_rest(reason)

@@ -120,9 +120,6 @@ class TemporalRuntime:
         info = workflow.info()
         return info.get_current_history_length() < MAX_EVENTS and info.get_current_history_size() < MAX_HISTORY_BYTES
 
-    def patched(self, change: str) -> bool:
-        return workflow.patched(change)
-
     def publish(self, changed: StateChange) -> None:
         self._publisher.add(changed)
 
