@@ -82,17 +82,11 @@ async def eventually(condition: Callable[[], bool], within: float = 30.0) -> Non
         await asyncio.sleep(0.02)
 
 
-async def eventually_read(file: Path, query: str) -> Any:
-    """One value from a DuckDB file that an engine process may be about to close."""
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            with duckdb.connect(str(file), read_only=True) as connection:
-                row = connection.execute(query).fetchone()
-                return row[0] if row else None
-        except duckdb.IOException:
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.02)
+def value(file: Path, query: str) -> Any:
+    """One value from a DuckDB file that no host has open."""
+    with duckdb.connect(str(file), read_only=True) as connection:
+        row = connection.execute(query).fetchone()
+        return row[0] if row else None
 
 
 def folders(cache: Path, of_what: str) -> list[Path]:
@@ -190,7 +184,45 @@ async def test_a_killed_host_is_reported_and_replaced_without_running_on_run_sta
     assert outcome.result.status == "success"
     await engine.end_run(invocation.invocation_id)
     # The hook makes the table with one row and adds one: a second time would have added another.
-    assert await eventually_read(tmp_path / "w.duckdb", "select count(*) from starts") == 2
+    assert value(tmp_path / "w.duckdb", "select count(*) from starts") == 2
+
+
+KEEPS_A_THREAD = """
+import threading
+from dbt.plugins.manager import dbt_hook, dbtPlugin
+from dbt.plugins.manifest import PluginNodes
+
+class Threads(dbtPlugin):
+    @dbt_hook
+    def get_nodes(self):
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        return PluginNodes()
+
+plugins = [Threads]
+"""
+
+
+@pytest.mark.parametrize("plugin", ["", KEEPS_A_THREAD], ids=["forked", "not forked, as it has threads"])
+async def test_a_run_has_ended_only_when_its_host_has_let_the_database_go(
+    small: ProjectLocation, tmp_path: Path, plugin: str
+) -> None:
+    write_files(tmp_path, {"python/dbt_threads.py": plugin or "plugins = []"})
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path / "python"), "SMALL_DB": str(tmp_path / "w.duckdb")}
+    async with open_engine(tmp_path / "cache", environ=environ) as engine:
+        invocation = new_invocation(command="run", select="one")
+        facts: dict[str, Any] = {}
+        await opened(engine, small, invocation).before_run(lambda _: None)
+        await opened(engine, small, invocation).execute_node("model.small.one", facts.update)
+
+        os.kill(facts["host_pid"], signal.SIGSTOP)  # a busy machine: it does not come to its end
+        ending = asyncio.ensure_future(engine.end_run(invocation.invocation_id))
+        done, _ = await asyncio.wait([ending], timeout=0.5)
+        os.kill(facts["host_pid"], signal.SIGCONT)
+        await ending
+
+        assert not done
+        with duckdb.connect(str(tmp_path / "w.duckdb")) as connection:
+            assert connection.execute("select count(*) from one").fetchone() == (1,)
 
 
 async def test_an_idle_host_is_ended_and_a_new_one_takes_over(tmp_path: Path, small: ProjectLocation) -> None:

@@ -27,9 +27,12 @@ _END_SECS = 15.0
 class ForkedProcess:
     """A process that another engine process forked, and the channel to it."""
 
-    def __init__(self, channel: Channel, pid: int) -> None:
+    def __init__(self, channel: Channel, pid: int, exited: asyncio.Future[int], forker_gone: asyncio.Event) -> None:
         self.channel = channel
         self.pid = pid
+        self.exited = exited
+        """Its exit status, once it has ended. Never there where the process that forked it ended first."""
+        self._forker_gone = forker_gone
 
     def memory_bytes(self) -> int:
         """Memory that it shares with no other process; 0 where it has gone."""
@@ -37,6 +40,21 @@ class ForkedProcess:
             return int(psutil.Process(self.pid).memory_full_info().uss)
         except psutil.Error:
             return 0
+
+    async def end(self) -> None:
+        """Orders the process to end and waits until it has, as the files that it holds are locked until then.
+
+        One that takes too long is killed.
+        """
+        await self.channel.close()
+        gone = asyncio.ensure_future(self._forker_gone.wait())  # what it forked ends with it
+        try:
+            news: list[asyncio.Future[Any]] = [self.exited, gone]
+            ended, _ = await asyncio.wait(news, timeout=_END_SECS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+        if not ended:
+            self.kill()
 
     def kill(self) -> None:
         """Kills the process; its channel then reports the end."""
@@ -78,7 +96,7 @@ class Forker:
         news: list[asyncio.Future[Any]] = [status] if output.reading is None else [status, output.reading]
         channel.settle_end = lambda: _wait_briefly(asyncio.gather(*news, return_exceptions=True))
         channel.describe_end = lambda: _describe(status.result() if status.done() else None, output)
-        return ForkedProcess(channel, pid)
+        return ForkedProcess(channel, pid, status, self.channel.closed)
 
     def _status(self, pid: int) -> asyncio.Future[int]:
         return self._statuses.setdefault(pid, asyncio.get_running_loop().create_future())

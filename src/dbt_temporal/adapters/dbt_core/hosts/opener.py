@@ -70,9 +70,9 @@ class HostOpener:
             ) from error
 
     async def end(self, host: HostHandle) -> None:
-        """Ends a host; its parent may then be evicted."""
+        """Ends a host and waits for it; its parent may then be evicted."""
         try:
-            await host.process.channel.close()
+            await host.process.end()
         finally:
             self._parents.release(host.parent)
 
@@ -105,6 +105,8 @@ class HostOpener:
             with log_fields(invocation_id=invocation.invocation_id, project=invocation.project):
                 op = "fork_host" if parent.forkable else "become_host"
                 process = await parent.forker.fork_host(op)
+            if not parent.forkable:
+                process.exited = parent.process.exited  # it is the same process, which the template has forked
         except BaseException:
             self._parents.release(parent)
             raise

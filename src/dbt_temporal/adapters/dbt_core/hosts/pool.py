@@ -68,10 +68,11 @@ class HostPool:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._reaper
             self._reaper = None
-        for invocation_id in {key[0] for key in self._hosts}:
-            await self.end_run(invocation_id)
-        while self._leaving:
-            await self._opener.end(self._leaving.pop())
+        leaving, self._leaving = self._leaving, []
+        await asyncio.gather(
+            *(self.end_run(invocation_id) for invocation_id in {key[0] for key in self._hosts}),
+            *(self._opener.end(host) for host in leaving),
+        )
 
     async def clean_up_after(self, host: HostHandle) -> None:
         """Ends the database sessions that a host has left behind by dying, by a new host of the run."""
