@@ -26,6 +26,7 @@ _TAKEN_OVER = (
     "full_refresh",
     "fail_fast",
     "indirect_selection",
+    "defer_manifest_ref",
     "event_time_start",
     "event_time_end",
 )
@@ -77,6 +78,8 @@ def _missing(run_input: DbtRunInput, arguments: Mapping[str, Any]) -> dict[str, 
         raise configuration_error(
             f"command: {run_input.command!r} cannot retry a run of {command!r}; give that command, or none"
         )
+    if arguments.get("defer"):
+        arguments = {**arguments, "defer_manifest_ref": arguments.get("defer_state") or arguments.get("state")}
     taken = {
         name: arguments[name]
         for name in _TAKEN_OVER

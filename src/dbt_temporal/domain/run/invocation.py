@@ -34,6 +34,7 @@ class DbtInvocation(BaseModel):
         revision: the revision of the project that was planned, or null where the source has none.
         started_at: RFC 3339; Jinja's `run_started_at` on every host of the run.
         input: the run's input, with what pre_run hooks added to `env`.
+        taken_over: fields of `input` that the retried run gave, where `retry_from` names one.
         database: set from the run's first statement on, where its database is in the memory of one process; no other
             process may run its statements then.
     """
@@ -45,6 +46,7 @@ class DbtInvocation(BaseModel):
     revision: str | None = None
     started_at: str
     input: DbtRunInput
+    taken_over: tuple[str, ...] = ()
     database: HeldDatabase | None = None
 
     @field_serializer("input")

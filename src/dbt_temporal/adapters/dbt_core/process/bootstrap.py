@@ -171,7 +171,7 @@ def load(
         started_at=datetime.now(UTC).isoformat(),
         input=DbtRunInput(),
     )
-    sys.argv = command_line(run.input)
+    sys.argv = command_line(run)
     flags = make_flags(run.input.command, settings, flag_params(run.input))
     begin_invocation(flags, run.invocation_id, datetime.fromisoformat(run.started_at), callback)
     threads = getattr(flags, "THREADS", None)

@@ -11,13 +11,22 @@ import posixpath
 from typing import Any
 
 from dbt_temporal.domain.run.input import DbtRunInput
+from dbt_temporal.domain.run.invocation import DbtInvocation
 
 _SPACED = {"source-freshness": ["source", "freshness"]}
 
 
-def command_line(run_input: DbtRunInput) -> list[str]:
-    """`["dbt", "build", "--select", "a", ...]`, with each option in the word order of dbt's own help."""
-    words = ["dbt", *_SPACED.get(run_input.command, [run_input.command])]
+def command_line(invocation: DbtInvocation) -> list[str]:
+    """`["dbt", "build", "--select", "a", ...]`, with each option in the word order of dbt's own help.
+
+    A run that retries another one stands for `dbt retry`, with what its caller gave.
+    """
+    run_input, command = invocation.input, invocation.input.command
+    words = ["dbt", *_SPACED.get(command, [command])]
+    if run_input.retry_from:
+        words = ["dbt", "retry"]
+        defaults = DbtRunInput()
+        run_input = run_input.model_copy(update={name: getattr(defaults, name) for name in invocation.taken_over})
     for option, value in (
         ("--select", run_input.select),
         ("--exclude", run_input.exclude),

@@ -45,9 +45,15 @@ _NOT_RETRIED = frozenset({"list", "source-freshness"})
 
 
 def make_task(
-    command: str, flags: Flags, project: ParsedProject, graphs: ProjectGraphs, retry: PreviousRun | None
+    command: str,
+    flags: Flags,
+    project: ParsedProject,
+    graphs: ProjectGraphs,
+    retry: PreviousRun | None,
+    *,
+    narrowed: bool,
 ) -> GraphRunnableTask:
-    """dbt's task with its selection made.
+    """dbt's task with its selection made; `narrowed` where a retry has a selection of its own.
 
     Raises:
         Exception: dbt's own errors about the selection.
@@ -62,7 +68,7 @@ def make_task(
     # The graph is there; compile_manifest would build it again.
     task.compile_manifest = lambda: None
     if retry is not None:
-        _restrict_to_retry(command, task, task.graph, retry)
+        _restrict_to_retry(command, task, task.graph, retry, narrowed=narrowed)
     with task_contextvars(project_root=project.config.project_root):
         if command == "list":
             return task
@@ -73,11 +79,11 @@ def make_task(
     return task
 
 
-def _restrict_to_retry(command: str, task: Any, graph: ProjectGraph, retry: PreviousRun) -> None:
+def _restrict_to_retry(command: str, task: Any, graph: ProjectGraph, retry: PreviousRun, *, narrowed: bool) -> None:
     """Does what `dbt retry` does, as a filter on the run's own selection."""
     if command in _NOT_RETRIED:
         raise configuration_error(f"retry_from: the command {command} cannot be retried")
-    if task.args.select or task.args.exclude or task.args.selector:
+    if narrowed:
         members = set(task.get_graph_queue().get_selected_nodes()) | getattr(task, "selected_unit_tests", set())
         members &= retry.unique_ids
     else:
