@@ -214,7 +214,7 @@ async def test_a_retry_has_the_options_of_the_retried_run_that_no_input_has(
     assert run_results_difference(retried.artifacts["run_results.json"], theirs) == []
     args = json.loads(retried.artifacts["run_results.json"])["args"]
     assert (args["invocation_command"], args["which"], args["empty"]) == ("dbt retry", "run", True)
-    assert sides.rows("ours", "select count(*) from first") == [(0,)]
+    assert sides.rows("ours", "select count(*) from grows") == [(0,)]
 
 
 async def test_what_a_retry_gives_itself_comes_before_the_retried_run(engine: DbtCoreEngine, tmp_path: Path) -> None:
