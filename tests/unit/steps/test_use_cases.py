@@ -7,6 +7,7 @@ import pytest
 
 from dbt_temporal.application.ports.engine import EnginePlan
 from dbt_temporal.application.projects.registry import ProjectRegistry
+from dbt_temporal.application.steps.late_writes import Patience
 from dbt_temporal.application.steps.messages import (
     AfterRunInput,
     BeforeRunInput,
@@ -38,11 +39,16 @@ RECORD = f"{INVOCATION_ID}/records/{A}.1.json"
 LOG = f"{INVOCATION_ID}/logs/{A}.log"
 
 
+AT_ONCE = Patience(step_secs=60, late_step_secs=0.001, deadline_secs=0, missing_secs=0.002)
+"""What fails is given up."""
+
+
 class World:
     def __init__(self, *, projects: Any = None, **settings: Any) -> None:
         self.engine = FakeEngine(plan(node("a"), node("b", "a")))
         self.store = InMemoryArtifactStore()
         self.registry = ProjectRegistry(projects if projects is not None else [ready_project()])
+        settings = {"patience": AT_ONCE, **settings}
         self.use_cases = UseCases.build(self.engine, self.registry, self.store, **settings)
 
     async def plan(self, **run_input: Any) -> Any:
@@ -248,6 +254,10 @@ async def test_a_record_that_cannot_be_read_is_replaced_by_the_small_result() ->
     await world.use_cases.store_artifacts(StoreArtifactsInput(invocation=invocation(), results=[result("a")]))
     assert [each.record for each in world.engine.seen_by_artifacts] == [b""]
     assert f"{INVOCATION_ID}/run_results.json" in world.store.files
+    stored = await world.use_cases.store_artifacts(
+        StoreArtifactsInput(invocation=invocation(), results=[result("a"), result("b", "skipped")])
+    )
+    assert stored.unstored == [result("a").unique_id]
 
 
 async def test_the_run_log_can_be_written_alone() -> None:

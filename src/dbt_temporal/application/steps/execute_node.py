@@ -9,6 +9,7 @@ from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import NodeOutcome, Progress, no_progress
 from dbt_temporal.application.ports.runtime import Budget
 from dbt_temporal.application.steps.engine_runs import EngineRuns, within_limit
+from dbt_temporal.application.steps.late_writes import LateWrites
 from dbt_temporal.application.steps.messages import ExecuteNodeInput
 from dbt_temporal.application.steps.run_files import RunFiles
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
@@ -18,10 +19,11 @@ from dbt_temporal.domain.results import NodeExecutionResult
 class ExecuteNode:
     """The use case behind every `<resource_type>:<node_name>` activity."""
 
-    def __init__(self, runs: EngineRuns, store: ArtifactStore, budget: Budget) -> None:
+    def __init__(self, runs: EngineRuns, store: ArtifactStore, budget: Budget, late: LateWrites) -> None:
         self._runs = runs
         self._store = store
         self._budget = budget
+        self._late = late
 
     async def __call__(self, request: ExecuteNodeInput, progress: Progress = no_progress) -> NodeExecutionResult:
         """Runs the node and returns its result.
@@ -40,7 +42,8 @@ class ExecuteNode:
             raise
         log_location = None
         if request.write_artifacts:
-            log_location = await RunFiles(self._store, request.invocation.invocation_id).keep(outcome, request.attempt)
+            files = RunFiles(self._store, request.invocation.invocation_id, self._late)
+            log_location = await files.keep(outcome, request.attempt)
         result = fit_result(outcome.result, self._budget).model_copy(update={"attempts": request.attempt})
         if outcome.error is None:
             return result

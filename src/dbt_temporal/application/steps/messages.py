@@ -124,6 +124,8 @@ class StoreArtifactsInput(StepInput):
 class StoreArtifactsOutput(BaseModel):
     artifacts: ArtifactPaths
     log_path: str | None = None
+    unstored: list[str] = Field(default_factory=list)
+    """Nodes of which the artifacts have the small result alone, because their record could not be stored."""
 
 
 class EndRunInput(StepInput):

@@ -15,6 +15,7 @@ from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.end_run import EndRun
 from dbt_temporal.application.steps.engine_runs import EngineRuns
 from dbt_temporal.application.steps.execute_node import ExecuteNode
+from dbt_temporal.application.steps.late_writes import LateWrites, Patience
 from dbt_temporal.application.steps.plan_project import PlanProject
 from dbt_temporal.application.steps.project_hooks import AfterRun, BeforeRun
 from dbt_temporal.application.steps.store_artifacts import StoreArtifacts
@@ -51,9 +52,12 @@ class UseCases:
         write_catalog: bool = False,
         static_search_attributes: Mapping[str, str] | None = None,
         registered_search_attributes: Collection[str] | None = None,
+        patience: Patience | None = None,
     ) -> UseCases:
-        """All use cases on the same ports. `write_catalog` is WRITE_CATALOG; the others are those of `PlanProject`."""
+        """All use cases on the same ports. `write_catalog` is WRITE_CATALOG, and `patience` is with the store; the
+        others are those of `PlanProject`."""
         runs = EngineRuns(engine, registry)
+        late = LateWrites(patience)
         return cls(
             plan_project=PlanProject(
                 engine,
@@ -65,9 +69,9 @@ class UseCases:
                 static_search_attributes=static_search_attributes,
                 registered_search_attributes=registered_search_attributes,
             ),
-            before_run=BeforeRun(runs, store, budget),
-            execute_node=ExecuteNode(runs, store, budget),
-            after_run=AfterRun(runs, store, budget),
-            store_artifacts=StoreArtifacts(runs, store, write_catalog=write_catalog),
-            end_run=EndRun(engine, store),
+            before_run=BeforeRun(runs, store, budget, late),
+            execute_node=ExecuteNode(runs, store, budget, late),
+            after_run=AfterRun(runs, store, budget, late),
+            store_artifacts=StoreArtifacts(runs, store, late, write_catalog=write_catalog),
+            end_run=EndRun(engine, store, late),
         )
