@@ -66,6 +66,17 @@ def test_a_run_that_cannot_start_gives_exit_code_2_and_the_reason_once(desk: Des
     assert result.stdout.count("Planning failed") <= 1
 
 
+def test_retry_takes_the_id_of_a_workflow(desk: Desk) -> None:
+    build = ["run", "--project", "with_failures", "--select", "sql_error+", "--workflow-id", "fails"]
+    assert desk.command(*build).returncode == 1
+    result = desk.command("retry", "fails", "--project", "with_failures")
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "Failure in model sql_error" in result.stdout
+    unknown = desk.command("retry", "nobody", "--project", "with_failures")
+    assert unknown.returncode == 2
+    assert "cannot tell of the run 'nobody'" in unknown.stderr
+
+
 def test_list_prints_the_selectors_alone_on_standard_output(desk: Desk) -> None:
     args = ["ls", "--project", "jaffle_shop", "--select", "+dim_products", "--exclude", "resource_type:test"]
     result = desk.command(*args)

@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.hooks import HooksConfig
+from dbt_temporal.domain.run.commands import Command, misplaced
 from dbt_temporal.domain.secrets.redaction import MASK
 from dbt_temporal.domain.secrets.references import EnvValue
 from dbt_temporal.domain.validation import input_error, not_json
 
-Command = Literal["run", "build", "test", "seed", "snapshot", "compile", "list", "source-freshness"]
 IndirectSelection = Literal["eager", "cautious", "buildable", "empty"]
 
 _DEFAULTS: dict[str, Any] = {"indirect_selection": "eager", "full_refresh": False, "fail_fast": False}
@@ -69,6 +69,9 @@ class DbtRunInput(BaseModel):
         if self.selector is not None and (self.select is not None or self.exclude is not None):
             # dbt itself ignores --select and --exclude beside --selector; a run that does less than asked is worse.
             raise ValueError("selector: give either selector, or select and exclude, not both")
+        problem = misplaced(self.command, (name for name in self.model_fields_set if getattr(self, name) is not None))
+        if problem is not None:
+            raise ValueError(problem)
         if (self.event_time_start is None) != (self.event_time_end is None):
             raise ValueError("event_time_start: give event_time_start and event_time_end together")
         if self.event_time_start and self.event_time_end:

@@ -37,6 +37,8 @@ class Submission:
     workflow_id: str
     wait: bool
     wait_for_worker_secs: float
+    retried_workflow: str | None = None
+    """The id of the workflow whose run is retried, where the input does not name it."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ async def submit_to(
     """As `submit`, at a gateway that is connected."""
     is_list = submission.run_input.command == "list"
     with interrupts_by_signal() as interrupts:
-        run = await gateway.submit(submission.run_input, submission.workflow_id)
+        run = await gateway.submit(await _complete(submission, gateway), submission.workflow_id)
         if not submission.wait:
             print(run.workflow_id, file=out.file, flush=True)
             err.print(f"Submitted to {gateway.place}.", soft_wrap=True)
@@ -131,6 +133,13 @@ async def submit_to(
     if not is_list or exit_code != SUCCESS:
         print_summary(err if is_list else out, outcome, ui_link, view.log)
     return exit_code
+
+
+async def _complete(submission: Submission, gateway: RunGateway) -> DbtRunInput:
+    if submission.retried_workflow is None:
+        return submission.run_input
+    invocation_id = await gateway.invocation_id(submission.retried_workflow)
+    return submission.run_input.model_copy(update={"retry_from": invocation_id})
 
 
 def _show_results(run_input: DbtRunInput, outcome: Outcome, out: Console, err: Console) -> bool:

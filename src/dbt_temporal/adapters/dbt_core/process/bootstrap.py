@@ -39,6 +39,7 @@ from dbt_common.events.base_types import EventMsg
 from dbt_common.events.event_manager_client import cleanup_event_logger, get_event_manager
 
 from dbt_temporal.adapters.dbt_core.process.command_line import command_line, flag_params
+from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
@@ -47,17 +48,6 @@ EventCallback = Callable[[EventMsg], None]
 _SAID_IN_VAIN = frozenset({"indirect_selection", "full_refresh", "fail_fast"})
 """Options of which dbt drops the default value when it reads options from a dictionary
 (`dbt.cli.flags.command_params`), so that the project's `flags:` would win over what the run says."""
-
-COMMANDS = {
-    "run": Command.RUN,
-    "build": Command.BUILD,
-    "test": Command.TEST,
-    "seed": Command.SEED,
-    "snapshot": Command.SNAPSHOT,
-    "compile": Command.COMPILE,
-    "list": Command.LIST,
-    "source-freshness": Command.SOURCE_FRESHNESS,
-}
 
 
 @dataclass(frozen=True)
@@ -108,7 +98,7 @@ def make_flags(command: str, settings: Settings, params: Mapping[str, Any]) -> F
         **params,
     }
     options = {key: value for key, value in options.items() if value is not None}
-    flags = Flags.from_dict(COMMANDS[command], options)
+    flags = Flags.from_dict(Command(COMMANDS[command].which), options)
     for name in _SAID_IN_VAIN & options.keys():
         set_flag(flags, name, options[name])
     return flags

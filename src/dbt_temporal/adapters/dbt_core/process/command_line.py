@@ -10,14 +10,13 @@ import json
 import posixpath
 from typing import Any
 
+from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.domain.run.input import DbtRunInput
-
-_SPACED = {"source-freshness": ["source", "freshness"]}
 
 
 def command_line(run_input: DbtRunInput) -> list[str]:
     """`["dbt", "build", "--select", "a", ...]`, with each option in the word order of dbt's own help."""
-    words = ["dbt", *_SPACED.get(run_input.command, [run_input.command])]
+    words = ["dbt", *COMMANDS[run_input.command].words.split()]
     for option, value in (
         ("--select", run_input.select),
         ("--exclude", run_input.exclude),

@@ -29,6 +29,7 @@ from dbt_temporal.adapters.dbt_core.process.bootstrap import ParsedProject
 from dbt_temporal.adapters.dbt_core.process.parsing.graph import ProjectGraph, ProjectGraphs
 from dbt_temporal.adapters.dbt_core.process.run.state import PreviousRun
 from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.run.commands import COMMANDS
 
 TASKS: dict[str, type[GraphRunnableTask]] = {
     "run": RunTask,
@@ -40,8 +41,6 @@ TASKS: dict[str, type[GraphRunnableTask]] = {
     "list": ListTask,
     "source-freshness": FreshnessTask,
 }
-
-_NOT_RETRIED = frozenset({"list", "source-freshness"})
 
 
 def make_task(
@@ -75,7 +74,7 @@ def make_task(
 
 def _restrict_to_retry(command: str, task: Any, graph: ProjectGraph, retry: PreviousRun) -> None:
     """Does what `dbt retry` does, as a filter on the run's own selection."""
-    if command in _NOT_RETRIED:
+    if not COMMANDS[command].can_be_retried:
         raise configuration_error(f"retry_from: the command {command} cannot be retried")
     if task.args.select or task.args.exclude or task.args.selector:
         members = set(task.get_graph_queue().get_selected_nodes()) | getattr(task, "selected_unit_tests", set())
