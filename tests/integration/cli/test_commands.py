@@ -93,6 +93,25 @@ def test_compile_prints_the_code_of_the_named_node(desk: Desk) -> None:
     assert "Compiled node 'after' is:\nselect id from" in result.stdout
 
 
+def test_show_prints_rows_alone_on_standard_output(desk: Desk) -> None:
+    args = ["--project", "slow", "--inline", "select 7 as n union all select 8", "--output", "json", "--limit", "1"]
+    result = desk.command("show", *args)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == {"show": [{"n": 7}]}
+
+
+def test_run_operation_prints_what_the_macro_says(desk: Desk) -> None:
+    macro = "{% macro greet(name) %}{{ print('hello ' ~ name) }}{% endmacro %}"
+    (desk.folder / "slow" / "macros").mkdir(exist_ok=True)
+    (desk.folder / "slow" / "macros" / "greet.sql").write_text(macro)
+    result = desk.command("run-operation", "greet", "--args", "{name: you}", "--project", "slow")
+    assert (result.returncode, result.stdout) == (0, "hello you\n"), result.stderr
+    missing = desk.command("run-operation", "great", "--project", "slow")
+    assert missing.returncode == 2
+    assert "those of slow are:" in missing.stderr
+    assert "greet" in missing.stderr
+
+
 def test_no_wait_prints_the_workflow_id_and_returns(desk: Desk) -> None:
     args = ["run", "--project", "slow", "--select", "before", "--no-wait", "--workflow-id", "my-run"]
     result = desk.command(*args)

@@ -116,6 +116,9 @@ def test_dbts_flags_become_the_run_input(submitted: list[DbtRunInput]) -> None:
         (["source-freshness"], "source-freshness"),
         (["test"], "test"),
         (["retry"], "retry"),
+        (["docs", "generate"], "docs-generate"),
+        (["run-operation", "greet"], "run-operation"),
+        (["debug"], "debug"),
     ],
 )
 def test_commands_have_dbts_names(submitted: list[DbtRunInput], args: list[str], command: str) -> None:
@@ -208,7 +211,7 @@ def test_a_secret_in_the_wrong_place_is_not_repeated(submitted: list[DbtRunInput
 
 def test_full_refresh_is_for_commands_that_have_it_in_dbt(submitted: list[DbtRunInput]) -> None:
     with_it = {name for name, command in cli.commands.items() if "full_refresh" in {p.name for p in command.params}}
-    assert with_it == {"build", "run", "seed", "compile", "retry"}
+    assert with_it == {"build", "run", "seed", "compile", "show", "clone", "retry"}
 
 
 @pytest.mark.parametrize("command", ["build", "list", "test"])

@@ -15,7 +15,7 @@ from typing import Any
 from dbt_temporal.adapters.dbt_core.references import local_place
 from dbt_temporal.application.ports.references import ArtifactReferences
 from dbt_temporal.domain.errors import configuration_error
-from dbt_temporal.domain.run.commands import named
+from dbt_temporal.domain.run.commands import misplaced, named
 from dbt_temporal.domain.run.input import DbtRunInput, parse_run_input
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
@@ -29,6 +29,13 @@ _TAKEN_OVER = (
     "indirect_selection",
     "event_time_start",
     "event_time_end",
+    "macro",
+    "args",
+    "sql",
+    "inline",
+    "compile",
+    "static",
+    "empty_catalog",
 )
 _NOTHING: tuple[Any, ...] = (None, {}, "")
 
@@ -77,7 +84,8 @@ def _missing(run_input: DbtRunInput, arguments: Mapping[str, Any]) -> dict[str, 
         raise configuration_error(
             f"command: {run_input.command!r} cannot retry a run of {command!r}; give that command, or none"
         )
-    earlier = {name: arguments.get(name) for name in _TAKEN_OVER} | _references(command, arguments)
+    earlier = {name: arguments.get(name) for name in _TAKEN_OVER if misplaced(command, [name]) is None}
+    earlier |= _references(command, arguments)
     taken = {
         name: value for name, value in earlier.items() if getattr(run_input, name) in _NOTHING and value not in _NOTHING
     }

@@ -9,7 +9,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Command = Literal["run", "build", "test", "seed", "snapshot", "compile", "list", "source-freshness", "retry"]
+Command = Literal[
+    "run",
+    "build",
+    "test",
+    "seed",
+    "snapshot",
+    "clone",
+    "compile",
+    "show",
+    "list",
+    "source-freshness",
+    "docs-generate",
+    "run-operation",
+    "parse",
+    "debug",
+    "retry",
+]
 
 
 @dataclass(frozen=True)
@@ -40,14 +56,24 @@ COMMANDS: dict[str, CommandFacts] = {
     "test": CommandFacts("test"),
     "seed": CommandFacts("seed"),
     "snapshot": CommandFacts("snapshot"),
-    "compile": CommandFacts("compile"),
-    "list": CommandFacts("list", can_be_retried=False, executes=False),
+    "clone": CommandFacts("clone"),
+    "compile": CommandFacts("compile", frozenset({"inline", "output"})),
+    "show": CommandFacts("show", frozenset({"inline", "limit", "output"}), can_be_retried=False),
+    "list": CommandFacts("list", frozenset({"output", "output_keys"}), can_be_retried=False, executes=False),
     "source-freshness": CommandFacts("source freshness", can_be_retried=False),
+    "docs-generate": CommandFacts("docs generate", frozenset({"compile", "static", "empty_catalog"})),
+    "run-operation": CommandFacts("run-operation", frozenset({"macro", "args", "sql"})),
+    "parse": CommandFacts("parse", can_be_retried=False, executes=False),
+    "debug": CommandFacts("debug", frozenset({"connection"}), can_be_retried=False),
     "retry": CommandFacts("retry", can_be_retried=False),
 }
 """By the names of the run contract. `retry` becomes the command of the run that it retries, while it is planned."""
 
 OWN_FIELDS = frozenset[str]().union(*(facts.fields for facts in COMMANDS.values()))
+
+
+OPERATION_KINDS = frozenset({"operation", "catalog", "debug"})
+"""What the resource types are called of nodes that stand for what dbt does outside its queue of nodes."""
 
 
 def named(which: str) -> str:

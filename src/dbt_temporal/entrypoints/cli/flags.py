@@ -13,6 +13,7 @@ from dbt_temporal.domain.run.invocation import is_invocation_id
 from dbt_temporal.entrypoints.cli.values import (
     artifact_reference,
     joined,
+    read_args,
     read_env_references,
     read_environment,
     read_event_time,
@@ -22,7 +23,7 @@ from dbt_temporal.entrypoints.cli.values import (
 Function = TypeVar("Function", bound=Callable[..., Any])
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-MULTI_VALUE_FLAGS = frozenset({"-s", "--select", "-m", "--models", "--model", "--exclude"})
+MULTI_VALUE_FLAGS = frozenset({"-s", "--select", "-m", "--models", "--model", "--exclude", "--output-keys"})
 """Flags of dbt that take all values up to the next flag: `--select a b` is `--select a --select b`."""
 
 ELSEWHERE = {
@@ -129,6 +130,11 @@ FULL_REFRESH_FLAG: Decorator = click.option(
     "-f", "--full-refresh", is_flag=True, default=None, help="Rebuild incremental models, and seeds, from scratch."
 )
 
+INLINE_FLAG: Decorator = click.option("--inline", metavar="SQL", help="This query, with Jinja, in place of nodes.")
+ARGS_FLAG: Decorator = click.option(
+    "--args", metavar="YAML", callback=read_args, help="Arguments of the macro, as a YAML mapping."
+)
+
 EVENT_TIME_FLAGS: list[Decorator] = [
     click.option(
         "--event-time-start",
@@ -196,6 +202,17 @@ def run_input_of(command: str, flags: dict[str, Any]) -> DbtRunInput:
         "sources_ref": artifact_reference("--sources", flags.get("sources"), "sources.json"),
         "defer_manifest_ref": _defer_reference(flags, state),
         "retry_from": _retried(flags),
+        "macro": flags.get("macro"),
+        "args": flags.get("args"),
+        "sql": flags.get("sql"),
+        "inline": flags.get("inline"),
+        "limit": flags.get("limit"),
+        "output": flags.get("output"),
+        "output_keys": [key for value in flags.get("output_keys", ()) for key in value.split()] or None,
+        "compile": flags.get("compile"),
+        "static": flags.get("static"),
+        "empty_catalog": flags.get("empty_catalog"),
+        "connection": flags.get("connection"),
         "event_time_start": flags.get("event_time_start"),
         "event_time_end": flags.get("event_time_end"),
     }
