@@ -63,6 +63,9 @@ class FsspecArtifactStore:
     async def upload(self, path: str, file: Path) -> str:
         return await self._put(path, LARGE_SECS, lambda place: self._files.put_file(str(file), place))
 
+    def location(self, path: str) -> str:
+        return f"{self._root}/{_clean(path)}"
+
     async def read(self, path: str) -> bytes | None:
         place = self._place(path)
         contents: dict[str, bytes] = {}
@@ -102,7 +105,7 @@ class FsspecArtifactStore:
                 put(str(temporary))
 
         await self._call("write", place, put_whole, limit_secs)
-        return f"{self._root}/{_clean(path)}"
+        return self.location(path)
 
     def _read_all(self, silent: set[str], contents: dict[str, bytes]) -> None:
         """Reads files into `contents`. Takes those that have answered, be it that they are not there, out of `silent`.

@@ -11,6 +11,7 @@ from dbt_temporal.application.log_context import log_fields
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import DbtEngine, EnginePlan, EngineRun, Progress, no_progress
 from dbt_temporal.application.projects.registry import ProjectRegistry
+from dbt_temporal.application.steps.earlier_runs import EarlierRuns
 from dbt_temporal.application.steps.messages import PlanProjectInput, PlanProjectOutput
 from dbt_temporal.application.steps.run_files import RunFiles
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
@@ -66,12 +67,13 @@ class PlanProject:
         """
         project = await self._registry.resolve(request.input.project)
         location = project.loaded.location
+        run_input = await EarlierRuns(self._store).resolved(project.loaded.name, request.input)
         invocation = DbtInvocation(
             invocation_id=request.invocation_id,
             project=project.loaded.name,
             revision=location.revision,
             started_at=request.started_at,
-            input=request.input,
+            input=run_input,
         )
         limit = project.config.timeouts.plan_secs
         try:
@@ -82,7 +84,7 @@ class PlanProject:
             raise configuration_error(
                 f"planning {project.loaded.name!r} took longer than {limit:g} seconds (timeouts.plan_secs)"
             ) from error
-        completed = request.input.model_copy(update=dict(engine_plan.taken_over))
+        completed = run_input.model_copy(update=dict(engine_plan.taken_over))
         invocation = invocation.model_copy(update={"input": completed, "taken_over": tuple(engine_plan.taken_over)})
         in_dbts_order = project.config.scheduling == "dbt"
         plan = engine_plan.plan.model_copy(

@@ -6,6 +6,7 @@ import asyncio
 
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import CompletedNode, Progress, no_progress
+from dbt_temporal.application.steps.earlier_runs import EarlierRuns
 from dbt_temporal.application.steps.engine_runs import EngineRuns
 from dbt_temporal.application.steps.late_writes import LateWrites
 from dbt_temporal.application.steps.messages import StoreArtifactsInput, StoreArtifactsOutput
@@ -13,9 +14,10 @@ from dbt_temporal.application.steps.run_files import RunFiles
 from dbt_temporal.domain.results import ArtifactPaths
 
 RUN_LOG_FILE = "log.txt"
+RUN_RESULTS_FILE = "run_results.json"
 
 _PATH_OF = {
-    "run_results.json": "run_results_path",
+    RUN_RESULTS_FILE: "run_results_path",
     "manifest.json": "manifest_path",
     "catalog.json": "catalog_path",
     "sources.json": "sources_path",
@@ -52,6 +54,8 @@ class StoreArtifacts:
         artifacts = await run.artifacts(completed, request.elapsed_time, with_catalog=self._write_catalog)
         names = list(artifacts)
         written = await asyncio.gather(*(files.upload(name, artifacts[name]) for name in names))
+        if RUN_RESULTS_FILE in artifacts:
+            await EarlierRuns(self._store).note(invocation.project, invocation.input, invocation.invocation_id)
         paths |= {_PATH_OF[name]: place for name, place in zip(names, written, strict=True) if name in _PATH_OF}
         return StoreArtifactsOutput(
             artifacts=ArtifactPaths(**paths), log_path=paths.get("log_path"), unstored=_unstored(request, completed)

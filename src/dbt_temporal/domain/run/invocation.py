@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, field_serializer
 
 from dbt_temporal.domain.run.input import DbtRunInput
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class HeldDatabase(BaseModel):
@@ -53,3 +56,8 @@ class DbtInvocation(BaseModel):
     def _without_defaults(self, run_input: DbtRunInput) -> dict[str, Any]:
         """Only what differs from the defaults: history holds it once for each node."""
         return run_input.model_dump(mode="json", exclude_defaults=True)
+
+
+def is_invocation_id(text: str) -> bool:
+    """Whether this is the id of an invocation: a UUID as dbt and Temporal write it."""
+    return _UUID.fullmatch(text) is not None
