@@ -15,8 +15,9 @@ from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.end_run import EndRun
 from dbt_temporal.application.steps.engine_runs import EngineRuns
 from dbt_temporal.application.steps.execute_node import ExecuteNode
+from dbt_temporal.application.steps.kept_state import KeptState
 from dbt_temporal.application.steps.plan_project import PlanProject
-from dbt_temporal.application.steps.project_hooks import AfterRun, BeforeRun
+from dbt_temporal.application.steps.project_hooks import AfterRun, BeforeRun, ResumeRun
 from dbt_temporal.application.steps.store_artifacts import StoreArtifacts
 
 Output = TypeVar("Output", bound=BaseModel)
@@ -28,6 +29,7 @@ class UseCases:
 
     plan_project: PlanProject
     before_run: BeforeRun
+    resume_run: ResumeRun
     execute_node: ExecuteNode
     after_run: AfterRun
     store_artifacts: StoreArtifacts
@@ -49,11 +51,17 @@ class UseCases:
         write_run_log: bool = True,
         priority_scheduling: bool = False,
         write_catalog: bool = False,
+        own_queue: str | None = None,
         static_search_attributes: Mapping[str, str] | None = None,
         registered_search_attributes: Collection[str] | None = None,
     ) -> UseCases:
-        """All use cases on the same ports. `write_catalog` is WRITE_CATALOG; the others are those of `PlanProject`."""
+        """All use cases on the same ports.
+
+        `write_catalog` is WRITE_CATALOG; `own_queue` is the task queue of which this worker alone takes steps; the
+        others are those of `PlanProject`.
+        """
         runs = EngineRuns(engine, registry)
+        state = KeptState(store)
         return cls(
             plan_project=PlanProject(
                 engine,
@@ -65,9 +73,10 @@ class UseCases:
                 static_search_attributes=static_search_attributes,
                 registered_search_attributes=registered_search_attributes,
             ),
-            before_run=BeforeRun(runs, store, budget),
-            execute_node=ExecuteNode(runs, store, budget),
-            after_run=AfterRun(runs, store, budget),
+            before_run=BeforeRun(runs, store, budget, state, own_queue),
+            resume_run=ResumeRun(runs, store, budget, state, own_queue),
+            execute_node=ExecuteNode(runs, store, budget, state),
+            after_run=AfterRun(runs, store, budget, state),
             store_artifacts=StoreArtifacts(runs, store, write_catalog=write_catalog),
-            end_run=EndRun(engine, store),
+            end_run=EndRun(engine, store, state),
         )

@@ -36,6 +36,8 @@ class DbtInvocation(BaseModel):
         input: the run's input, with what pre_run hooks added to `env`.
         database: set from the run's first statement on, where its database is in the memory of one process; no other
             process may run its statements then.
+        keeps_state: set from there on, where hooks and nodes leave something in their process for later ones.
+        state_begun: whether on-run-start has done so.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,6 +48,8 @@ class DbtInvocation(BaseModel):
     started_at: str
     input: DbtRunInput
     database: HeldDatabase | None = None
+    keeps_state: bool = False
+    state_begun: bool = False
 
     @field_serializer("input")
     def _without_defaults(self, run_input: DbtRunInput) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from dbt_temporal.adapters.dbt_core.process.database.duckdb_file import gate_for
 from dbt_temporal.adapters.dbt_core.process.database.request import CANCEL_AGAIN_SECS, Facts, Request, watch_connections
 from dbt_temporal.adapters.dbt_core.process.execution import hooks
 from dbt_temporal.adapters.dbt_core.process.execution.executor import Attempt, NodeExecutor
+from dbt_temporal.adapters.dbt_core.process.kept.graph import ON_RUN_START
 from dbt_temporal.adapters.dbt_core.process.parsing.loading import LoadedParent
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.adapters.dbt_core.process.run.plan import make_plan
@@ -81,6 +82,7 @@ class RunHost:
         self._setup_lock = threading.Lock()
         """Held by what dbt does once for a run: it changes the task and the adapter."""
         self._prepared = False
+        self._has_graph = False
         self._hook_answers: list[wire.Message] | None = None
         self._pool = ThreadPoolExecutor(MAX_THREADS, initializer=_name_thread)
         self._operations: dict[str, Callable[[wire.Message, Request], Any]] = {
@@ -90,6 +92,7 @@ class RunHost:
             "after_run": self._after_run,
             "artifacts": self._artifacts,
             "end_sessions": self._end_sessions,
+            "take_over": self._take_over,
         }
 
     def serve(self) -> None:
@@ -163,6 +166,8 @@ class RunHost:
         config = self._run.project.config
         return {
             "hooks": answers,
+            "graph": self._run.kept.started(),
+            "keeps_graph": self._run.kept.why_kept(self._run.selected()),
             "nodes_may_run": not self._skips_nodes(any(answer["error"] for answer in answers)),
             "in_memory": is_in_memory(self._run.adapter),
             "profile": config.profile_name,
@@ -176,7 +181,8 @@ class RunHost:
     def _run_start_hooks(self, request: Request) -> list[wire.Message]:
         with self._gate.using(request), request.holding(self._setup_lock), _as_main_thread():
             if self._hook_answers is None:
-                outcomes = hooks.before_run(self._run)
+                with self._run.kept.doing(ON_RUN_START):
+                    outcomes = hooks.before_run(self._run)
                 self._prepared = True
                 answers = [self._hook_answer(outcome) for outcome in outcomes]
                 if any(answer["error"] for answer in answers):
@@ -200,6 +206,7 @@ class RunHost:
         return {
             "result": execution_result(outcome.result, with_compiled_code=with_code).model_dump(mode="json"),
             "error": outcome.error,
+            "graph": self._run.kept.ended(message["unique_id"]),
             "record": outcome.record.decode(),
             "log": outcome.log,
         }
@@ -262,6 +269,14 @@ class RunHost:
     def _end_sessions(self, message: wire.Message, _request: Request) -> None:
         for session in message["sessions"]:
             end_session(self._run.adapter, session)
+
+    def _take_over(self, message: wire.Message, request: Request) -> None:
+        with self._gate.using(request):
+            self._prepare(request)
+            with request.holding(self._setup_lock):
+                if not self._has_graph:
+                    self._run.kept.take_over(message)
+                    self._has_graph = True
 
     def _hook_answer(self, outcome: hooks.HookOutcome) -> wire.Message:
         node = with_own_paths(self._run, outcome.result).node

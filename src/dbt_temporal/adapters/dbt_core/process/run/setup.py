@@ -11,6 +11,7 @@ from typing import Any
 from dbt_temporal.adapters.dbt_core.process import bootstrap
 from dbt_temporal.adapters.dbt_core.process.command_line import command_line, flag_params
 from dbt_temporal.adapters.dbt_core.process.events import EventRouter
+from dbt_temporal.adapters.dbt_core.process.kept.graph import KeptGraph
 from dbt_temporal.adapters.dbt_core.process.parsing.loading import LoadedParent
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.adapters.dbt_core.process.run.state import TARGET, previous_state
@@ -49,7 +50,8 @@ def open_run(
     for name, copy in copies.items():
         if copy is not None:  # which the task has read by now; Jinja and artifacts have the name that was given
             bootstrap.set_flag(flags, name, params[name])
-    return HostRun(project, invocation, flags, adapter, task, router, run_dir)
+    kept = KeptGraph(project.manifest, adapter.type())
+    return HostRun(project, invocation, flags, adapter, task, router, run_dir, kept)
 
 
 def _stamp(metadata: Any, invocation_id: str, started_at: datetime) -> None:
