@@ -20,6 +20,7 @@ from dbt_temporal.adapters.temporal.connection.search_attributes import register
 from dbt_temporal.adapters.temporal.gateway import TemporalRun, TemporalRunGateway
 from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
 from dbt_temporal.adapters.temporal.worker.build import build_worker
+from dbt_temporal.adapters.temporal.worker.job import JobVariables
 from dbt_temporal.adapters.temporal.worker.own_queue import build_own_worker, own_task_queue
 from dbt_temporal.adapters.temporal.worker.tuning import WorkerTuning
 from dbt_temporal.adapters.temporal.worker.versioning import VersioningSettings
@@ -87,6 +88,7 @@ class WorkerHarness(Generic[Engine]):
                 static_search_attributes=self.static_search_attributes,
                 registered_search_attributes=await registered_search_attributes(self.client),
                 own_queue=self.own_queue,
+                job=JobVariables({"TEMPORAL_UI_URL": "http://ui.internal/"}),
             )
             activities = DbtActivities(use_cases)
             worker = build_worker(

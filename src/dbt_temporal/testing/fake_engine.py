@@ -20,7 +20,6 @@ from dbt_temporal.application.ports.engine import (
     Progress,
     ProjectLocation,
     ReadState,
-    StatePart,
 )
 from dbt_temporal.application.projects.loading import ReadyProject
 from dbt_temporal.domain.errors import RETRYABLE_TYPES, DbtTemporalError, ErrorType
@@ -53,7 +52,7 @@ class FakeEngine:
         on_run_start, on_run_end: outcomes of project hooks.
         nodes_may_run: what `before_run` says of the nodes.
         prepared: what `before_run` says beside hooks and nodes.
-        seen_states: the parts of the run's state that each step could read, and whose were left out.
+        states: for each step of a run that keeps state, what reads it, and whose is left out.
         executed: every attempt that was begun, in order.
         cancelled: what was cancelled of these.
         ended_runs: invocation ids that were ended.
@@ -72,7 +71,7 @@ class FakeEngine:
         self.on_run_end: list[NodeOutcome] = []
         self.nodes_may_run = True
         self.prepared = Prepared()
-        self.seen_states: list[tuple[Sequence[StatePart], list[str]]] = []
+        self.states: list[tuple[ReadState, list[str]]] = []
         self.executed: list[str] = []
         self.cancelled: list[str] = []
         self.ended_runs: list[str] = []
@@ -159,8 +158,8 @@ class FakeEngineRun:
         return replace(self._engine.prepared, hooks=self._engine.on_run_start, nodes_may_run=self._engine.nodes_may_run)
 
     async def use_state(self, read: ReadState, without: Collection[str] = ()) -> None:
-        """Reads it, and takes note."""
-        self._engine.seen_states.append((await read(), list(without)))
+        """Takes note."""
+        self._engine.states.append((read, list(without)))
 
     async def resume(self, progress: Progress) -> Prepared:
         """Goes on."""

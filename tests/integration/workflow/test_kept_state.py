@@ -51,6 +51,10 @@ LEDGER = """
     {% set noted = graph.nodes['model.pg.' ~ line.model].meta.noted %}
     insert into {{ target.schema }}.ledger values ('{{ line.model }}', '{{ relation.identifier }}', {{ noted }});
   {% endfor %}
+  create table {{ target.schema }}.job as select
+  {% for name in ('ORCHESTRATOR', 'JOB_ID', 'JOB_RUN_ID', 'JOB_RUN_URL') %}
+    '{{ env_var(name, 'none') }}' as {{ name }} {{ ',' if not loop.last }}
+  {% endfor %};
 {% endif %}{% endmacro %}
 """
 LOCK = 7
@@ -96,6 +100,7 @@ def test_the_command_line_has_all_of_it(
     done = run_cli(["run"], project.project_dir, tmp_path / "target", environ)
     assert done.returncode == 0, done.stdout
     assert ledger(postgres) == OF_CLI
+    assert postgres.query("select * from main.job") == [("none",) * 4]
 
 
 class Workers:
@@ -167,7 +172,7 @@ async def test_of_two_workers_one_has_the_nodes_and_both_the_hooks(
     workers.let_go()
     await workers.start()
     run = await workers.both[0].submit({"command": "run"})
-    check(await run.outcome(), postgres)
+    output = check(await run.outcome(), postgres)
     queues = await queues_of(run)
     (own,) = {queue for name, queue in queues.items() if name.startswith("model:")}
     assert own in [each.own_queue for each in workers.both]
@@ -175,7 +180,9 @@ async def test_of_two_workers_one_has_the_nodes_and_both_the_hooks(
     assert queues["before_run"] == workers.both[0].task_queue
     log = await run.handle.query("run_log")
     assert any("The run keeps to the worker" in line and "'ledger' in Jinja's `graph`" in line for line in log)
-    assert not [each for each in workers.both if each.engine._hosts._hosts]
+    run_id = output.invocation_id
+    link = f"http://ui.internal/namespaces/default/workflows/{run.workflow_id}/{run_id}/history"
+    assert postgres.query("select * from main.job") == [("temporal", run.workflow_id, run_id, link)]
 
 
 async def test_a_killed_host_takes_nothing_with_it_and_leaves_nothing_twice(

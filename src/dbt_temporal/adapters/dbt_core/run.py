@@ -98,7 +98,9 @@ class DbtCoreRun:
     async def resume(self, progress: Progress) -> Prepared:
         async with self._host_with_all() as host:
             progress({"host_pid": host.process.pid})
-            return Prepared(database=self._invocation.database, worker=this_worker())
+            # Asked again where an answer was lost.
+            state = await self._take_over(host) if self._invocation.keeps_state else None
+            return Prepared(database=self._invocation.database, state=state, worker=this_worker())
 
     async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
         async with self._host_with_all() as host:
@@ -151,16 +153,17 @@ class DbtCoreRun:
                 await self._take_over(host)
             yield host
 
-    async def _take_over(self, host: HostHandle) -> None:
+    async def _take_over(self, host: HostHandle) -> StatePart | None:
         parts = [
             {"number": part.number, "content": b64encode(part.content).decode()} for part in await self._read_state()
         ]
         try:
-            await host.process.channel.request("take_over", parts=parts, without=list(self._without))
+            answer = await host.process.channel.request("take_over", parts=parts, without=list(self._without))
         except DbtTemporalError:
             await shielded(self._clean_up(host))
             raise
         host.has_state = host.keeps_state = True
+        return _state(answer)
 
     def _has_database(self, host: HostHandle) -> bool:
         held = self._invocation.database

@@ -180,7 +180,7 @@ class EngineRun(Protocol):
         """Sets up a process that goes on with the run in place of the one that `before_run` had, with its state.
 
         Returns:
-            `Prepared` without hooks.
+            `Prepared` without hooks; its `state` says with what the process has begun.
 
         Raises:
             DbtTemporalError: of type Configuration, where the state or the run's database is not to be had here.

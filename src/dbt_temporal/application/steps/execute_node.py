@@ -41,7 +41,7 @@ class ExecuteNode:
         except DbtTemporalError as error:
             error.retryable = error.retryable and not _matches(request.non_retryable_errors, error.message)
             raise
-        await self._state.keep(request.invocation.invocation_id, outcome.state)
+        await self._state.keep_of_node(request.invocation, request.unique_id, outcome.state)
         log_location = None
         if request.write_artifacts:
             log_location = await RunFiles(self._store, request.invocation.invocation_id).keep(outcome, request.attempt)

@@ -36,6 +36,17 @@ class KeptState:
         if part is not None:
             await shielded(self._keep(invocation_id, part))
 
+    async def keep_of_node(self, invocation: DbtInvocation, unique_id: str, part: StatePart | None) -> None:
+        """Keeps what a node has left, where the run keeps state: else nobody would read it."""
+        if part is not None and not invocation.keeps_state:
+            logger.warning(
+                "%s has changed Jinja's `graph`, which neither on-run-start nor the project's texts let expect: nodes "
+                "that run in other processes do not see that",
+                unique_id,
+            )
+            return
+        await self.keep(invocation.invocation_id, part)
+
     async def read(self, invocation: DbtInvocation) -> list[StatePart]:
         """All parts of a run.
 

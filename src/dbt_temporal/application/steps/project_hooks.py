@@ -85,6 +85,7 @@ class ResumeRun(_ProjectHooks):
         run = await self._runs.open(request.invocation)
         await self._state.use_in(run, request.invocation, request.without)
         prepared = await within_limit(run, request, "resume_run", lambda: run.resume(progress))
+        await self._state.keep(request.invocation.invocation_id, prepared.state)
         return ProjectHooksOutput(database=prepared.database, worker=self._keeper(prepared))
 
 

@@ -52,19 +52,20 @@ class UseCases:
         priority_scheduling: bool = False,
         write_catalog: bool = False,
         own_queue: str | None = None,
+        job: Callable[[], Mapping[str, str]] | None = None,
         static_search_attributes: Mapping[str, str] | None = None,
         registered_search_attributes: Collection[str] | None = None,
     ) -> UseCases:
         """All use cases on the same ports.
 
-        `write_catalog` is WRITE_CATALOG; `own_queue` is the task queue of which this worker alone takes steps; the
-        others are those of `PlanProject`.
+        `write_catalog` is WRITE_CATALOG; `own_queue` is the task queue of which this worker alone takes steps; `job`
+        names the run of the step that is being done; the others are those of `PlanProject`.
         """
-        runs = EngineRuns(engine, registry)
+        runs = EngineRuns(engine, registry, job)
         state = KeptState(store)
         return cls(
             plan_project=PlanProject(
-                engine,
+                runs,
                 registry,
                 store,
                 write_artifacts=write_artifacts,

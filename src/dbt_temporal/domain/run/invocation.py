@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, field_serializer
+from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
 from dbt_temporal.domain.run.input import DbtRunInput
 
@@ -38,6 +38,7 @@ class DbtInvocation(BaseModel):
             process may run its statements then.
         keeps_state: set from there on, where hooks and nodes leave something in their process for later ones.
         state_begun: whether on-run-start has done so.
+        job: variables of the environment that name the run to packages; each worker adds them, and history has none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -50,6 +51,7 @@ class DbtInvocation(BaseModel):
     database: HeldDatabase | None = None
     keeps_state: bool = False
     state_begun: bool = False
+    job: dict[str, str] = Field(default_factory=dict)
 
     @field_serializer("input")
     def _without_defaults(self, run_input: DbtRunInput) -> dict[str, Any]:

@@ -82,7 +82,6 @@ class RunHost:
         self._setup_lock = threading.Lock()
         """Held by what dbt does once for a run: it changes the task and the adapter."""
         self._prepared = False
-        self._has_graph = False
         self._hook_answers: list[wire.Message] | None = None
         self._pool = ThreadPoolExecutor(MAX_THREADS, initializer=_name_thread)
         self._operations: dict[str, Callable[[wire.Message, Request], Any]] = {
@@ -270,13 +269,11 @@ class RunHost:
         for session in message["sessions"]:
             end_session(self._run.adapter, session)
 
-    def _take_over(self, message: wire.Message, request: Request) -> None:
+    def _take_over(self, message: wire.Message, request: Request) -> wire.Message | None:
         with self._gate.using(request):
             self._prepare(request)
             with request.holding(self._setup_lock):
-                if not self._has_graph:
-                    self._run.kept.take_over(message)
-                    self._has_graph = True
+                return self._run.kept.take_over(message)
 
     def _hook_answer(self, outcome: hooks.HookOutcome) -> wire.Message:
         node = with_own_paths(self._run, outcome.result).node

@@ -23,6 +23,8 @@ class KeptGraph:
         self._manifest = manifest
         self._adapter_type = adapter_type
         self._start: wire.Message | None = None
+        self._has_all = False
+        """Whether the run has begun here, or what it had elsewhere was taken over."""
         self._journal: GraphJournal | None = None
         if speaks_of_graph(manifest, adapter_type):
             self._journal = GraphJournal(manifest)
@@ -39,10 +41,11 @@ class KeptGraph:
     def ended(self, owner: str) -> wire.Message | None:
         """What a node has left in `graph`, in the words of the wire; None where that is nothing."""
         part = None if self._journal is None else self._journal.ended(owner)
-        return None if part is None else {"number": part[0], "content": b64encode(part[1]).decode()}
+        return None if part is None else _message(part)
 
     def started(self) -> wire.Message | None:
         """What on-run-start has left, however often it is asked for."""
+        self._has_all = True
         self._start = self.ended(ON_RUN_START) or self._start
         return self._start
 
@@ -55,19 +58,25 @@ class KeptGraph:
         what = may_change_graph(self._manifest, self._adapter_type, selected)
         return None if what is None else f"{what} may change Jinja's `graph`"
 
-    def take_over(self, message: wire.Message) -> None:
-        """Brings `graph` to where the run had it in other hosts.
+    def take_over(self, message: wire.Message) -> wire.Message | None:
+        """Brings `graph` to where the run had it in other hosts. Returns what is to be kept of that, however often.
 
         Raises:
             DbtTemporalError: of type Configuration, where that cannot be.
         """
-        if self._journal is None:
-            return
+        if self._journal is None or self._has_all:
+            return self._start
         parts = {part["number"]: b64decode(part["content"]) for part in message["parts"]}
         try:
-            self._journal.take_over(parts, message["without"])
+            self._start = _message(self._journal.take_over(parts, message["without"]))
+            self._has_all = True
         except CannotBeCarriedError as error:
             raise configuration_error(
                 "the process that ran the nodes so far has gone, and what hooks and nodes had left in Jinja's `graph` "
                 f"cannot be brought to another one: {error}"
             ) from error
+        return self._start
+
+
+def _message(part: tuple[int, bytes]) -> wire.Message:
+    return {"number": part[0], "content": b64encode(part[1]).decode()}

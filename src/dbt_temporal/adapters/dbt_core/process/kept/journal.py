@@ -30,6 +30,8 @@ from dbt_temporal.adapters.dbt_core.process.kept.containers import (
 )
 
 _TAKE_ANY_ITERABLE = frozenset({"extend", "update", "difference_update", "intersection_update"})
+_OF_JINJA = ("_loop_vars", "_block_vars")
+"""Arguments that are between Jinja's compiler and its contexts."""
 _ABOUT_OTHERS = (KeyError, IndexError, ValueError)
 """What a deed raises when it is done again, where it was about something of a node that had not ended."""
 
@@ -70,7 +72,8 @@ class GraphJournal:
         self._manifest = manifest
         self._lock = threading.RLock()
         self._thread = threading.local()
-        self._basis: frozenset[int] = frozenset()
+        self._basis: dict[str, set[Any]] = {"basis": set(), "left_out": set()}
+        """The parts that this host has begun with, and what of them it has not done."""
         self._generation = 0
         self._next_part = 1
         self._begin({})
@@ -112,17 +115,17 @@ class GraphJournal:
                 return None
             # What a node that goes on has brought, and this one has changed, is there for good.
             mine = _with_needs(mine, self._open)
-            deeds = [vars(self._open.pop(order)) for order in sorted(mine)]
-            number, self._next_part = self._next_part, self._next_part + 1
-            part = {"generation": self._generation, "basis": self._basis, "owner": owner, "problem": self._problem}
-            return number, write_part(part | {"deeds": deeds})
+            return self._part([self._open.pop(order) for order in sorted(mine)])
 
-    def take_over(self, contents: Mapping[int, bytes], without: Collection[str]) -> None:
+    def take_over(self, contents: Mapping[int, bytes], without: Collection[str]) -> tuple[int, bytes]:
         """Does again what the run had done in other hosts.
 
         Args:
             contents: the parts of the run's journal, by their numbers.
             without: nodes that will do again what they have done.
+
+        Returns:
+            A further part, which says what this host has begun with.
 
         Raises:
             CannotBeCarriedError: with the reason.
@@ -138,17 +141,25 @@ class GraphJournal:
         counting = {number for number, part in parts.items() if part["generation"] == newest}
         counting |= {number for number in parts if any(number in parts[each]["basis"] for each in counting)}
         deeds = {deed["order"]: Deed(**deed) for number in counting for deed in parts[number]["deeds"]}
-        again = {order for order, deed in deeds.items() if deed.owner is None or deed.owner not in without}
+        left_out = {order for part in parts.values() if part["generation"] == newest for order in part["left_out"]}
+        again = {order for order, deed in deeds.items() if deed.owner is None or deed.owner not in without} - left_out
+        again = _with_needs(again, deeds)
         with self._lock:
             self._begin(self._manifest.flat_graph)
             problem = next((part["problem"] for part in parts.values() if part["problem"]), None)
             if problem:
                 raise CannotBeCarriedError(problem)
-            for order in sorted(_with_needs(again, deeds)):
+            for order in sorted(again):
                 self._do_again(deeds[order])
             self._generation = newest + 1
-            self._basis = frozenset(counting)
+            self._basis = {"basis": counting, "left_out": deeds.keys() - again}
             self._next_part = max(parts, default=0) + 1
+            return self._part([])
+
+    def _part(self, deeds: list[Deed]) -> tuple[int, bytes]:
+        number, self._next_part = self._next_part, self._next_part + 1
+        part = {"generation": self._generation, "problem": self._problem, "deeds": [vars(deed) for deed in deeds]}
+        return number, write_part(part | self._basis)
 
     def _begin(self, graph: dict[str, Any]) -> None:
         """Starts with a `graph` that nobody has changed."""
@@ -164,9 +175,10 @@ class GraphJournal:
         with self._lock:
             if self._containers.graph is not self._manifest.flat_graph:
                 self._begin(self._manifest.flat_graph)
+            kept = {name: value for name, value in kwargs.items() if name not in _OF_JINJA}
             target = self._containers.ref(method.__self__)
             if target is not None and not (method.__name__ == "setdefault" and args and args[0] in method.__self__):
-                return self._write_down(target, method.__name__, args, kwargs, call)
+                return self._write_down(target, method.__name__, args, kept, call)
         return call(args)
 
     def _write_down(

@@ -6,15 +6,18 @@ Checked on dbt-core 1.11.16 and 1.12.0: `get_environment`, `get_adapter_package_
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import Any
+from typing import TypeVar
 
 from dbt.adapters.factory import get_adapter_package_names
 from dbt.contracts.graph.manifest import Manifest
 from dbt.contracts.graph.nodes import HookNode
 from dbt_common.clients.jinja import get_environment
+from dbt_common.utils.jinja import MACRO_PREFIX
 from jinja2 import TemplateSyntaxError, nodes
 
 from dbt_temporal.adapters.dbt_core.process.kept.containers import MUTATORS
+
+Node = TypeVar("Node", bound=nodes.Node)
 
 _NAME = "graph"
 _METHODS = frozenset().union(*MUTATORS.values())
@@ -26,14 +29,18 @@ def speaks_of_graph(manifest: Manifest, adapter_type: str) -> bool:
 
 
 def may_change_graph(manifest: Manifest, adapter_type: str, selected: Collection[str]) -> str | None:
-    """A macro, hook or selected node whose text may change `graph`, as far as one text tells; None where there is none.
+    """A macro, hook or selected node whose text may change `graph`; None where there is none.
 
-    What is reached by the arguments or answers of macros is not looked at.
+    What comes by arguments of macros is not looked at, and of their answers only what they return of `graph` itself.
     """
-    for what, text in _texts(manifest, adapter_type, selected):
-        if _NAME in text and any(method in text for method in _METHODS) and _changes(text):
-            return what
-    return None
+    texts = list(_texts(manifest, adapter_type, selected))
+    macros: set[str] = set()
+    while True:
+        trees = {what: _parsed(text) for what, text in texts if any(name in text for name in (_NAME, *macros))}
+        more = {name for tree in trees.values() for name in _returning(tree, macros)} - macros
+        if not more:
+            return next((what for what, tree in trees.items() if _changes(tree, macros)), None)
+        macros |= more
 
 
 def _texts(manifest: Manifest, adapter_type: str, unique_ids: Collection[str]) -> Iterator[tuple[str, str]]:
@@ -48,35 +55,49 @@ def _texts(manifest: Manifest, adapter_type: str, unique_ids: Collection[str]) -
                 yield unique_id, hook.sql
 
 
-def _changes(text: str) -> bool:
+def _parsed(text: str) -> nodes.Template:
     try:
-        tree = get_environment(None, capture_macros=True).parse(text)
+        tree: nodes.Template = get_environment(None, capture_macros=True).parse(text)
     except TemplateSyntaxError:
-        return False  # it renders nothing
-    of_graph = {_NAME}
+        return nodes.Template([])  # it renders nothing
+    return tree
+
+
+def _returning(tree: nodes.Template, macros: Collection[str]) -> Iterator[str]:
+    """Macros that return a part of `graph`."""
+    for macro in tree.find_all(nodes.Macro):
+        variables = _variables(macro, macros)
+        returns = [call for call in macro.find_all(nodes.Call) if getattr(call.node, "name", "") == "return"]
+        if any(_reaches(argument, variables, macros) for call in returns for argument in call.args):
+            yield macro.name.removeprefix(MACRO_PREFIX)
+
+
+def _changes(tree: nodes.Template, macros: Collection[str]) -> bool:
+    variables = _variables(tree, macros)
+    methods = [call.node for call in tree.find_all(nodes.Call) if isinstance(call.node, nodes.Getattr)]
+    return any(method.attr in _METHODS and _reaches(method.node, variables, macros) for method in methods)
+
+
+def _variables(tree: nodes.Node, macros: Collection[str]) -> set[str]:
+    """The names that lead to something in `graph`."""
+    variables = {_NAME}
+    flows: list[tuple[nodes.Node, nodes.Node]] = [(each.target, each.node) for each in tree.find_all(nodes.Assign)]
+    flows += [(each.target, each.iter) for each in tree.find_all(nodes.For)]
     while True:
-        more = {name for target, source in _flows(tree) if _reaches(source, of_graph) for name in _names(target)}
-        if more <= of_graph:
-            break
-        of_graph |= more
-    return any(
-        isinstance(call.node, nodes.Getattr) and call.node.attr in _METHODS and _reaches(call.node.node, of_graph)
-        for call in tree.find_all(nodes.Call)
-    )
+        targets = [target for target, source in flows if _reaches(source, variables, macros)]
+        more = {name.name for target in targets for name in _all(target, nodes.Name)} - variables
+        if not more:
+            return variables
+        variables |= more
 
 
-def _flows(tree: nodes.Template) -> Iterator[tuple[Any, Any]]:
-    """Names, and the expressions that they get their values from."""
-    for assign in tree.find_all(nodes.Assign):
-        yield assign.target, assign.node
-    for loop in tree.find_all(nodes.For):
-        yield loop.target, loop.iter
+def _reaches(expression: nodes.Node, variables: Collection[str], macros: Collection[str]) -> bool:
+    names = [each.name for each in _all(expression, nodes.Name)]
+    attributes = [each.attr for each in _all(expression, nodes.Getattr)]  # of packages: `package.macro`
+    return any(name in variables or name in macros for name in names) or any(name in macros for name in attributes)
 
 
-def _names(expression: Any) -> set[str]:
-    own = {expression.name} if isinstance(expression, nodes.Name) else set()
-    return own | {name.name for name in expression.find_all(nodes.Name)}
-
-
-def _reaches(expression: Any, names: Collection[str]) -> bool:
-    return not _names(expression).isdisjoint(names)
+def _all(expression: nodes.Node, kind: type[Node]) -> Iterator[Node]:
+    if isinstance(expression, kind):
+        yield expression
+    yield from expression.find_all(kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -37,6 +38,8 @@ def open_run(
     copies = {"state": state.state_dir, "defer_state": state.defer_dir}
     flags = bootstrap.make_flags(run_input.command, settings, params | copies)
     router = EventRouter(flags, run_dir)
+    for name, value in invocation.job.items():
+        os.environ.setdefault(name, value)
     started_at = datetime.fromisoformat(invocation.started_at)
     bootstrap.begin_invocation(flags, invocation.invocation_id, started_at, router)
     project, adapter = bootstrap.for_run(parent.project, flags, str(run_dir / TARGET))
