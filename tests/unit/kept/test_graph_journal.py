@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -95,6 +95,25 @@ def test_two_names_of_one_thing_stay_two_names_of_one_thing() -> None:
     assert second.graph["n"] is second.graph["nodes"]["model.a"]
     second.does("m", "{% do graph.a.append(1) %}")
     assert successor(parts | second.ended("m")).graph["b"] == [1]
+
+
+def test_sections_that_are_views_of_dbts_own_are_left_alone_and_carried_by_their_names() -> None:
+    class View(Mapping[str, Any]):  # as in dbt-core 1.12
+        def __getitem__(self, key: str) -> Any:
+            raise AssertionError(key)
+
+        def __iter__(self) -> Iterator[str]:
+            return iter(["model.a"])
+
+        def __len__(self) -> int:
+            return 1
+
+    host, other = Host(), Host()
+    for each in (host, other):
+        each.manifest.flat_graph = {"nodes": View()}
+    host.does("s", "{% do graph.update(own=[graph.nodes]) %}")
+    other.journal.take_over(host.ended("s"), ())
+    assert other.graph["own"][0] is other.graph["nodes"]
 
 
 def test_objects_of_dbt_and_python_values_are_carried_as_they_are() -> None:

@@ -43,7 +43,8 @@ class Containers:
         self._name(ROOT, graph)
         for name, section in graph.items():
             self._name((*ROOT, name), section)
-            for key, entry in section.items():
+            # dbt-core 1.12 has views there, which make a new dictionary of an entry whenever one is asked for.
+            for key, entry in section.items() if type(section) is dict else ():
                 place = (*ROOT, name, key)
                 self._entries[place] = entry
                 for container in walk(entry):
@@ -81,7 +82,7 @@ class Containers:
         """
 
         def name_of(each: Any) -> Ref | None:
-            ref = self.ref(each) if type(each) in MUTATORS else None
+            ref = self.ref(each) if type(each) in MUTATORS else self._refs.get(id(each))
             if ref is not None:
                 self.need(ref, needs)
             return ref
