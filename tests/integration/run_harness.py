@@ -20,6 +20,8 @@ from dbt_temporal.adapters.temporal.connection.search_attributes import register
 from dbt_temporal.adapters.temporal.gateway import TemporalRun, TemporalRunGateway
 from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
 from dbt_temporal.adapters.temporal.worker.build import build_worker
+from dbt_temporal.adapters.temporal.worker.job import JobVariables
+from dbt_temporal.adapters.temporal.worker.own_queue import build_own_worker, own_task_queue
 from dbt_temporal.adapters.temporal.worker.tuning import WorkerTuning
 from dbt_temporal.adapters.temporal.worker.versioning import VersioningSettings
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
@@ -48,6 +50,7 @@ class WorkerHarness(Generic[Engine]):
         config: the project's dbt_temporal.yml.
         projects: what the worker has loaded; by default the one project `shop`, with `config`.
         worker_env: the worker's environment, as far as secrets go.
+        own_queue, own_worker: where the worker alone takes steps, and what takes them there.
     """
 
     def __init__(self, client: Client, task_queue: str, stack: AsyncExitStack, engine: Engine) -> None:
@@ -62,6 +65,8 @@ class WorkerHarness(Generic[Engine]):
         self.tuning = WorkerTuning()
         self.versioning = VersioningSettings()
         self.worker_env: Mapping[str, str] = {}
+        self.own_queue = own_task_queue(task_queue)
+        self.own_worker: Worker | None = None
         self._stack = stack
         self._worker: Worker | None = None
 
@@ -82,20 +87,25 @@ class WorkerHarness(Generic[Engine]):
                 priority_scheduling=self.tuning.priority_scheduling,
                 static_search_attributes=self.static_search_attributes,
                 registered_search_attributes=await registered_search_attributes(self.client),
+                own_queue=self.own_queue,
+                job=JobVariables({"TEMPORAL_UI_URL": "http://ui.internal/"}),
             )
+            activities = DbtActivities(use_cases)
             worker = build_worker(
                 self.client,
                 self.task_queue,
-                DbtActivities(use_cases),
+                activities,
                 self.tuning,
                 deployment=self.versioning.deployment_config(),
             )
+            self.own_worker = build_own_worker(self.client, self.own_queue, activities, self.tuning)
+            await self._stack.enter_async_context(self.own_worker)
             self._worker = await self._stack.enter_async_context(worker)
         return self._worker
 
     async def start_another_worker(self) -> Worker:
         """Starts a worker beside, or in place of, the one before."""
-        self._worker = None
+        self._worker, self.own_queue = None, own_task_queue(self.task_queue)
         return await self.start_worker()
 
     async def submit(self, run_input: Mapping[str, Any] | None = None) -> TemporalRun:

@@ -16,6 +16,8 @@ from dbt_temporal.adapters.secrets import WorkerSecrets
 from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
 from dbt_temporal.adapters.temporal.telemetry.steps import SpanFactory, no_span
 from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
+from dbt_temporal.adapters.temporal.worker.job import JobVariables
+from dbt_temporal.adapters.temporal.worker.own_queue import own_task_queue
 from dbt_temporal.application.ports.telemetry import NoTelemetry, Telemetry
 from dbt_temporal.application.projects.engines import EngineByProject
 from dbt_temporal.application.projects.loading import LoadProjects, RereadProject
@@ -68,6 +70,8 @@ class WorkerContainer(containers.DeclarativeContainer):
         check=engine_by_project.provided.engine_of,
         strict=settings.provided.projects.strict_start,
     )
+    job = providers.Singleton(JobVariables, environ)
+    own_queue = providers.Singleton(own_task_queue, settings.provided.connection.task_queue)
     use_cases = providers.Singleton(
         UseCases.build,
         engine,
@@ -80,5 +84,7 @@ class WorkerContainer(containers.DeclarativeContainer):
         write_catalog=settings.provided.artifacts.write_catalog,
         static_search_attributes=settings.provided.search_attributes,
         registered_search_attributes=registered_search_attributes,
+        own_queue=own_queue,
+        job=job,
     )
     activities = providers.Singleton(DbtActivities, use_cases, telemetry, spans)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,6 +19,7 @@ from dbt_temporal.application.ports.engine import (
     Prepared,
     Progress,
     ProjectLocation,
+    ReadState,
 )
 from dbt_temporal.application.projects.loading import ReadyProject
 from dbt_temporal.domain.errors import RETRYABLE_TYPES, DbtTemporalError, ErrorType
@@ -49,6 +51,8 @@ class FakeEngine:
         gates: a node with a gate, or `before_run` or `after_run`, ends only when the gate is set.
         on_run_start, on_run_end: outcomes of project hooks.
         nodes_may_run: what `before_run` says of the nodes.
+        prepared: what `before_run` says beside hooks and nodes.
+        states: for each step of a run that keeps state, what reads it, and whose is left out.
         executed: every attempt that was begun, in order.
         cancelled: what was cancelled of these.
         ended_runs: invocation ids that were ended.
@@ -66,6 +70,8 @@ class FakeEngine:
         self.on_run_start: list[NodeOutcome] = []
         self.on_run_end: list[NodeOutcome] = []
         self.nodes_may_run = True
+        self.prepared = Prepared()
+        self.states: list[tuple[ReadState, list[str]]] = []
         self.executed: list[str] = []
         self.cancelled: list[str] = []
         self.ended_runs: list[str] = []
@@ -149,7 +155,16 @@ class FakeEngineRun:
     async def before_run(self, progress: Progress) -> Prepared:
         """The scripted hooks."""
         await self._through_gate("before_run", progress)
-        return Prepared(self._engine.on_run_start, self._engine.nodes_may_run)
+        return replace(self._engine.prepared, hooks=self._engine.on_run_start, nodes_may_run=self._engine.nodes_may_run)
+
+    async def use_state(self, read: ReadState, without: Collection[str] = ()) -> None:
+        """Takes note."""
+        self._engine.states.append((read, list(without)))
+
+    async def resume(self, progress: Progress) -> Prepared:
+        """Goes on."""
+        await self._through_gate("resume", progress)
+        return Prepared(worker="another")
 
     async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
         """The next outcome of the node's script."""

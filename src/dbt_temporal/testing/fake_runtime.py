@@ -29,7 +29,7 @@ from dbt_temporal.application.steps.messages import (
     StoreArtifactsInput,
     StoreArtifactsOutput,
 )
-from dbt_temporal.application.steps.table import BEFORE_RUN, END_RUN, STORE_ARTIFACTS
+from dbt_temporal.application.steps.table import BEFORE_RUN, END_RUN, RESUME_RUN, STORE_ARTIFACTS
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult
@@ -55,9 +55,11 @@ class FakeRuntime:
     Attributes:
         planned: what `plan_project` ends with.
         nodes: for a unique_id, what its step ends with; nodes that are not named succeed.
+        lost_queues: queues of workers that are lost: no step that is sent there is taken.
         retries: for a unique_id, the reasons of failed attempts before the end.
         gates: a node with a gate ends only when the gate is set.
-        before_run, after_run, store_artifacts, end_run: what these steps end with; a sequence is taken in turn.
+        before_run, after_run, resume_run, store_artifacts, end_run: what these steps end with; a sequence is taken in
+            turn.
         hooks: for a workflow type, its answer, or the error to raise; None for those that are not named.
         steps, hooks_started, changes, slept: what was asked, in order.
         cancelled: names of the steps that were cancelled.
@@ -70,6 +72,7 @@ class FakeRuntime:
     def __init__(self, planned: PlanProjectOutput | StepFailedError) -> None:
         self.planned = planned
         self.nodes: dict[str, NodeEnd] = {}
+        self.lost_queues: set[str] = set()
         self.retries: dict[str, Sequence[str]] = {}
         self.gates: dict[str, asyncio.Event] = {}
         self.before_run: Sequence[ProjectHooksOutput | StepFailedError] = [ProjectHooksOutput()]
@@ -78,6 +81,7 @@ class FakeRuntime:
             artifacts=ArtifactPaths(run_results_path="/store/run_results.json", log_path="/store/log.txt"),
             log_path="/store/log.txt",
         )
+        self.resume_run: ProjectHooksOutput | StepFailedError = ProjectHooksOutput()
         self.end_run: EndRunOutput | StepFailedError = EndRunOutput()
         self.hooks: dict[str, Any] = {}
         self.steps: list[Step[Any]] = []
@@ -173,6 +177,8 @@ class FakeRuntime:
         self.facts.append(fact)
 
     async def _end_of(self, step: Step[Any]) -> BaseModel | StepFailedError:
+        if step.task_queue in self.lost_queues:
+            return StepFailedError(ErrorType.ADAPTER, "timed out", retryable=True, never_taken=True)
         if isinstance(step.argument, ExecuteNodeInput):
             return await self._end_of_node(step, step.argument.unique_id)
         if isinstance(step.argument, PlanProjectInput):
@@ -181,6 +187,8 @@ class FakeRuntime:
             return self.store_artifacts
         if step.kind is END_RUN:
             return self.end_run
+        if step.kind is RESUME_RUN:
+            return self.resume_run
         script = self.before_run if step.kind is BEFORE_RUN else self.after_run
         attempt = self.step_names.count(str(step.name))
         return script[min(attempt, len(script)) - 1]

@@ -11,9 +11,9 @@ from typing import Any
 
 import duckdb
 import pytest
-from temporalio.client import Client
 
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
+from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
 from dbt_temporal.application.ports.engine import CompletedNode, Prepared, ProjectLocation, no_progress
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.run.invocation import DbtInvocation
@@ -242,23 +242,21 @@ def model(dbt, session):
         stored = await asyncio.to_thread(stored_statuses, outcome.output.artifacts.run_results_path)
         assert stored["model.small.dies"] == "error"
 
-    async def test_a_node_that_another_worker_takes_is_refused_and_the_rest_goes_on(
-        self, runs: DbtHarness, temporal_client: Client, tmp_path: Path
+    async def test_a_run_of_two_workers_is_done_by_the_one_that_holds_its_database(
+        self, runs: DbtHarness, temporal_address: str, tmp_path: Path
     ) -> None:
-        elsewhere = f"{runs.task_queue}-elsewhere"
-        meta = f"{{{{ config(meta={{'dbt_temporal': {{'task_queue': '{elsewhere}'}}}}) }}}} "
-        location = project(
-            tmp_path, **{"models/two.sql": meta + PROJECT["models/two.sql"], "models/four.sql": "select 4"}
-        )
+        location = project(tmp_path, **{f"models/more_{number}.sql": "select 1" for number in range(4)})
         await runs.load(location)
         async with open_engine(tmp_path / "cache") as engine, AsyncExitStack() as stack:
-            other = DbtHarness(temporal_client, elsewhere, stack, engine, runs.folder)
+            client = await connect(ConnectionSettings(address=temporal_address))
+            other = DbtHarness(client, runs.task_queue, stack, engine, runs.folder)
             other.config = {"retry": FAST_RETRIES}
             await other.load(location)
             await other.start_worker()
-            outcome = await runs.run({"command": "run"})
+            run = await runs.submit({"command": "run"})
+            outcome = await run.outcome()
         assert outcome.output is not None
-        results = {result.unique_id.rpartition(".")[2]: result for result in outcome.output.node_results}
-        statuses = {name: result.status for name, result in results.items()}
-        assert statuses == {"one": "success", "two": "error", "three": "skipped", "four": "success"}
-        assert REMEDY in (results["two"].message or "")
+        assert {result.status for result in outcome.output.node_results} == {"success"}
+        assert len(outcome.output.node_results) == 7
+        log = await run.handle.query("run_log")
+        assert any("profile 'shop', target 'dev' is a database in its memory" in line for line in log)

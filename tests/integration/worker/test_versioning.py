@@ -19,12 +19,13 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from dbt_temporal.adapters.temporal.gateway import TemporalRun, TemporalRunGateway
+from dbt_temporal.application.ports.engine import Prepared
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.entrypoints.settings import read_settings
 from dbt_temporal.testing import node, plan
 from tests.integration.engine_driver import write_files
 from tests.integration.programs import ROOT, Desk, eventually, started
-from tests.integration.run_harness import RunHarness
+from tests.integration.run_harness import RunHarness, history
 from tests.integration.servers import temporal_binary, wait_for
 
 A, B = "model.shop.a", "model.shop.b"
@@ -90,6 +91,19 @@ async def test_a_run_stays_on_the_version_that_it_began_on(
     assert (await pinned_to(begun)).build_id == "v1"
     assert (await pinned_to(later)).build_id == "v2"
     assert (await pinned_to(later)).deployment_name == deployment
+
+
+async def test_a_run_that_keeps_to_its_worker_reaches_it_under_a_version_too(
+    stack: AsyncExitStack, temporal_client: Client, task_queue: str, deployment: str
+) -> None:
+    worker = await version(stack, temporal_client, task_queue, deployment, "v1")
+    worker.engine.prepared = Prepared(keeps_state="a package keeps state", worker="one")
+    run = await worker.submit()
+    assert (await run.outcome()).ending is Ending.COMPLETED
+    scheduled = [event.activity_task_scheduled_event_attributes for event in await history(run.handle)]
+    queues = {each.activity_type.name: each.task_queue.name for each in scheduled}
+    assert queues["before_run"] == task_queue
+    assert {queues[name] for name in ("model:a", "model:b", "end_run")} == {worker.own_queue}
 
 
 async def test_a_run_can_be_moved_to_the_current_version(

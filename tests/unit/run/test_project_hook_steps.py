@@ -63,7 +63,7 @@ async def test_all_steps_after_the_first_say_which_process_has_the_runs_database
     await execute(runtime)
     steps = [(step.name, getattr(step.argument, "invocation", None)) for step in runtime.steps]
     carried = [(name, invocation.database) for name, invocation in steps if invocation is not None]
-    assert [name for name, database in carried if database is None] == ["before_run", "before_run", "end_run"]
+    assert [name for name, database in carried if database is None] == ["before_run", "before_run"]
     assert {database for _, database in carried if database is not None} == {held}
 
 

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from dbt_temporal.application.steps.end_run import EndRun
+from dbt_temporal.application.steps.kept_state import KeptState
 from dbt_temporal.application.steps.late_writes import LateWrites, Patience
 from dbt_temporal.application.steps.messages import EndRunInput
 from dbt_temporal.application.steps.run_files import RunFiles
@@ -46,7 +47,8 @@ async def test_the_end_of_a_run_deletes_its_records_once_its_artifacts_are_store
 ) -> None:
     store = InMemoryArtifactStore()
     await RunFiles(store, INVOCATION.invocation_id).keep(FakeEngine.succeeds(A), attempt=1)
-    await EndRun(FakeEngine(), store, LateWrites())(EndRunInput(invocation=INVOCATION, has_artifacts=has_artifacts))
+    end_run = EndRun(FakeEngine(), store, LateWrites(), KeptState(store))
+    await end_run(EndRunInput(invocation=INVOCATION, has_artifacts=has_artifacts))
     assert set(store.files) == left
 
 

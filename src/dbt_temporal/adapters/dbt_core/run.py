@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from base64 import b64decode, b64encode
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from dbt_temporal.application.ports.engine import (
     Prepared,
     Progress,
     ProjectLocation,
+    ReadState,
+    StatePart,
 )
 from dbt_temporal.application.shielding import shielded
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
@@ -50,6 +53,8 @@ class DbtCoreRun:
         self._location = location
         self._invocation = invocation
         self._cancel_secs = cancel_secs
+        self._read_state: ReadState = _no_state
+        self._without: Collection[str] = ()
 
     async def plan(self) -> EnginePlan:
         taken_over = await self._retried.taken_over(self._invocation, self._location.project_dir)
@@ -76,12 +81,30 @@ class DbtCoreRun:
         async with self._host() as host:
             answer = await self._run_statements(host, progress, "before_run")
             host.holds_database = answer["in_memory"]
+            host.has_state, host.keeps_state = True, answer["keeps_graph"] is not None
         name = f"profile {answer['profile']!r}, target {answer['target']!r}"
         held = HeldDatabase(name=name, worker=this_worker(), process=host.name) if answer["in_memory"] else None
-        return Prepared([_outcome(hook) for hook in answer["hooks"]], answer["nodes_may_run"], held)
+        return Prepared(
+            [_outcome(hook) for hook in answer["hooks"]],
+            answer["nodes_may_run"],
+            held,
+            state=_state(answer["graph"]),
+            keeps_state=answer["keeps_graph"],
+            worker=this_worker(),
+        )
+
+    async def use_state(self, read: ReadState, without: Collection[str] = ()) -> None:
+        self._read_state, self._without = read, without
+
+    async def resume(self, progress: Progress) -> Prepared:
+        async with self._host_with_all() as host:
+            progress({"host_pid": host.process.pid})
+            # Asked again where an answer was lost.
+            state = await self._take_over(host) if self._invocation.keeps_state else None
+            return Prepared(database=self._invocation.database, state=state, worker=this_worker())
 
     async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
-        async with self._host_with_database() as host:
+        async with self._host_with_all() as host:
             return _outcome(await self._run_statements(host, progress, "execute", unique_id=unique_id))
 
     async def end_session(self, facts: Mapping[str, Any]) -> None:
@@ -92,7 +115,7 @@ class DbtCoreRun:
 
     async def after_run(self, results: list[CompletedNode], progress: Progress) -> list[NodeOutcome]:
         sent = [_sent(item) for item in results]
-        async with self._host_with_database() as host:
+        async with self._host_with_all() as host:
             answers = await self._run_statements(host, progress, "after_run", results=sent)
         return [_outcome(answer) for answer in answers]
 
@@ -118,13 +141,30 @@ class DbtCoreRun:
         return self._hosts.using(settings, self._invocation)
 
     @contextlib.asynccontextmanager
-    async def _host_with_database(self) -> AsyncIterator[HostHandle]:
-        """The host, if it may run statements: another one would begin with an empty database, and lose the run's."""
+    async def _host_with_all(self) -> AsyncIterator[HostHandle]:
+        """The host, if it may run statements, with what the run has left in others.
+
+        One without the run's database may not: it would begin with an empty one, and lose the run's.
+        """
         async with self._host() as host:
             if not self._has_database(host):
                 assert self._invocation.database is not None
                 raise _lost(self._invocation.database)
+            if self._invocation.keeps_state and not host.has_state:
+                await self._take_over(host)
             yield host
+
+    async def _take_over(self, host: HostHandle) -> StatePart | None:
+        parts = [
+            {"number": part.number, "content": b64encode(part.content).decode()} for part in await self._read_state()
+        ]
+        try:
+            answer = await host.process.channel.request("take_over", parts=parts, without=list(self._without))
+        except DbtTemporalError:
+            await shielded(self._clean_up(host))
+            raise
+        host.has_state = host.keeps_state = True
+        return _state(answer)
 
     def _has_database(self, host: HostHandle) -> bool:
         held = self._invocation.database
@@ -191,7 +231,16 @@ def _outcome(answer: dict[str, Any]) -> NodeOutcome:
         error=NodeErrorClass(error[0], error[1]) if error else None,
         record=answer["record"].encode(),
         log=answer["log"],
+        state=_state(answer.get("graph")),
     )
+
+
+async def _no_state() -> Sequence[StatePart]:
+    return []
+
+
+def _state(answer: dict[str, Any] | None) -> StatePart | None:
+    return None if answer is None else StatePart(answer["number"], b64decode(answer["content"]))
 
 
 def _sent(item: CompletedNode) -> dict[str, Any]:

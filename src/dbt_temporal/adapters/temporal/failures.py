@@ -87,7 +87,14 @@ def _timed_out(error: TimeoutError, step: Step[Any]) -> StepFailedError:
         message = f"{step.name}: took longer than its limit of {limit}"
     else:
         message = f"{step.name}: timed out: {error.message}"
-    return StepFailedError(error_type, message, retryable=True, timed_out=True, last_facts=_last_facts(error))
+    return StepFailedError(
+        error_type,
+        message,
+        retryable=True,
+        timed_out=True,
+        last_facts=_last_facts(error),
+        never_taken=error.type == TimeoutType.SCHEDULE_TO_START,
+    )
 
 
 def _last_facts(error: TimeoutError) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -70,6 +70,19 @@ class EnginePlan:
 
 
 @dataclass(frozen=True)
+class StatePart:
+    """What a node or hook has left in the memory of the run's process, for later ones. Opaque to all but the engine.
+
+    Attributes:
+        number: no other part of the run has it; they count up from 1, with gaps.
+        content: the part itself.
+    """
+
+    number: int
+    content: bytes
+
+
+@dataclass(frozen=True)
 class NodeOutcome:
     """What one attempt at a node, or one hook, left behind.
 
@@ -79,12 +92,14 @@ class NodeOutcome:
         record: the engine's own document about the node (JSON bytes), from which artifacts are assembled later,
             perhaps on another worker. Opaque to everybody but the engine.
         log: the text that dbt logged while the node ran.
+        state: what it has left in the process, or None.
     """
 
     result: NodeExecutionResult
     error: NodeErrorClass | None = None
     record: bytes = b""
     log: str = ""
+    state: StatePart | None = None
 
 
 @dataclass(frozen=True)
@@ -103,11 +118,17 @@ class Prepared:
         hooks: outcomes of on-run-start, in order.
         nodes_may_run: whether the nodes are to be run; where not, a failed hook skips them by the engine's own rule.
         database: the run's database, where it is in the memory of the process that did this work.
+        state: what the hooks have left in the process, or None.
+        keeps_state: why all nodes of the run must have what hooks and nodes leave there; None where they need not.
+        worker: a name of the worker, for people.
     """
 
     hooks: list[NodeOutcome] = field(default_factory=list)
     nodes_may_run: bool = True
     database: HeldDatabase | None = None
+    state: StatePart | None = None
+    keeps_state: str | None = None
+    worker: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,6 +139,7 @@ class CompletedNode:
     record: bytes = b""
 
 
+ReadState = Callable[[], Awaitable[Sequence[StatePart]]]
 Progress = Callable[[Mapping[str, Any]], None]
 """Called with facts about what runs (processes, sessions in the database), which heartbeats carry on."""
 
@@ -130,7 +152,7 @@ class EngineRun(Protocol):
     """One invocation on one engine, as `DbtEngine.open` gives it. All methods raise `DbtTemporalError`s that fit.
 
     `execute_node` and `after_run` raise Configuration where the run's database was in the memory of another process, or
-    of one that has ended (`DbtInvocation.database`).
+    of one that has ended (`DbtInvocation.database`), or what hooks and nodes left there cannot be had here.
 
     They also raise ProjectNotFound, retryable, where the files that are there have another revision than the location
     and nothing that was parsed of its own is at hand.
@@ -145,6 +167,26 @@ class EngineRun(Protocol):
 
     async def before_run(self, progress: Progress) -> Prepared:
         """Does what the engine does once before the first node, on-run-start with it."""
+
+    async def use_state(self, read: ReadState, without: Collection[str] = ()) -> None:
+        """Says where the parts of the run's state are, for `execute_node`, `after_run` and `resume`.
+
+        They are read where the process that is to do something has none of the state.
+
+        Args:
+            read: reads all parts.
+            without: nodes that are run again, and leave again what they have left.
+        """
+
+    async def resume(self, progress: Progress) -> Prepared:
+        """Sets up a process that goes on with the run in place of the one that `before_run` had, with its state.
+
+        Returns:
+            `Prepared` without hooks; its `state` says with what the process has begun.
+
+        Raises:
+            DbtTemporalError: of type Configuration, where the state or the run's database is not to be had here.
+        """
 
     async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
         """Makes one attempt at one node. A failed node is an outcome with `error` set, not an exception.

@@ -79,6 +79,7 @@ class Step(Generic[Output]):
         summary: one line for the UI.
         task_queue: another queue than the run's own, or None.
         priority: None for first come, first served.
+        taken_within_secs: how long it may wait for a worker; None for ever.
     """
 
     kind: StepKind[Any, Output]
@@ -88,6 +89,7 @@ class Step(Generic[Output]):
     summary: str | None = None
     task_queue: str | None = None
     priority: StepPriority | None = None
+    taken_within_secs: float | None = None
 
     @property
     def name(self) -> str:
@@ -129,6 +131,7 @@ class StepFailedError(Exception):
         result: the node's result, where the step ran a node that came to one.
         timed_out: whether it ran out of time.
         last_facts: what the step last told of itself by a heartbeat, where it was lost.
+        never_taken: whether no worker took it in time.
     """
 
     def __init__(
@@ -140,6 +143,7 @@ class StepFailedError(Exception):
         result: NodeExecutionResult | None = None,
         timed_out: bool = False,
         last_facts: Mapping[str, Any] | None = None,
+        never_taken: bool = False,
     ) -> None:
         super().__init__(message)
         self.error_type = error_type
@@ -148,6 +152,7 @@ class StepFailedError(Exception):
         self.result = result
         self.timed_out = timed_out
         self.last_facts = last_facts
+        self.never_taken = never_taken
 
 
 class HookFailedError(Exception):

@@ -7,12 +7,13 @@ from functools import cached_property
 
 from dbt_temporal.application.ports.runtime import RunRuntime, StepPriority
 from dbt_temporal.application.ports.telemetry import NodeEnded
+from dbt_temporal.application.run.keeping import Keeping
 from dbt_temporal.application.run.live_state import LiveState
-from dbt_temporal.application.steps.messages import PlanProjectOutput
+from dbt_temporal.application.steps.messages import PlanProjectOutput, ProjectHooksOutput
 from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.input import DbtRunInput
-from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase
+from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.domain.run.plan import ExecutionPlan, NodeInfo
 
 
@@ -20,6 +21,7 @@ from dbt_temporal.domain.run.plan import ExecutionPlan, NodeInfo
 class RunContext:
     runtime: RunRuntime
     live: LiveState
+    keeping: Keeping
     planned: PlanProjectOutput
 
     @property
@@ -41,10 +43,15 @@ class RunContext:
         """The run's input, with what pre_run hooks added to `env`."""
         return self.planned.invocation.input
 
-    def keep_to(self, database: HeldDatabase | None) -> None:
-        """Has all further steps say which process holds the run's database, if one does."""
-        if database is not None:
-            invocation = self.planned.invocation.model_copy(update={"database": database})
+    def keep(self, output: ProjectHooksOutput) -> None:
+        """Has all further steps say what of the run is in the memory of its process."""
+        if output.database is not None or output.keeps_state is not None:
+            kept = {
+                "database": output.database,
+                "keeps_state": output.keeps_state is not None,
+                "state_begun": output.state_begun,
+            }
+            invocation = self.planned.invocation.model_copy(update=kept)
             self.planned = self.planned.model_copy(update={"invocation": invocation})
             self.__dict__.pop("invocation", None)
 

@@ -18,6 +18,7 @@ from dbt_temporal.application.ports.runtime import RunPhase, RunRuntime, StepFai
 from dbt_temporal.application.ports.telemetry import RunEnded
 from dbt_temporal.application.run.context import RunContext
 from dbt_temporal.application.run.endings import RunSteps, as_error
+from dbt_temporal.application.run.keeping import Keeping
 from dbt_temporal.application.run.lifecycle_hooks import LifecycleHooks, PreRunOutcome
 from dbt_temporal.application.run.live_state import LiveState
 from dbt_temporal.application.run.nodes import NodeSteps
@@ -39,8 +40,10 @@ class DbtRun:
         self._runtime = runtime
         self._invocation_id = invocation_id
         self._live = LiveState(runtime)
-        self._steps = RunSteps(runtime, self._live, invocation_id)
+        self._keeping = Keeping(runtime)
+        self._steps = RunSteps(runtime, self._keeping, self._live, invocation_id)
         self._nodes: NodeSteps | None = None
+        self._context: RunContext | None = None
         self._fail_fast_by_update: bool | None = None
         self._started_at: datetime | None = None
         self._stored: StoreArtifactsOutput | None = None
@@ -81,7 +84,7 @@ class DbtRun:
             # No `finally`: a runtime that throws the run away (a workflow that leaves the cache) must not start steps.
             await self._end_badly(planned, error)
             raise
-        await shielded(self._steps.end_run(planned))
+        await shielded(self._steps.end_run(self._as_begun(planned)))
         return output
 
     def run_status(self) -> dict[str, Any]:
@@ -128,7 +131,8 @@ class DbtRun:
         try:
             planned = await self._with_extra_env(planned, decision, hooks)
             self._live.enter(RunPhase.EXECUTING)
-            await self._execute(RunContext(self._runtime, self._live, planned))
+            self._context = RunContext(self._runtime, self._live, self._keeping, planned)
+            await self._execute(self._context)
         except StepFailedError as failure:
             self._live.state.problem("before_run", failure.error_type.value, failure.message)
             self._live.log.problem("Setting up the run", failure.message)
@@ -154,7 +158,11 @@ class DbtRun:
 
     async def _close(self, planned: PlanProjectOutput) -> None:
         await self._steps.store_log(planned)
-        await self._steps.end_run(planned)
+        await self._steps.end_run(self._as_begun(planned))
+
+    def _as_begun(self, planned: PlanProjectOutput) -> PlanProjectOutput:
+        """The plan with what the run has in the memory of its process, where it has begun."""
+        return planned if self._context is None else self._context.planned
 
     def _describe(self, planned: PlanProjectOutput) -> None:
         plan, run_input = planned.plan, planned.invocation.input

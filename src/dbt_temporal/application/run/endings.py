@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from dbt_temporal.application.fitting import fit_log, fit_step_results
 from dbt_temporal.application.ports.runtime import RunRuntime, Step, StepFailedError
 from dbt_temporal.application.run.context import step_priority
+from dbt_temporal.application.run.keeping import Keeping
 from dbt_temporal.application.run.live_state import LiveState
 from dbt_temporal.application.run.retries import RetryRule, with_retries
 from dbt_temporal.application.steps.messages import (
@@ -32,8 +33,9 @@ Output = TypeVar("Output", bound=BaseModel)
 
 
 class RunSteps:
-    def __init__(self, runtime: RunRuntime, live: LiveState, invocation_id: str) -> None:
+    def __init__(self, runtime: RunRuntime, keeping: Keeping, live: LiveState, invocation_id: str) -> None:
         self._runtime = runtime
+        self._keeping = keeping
         self._live = live
         self._invocation_id = invocation_id
         self._artifacts_stored = False
@@ -136,7 +138,7 @@ class RunSteps:
             summary="free what the run held",
         )
         try:
-            await self._runtime.run_step(step)
+            await self._keeping.run_last_step(step)
         except StepFailedError as failure:
             self._live.log.problem("Freeing what the run held", failure.message)
 
@@ -151,7 +153,7 @@ class RunSteps:
         return await with_retries(
             self._runtime,
             SETUP_RETRIES,
-            lambda number, _lost: self._runtime.run_step(_numbered(step, number)),
+            lambda number, _lost: self._keeping.run_last_step(_numbered(step, number)),
             on_retry=note,
         )
 

@@ -181,7 +181,7 @@ class NodeSteps:
         return await with_retries(
             runtime,
             rule,
-            lambda number, lost: runtime.run_step(self._step(node, number, lost)),
+            lambda number, lost: self._context.keeping.run_step(self._step(node, number, lost)),
             on_retry=partial(self._retried, node, rule.max_attempts),
             may_retry=lambda failure: failure.retryable and runtime.has_room(),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,8 +11,14 @@ from dbt_temporal.application.ports.runtime import Step, StepFailedError, StepKi
 from dbt_temporal.application.run.context import RunContext
 from dbt_temporal.application.run.nodes import retry_rule
 from dbt_temporal.application.run.retries import Facts, attempt_summary, with_retries
-from dbt_temporal.application.steps.messages import AfterRunInput, BeforeRunInput, ProjectHooksOutput
-from dbt_temporal.application.steps.table import AFTER_RUN, BEFORE_RUN
+from dbt_temporal.application.steps.messages import (
+    AfterRunInput,
+    BeforeRunInput,
+    Keeper,
+    ProjectHooksOutput,
+    ResumeRunInput,
+)
+from dbt_temporal.application.steps.table import AFTER_RUN, BEFORE_RUN, RESUME_RUN
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.results import NodeExecutionResult
 
@@ -46,7 +53,8 @@ class ProjectHookSteps:
             repeatable=context.config.retry.project_hooks.on_run_start or not context.plan.has_on_run_start,
         )
         output = await self._run(BEFORE_RUN, argument, ON_RUN_START)
-        context.keep_to(output.database)
+        context.keep(output)
+        self._keep_to(output)
         return output.nodes_may_run
 
     async def after_run(self, results: list[NodeExecutionResult]) -> None:
@@ -66,6 +74,52 @@ class ProjectHookSteps:
         )
         await self._run(AFTER_RUN, argument, ON_RUN_END)
 
+    def _keep_to(self, output: ProjectHooksOutput) -> None:
+        """Sends the rest of the run to the worker that has done this, where its memory is needed."""
+        database, log = output.database, self._context.live.log
+        why = output.keeps_state if database is None else f"{database.name} is a database in its memory"
+        if why is None:
+            return
+        where = "a worker" if output.worker is None else f"the worker {output.worker.name}"
+        log.add(f"The run keeps to {where}: {why}")
+        if output.worker is not None:
+            self._context.keeping.keep_to(output.worker, self._successor if database is None else None)
+
+    async def _successor(self, lost: Keeper) -> Keeper:
+        """Has another worker take over what hooks and nodes have left in the process of one that is lost."""
+        context = self._context
+        context.live.log.add(
+            f"The worker {lost.name}, which the run kept to, takes nothing any more: another one goes on"
+        )
+        context.live.changed()
+        statuses = context.live.state.statuses
+        argument = ResumeRunInput(
+            invocation=context.invocation,
+            timeout_secs=context.config.timeouts.hook_secs,
+            without=[unique_id for unique_id, status in statuses.items() if status == "running"],
+        )
+        step = Step(
+            kind=RESUME_RUN,
+            argument=argument,
+            limits=RESUME_RUN.limits(context.config.timeouts),
+            summary="go on in place of a lost worker",
+            priority=context.priority(1),
+        )
+        output = await with_retries(
+            context.runtime,
+            self._rule,
+            lambda number, _lost: context.runtime.run_step(
+                replace(step, argument=argument.model_copy(update={"attempt": number}))
+            ),
+            on_retry=partial(self._note_retry, "resume_run"),
+        )
+        if output.worker is None:
+            raise StepFailedError(
+                ErrorType.CONFIGURATION, "the worker that took the run over takes no steps of its own"
+            )
+        context.live.log.add(f"The run keeps to the worker {output.worker.name}")
+        return output.worker
+
     async def _run(self, kind: _HookStep, argument: BeforeRunInput | AfterRunInput, what: str) -> ProjectHooksOutput:
         output = await with_retries(
             self._context.runtime,
@@ -82,7 +136,7 @@ class ProjectHookSteps:
         self, kind: _HookStep, argument: BeforeRunInput | AfterRunInput, what: str, number: int, lost: Facts | None
     ) -> ProjectHooksOutput:
         of_attempt = {"attempt": number, "lost": None if lost is None else dict(lost)}
-        return await self._context.runtime.run_step(
+        return await self._context.keeping.run_step(
             Step(
                 kind=kind,
                 argument=argument.model_copy(update=of_attempt),

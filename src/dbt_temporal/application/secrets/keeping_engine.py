@@ -23,6 +23,7 @@ from dbt_temporal.application.ports.engine import (
     NodeOutcome,
     Prepared,
     ProjectLocation,
+    StatePart,
 )
 from dbt_temporal.application.ports.secrets import SecretResolver
 from dbt_temporal.application.secrets.revealing import reveal
@@ -93,7 +94,8 @@ async def _redacted(answer: Any, redactor: Redactor) -> Any:
         case NodeOutcome():
             return _outcome(answer, redactor)
         case Prepared():
-            return replace(answer, hooks=[_outcome(hook, redactor) for hook in answer.hooks])
+            hooks = [_outcome(hook, redactor) for hook in answer.hooks]
+            return replace(answer, hooks=hooks, state=_without_secrets(answer.state, redactor))
         case list():
             return [_outcome(outcome, redactor) for outcome in answer]
         case Mapping():
@@ -110,7 +112,16 @@ def _outcome(outcome: NodeOutcome, redactor: Redactor) -> NodeOutcome:
         result=redactor.result(outcome.result),
         record=redactor.document(outcome.record),
         log=redactor.text(outcome.log),
+        state=_without_secrets(outcome.state, redactor),
     )
+
+
+def _without_secrets(state: StatePart | None, redactor: Redactor) -> StatePart | None:
+    """A part of the run's state; an empty one where it holds a secret, as it is of use only whole."""
+    if state is None:
+        return None
+    text = state.content.decode(errors="replace")
+    return state if redactor.text(text) == text else replace(state, content=b"")
 
 
 def _redact_files(files: list[Path], redactor: Redactor) -> None:

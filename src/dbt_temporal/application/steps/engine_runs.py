@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
-from dbt_temporal.application.ports.engine import DbtEngine, EngineRun
+from dbt_temporal.application.ports.engine import DbtEngine, EngineRun, ProjectLocation
 from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.messages import StatementsInput
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
@@ -16,9 +16,18 @@ Output = TypeVar("Output")
 
 
 class EngineRuns:
-    def __init__(self, engine: DbtEngine, registry: ProjectRegistry) -> None:
+    """Opens runs on the engine.
+
+    Args:
+        job: variables that name the run of the step that is being done, for its environment.
+    """
+
+    def __init__(
+        self, engine: DbtEngine, registry: ProjectRegistry, job: Callable[[], Mapping[str, str]] | None = None
+    ) -> None:
         self._engine = engine
         self._registry = registry
+        self._job = job or dict
 
     async def open(self, invocation: DbtInvocation) -> EngineRun:
         """The run of an invocation, on the revision that it was planned on.
@@ -27,7 +36,11 @@ class EngineRuns:
             DbtTemporalError: ProjectNotFound; what the engine raises.
         """
         project = await self._registry.resolve(invocation.project, invocation.revision)
-        return await self._engine.open(project.loaded.location, invocation)
+        return await self.open_at(project.loaded.location, invocation)
+
+    async def open_at(self, location: ProjectLocation, invocation: DbtInvocation) -> EngineRun:
+        """The run of an invocation on the project at this place. Raises what the engine raises."""
+        return await self._engine.open(location, invocation.model_copy(update={"job": dict(self._job())}))
 
 
 async def within_limit(

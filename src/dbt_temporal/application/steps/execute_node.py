@@ -9,6 +9,7 @@ from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import NodeOutcome, Progress, no_progress
 from dbt_temporal.application.ports.runtime import Budget
 from dbt_temporal.application.steps.engine_runs import EngineRuns, within_limit
+from dbt_temporal.application.steps.kept_state import KeptState
 from dbt_temporal.application.steps.late_writes import LateWrites
 from dbt_temporal.application.steps.messages import ExecuteNodeInput
 from dbt_temporal.application.steps.run_files import RunFiles
@@ -19,11 +20,14 @@ from dbt_temporal.domain.results import NodeExecutionResult
 class ExecuteNode:
     """The use case behind every `<resource_type>:<node_name>` activity."""
 
-    def __init__(self, runs: EngineRuns, store: ArtifactStore, budget: Budget, late: LateWrites) -> None:
+    def __init__(
+        self, runs: EngineRuns, store: ArtifactStore, budget: Budget, late: LateWrites, state: KeptState
+    ) -> None:
         self._runs = runs
         self._store = store
         self._budget = budget
         self._late = late
+        self._state = state
 
     async def __call__(self, request: ExecuteNodeInput, progress: Progress = no_progress) -> NodeExecutionResult:
         """Runs the node and returns its result.
@@ -33,6 +37,7 @@ class ExecuteNode:
                 where dbt got as far as one.
         """
         run = await self._runs.open(request.invocation)
+        await self._state.use_in(run, request.invocation)
         try:
             outcome = await within_limit(
                 run, request, request.unique_id, lambda: run.execute_node(request.unique_id, progress)
@@ -40,6 +45,7 @@ class ExecuteNode:
         except DbtTemporalError as error:
             error.retryable = error.retryable and not _matches(request.non_retryable_errors, error.message)
             raise
+        await self._state.keep_of_node(request.invocation, request.unique_id, outcome.state)
         log_location = None
         if request.write_artifacts:
             files = RunFiles(self._store, request.invocation.invocation_id, self._late)

@@ -82,12 +82,33 @@ class BeforeRunInput(ProjectHooksInput):
     """Asks for dbt's `before_run`: defer, schemas, relation cache, on-run-start."""
 
 
+class ResumeRunInput(StatementsInput):
+    """Asks for a process that goes on with a run in place of one that is lost, with what hooks and nodes left there."""
+
+    without: list[str] = Field(default_factory=list)
+    """Nodes that are run again: what they have left does not count."""
+
+
 class AfterRunInput(ProjectHooksInput):
     """Asks for dbt's `after_run`: on-run-end, which sees the results of on-run-start and of the nodes."""
 
     results: list[NodeExecutionResult] = Field(default_factory=list)
     unrecorded: list[str] = Field(default_factory=list)
     """Nodes whose result is no attempt's own word: what an attempt has recorded of them does not count."""
+
+
+class Keeper(BaseModel):
+    """The worker whose process has a run's database or state.
+
+    Attributes:
+        task_queue: where it alone takes steps.
+        name: for people.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    task_queue: str
+    name: str
 
 
 class ProjectHooksOutput(BaseModel):
@@ -100,6 +121,12 @@ class ProjectHooksOutput(BaseModel):
     """False where the engine's rules skip all nodes after a failed on-run-start hook."""
     database: HeldDatabase | None = None
     """The run's database, where it is in the memory of the process that ran on-run-start."""
+    keeps_state: str | None = None
+    """Why all nodes must have what hooks and nodes leave in their process; null where they need not."""
+    state_begun: bool = False
+    """Whether on-run-start has left something there."""
+    worker: Keeper | None = None
+    """Who has done this; null where the worker takes no steps of its own."""
 
 
 class ExecuteNodeInput(StatementsInput):

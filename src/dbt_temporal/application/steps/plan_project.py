@@ -9,9 +9,10 @@ from pathlib import Path
 
 from dbt_temporal.application.log_context import log_fields
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
-from dbt_temporal.application.ports.engine import DbtEngine, EnginePlan, EngineRun, Progress, no_progress
+from dbt_temporal.application.ports.engine import EnginePlan, EngineRun, Progress, no_progress
 from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.earlier_runs import EarlierRuns
+from dbt_temporal.application.steps.engine_runs import EngineRuns
 from dbt_temporal.application.steps.messages import PlanProjectInput, PlanProjectOutput
 from dbt_temporal.application.steps.run_files import RunFiles
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
@@ -40,7 +41,7 @@ class PlanProject:
 
     def __init__(
         self,
-        engine: DbtEngine,
+        runs: EngineRuns,
         registry: ProjectRegistry,
         store: ArtifactStore,
         *,
@@ -50,7 +51,7 @@ class PlanProject:
         static_search_attributes: Mapping[str, str] | None = None,
         registered_search_attributes: Collection[str] | None = None,
     ) -> None:
-        self._engine = engine
+        self._runs = runs
         self._registry = registry
         self._store = store
         self._write_artifacts = write_artifacts
@@ -78,7 +79,7 @@ class PlanProject:
         limit = project.config.timeouts.plan_secs
         try:
             with log_fields(project=invocation.project):
-                run = await self._engine.open(location, invocation)
+                run = await self._runs.open_at(location, invocation)
                 engine_plan = await asyncio.wait_for(self._planned(run, request.invocation_id), limit)
         except TimeoutError as error:
             raise configuration_error(

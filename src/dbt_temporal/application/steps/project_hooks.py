@@ -4,20 +4,38 @@ from __future__ import annotations
 
 from dbt_temporal.application.fitting import fit_result
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
-from dbt_temporal.application.ports.engine import CompletedNode, NodeOutcome, Progress, no_progress
+from dbt_temporal.application.ports.engine import CompletedNode, NodeOutcome, Prepared, Progress, no_progress
 from dbt_temporal.application.ports.runtime import Budget
 from dbt_temporal.application.steps.engine_runs import EngineRuns, within_limit
+from dbt_temporal.application.steps.kept_state import KeptState
 from dbt_temporal.application.steps.late_writes import LateWrites
-from dbt_temporal.application.steps.messages import AfterRunInput, BeforeRunInput, ProjectHooksInput, ProjectHooksOutput
+from dbt_temporal.application.steps.messages import (
+    AfterRunInput,
+    BeforeRunInput,
+    Keeper,
+    ProjectHooksInput,
+    ProjectHooksOutput,
+    ResumeRunInput,
+)
 from dbt_temporal.application.steps.run_files import RunFiles
 
 
 class _ProjectHooks:
-    def __init__(self, runs: EngineRuns, store: ArtifactStore, budget: Budget, late: LateWrites) -> None:
+    def __init__(
+        self,
+        runs: EngineRuns,
+        store: ArtifactStore,
+        budget: Budget,
+        late: LateWrites,
+        state: KeptState,
+        own_queue: str | None = None,
+    ) -> None:
         self._runs = runs
         self._store = store
         self._budget = budget
         self._late = late
+        self._state = state
+        self._own_queue = own_queue
 
     def _files(self, request: ProjectHooksInput) -> RunFiles | None:
         invocation_id = request.invocation.invocation_id
@@ -34,6 +52,9 @@ class _ProjectHooks:
             retryable=any(outcome.error is not None and outcome.error.retryable for outcome in outcomes),
         )
 
+    def _keeper(self, prepared: Prepared) -> Keeper | None:
+        return None if self._own_queue is None else Keeper(task_queue=self._own_queue, name=prepared.worker)
+
 
 class BeforeRun(_ProjectHooks):
     """The use case behind `before_run`."""
@@ -48,8 +69,33 @@ class BeforeRun(_ProjectHooks):
         prepared = await within_limit(
             run, request, "before_run", lambda: run.before_run(progress), retryable=request.repeatable
         )
+        await self._state.keep(request.invocation.invocation_id, prepared.state)
         output = await self._keep(request, prepared.hooks)
-        return output.model_copy(update={"nodes_may_run": prepared.nodes_may_run, "database": prepared.database})
+        return output.model_copy(
+            update={
+                "nodes_may_run": prepared.nodes_may_run,
+                "database": prepared.database,
+                "keeps_state": prepared.keeps_state,
+                "state_begun": prepared.state is not None,
+                "worker": self._keeper(prepared),
+            }
+        )
+
+
+class ResumeRun(_ProjectHooks):
+    """The use case behind `resume_run`."""
+
+    async def __call__(self, request: ResumeRunInput, progress: Progress = no_progress) -> ProjectHooksOutput:
+        """Sets a process up that goes on with the run. Repeating it changes nothing.
+
+        Raises:
+            DbtTemporalError: the run could not be set up, took too long, or cannot go on elsewhere.
+        """
+        run = await self._runs.open(request.invocation)
+        await self._state.use_in(run, request.invocation, request.without)
+        prepared = await within_limit(run, request, "resume_run", lambda: run.resume(progress))
+        await self._state.keep(request.invocation.invocation_id, prepared.state)
+        return ProjectHooksOutput(database=prepared.database, worker=self._keeper(prepared))
 
 
 class AfterRun(_ProjectHooks):
@@ -62,6 +108,7 @@ class AfterRun(_ProjectHooks):
             DbtTemporalError: the hooks could not be run, or took too long.
         """
         run = await self._runs.open(request.invocation)
+        await self._state.use_in(run, request.invocation)
         files = self._files(request)
         if files is not None:
             completed = await files.with_records(request.results, request.unrecorded)

@@ -18,6 +18,7 @@ from dbt_temporal.application.steps.messages import (
     PlanProjectInput,
     PlanProjectOutput,
     ProjectHooksOutput,
+    ResumeRunInput,
     StoreArtifactsInput,
     StoreArtifactsOutput,
 )
@@ -57,6 +58,7 @@ def _store_limits(timeouts: TimeoutsConfig) -> StepLimits:
 
 PLAN_PROJECT = StepKind("plan_project", PlanProjectInput, PlanProjectOutput, _plan_limits)
 BEFORE_RUN = StepKind("before_run", BeforeRunInput, ProjectHooksOutput, _hook_limits)
+RESUME_RUN = StepKind("resume_run", ResumeRunInput, ProjectHooksOutput, _hook_limits)
 EXECUTE_NODE = StepKind("execute_node", ExecuteNodeInput, NodeExecutionResult, _node_limits)
 AFTER_RUN = StepKind("after_run", AfterRunInput, ProjectHooksOutput, _hook_limits)
 STORE_ARTIFACTS = StepKind("store_artifacts", StoreArtifactsInput, StoreArtifactsOutput, _store_limits)
@@ -65,6 +67,7 @@ END_RUN = StepKind("end_run", EndRunInput, EndRunOutput, lambda _timeouts: StepL
 STEPS: tuple[StepKind[Any, Any], ...] = (
     PLAN_PROJECT,
     BEFORE_RUN,
+    RESUME_RUN,
     EXECUTE_NODE,
     AFTER_RUN,
     STORE_ARTIFACTS,

@@ -15,9 +15,10 @@ from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.end_run import EndRun
 from dbt_temporal.application.steps.engine_runs import EngineRuns
 from dbt_temporal.application.steps.execute_node import ExecuteNode
+from dbt_temporal.application.steps.kept_state import KeptState
 from dbt_temporal.application.steps.late_writes import LateWrites, Patience
 from dbt_temporal.application.steps.plan_project import PlanProject
-from dbt_temporal.application.steps.project_hooks import AfterRun, BeforeRun
+from dbt_temporal.application.steps.project_hooks import AfterRun, BeforeRun, ResumeRun
 from dbt_temporal.application.steps.store_artifacts import StoreArtifacts
 
 Output = TypeVar("Output", bound=BaseModel)
@@ -29,6 +30,7 @@ class UseCases:
 
     plan_project: PlanProject
     before_run: BeforeRun
+    resume_run: ResumeRun
     execute_node: ExecuteNode
     after_run: AfterRun
     store_artifacts: StoreArtifacts
@@ -50,17 +52,24 @@ class UseCases:
         write_run_log: bool = True,
         priority_scheduling: bool = False,
         write_catalog: bool = False,
+        own_queue: str | None = None,
+        job: Callable[[], Mapping[str, str]] | None = None,
         static_search_attributes: Mapping[str, str] | None = None,
         registered_search_attributes: Collection[str] | None = None,
         patience: Patience | None = None,
     ) -> UseCases:
-        """All use cases on the same ports. `write_catalog` is WRITE_CATALOG, and `patience` is with the store; the
-        others are those of `PlanProject`."""
-        runs = EngineRuns(engine, registry)
+        """All use cases on the same ports.
+
+        `write_catalog` is WRITE_CATALOG; `own_queue` is the task queue of which this worker alone takes steps; `job`
+        names the run of the step that is being done; `patience` is with the store; the others are those of
+        `PlanProject`.
+        """
+        runs = EngineRuns(engine, registry, job)
         late = LateWrites(patience)
+        state = KeptState(store)
         return cls(
             plan_project=PlanProject(
-                engine,
+                runs,
                 registry,
                 store,
                 write_artifacts=write_artifacts,
@@ -69,9 +78,10 @@ class UseCases:
                 static_search_attributes=static_search_attributes,
                 registered_search_attributes=registered_search_attributes,
             ),
-            before_run=BeforeRun(runs, store, budget, late),
-            execute_node=ExecuteNode(runs, store, budget, late),
-            after_run=AfterRun(runs, store, budget, late),
+            before_run=BeforeRun(runs, store, budget, late, state, own_queue),
+            resume_run=ResumeRun(runs, store, budget, late, state, own_queue),
+            execute_node=ExecuteNode(runs, store, budget, late, state),
+            after_run=AfterRun(runs, store, budget, late, state),
             store_artifacts=StoreArtifacts(runs, store, late, write_catalog=write_catalog),
-            end_run=EndRun(engine, store, late),
+            end_run=EndRun(engine, store, late, state),
         )

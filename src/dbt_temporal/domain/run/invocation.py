@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, field_serializer
+from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
 from dbt_temporal.domain.run.input import DbtRunInput
 
@@ -40,6 +40,9 @@ class DbtInvocation(BaseModel):
         taken_over: fields of `input` that the retried run gave, where `retry_from` names one.
         database: set from the run's first statement on, where its database is in the memory of one process; no other
             process may run its statements then.
+        keeps_state: set from there on, where hooks and nodes leave something in their process for later ones.
+        state_begun: whether on-run-start has done so.
+        job: variables of the environment that name the run to packages; each worker adds them, and history has none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,6 +54,9 @@ class DbtInvocation(BaseModel):
     input: DbtRunInput
     taken_over: tuple[str, ...] = ()
     database: HeldDatabase | None = None
+    keeps_state: bool = False
+    state_begun: bool = False
+    job: dict[str, str] = Field(default_factory=dict)
 
     @field_serializer("input")
     def _without_defaults(self, run_input: DbtRunInput) -> dict[str, Any]:

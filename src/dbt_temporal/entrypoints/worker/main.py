@@ -14,6 +14,7 @@ from dependency_injector import providers
 from rich.console import Console
 from temporalio.client import Client
 from temporalio.runtime import Runtime
+from temporalio.worker import Worker
 
 from dbt_temporal.adapters.health.beat import beat, check_health
 from dbt_temporal.adapters.health.readiness import Readiness
@@ -29,6 +30,7 @@ from dbt_temporal.adapters.temporal.telemetry.metrics import MeterTelemetry
 from dbt_temporal.adapters.temporal.telemetry.metrics_export import build_runtime
 from dbt_temporal.adapters.temporal.telemetry.tracing_start import start_tracing
 from dbt_temporal.adapters.temporal.worker.build import build_worker
+from dbt_temporal.adapters.temporal.worker.own_queue import build_own_worker
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.entrypoints.container import WorkerContainer
 from dbt_temporal.entrypoints.exit_codes import COULD_NOT_RUN, SUCCESS
@@ -136,7 +138,8 @@ async def _serve(
     queue = settings.connection.task_queue
     deployment = settings.versioning.deployment_config()
     worker = build_worker(client, queue, container.activities(), settings.tuning, interceptors, deployment)
-    polling = asyncio.create_task(worker.run())
+    own = build_own_worker(client, container.own_queue(), container.activities(), settings.tuning, interceptors)
+    polling = asyncio.create_task(_run_all(worker, own))
     stop = asyncio.create_task(stopping.wait())
 
     async def alive() -> bool:
@@ -161,11 +164,15 @@ async def _serve(
             limit = settings.tuning.graceful_shutdown_secs
             within = "" if limit is None else f" within {limit:g} seconds"
             console.print(f"Shutting down: running nodes may end{within}; a second signal ends them.", highlight=False)
-            await worker.shutdown()
+            await asyncio.gather(worker.shutdown(), own.shutdown())
         stop.cancel()
         # A worker that ends by itself has failed, and says why here.
         await polling
     console.print("Worker ended.", highlight=False)
+
+
+async def _run_all(*workers: Worker) -> None:
+    await asyncio.gather(*(worker.run() for worker in workers))
 
 
 @contextlib.asynccontextmanager

@@ -33,6 +33,8 @@ class HostHandle:
         last_used: when the last request ended (monotonic seconds).
         name: its own, which no other host of any worker ever has.
         holds_database: whether what the run has built is in its memory alone.
+        has_state: whether it has what hooks and nodes of the run have left for later ones.
+        keeps_state: whether these leave anything, so that no two hosts may run nodes at once.
     """
 
     process: ForkedProcess
@@ -45,6 +47,8 @@ class HostHandle:
     last_used: float = field(default_factory=time.monotonic)
     name: str = field(default_factory=lambda: uuid4().hex[:12])
     holds_database: bool = False
+    has_state: bool = False
+    keeps_state: bool = False
 
     @property
     def alive(self) -> bool:
@@ -55,6 +59,10 @@ class HostHandle:
         if self.holds_database:
             idle_secs = max(idle_secs, HOLDING_IDLE_SECS)
         return self._is_idle(idle_secs)
+
+    def may_be_replaced(self) -> bool:
+        """Whether a new host may take the next request of its user, who is counted."""
+        return self.served > 0 and not self.holds_database and not (self.keeps_state and self.users > 1)
 
     def may_make_way(self, idle_secs: float) -> bool:
         """Whether another run may have its place: with a database, only after that long without requests."""

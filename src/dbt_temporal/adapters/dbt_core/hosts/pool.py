@@ -116,7 +116,7 @@ class HostPool:
             return None
         host.users += 1
         try:
-            too_large = host.served > 0 and not host.holds_database and await self._is_too_large(host)
+            too_large = host.may_be_replaced() and await self._is_too_large(host)
         except BaseException:
             await self._let_go(host)
             raise

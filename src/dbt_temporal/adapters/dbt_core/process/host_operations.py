@@ -27,6 +27,7 @@ from dbt_temporal.adapters.dbt_core.process.database.request import Request
 from dbt_temporal.adapters.dbt_core.process.execution import hooks
 from dbt_temporal.adapters.dbt_core.process.execution.executor import Attempt, NodeExecutor
 from dbt_temporal.adapters.dbt_core.process.execution.operations import execute_operation
+from dbt_temporal.adapters.dbt_core.process.kept.graph import ON_RUN_START
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.adapters.dbt_core.process.run.operations import operation_node
 from dbt_temporal.adapters.dbt_core.process.run.plan import make_plan
@@ -60,6 +61,7 @@ class HostOperations:
             "after_run": self._after_run,
             "artifacts": self._artifacts,
             "end_sessions": self._end_sessions,
+            "take_over": self._take_over,
         }
 
     def _plan(self, _message: wire.Message, _request: Request) -> wire.Message:
@@ -83,6 +85,8 @@ class HostOperations:
         config = self._run.project.config
         return {
             "hooks": answers,
+            "graph": self._run.kept.started(),
+            "keeps_graph": self._run.kept.why_kept(self._run.selected()),
             "nodes_may_run": not self._skips_nodes(any(answer["error"] for answer in answers)),
             "in_memory": is_in_memory(self._run.adapter),
             "profile": config.profile_name,
@@ -96,7 +100,8 @@ class HostOperations:
     def _run_start_hooks(self, request: Request) -> list[wire.Message]:
         with self._gate.using(request), request.holding(self._setup_lock), _as_main_thread():
             if self._hook_answers is None:
-                outcomes = hooks.before_run(self._run)
+                with self._run.kept.doing(ON_RUN_START):
+                    outcomes = hooks.before_run(self._run)
                 self._prepared = True
                 answers = [self._hook_answer(outcome) for outcome in outcomes]
                 if any(answer["error"] for answer in answers):
@@ -123,6 +128,7 @@ class HostOperations:
         return {
             "result": outcome.result.model_dump(mode="json"),
             "error": outcome.error,
+            "graph": self._run.kept.ended(message["unique_id"]),
             "record": outcome.record.decode(),
             "log": outcome.log,
         }
@@ -185,6 +191,12 @@ class HostOperations:
     def _end_sessions(self, message: wire.Message, _request: Request) -> None:
         for session in message["sessions"]:
             end_session(self._run.adapter, session)
+
+    def _take_over(self, message: wire.Message, request: Request) -> wire.Message | None:
+        with self._gate.using(request):
+            self._prepare(request)
+            with request.holding(self._setup_lock):
+                return self._run.kept.take_over(message)
 
     def _hook_answer(self, outcome: hooks.HookOutcome) -> wire.Message:
         node = with_own_paths(self._run, outcome.result).node

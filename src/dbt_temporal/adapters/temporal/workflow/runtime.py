@@ -54,6 +54,9 @@ class TemporalRuntime:
                 # Decoded below: one that is wrong, completed by hand, would fail the workflow task again and again.
                 result_type=RawValue,
                 task_queue=step.task_queue,
+                schedule_to_start_timeout=(
+                    None if step.taken_within_secs is None else timedelta(seconds=step.taken_within_secs)
+                ),
                 start_to_close_timeout=timedelta(seconds=limits.timeout_secs),
                 heartbeat_timeout=None if limits.heartbeat_secs is None else timedelta(seconds=limits.heartbeat_secs),
                 # Further attempts are the run's own (application.retries): then each has its place in the history.

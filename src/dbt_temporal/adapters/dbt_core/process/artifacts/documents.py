@@ -20,7 +20,12 @@ from dbt.contracts.graph.nodes import UnitTestNode
 from dbt.utils import args_to_dict
 
 from dbt_temporal.adapters.dbt_core.process.artifacts.catalog import is_catalog, write_docs
-from dbt_temporal.adapters.dbt_core.process.artifacts.records import read_record, restore_fields
+from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
+    AnyResult,
+    freshness_result,
+    read_record,
+    restore_fields,
+)
 from dbt_temporal.adapters.dbt_core.process.artifacts.skipped import is_hook, skip_message
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.adapters.dbt_core.process.run.operations import NoNodesTask
@@ -60,14 +65,16 @@ def read_completed(items: list[dict[str, Any]]) -> list[Completed]:
     ]
 
 
-def as_run_results(run: HostRun, completed: list[Completed]) -> list[RunResult]:
+def as_run_results(run: HostRun, completed: list[Completed]) -> list[AnyResult]:
     """The results as dbt's objects, for on-run-end hooks."""
-    results = []
+    results: list[AnyResult] = []
     for item in completed:
         if item.record is None or item.record["kind"] == "run":
             output = _run_result_output(run, item)
             fields = {name: getattr(output, name) for name in _SHARED_FIELDS if hasattr(output, name)}
             results.append(RunResult(node=_result_node(run, item), **fields))
+        elif "freshness" in item.record:  # records of earlier versions have none
+            results.append(freshness_result(item.record, run.manifest.expect(item.result.unique_id)))
     return results
 
 

@@ -1,7 +1,8 @@
 """dbt's results in our terms, and the record from which artifacts are made later, perhaps on another worker.
 
 A record is `{"result": <an entry of run_results.json or sources.json>, "nodes": {unique_id: <fields of manifest.json
-that running changed>}, "kind": "run" | "freshness"}`, with the node that dbt made of a unit test as "unit_test".
+that running changed>}, "kind": "run" | "freshness"}`, with the node that dbt made of a unit test as "unit_test", and
+what dbt has of a freshness beside its node as "freshness".
 Checked on dbt-core 1.11.16 and 1.12.0: `process_run_result`, `process_freshness_result`, `to_resource`, `write_node`,
 and the keys that `CompiledResource.__post_serialize__` leaves out of nodes that were not compiled.
 """
@@ -139,8 +140,20 @@ def make_record(result: AnyResult, nodes: dict[str, dict[str, Any]]) -> bytes:
         if isinstance(result.node, UnitTestNode):
             document["unit_test"] = result.node.to_dict(omit_none=False)
     else:
-        document |= {"kind": "freshness", "result": process_freshness_result(result).to_dict(omit_none=False)}
+        fields = result.to_dict(omit_none=False)
+        del fields["node"]
+        output = process_freshness_result(result).to_dict(omit_none=False)
+        document |= {"kind": "freshness", "result": output, "freshness": fields}
     return wire.dumps(document)
+
+
+def freshness_result(record: dict[str, Any], node: Any) -> AnyResult:
+    """The result of a source's freshness, from its record."""
+    fields = record["freshness"]
+    kind = SourceFreshnessResult if "max_loaded_at" in fields else PartialSourceFreshnessResult
+    result: AnyResult = kind.from_dict({**fields, "node": node.to_dict(omit_none=False)})
+    result.node = node
+    return result
 
 
 def read_record(record: bytes) -> dict[str, Any]:

@@ -73,6 +73,7 @@ class NodeExecutor:
         unique_id = attempt.unique_id
         with (
             run.router.capturing(unique_id, attempt.capture),
+            run.kept.doing(unique_id),
             task_contextvars(project_root=run.project.config.project_root),
         ):
             self._refresh_relations(unique_id)
@@ -116,7 +117,7 @@ class NodeExecutor:
             runner.do_skip(cause=failed_ephemeral)
         if isinstance(runner, MicrobatchModelRunner):
             runner.set_parent_task(self._run.task)
-            attempt.batches = BatchPool(self._run.project.config.threads, attempt.request.cancelled)
+            attempt.batches = BatchPool(self._run, attempt.request.cancelled)
             runner.set_pool(attempt.batches)
         return runner
 
@@ -152,10 +153,11 @@ class NodeExecutor:
 class BatchPool:
     """The thread pool of one microbatch model, with the part of DbtThreadPool's interface that dbt uses."""
 
-    def __init__(self, threads: int, cancelled: threading.Event) -> None:
-        self.max_threads = threads
+    def __init__(self, run: HostRun, cancelled: threading.Event) -> None:
+        self.max_threads = threads = run.project.config.threads
         self.max_microbatch_models = max(1, threads // 2)
         self._cancelled = cancelled
+        self._kept, self._owner = run.kept, run.kept.owner
         context = get_invocation_context()
         # The model's own thread runs batches too.
         self._pool = ThreadPoolExecutor(
@@ -175,7 +177,8 @@ class BatchPool:
 
     def _run_batch(self, function: Callable[..., Any], args: Any, callback: Callable[[Any], None]) -> None:
         if not self.is_closed():
-            callback(function(*args))
+            with self._kept.doing(self._owner):
+                callback(function(*args))
 
 
 def _has_relation(node: Any) -> bool:

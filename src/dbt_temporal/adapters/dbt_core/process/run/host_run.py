@@ -14,6 +14,7 @@ from dbt.task.runnable import GraphRunnableTask
 
 from dbt_temporal.adapters.dbt_core.process import bootstrap
 from dbt_temporal.adapters.dbt_core.process.events import EventRouter
+from dbt_temporal.adapters.dbt_core.process.kept.graph import KeptGraph
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
 
@@ -23,6 +24,7 @@ class HostRun:
 
     Attributes:
         run_dir: a folder for what the run's dbt writes, which goes with this host; beside it lies what stays.
+        kept: what hooks and nodes leave in Jinja's `graph`.
         lock: held while shared state of dbt changes.
     """
 
@@ -33,6 +35,7 @@ class HostRun:
     task: GraphRunnableTask
     router: EventRouter
     run_dir: Path
+    kept: KeptGraph
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property

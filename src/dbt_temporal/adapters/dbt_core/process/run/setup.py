@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from typing import Any
 from dbt_temporal.adapters.dbt_core.process import bootstrap
 from dbt_temporal.adapters.dbt_core.process.command_line import command_line, flag_params
 from dbt_temporal.adapters.dbt_core.process.events import EventRouter
+from dbt_temporal.adapters.dbt_core.process.kept.graph import KeptGraph
 from dbt_temporal.adapters.dbt_core.process.parsing.loading import LoadedParent
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.adapters.dbt_core.process.run.state import TARGET, previous_state
@@ -39,6 +41,8 @@ def open_run(
     copies = {"state": state.state_dir, "defer_state": state.defer_dir}
     flags = bootstrap.make_flags(run_input.command, settings, params | copies)
     router = EventRouter(flags, run_dir)
+    for name, value in invocation.job.items():
+        os.environ.setdefault(name, value)
     started_at = datetime.fromisoformat(invocation.started_at)
     bootstrap.begin_invocation(flags, invocation.invocation_id, started_at, router)
     project, adapter = bootstrap.for_run(parent.project, flags, str(run_dir / TARGET))
@@ -54,7 +58,8 @@ def open_run(
             bootstrap.set_flag(flags, name, params[name])
     if state.retry is not None and state.state_dir is None:
         bootstrap.set_flag(flags, "state", state.retry.results.args.get("state"))
-    return HostRun(project, invocation, flags, adapter, task, router, run_dir)
+    kept = KeptGraph(project.manifest, adapter.type())
+    return HostRun(project, invocation, flags, adapter, task, router, run_dir, kept)
 
 
 def _stamp(metadata: Any, invocation_id: str, started_at: datetime) -> None:

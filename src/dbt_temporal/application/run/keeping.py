@@ -1,0 +1,112 @@
+"""Where the steps of a run are sent: to any worker, or to the one whose process has what later steps need.
+
+A run begins on any worker. Where `before_run` says that its database, or what hooks and nodes leave behind, is in the
+memory of its process, the rest of the run goes to that worker, and to another one when that is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from dbt_temporal.application.ports.runtime import RunRuntime, Step, StepFailedError
+from dbt_temporal.application.steps.messages import Keeper
+
+TAKEN_WITHIN_SECS = 60.0
+"""A worker that takes none of its own steps for that long is lost: it has room for all of them."""
+
+Output = TypeVar("Output", bound=BaseModel)
+Successor = Callable[[Keeper], Awaitable[Keeper]]
+"""Has another worker take over from one that is lost, and names it. Raises StepFailedError where that cannot be."""
+
+
+class Keeping:
+    """Sends the steps of one run to the worker that it keeps to, if it keeps to one."""
+
+    def __init__(self, runtime: RunRuntime) -> None:
+        self._runtime = runtime
+        self._keeper: Keeper | None = None
+        self._successor: Successor | None = None
+        self._under_way = 0
+        self._changed = asyncio.Event()
+        self._moving: asyncio.Task[None] | None = None
+        self._failure: StepFailedError | None = None
+
+    def keep_to(self, keeper: Keeper, successor: Successor | None) -> None:
+        """Sends all further steps to this worker.
+
+        Args:
+            keeper: the worker.
+            successor: finds another one when it is lost; None where nobody else can have what the steps need, so that
+                any worker may say what is missing.
+        """
+        self._keeper, self._successor = keeper, successor
+
+    async def run_step(self, step: Step[Output]) -> Output:
+        """Makes one attempt at a step that needs what its worker has.
+
+        Raises:
+            StepFailedError: as `RunRuntime.run_step`; or no other worker can go on with the run.
+        """
+        while True:
+            await self._settled()
+            keeper = self._keeper
+            if keeper is None:
+                return await self._runtime.run_step(step)
+            try:
+                return await self._on(keeper, step)
+            except StepFailedError as failure:
+                if not failure.never_taken:
+                    raise
+            if keeper == self._keeper and self._moving is None:
+                self._moving = asyncio.create_task(self._leave(keeper))
+
+    async def run_last_step(self, step: Step[Output]) -> Output:
+        """Makes one attempt at a step that any worker can do, where the right one is lost: the run is at its end."""
+        if self._keeper is not None and self._failure is None:
+            try:
+                return await self._on(self._keeper, step)
+            except StepFailedError as failure:
+                if not failure.never_taken:
+                    raise
+            self._keeper = None
+        return await self._runtime.run_step(step)
+
+    async def _on(self, keeper: Keeper, step: Step[Output]) -> Output:
+        kept = replace(step, task_queue=keeper.task_queue, taken_within_secs=TAKEN_WITHIN_SECS)
+        self._under_way += 1
+        try:
+            return await self._runtime.run_step(kept)
+        finally:
+            self._under_way -= 1
+            self._changed.set()
+
+    async def _settled(self) -> None:
+        """Waits while the run moves to another worker."""
+        while self._moving is not None:
+            moving = self._moving
+            self._changed.clear()
+            try:
+                await self._changed.wait()
+            except asyncio.CancelledError:
+                moving.cancel()
+                raise
+        if self._failure is not None:
+            raise self._failure
+
+    async def _leave(self, keeper: Keeper) -> None:
+        """Moves on when nothing is under way any more on a worker: one that shuts down ends what it has taken."""
+        try:
+            while self._under_way:
+                self._changed.clear()
+                await self._changed.wait()
+            self._keeper = None if self._successor is None else await self._successor(keeper)
+        except StepFailedError as failure:
+            self._failure = failure
+        finally:
+            self._moving = None
+            self._changed.set()

@@ -1,0 +1,117 @@
+"""Runs that keep to the worker whose process has their database or state, and what becomes of them when it is lost."""
+
+import asyncio
+
+import pytest
+
+from dbt_temporal.application.ports.runtime import StepFailedError
+from dbt_temporal.application.steps.messages import ExecuteNodeInput, Keeper, ProjectHooksOutput, ResumeRunInput
+from dbt_temporal.domain.errors import ErrorType
+from dbt_temporal.domain.run.invocation import HeldDatabase
+from dbt_temporal.domain.run.plan import NodeOverrides
+from dbt_temporal.testing import FakeRuntime, model_id, node
+from dbt_temporal.testing.waiting import until
+from tests.unit.run.runs import execute, runtime_of, statuses
+
+ONE = Keeper(task_queue="tasks/one", name="one (process 1)")
+TWO = Keeper(task_queue="tasks/two", name="two (process 2)")
+KEPT = ProjectHooksOutput(keeps_state="on-run-start has changed 'kept'", state_begun=True, worker=ONE)
+HELD = HeldDatabase(name="profile 'shop'", worker="one", process="1f3a")
+
+
+def queues(runtime: FakeRuntime) -> list[tuple[str, str | None]]:
+    """Each step with its task queue."""
+    return [(step.name, step.task_queue) for step in runtime.steps]
+
+
+def log_of(runtime: FakeRuntime) -> str:
+    return "\n".join(line for change in runtime.changes for line in change.log_lines)
+
+
+@pytest.mark.parametrize("output", [KEPT, ProjectHooksOutput(database=HELD, worker=ONE)])
+async def test_all_that_follows_before_run_goes_to_the_worker_that_has_what_is_needed(
+    output: ProjectHooksOutput,
+) -> None:
+    own = NodeOverrides(task_queue="large")
+    runtime = runtime_of(node("a"), node("b", "a", overrides=own), has_on_run_end=True, write_artifacts=True)
+    runtime.before_run = [output]
+    await execute(runtime)
+    asked = queues(runtime)
+    before = asked.index(("before_run", None))
+    assert {queue for _, queue in asked[:before]} == {None}
+    assert {queue for _, queue in asked[before + 1 :]} == {"tasks/one"}
+    assert {step.taken_within_secs for step in runtime.steps[before + 1 :]} == {60.0}
+    assert "The run keeps to the worker one (process 1): " in log_of(runtime)
+
+
+@pytest.mark.parametrize("output", [ProjectHooksOutput(worker=ONE), KEPT.model_copy(update={"worker": None})])
+async def test_other_runs_go_to_any_worker(output: ProjectHooksOutput) -> None:
+    runtime = runtime_of(node("a"), has_on_run_end=True, write_artifacts=True)
+    runtime.before_run = [output]
+    await execute(runtime)
+    assert {(step.task_queue, step.taken_within_secs) for step in runtime.steps} == {(None, None)}
+
+
+async def test_the_steps_say_that_the_run_keeps_state() -> None:
+    runtime = runtime_of(node("a"))
+    runtime.before_run = [KEPT]
+    await execute(runtime)
+    (argument,) = [step.argument for step in runtime.steps if isinstance(step.argument, ExecuteNodeInput)]
+    invocation = argument.invocation
+    assert (invocation.keeps_state, invocation.state_begun, invocation.database) == (True, True, None)
+
+
+async def test_when_the_worker_is_lost_another_one_goes_on_with_what_was_left() -> None:
+    runtime = runtime_of(node("a"), node("b"), node("c", "a"), threads=2)
+    runtime.before_run = [KEPT]
+    runtime.lost_queues = {ONE.task_queue}
+    runtime.resume_run = ProjectHooksOutput(worker=TWO)
+    output = await execute(runtime)
+    assert statuses(output) == {"a": "success", "b": "success", "c": "success"}
+    assert {each.attempts for each in output.node_results} == {1}
+    (resumed,) = [step for step in runtime.steps if step.name == "resume_run"]
+    assert resumed.task_queue is None
+    assert isinstance(resumed.argument, ResumeRunInput)
+    assert resumed.argument.without == [model_id("a"), model_id("b")]
+    later = queues(runtime)[-4:]
+    assert sorted(name for name, _ in later) == ["end_run", "model:a", "model:b", "model:c"]
+    assert {queue for _, queue in later} == {TWO.task_queue}
+
+
+async def test_it_moves_on_only_when_what_the_lost_worker_has_taken_has_ended() -> None:
+    runtime = runtime_of(node("a"), node("b", "a"), node("slow"), threads=2)
+    runtime.before_run = [KEPT]
+    runtime.resume_run = ProjectHooksOutput(worker=TWO)
+    runtime.gates |= {model_id("a"): asyncio.Event(), model_id("slow"): asyncio.Event()}
+    run = asyncio.ensure_future(execute(runtime))
+    await until(lambda: runtime.most_running == 2)
+    runtime.lost_queues = {ONE.task_queue}
+    runtime.gates[model_id("a")].set()
+    await until(lambda: "model:b" in runtime.step_names)
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert "resume_run" not in runtime.step_names
+    runtime.gates[model_id("slow")].set()
+    assert statuses(await run) == {"a": "success", "b": "success", "slow": "success"}
+    assert queues(runtime)[-2:] == [("model:b", TWO.task_queue), ("end_run", TWO.task_queue)]
+
+
+async def test_nodes_fail_with_the_reason_where_nobody_can_go_on() -> None:
+    runtime = runtime_of(node("a"), node("b"), has_on_run_end=True)
+    runtime.before_run = [KEPT]
+    runtime.lost_queues = {ONE.task_queue}
+    runtime.resume_run = StepFailedError(ErrorType.CONFIGURATION, "a namespace cannot be carried")
+    output = await execute(runtime)
+    assert {each.message for each in output.node_results} == {"a namespace cannot be carried"}
+    assert not output.success
+    assert queues(runtime)[-1] == ("end_run", None)
+
+
+async def test_a_database_in_memory_is_lost_with_its_worker_and_any_other_one_says_so() -> None:
+    runtime = runtime_of(node("a"))
+    runtime.before_run = [ProjectHooksOutput(database=HELD, worker=ONE)]
+    runtime.lost_queues = {ONE.task_queue}
+    runtime.nodes[model_id("a")] = StepFailedError(ErrorType.CONFIGURATION, "DuckDB's database is in memory")
+    output = await execute(runtime)
+    assert statuses(output) == {"a": "error"}
+    assert queues(runtime)[-3:] == [("model:a", ONE.task_queue), ("model:a", None), ("end_run", None)]
