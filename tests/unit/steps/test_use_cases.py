@@ -7,7 +7,6 @@ import pytest
 
 from dbt_temporal.application.ports.engine import EnginePlan
 from dbt_temporal.application.projects.registry import ProjectRegistry
-from dbt_temporal.application.steps.late_writes import Patience
 from dbt_temporal.application.steps.messages import (
     AfterRunInput,
     BeforeRunInput,
@@ -16,8 +15,9 @@ from dbt_temporal.application.steps.messages import (
     PlanProjectInput,
     StoreArtifactsInput,
 )
-from dbt_temporal.application.steps.run_files import safe_name
 from dbt_temporal.application.steps.use_cases import UseCases
+from dbt_temporal.application.stored.late_writes import Patience
+from dbt_temporal.application.stored.run_files import safe_name
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.project_config import parse_project_config
 from dbt_temporal.domain.run.input import parse_run_input

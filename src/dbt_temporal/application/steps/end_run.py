@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import DbtEngine, Progress, no_progress
-from dbt_temporal.application.steps.kept_state import KeptState
-from dbt_temporal.application.steps.late_writes import LateWrites
 from dbt_temporal.application.steps.messages import EndRunInput, EndRunOutput
-from dbt_temporal.application.steps.run_files import RunFiles
+from dbt_temporal.application.stored.kept_state import KeptState
+from dbt_temporal.application.stored.late_writes import LateWrites
+from dbt_temporal.application.stored.run_files import RunFiles
 
 
 class EndRun:

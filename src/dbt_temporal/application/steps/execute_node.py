@@ -9,10 +9,10 @@ from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import NodeOutcome, Progress, no_progress
 from dbt_temporal.application.ports.runtime import Budget
 from dbt_temporal.application.steps.engine_runs import EngineRuns, within_limit
-from dbt_temporal.application.steps.kept_state import KeptState
-from dbt_temporal.application.steps.late_writes import LateWrites
 from dbt_temporal.application.steps.messages import ExecuteNodeInput
-from dbt_temporal.application.steps.run_files import RunFiles
+from dbt_temporal.application.stored.kept_state import KeptState
+from dbt_temporal.application.stored.late_writes import LateWrites
+from dbt_temporal.application.stored.run_files import RunFiles
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.results import NodeExecutionResult
 

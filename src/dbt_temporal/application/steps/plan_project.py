@@ -11,10 +11,10 @@ from dbt_temporal.application.log_context import log_fields
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import EnginePlan, EngineRun, Progress, no_progress
 from dbt_temporal.application.projects.registry import ProjectRegistry
-from dbt_temporal.application.steps.earlier_runs import EarlierRuns
 from dbt_temporal.application.steps.engine_runs import EngineRuns
 from dbt_temporal.application.steps.messages import PlanProjectInput, PlanProjectOutput
-from dbt_temporal.application.steps.run_files import RunFiles
+from dbt_temporal.application.stored.earlier_runs import EarlierRuns
+from dbt_temporal.application.stored.run_files import RunFiles
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.domain.run.plan import NodeInfo

@@ -6,11 +6,11 @@ import asyncio
 
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import CompletedNode, Progress, no_progress
-from dbt_temporal.application.steps.earlier_runs import EarlierRuns
 from dbt_temporal.application.steps.engine_runs import EngineRuns
-from dbt_temporal.application.steps.late_writes import LateWrites
 from dbt_temporal.application.steps.messages import StoreArtifactsInput, StoreArtifactsOutput
-from dbt_temporal.application.steps.run_files import RunFiles
+from dbt_temporal.application.stored.earlier_runs import EarlierRuns
+from dbt_temporal.application.stored.late_writes import LateWrites
+from dbt_temporal.application.stored.run_files import RunFiles
 from dbt_temporal.domain.results import ArtifactPaths
 
 RUN_LOG_FILE = "log.txt"

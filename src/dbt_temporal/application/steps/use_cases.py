@@ -15,11 +15,11 @@ from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.end_run import EndRun
 from dbt_temporal.application.steps.engine_runs import EngineRuns
 from dbt_temporal.application.steps.execute_node import ExecuteNode
-from dbt_temporal.application.steps.kept_state import KeptState
-from dbt_temporal.application.steps.late_writes import LateWrites, Patience
 from dbt_temporal.application.steps.plan_project import PlanProject
 from dbt_temporal.application.steps.project_hooks import AfterRun, BeforeRun, ResumeRun
 from dbt_temporal.application.steps.store_artifacts import StoreArtifacts
+from dbt_temporal.application.stored.kept_state import KeptState
+from dbt_temporal.application.stored.late_writes import LateWrites, Patience
 
 Output = TypeVar("Output", bound=BaseModel)
 

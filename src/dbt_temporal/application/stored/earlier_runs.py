@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeGuard
 
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
-from dbt_temporal.application.steps.run_files import safe_name
+from dbt_temporal.application.stored.run_files import safe_name
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.domain.run.input import DbtRunInput

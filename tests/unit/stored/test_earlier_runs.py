@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dbt_temporal.application.steps.earlier_runs import EarlierRuns
+from dbt_temporal.application.stored.earlier_runs import EarlierRuns
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.testing import InMemoryArtifactStore

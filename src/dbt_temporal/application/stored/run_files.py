@@ -11,7 +11,7 @@ from urllib.parse import quote
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import CompletedNode, NodeOutcome
 from dbt_temporal.application.shielding import shielded
-from dbt_temporal.application.steps.late_writes import LateWrites
+from dbt_temporal.application.stored.late_writes import LateWrites
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.limits import fit_name
 from dbt_temporal.domain.results import NodeExecutionResult

@@ -8,10 +8,10 @@ import json
 import pytest
 
 from dbt_temporal.application.steps.end_run import EndRun
-from dbt_temporal.application.steps.kept_state import KeptState
-from dbt_temporal.application.steps.late_writes import LateWrites, Patience
 from dbt_temporal.application.steps.messages import EndRunInput
-from dbt_temporal.application.steps.run_files import RunFiles
+from dbt_temporal.application.stored.kept_state import KeptState
+from dbt_temporal.application.stored.late_writes import LateWrites, Patience
+from dbt_temporal.application.stored.run_files import RunFiles
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.testing import FakeEngine, InMemoryArtifactStore, model_id, planned
 
