@@ -15,7 +15,7 @@ from dbt.version import __version__ as dbt_version
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.application.ports.runs import Ending, Outcome
 from dbt_temporal.domain.results import DbtRunOutput
-from tests.integration.engine_driver import write_files
+from tests.integration.engine_driver import drive, new_invocation, write_files
 from tests.integration.equality.compare import (
     difference,
     manifest_difference,
@@ -50,6 +50,7 @@ FILES = {
   {% for _ in range(times) %}{% do log("heard " ~ word, info=true) %}{% endfor %}
   {{ print("said " ~ word) }}
 {% endmacro %}
+{% macro picky() %}{% do run_query("select " ~ env_var('SHAKY', '2')) %}{% endmacro %}
 {% macro fails() %}{{ print("so far") }}{% do run_query("select * from no_such_table") %}{% endmacro %}
 """,
 }
@@ -178,9 +179,20 @@ async def test_run_operation_runs_a_macro_once_and_says_what_it_printed(tools: T
     assert scheduled(await history(failing.handle)).count("operation:fails") == 1
 
 
+async def test_retry_runs_an_operation_again_that_failed(tools: Tools) -> None:
+    failed = await tools.run("run-operation", macro="picky", more_env=BAD)
+    tools.theirs(["run-operation", "picky"], BAD, code=1)
+    assert failed.error_type == "DbtRunFailed"
+    again = await tools.output("retry")
+    tools.theirs(["retry"])
+    assert tools.results_differ(again) == []
+    assert [result.unique_id for result in again.node_results] == ["macro.tools.picky"]
+    assert (await tools.output("retry")).node_results == []
+
+
 async def test_an_operation_that_cannot_run_is_refused_with_what_is_allowed(tools: Tools) -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
-        ({"macro": "sya"}, "'sya' in any package; those of tools are: fails, say"),
+        ({"macro": "sya"}, "'sya' in any package; those of tools are: fails, picky, say"),
         ({"macro": "say", "args": ["hello"]}, "`args`: Input should be a valid dictionary"),
         ({}, "the command 'run-operation' needs a macro"),
     ]
@@ -290,3 +302,14 @@ async def test_debug_says_what_the_worker_has_and_whether_it_connects(tools: Too
 async def test_list_has_dbts_formats(tools: Tools) -> None:
     output = await tools.output("list", select="steady", output="json", output_keys=["name", "config.materialized"])
     assert [result.message for result in output.node_results] == ['{"name": "steady", "config.materialized": "table"}']
+
+
+async def test_the_same_is_had_in_process(tools: Tools) -> None:
+    location = ProjectLocation(tools.project, tools.project)
+    operation = new_invocation(command="run-operation", macro="say", args={"word": "here"}, env=tools.env("ours"))
+    said = await drive(tools.runs.engine, location, operation)
+    assert [result.output for result in said.output.node_results] == ["heard here\nsaid here"]
+    shown = await drive(
+        tools.runs.engine, location, new_invocation(command="show", select="many", limit=1, env=tools.env("ours"))
+    )
+    assert shown.output.rows == [{"i": 0, "half": 0.0, "day": "2026-01-01"}]
