@@ -16,7 +16,7 @@ from tests.integration.equality.compare import run_cli
 pytestmark = pytest.mark.every_dbt_version
 
 SHOWN = (
-    "r.node.unique_id, r.node.resource_type, r.status, r.thread_id, r.execution_time is number, r.timing | length, "
+    "r.node.unique_id, r.node.resource_type, r.status, r.thread_id[:7], r.execution_time is number, r.timing | length, "
     "r.message or '', r.adapter_response, r.failures, r.max_loaded_at is defined, (r.max_loaded_at or '') | string, "
     "r.age is number, r.to_dict().keys() | list | sort"
 )
@@ -38,7 +38,7 @@ fresh: {target: dev, outputs: {dev: {type: duckdb, path: "{{ env_var('FRESH_DB')
 sources:
   - name: raw
     schema: main
-    config: {freshness: {error_after: {count: 1, period: day}}, loaded_at_field: at}
+    config: {freshness: {error_after: {count: 1, period: day}}, loaded_at_field: loaded}
     tables: [{name: new}, {name: old}, {name: missing}]
 """,
 }
@@ -51,8 +51,8 @@ async def test_hooks_after_source_freshness_see_what_dbt_gives_them(tmp_path: Pa
     for side in ("ours", "theirs"):
         database = tmp_path / f"{side}.duckdb"
         with duckdb.connect(str(database)) as connection:
-            connection.execute("create table new as select timestamp '2100-01-01 00:00:00' as at")
-            connection.execute("create table old as select timestamp '2000-01-01 00:00:00' as at")
+            connection.execute("create table new as select timestamp '2100-01-01 00:00:00' as loaded")
+            connection.execute("create table old as select timestamp '2000-01-01 00:00:00' as loaded")
         env = {"FRESH_DB": str(database)}
         if side == "ours":
             environ = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
@@ -63,5 +63,5 @@ async def test_hooks_after_source_freshness_see_what_dbt_gives_them(tmp_path: Pa
             run_cli(["source", "freshness"], folder, tmp_path / "target", env)
         with duckdb.connect(str(database)) as connection:
             seen[side] = connection.execute("select shown from seen order by 1").fetchall()
-    assert len(seen["theirs"]) == 3
+    assert sorted(row[0].split("|")[2] for row in seen["theirs"]) == ["error", "pass", "runtime error"]
     assert [row[0].split("|") for row in seen["ours"]] == [row[0].split("|") for row in seen["theirs"]]
