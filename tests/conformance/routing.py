@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import dbt.tests.util
-from dbt.adapters.base.impl import BaseAdapter
 from dbt.adapters.factory import FACTORY, get_adapter, register_adapter, reset_adapters
 from dbt.cli.flags import Flags
 from dbt.config.runtime import RuntimeConfig
@@ -109,8 +108,7 @@ class Router:
         flags = Flags(request.context)
         project_dir = Path(str(flags.PROJECT_DIR)).resolve()
         set_flags(flags)
-        for adapter in FACTORY.adapters.values():
-            _let_go_of_database(adapter)
+        _let_go_of_databases()
         given = {**request.input, "env": {**self._environment(), **request.input.get("env", {})}}
         answer = self.service.run(project_dir, Path(str(flags.PROFILES_DIR)).resolve(), given)
         manifest = take_over(answer, project_dir / "target")
@@ -145,13 +143,16 @@ def _with_folders(args: Sequence[str]) -> list[str]:
     return words
 
 
-def _let_go_of_database(adapter: BaseAdapter) -> None:
+def _let_go_of_databases() -> None:
     """Closes what this process holds open: a DuckDB file has room for one process."""
-    adapter.cleanup_connections()
-    environment = getattr(adapter.ConnectionManager, "_ENV", None)
-    if environment is not None:
-        environment.close()
-        adapter.ConnectionManager._ENV = None
+    for adapter in FACTORY.adapters.values():
+        adapter.cleanup_connections()
+    # Its file is open for all adapters of the process together, those that a command of dbt's own has left among them.
+    duckdb = sys.modules.get("dbt.adapters.duckdb.connections")
+    manager: Any = getattr(duckdb, "DuckDBConnectionManager", None)
+    if manager is not None and manager._ENV is not None:
+        manager._ENV.close()
+        manager._ENV = None
 
 
 def _register_adapter(flags: Flags, manifest: Manifest | None) -> None:
