@@ -30,10 +30,25 @@ WRONG_TYPES: dict[str, Any] = {
     "retry_from": False,
     "event_time_start": 20260101,
     "event_time_end": "yesterday",
+    "macro": 1,
+    "args": ["a"],
+    "sql": ["select 1"],
+    "inline": {},
+    "limit": "5",
+    "output": 1,
+    "output_keys": "name",
+    "compile": "no",
+    "static": 1,
+    "empty_catalog": "true",
+    "connection": [],
 }
 CONTRADICTIONS = [
     ({"selector": "nightly", "select": "a"}, "selector"),
     ({"selector": "nightly", "exclude": "a"}, "selector"),
+    ({"command": "build", "inline": "select 1"}, "inline"),
+    ({"command": "show", "inline": "select 1", "select": "a"}, "inline"),
+    ({"command": "run-operation"}, "macro"),
+    ({"command": "run-operation", "macro": "grant", "sql": "select 1"}, "macro"),
     ({"event_time_start": "2026-01-01"}, "event_time_start"),
     ({"event_time_end": "2026-01-01"}, "event_time_start"),
     ({"event_time_start": "2026-02-01", "event_time_end": "2026-01-01"}, "event_time_start"),
@@ -102,6 +117,22 @@ async def test_every_field_reaches_the_engine_as_it_was_given(runs: RunHarness) 
     assert (await runs.run(given)).ending is Ending.COMPLETED
     (invocation,) = runs.engine.planned
     assert invocation.input.model_dump(mode="json", include=set(given)) == given
+
+
+async def test_fields_of_single_commands_reach_the_engine_as_they_were_given(runs: RunHarness) -> None:
+    runs.engine.run_plan = plan(node("a"))
+    inputs: list[dict[str, Any]] = [
+        {"command": "run-operation", "macro": "grant", "args": {"to": ["a", 1, None]}},
+        {"command": "run-operation", "sql": "select 1"},
+        {"command": "show", "inline": "select 1", "limit": -1, "output": "json"},
+        {"command": "list", "output": "json", "output_keys": ["name"]},
+        {"command": "docs-generate", "compile": False, "static": True, "empty_catalog": True},
+        {"command": "debug", "connection": True},
+    ]
+    for given in inputs:
+        assert (await runs.run(given)).ending is Ending.COMPLETED
+    sent = [invocation.input for invocation in runs.engine.planned]
+    assert [each.model_dump(mode="json", exclude_unset=True) for each in sent] == inputs
 
 
 async def test_an_empty_input_means_the_defaults_of_the_contract(runs: RunHarness) -> None:

@@ -30,6 +30,7 @@ PROJECT = {
     "{% set found = adapter.get_relation(target.database, 'main', 'grows') %}\n"
     "select '{{ found is not none }}' as found",
     "models/sleeps.sql": "{{ config(materialized='table') }} select 1 as one from pg_sleep(600)",
+    "macros/nap.sql": "{% macro nap() %}{% do run_query('select pg_sleep(600)') %}{% endmacro %}",
     "models/times_out.sql": "{{ config(materialized='table', pre_hook=\"set statement_timeout = 100\") }} "
     "select 1 as one from pg_sleep(60)",
 }
@@ -88,6 +89,30 @@ async def test_a_cancelled_node_ends_its_statement_and_no_other(
     after: dict[str, Any] = {}
     outcome = await opened(engine, project, invocation).execute_node("model.pg.base", after.update)
     assert (outcome.result.status, after["host_pid"]) == ("success", facts["host_pid"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "unique_id"),
+    [
+        ({"command": "run-operation", "macro": "nap"}, "macro.pg.nap"),
+        ({"command": "show", "select": "sleeps"}, "model.pg.sleeps"),
+    ],
+)
+async def test_a_cancelled_operation_or_preview_ends_its_statement(
+    engine: DbtCoreEngine,
+    project: ProjectLocation,
+    postgres: PostgresDatabase,
+    fields: dict[str, Any],
+    unique_id: str,
+) -> None:
+    run = opened(engine, project, new_invocation(**fields))
+    sleeping = asyncio.ensure_future(run.execute_node(unique_id, lambda _: None))
+    await eventually(lambda: count(postgres, SLEEPERS) == 1 or sleeping.done(), within=300)
+    assert not sleeping.done()
+    sleeping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sleeping
+    assert count(postgres, SLEEPERS) == 0
 
 
 async def test_the_statement_of_a_killed_host_is_ended_by_the_next_one(

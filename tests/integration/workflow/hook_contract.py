@@ -40,6 +40,8 @@ INPUT_FIELDS = {
     "retry_from",
     "event_time_start",
     "event_time_end",
+    *("macro", "args", "sql", "inline", "limit", "output", "output_keys", "compile", "static", "empty_catalog"),
+    "connection",
 }
 PLAN_FIELDS = {
     "project",
@@ -67,6 +69,7 @@ OUTPUT_FIELDS = {
     "skipped",
     "skip_reason",
     "node_results",
+    "rows",
     "elapsed_time",
     "artifacts",
     "log_path",
@@ -83,6 +86,8 @@ RESULT_FIELDS = {
     "timing",
     "failures",
     "freshness",
+    "output",
+    "rows",
     "attempts",
 }
 

@@ -51,6 +51,7 @@ class NodeCapture:
         self._size = 0
         self._lock = threading.Lock()
         self._printed: list[str] = []
+        self._printed_size = 0
         self.exception: BaseException | None = None
 
     @property
@@ -61,8 +62,9 @@ class NodeCapture:
     def print(self, text: str) -> None:
         """Adds to what is printed."""
         with self._lock:
-            if sum(map(len, self._printed)) < LOG_LIMIT_CHARS:
+            if self._printed_size < LOG_LIMIT_CHARS:
                 self._printed.append(without_colors(text))
+                self._printed_size += len(text)
 
     @property
     def log(self) -> str:
