@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from base64 import b64decode, b64encode
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 
 from dbt.contracts.graph.manifest import Manifest
 
@@ -34,9 +35,9 @@ class KeptGraph:
         """Within the block this thread does what this node or hook does."""
         return contextlib.nullcontext() if self._journal is None else self._journal.owned_by(owner)
 
-    @property
-    def owner(self) -> str | None:
-        return None if self._journal is None else self._journal.owner
+    def for_other_threads(self) -> Callable[[], contextlib.AbstractContextManager[None]]:
+        """Makes blocks in which other threads do what this one does now."""
+        return partial(self.doing, None if self._journal is None else self._journal.owner)
 
     def ended(self, owner: str) -> wire.Message | None:
         """What a node has left in `graph`, in the words of the wire; None where that is nothing."""
