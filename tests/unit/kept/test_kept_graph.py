@@ -60,6 +60,20 @@ def test_why_a_run_keeps_to_its_process_is_said_in_words() -> None:
     assert kept.why_kept([]) == "on-run-start has changed 'kept' in Jinja's `graph`"
 
 
+def test_what_no_other_process_can_have_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    project = manifest("graph")
+    kept = KeptGraph(project, "duckdb")
+    with kept.doing("on-run-start"):
+        get_environment(None).from_string("{% do graph.update(n=namespace()) %}").render({"graph": project.flat_graph})
+    kept.started()
+    kept.ended(MODEL)
+    problem = "on-run-start has called update() with a value that cannot be pickled"
+    assert kept.why_kept([]) == (
+        f"on-run-start has changed 'n' in Jinja's `graph`, but no other process can have that: {problem}"
+    )
+    assert capsys.readouterr().out == f"the run cannot go on in another process: {problem}\n"
+
+
 def test_a_project_that_does_not_speak_of_graph_is_not_watched() -> None:
     call = MacroFuzzEnvironment.call
     project = manifest("select 1")
