@@ -19,7 +19,7 @@ import boto3  # type: ignore[import-untyped]
 
 from dbt_temporal.adapters.artifact_stores.fsspec_store import FsspecArtifactStore
 from dbt_temporal.application.ports.engine import NodeOutcome
-from dbt_temporal.application.steps.run_files import RunFiles
+from dbt_temporal.application.stored.run_files import RunFiles
 from dbt_temporal.domain.results import NodeExecutionResult
 
 TICK_SECS = 0.01

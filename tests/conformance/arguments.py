@@ -18,7 +18,7 @@ from dbt.cli.flags import args_to_context
 
 from dbt_temporal.domain.run.input import DbtRunInput
 
-_ROUTED = frozenset({"run", "build", "test", "seed", "snapshot", "compile"})
+_ROUTED = frozenset({"run", "build", "test", "seed", "snapshot", "clone", "compile"})
 """`list` prints, and `source freshness` writes other results; no scenario of the package starts them."""
 _FIELDS = {"models": "select", "state": "state_manifest_ref"}
 _WITHOUT_EFFECT_ON_RESULTS = frozenset(

@@ -83,7 +83,7 @@ class Arena:
             await self._workers.serve(project)
             for number, step in enumerate(scenario.steps):
                 _edit(project, step)
-                found = await self._step(sides, databases, step, report)
+                found = await self._step(sides, databases, step, report, in_order=scenario.threads == 1)
                 report.differences += [f"step {number} ({step}): {each}" for each in found]
                 if found or report.ended_early or report.silent == _SILENT:
                     break
@@ -97,6 +97,8 @@ class Arena:
         databases: Mapping[str, Database],
         step: Step,
         report: Report,
+        *,
+        in_order: bool,
     ) -> list[str]:
         async def timed(side: CommandLine | Workflow) -> Ended:
             began = time.monotonic()
@@ -115,7 +117,7 @@ class Arena:
         found: list[str] = []
         for side, ended in zip(self.ours, ours, strict=True):
             names = (databases[side].name, databases["cli"].name)
-            lines = step_differences(step, ended, theirs, names)
+            lines = step_differences(step, ended, theirs, names, in_order=in_order)
             if not report.ended_early:
                 lines += database_differences(relations[side], relations["cli"], (ended, theirs))
             found += [f"{side}: {line}" for line in lines]

@@ -14,7 +14,9 @@ from tests.integration.equality.compare_relations import Relations, differences_
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def step_differences(step: Step, ours: Ended, theirs: Ended, databases: tuple[str, str]) -> list[str]:
+def step_differences(
+    step: Step, ours: Ended, theirs: Ended, databases: tuple[str, str], *, in_order: bool
+) -> list[str]:
     """Of outcome and artifacts; `databases` are the names that each side's database has."""
     found = []
     if ours.success != theirs.success:
@@ -22,7 +24,8 @@ def step_differences(step: Step, ours: Ended, theirs: Ended, databases: tuple[st
     if ended_early(ours) or ended_early(theirs):
         return found + _own_differences(ours)
     mine, other = (
-        documents(ended, name, retry=step.retry) for ended, name in zip((ours, theirs), databases, strict=True)
+        documents(ended, name, in_order=in_order, retry=step.retry)
+        for ended, name in zip((ours, theirs), databases, strict=True)
     )
     found += [f"{name}: only ours; theirs: {_end(theirs)}" for name in sorted(mine.keys() - other.keys())]
     found += [f"{name}: only theirs; ours: {ours.message[:300]}" for name in sorted(other.keys() - mine.keys())]

@@ -1,6 +1,10 @@
-"""Scenarios by their number."""
+"""Scenarios by their number: `python -m tests.differential.generating NUMBER` prints one."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
@@ -12,7 +16,16 @@ _DRAWN = 15
 
 
 def scenario_of(number: int) -> Scenario:
-    """The scenario that a number stands for, the same each time (with one version of hypothesis and of the grammar)."""
+    """The scenario that a number stands for, the same each time (with one version of hypothesis and of the grammar).
+
+    It is drawn in a process of its own: hypothesis draws constants out of the modules that a process has imported.
+    """
+    command = [sys.executable, "-m", __name__, str(number)]
+    folder = Path(__file__).parents[2]
+    return Scenario.from_json(subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout)
+
+
+def _draw(number: int) -> Scenario:
     drawn: list[Scenario] = []
 
     @seed(number)
@@ -29,3 +42,7 @@ def scenario_of(number: int) -> Scenario:
 
     collect()
     return drawn[-1]
+
+
+if __name__ == "__main__":
+    print(_draw(int(sys.argv[1])).to_json())

@@ -39,31 +39,20 @@ RULES = (
     Rule("dbt_scd_id", "a snapshot's hash of the instant at which it was taken"),
 )
 
-OPEN = (
-    Rule(
-        "the order of results, with one thread",
-        "nodes start in dbt's order, but some projects have results in another one; not looked into yet",
-    ),
-    Rule(
-        "args of run_results.json after a retry",
-        "dbt records `dbt retry` and all arguments of the retried run, as text where they were none; we record the "
-        "retried command with what it takes over",
-    ),
-)
-"""Differences that are known and not mended yet."""
-
 _PATHS = frozenset({"log_path", "profiles_dir", "project_dir", "target_path", "state", "defer_state"})
 
 
 _FAIL_FAST = "Skipping due to fail_fast"
 
 
-def documents(ended: Ended, database: str, *, retry: bool = False) -> dict[str, Any]:
-    """The artifacts of a step as they are compared."""
+def documents(ended: Ended, database: str, *, in_order: bool, retry: bool = False) -> dict[str, Any]:
+    """The artifacts of a step as they are compared; `in_order` where results have an order that dbt would repeat."""
     comparable = {}
     for name, text in ended.artifacts.items():
         document = json.loads(text_of_side(text, {**ended.paths, database: "<database>"}))
         if "results" in document:
+            if in_order:
+                comparable[f"{name}: order"] = [result["unique_id"] for result in document["results"]]
             document["results"] = {result["unique_id"]: result for result in document["results"]}
         if "args" in document:
             document["args"] = (

@@ -17,14 +17,18 @@ from dbt_temporal.domain.run.plan import ExecutionPlan
 _SHORT_MESSAGE_CHARS = 200
 _HEADLINE_CHARS = 60
 _WARNED = 1
+_NO_DATA: dict[str, Any] = {"output": None, "rows": None}
 
 _Cut = Callable[[NodeExecutionResult], NodeExecutionResult]
 
 
 def fit_result(result: NodeExecutionResult, budget: Budget) -> NodeExecutionResult:
     """One result with a message that a person would read to its end, and no compiled code of monstrous size."""
-    if budget.code_chars is not None and len(result.compiled_code or "") > budget.code_chars:
-        result = _with(result, compiled_code=None)
+    if budget.code_chars is not None:
+        if len(result.compiled_code or "") > budget.code_chars:
+            result = _with(result, compiled_code=None)
+        if json_size(result.model_copy(update={"compiled_code": None})) > budget.code_chars:
+            result = _with(result, **_NO_DATA)
     return _with_message(result, budget.message_chars)
 
 
@@ -45,18 +49,19 @@ def fit_results(results: Sequence[NodeExecutionResult], limit: int | None) -> li
 
 def fit_step_results(results: Sequence[NodeExecutionResult], limit: int | None) -> list[NodeExecutionResult]:
     """The results for on-run-end and for artifacts, which know compiled code from elsewhere. None is left out."""
-    without_code = [_with(result, compiled_code=None) for result in results]
+    without_code = [_with(result, compiled_code=None, **_NO_DATA) for result in results]
     return without_code if limit is None else _cut_details(without_code, limit)[0]
 
 
 def _cut_details(results: Sequence[NodeExecutionResult], limit: int) -> tuple[list[NodeExecutionResult], list[int]]:
-    """The results and their sizes: first timings and adapter responses go, then compiled code, then long messages, then
-    all messages of what neither failed nor warned, and most of the others; each of as few results as will do."""
+    """The results and their sizes: first timings and adapter responses go, then compiled code and rows, then long
+    messages, then all messages of what neither failed nor warned, and most of the others; each of as few results as
+    will do."""
     fitting = list(results)
     sizes = [json_size(result) + 1 for result in fitting]
     cuts: tuple[_Cut, ...] = (
         lambda result: _with(result, timing=[], adapter_response={}),
-        lambda result: _with(result, compiled_code=None),
+        lambda result: _with(result, compiled_code=None, **_NO_DATA),
         lambda result: _with_message(result, _SHORT_MESSAGE_CHARS),
         lambda result: result if _need(result) <= _WARNED else _with(result, message=None),
         lambda result: _with(result, message=result.message and result.message[:_HEADLINE_CHARS]),

@@ -42,6 +42,10 @@ class NodeExecutionResult(BaseModel):
     timing: list[TimingEntry] = Field(default_factory=list)
     failures: int | None = None
     freshness: Freshness | None = None
+    output: str | None = None
+    """What dbt's console says of the node beside its progress: its preview, its compiled code, what a macro printed."""
+    rows: list[dict[str, Any]] | None = None
+    """Of `show`: the rows of the node, columns by name, as `--output json` has them."""
     attempts: int = 1
     """How many attempts were made; the last of them is the one that counted."""
 
@@ -64,6 +68,8 @@ class DbtRunOutput(BaseModel):
     skipped: bool = False
     skip_reason: str | None = None
     node_results: list[NodeExecutionResult] = Field(default_factory=list)
+    rows: list[dict[str, Any]] | None = None
+    """Of `show`: the rows of the first node that it shows."""
     elapsed_time: float = 0.0
     artifacts: ArtifactPaths | None = None
     log_path: str | None = None

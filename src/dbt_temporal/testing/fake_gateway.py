@@ -81,6 +81,10 @@ class FakeRunGateway:
         self.run.workflow_id = workflow_id
         return self.run
 
+    async def invocation_id(self, workflow_id: str) -> str:
+        """An id made of the workflow's."""
+        return f"invocation of {workflow_id}"
+
     async def has_workers(self) -> bool:
         """What the test says."""
         return self.workers

@@ -20,6 +20,10 @@ class InMemoryArtifactStore:
         """Keeps a file."""
         self._check(path)
         self.files[path] = content
+        return self.location(path)
+
+    def location(self, path: str) -> str:
+        """A URL that nothing else reads."""
         return f"memory://{path}"
 
     async def upload(self, path: str, file: Path) -> str:

@@ -66,6 +66,17 @@ def test_a_run_that_cannot_start_gives_exit_code_2_and_the_reason_once(desk: Des
     assert result.stdout.count("Planning failed") <= 1
 
 
+def test_retry_takes_the_id_of_a_workflow(desk: Desk) -> None:
+    build = ["run", "--project", "with_failures", "--select", "sql_error+", "--workflow-id", "fails"]
+    assert desk.command(*build).returncode == 1
+    result = desk.command("retry", "fails", "--project", "with_failures")
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "Failure in model sql_error" in result.stdout
+    unknown = desk.command("retry", "nobody", "--project", "with_failures")
+    assert unknown.returncode == 2
+    assert "cannot tell of the run 'nobody'" in unknown.stderr
+
+
 def test_list_prints_the_selectors_alone_on_standard_output(desk: Desk) -> None:
     args = ["ls", "--project", "jaffle_shop", "--select", "+dim_products", "--exclude", "resource_type:test"]
     result = desk.command(*args)
@@ -80,6 +91,25 @@ def test_compile_prints_the_code_of_the_named_node(desk: Desk) -> None:
     result = desk.command("compile", "--project", "slow", "--select", "after")
     assert result.returncode == 0, result.stdout
     assert "Compiled node 'after' is:\nselect id from" in result.stdout
+
+
+def test_show_prints_rows_alone_on_standard_output(desk: Desk) -> None:
+    args = ["--project", "slow", "--inline", "select 7 as n union all select 8", "--output", "json", "--limit", "1"]
+    result = desk.command("show", *args)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == {"show": [{"n": 7}]}
+
+
+def test_run_operation_prints_what_the_macro_says(desk: Desk) -> None:
+    macro = "{% macro greet(name) %}{{ print('hello ' ~ name) }}{% endmacro %}"
+    (desk.folder / "slow" / "macros").mkdir(exist_ok=True)
+    (desk.folder / "slow" / "macros" / "greet.sql").write_text(macro)
+    result = desk.command("run-operation", "greet", "--args", "{name: you}", "--project", "slow")
+    assert (result.returncode, result.stdout) == (0, "hello you\n"), result.stderr
+    missing = desk.command("run-operation", "great", "--project", "slow")
+    assert missing.returncode == 2
+    assert "those of slow are:" in missing.stderr
+    assert "greet" in missing.stderr
 
 
 def test_no_wait_prints_the_workflow_id_and_returns(desk: Desk) -> None:

@@ -200,6 +200,23 @@ async def test_a_retry_keeps_the_arguments_of_the_run_that_it_retries(engine: Db
     assert (args["which"], args["full_refresh"], args["vars"]) == ("run", True, {"day": "tuesday"})
 
 
+async def test_a_retry_has_the_options_of_the_retried_run_that_no_input_has(
+    engine: DbtCoreEngine, tmp_path: Path
+) -> None:
+    sides = Sides(engine, tmp_path, GROWS)
+    results = tmp_path / "run_results.json"
+    theirs = sides.theirs(
+        "run", "--empty", "--select", "first+", "--vars", "{day: monday}", "--threads", "3", env={"GOOD": "nobody"}
+    )
+    results.write_bytes(theirs.read_bytes())
+    retried = await sides.ours({"GOOD": "1"}, retry_from=str(results))
+    theirs = sides.theirs("retry", env={"GOOD": "1"})
+    assert run_results_difference(retried.artifacts["run_results.json"], theirs) == []
+    args = json.loads(retried.artifacts["run_results.json"])["args"]
+    assert (args["invocation_command"], args["which"], args["empty"]) == ("dbt retry", "run", True)
+    assert sides.rows("ours", "select count(*) from grows") == [(0,)]
+
+
 async def test_what_a_retry_gives_itself_comes_before_the_retried_run(engine: DbtCoreEngine, tmp_path: Path) -> None:
     sides = Sides(engine, tmp_path, GROWS)
     results = tmp_path / "run_results.json"

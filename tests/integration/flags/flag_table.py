@@ -41,6 +41,8 @@ class Flag:
 
 
 INPUT = {
+    **{name: name for name in ("args", "compile", "connection", "empty_catalog", "inline", "limit", "macro")},
+    **{name: name for name in ("output", "output_keys", "sql", "static")},
     "defer": "defer_manifest_ref",
     "defer_state": "defer_manifest_ref",
     "event_time_end": "event_time_end",
@@ -59,6 +61,17 @@ INPUT = {
 
 FLAGS: dict[str, Flag] = {
     # What a run does.
+    "args": Flag("effect", note="of `run-operation`"),
+    "compile": Flag("effect", note="of `docs generate`"),
+    "connection": Flag("effect", note="of `debug`"),
+    "empty_catalog": Flag("effect", note="of `docs generate`"),
+    "inline": Flag("effect", note="of `compile` and `show`"),
+    "limit": Flag("effect", note="of `show`"),
+    "macro": Flag("effect", note="of `run-operation`"),
+    "output": Flag("effect", note="of `compile`, `show` and `list`"),
+    "output_keys": Flag("effect", note="of `list`"),
+    "sql": Flag("effect", note="of `run-operation`", since="1.12"),
+    "static": Flag("effect", note="of `docs generate`"),
     "cache_selected_only": Flag("effect", "true"),
     "debug": Flag("effect", "true", "logs of nodes have all events"),
     "defer": Flag("effect", "true"),
@@ -161,10 +174,9 @@ FLAGS: dict[str, Flag] = {
         "none", "true", "dbt's command line uploads to dbt Cloud as it ends; here artifacts go to the artifact store"
     ),
     "inject_ephemeral_ctes": Flag("unset"),
-    "inline": Flag("unset"),
+    "config_dir": Flag("unset", note="`debug` opens a folder on a desktop"),
+    "inline_direct": Flag("unset", note="spares `show` the parse, which a run has behind it; `inline`"),
     "models": Flag("unset", note="`select`"),
-    "output": Flag("unset"),
-    "output_keys": Flag("unset"),
     "record_timing_info": Flag("unset", note="a profile of dbt's own process"),
     "threads": Flag("unset", note="the profile's `threads`"),
 }

@@ -46,7 +46,11 @@ for line in sys.stdin:
 """dbt's command line, which is imported once, and forked for each command that stands in a line of the input."""
 
 
-SHOWN_ELSEWHERE = {"single_threaded", "exclude", "fail_fast", "select", "selector", "target", "vars"}
+SHOWN_ELSEWHERE = {
+    *("single_threaded", "exclude", "fail_fast", "select", "selector", "target", "vars"),
+    *("args", "compile", "connection", "empty_catalog", "inline", "limit", "macro", "output", "output_keys", "sql"),
+    "static",
+}
 """Below, by test_resolved_flags.py, test_cli_equality.py and the tests of the contract."""
 
 

@@ -16,6 +16,7 @@ from dbt.contracts.project import ProjectFlags
 
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.application.ports.engine import ProjectLocation
+from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.domain.run.input import DbtRunInput
 from tests.integration.engine_driver import drive, new_invocation, open_engine, write_files
 from tests.integration.equality.compare import difference, read_json, run_cli
@@ -24,7 +25,7 @@ from tests.integration.flags.flag_table import FLAGS, INPUT, MEANING, Flag
 pytestmark = pytest.mark.every_dbt_version
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "flags.md"
-OURS = ("run", "build", "test", "seed", "snapshot", "compile", "list", "freshness")
+OURS = {facts.which for facts in COMMANDS.values()}
 VERSION = tuple(map(int, version("dbt-core").split(".")[:2]))
 
 
@@ -32,7 +33,7 @@ def commands(group: click.Group) -> Iterator[click.Command]:
     """Those that a run may be, and the groups above them."""
     yield group
     for name, command in group.commands.items():
-        if isinstance(command, click.Group) and name == "source":
+        if isinstance(command, click.Group):
             yield from commands(command)
         elif name in OURS:
             yield command

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.secrets.redaction import Redactor, names_a_secret, secret_values
 from dbt_temporal.testing import result
 
@@ -152,3 +153,11 @@ def test_a_manifest_whose_code_and_names_hold_an_ordinary_word_stays_byte_for_by
 
 def test_what_is_not_json_is_redacted_as_a_text() -> None:
     assert Redactor(["hunter22"]).document(b"log: hunter22 \xff") == b"log: *** \xff"
+
+
+def test_what_a_command_shows_is_redacted() -> None:
+    result = NodeExecutionResult(
+        unique_id="operation", status="success", output="said hunter2-hunter2", rows=[{"word": "hunter2-hunter2"}]
+    )
+    redacted = Redactor(["hunter2-hunter2"]).result(result)
+    assert (redacted.output, redacted.rows) == ("said ***", [{"word": "***"}])

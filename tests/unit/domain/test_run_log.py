@@ -91,3 +91,15 @@ def test_the_tail_holds_the_newest_lines_and_the_text_all_of_them() -> None:
 
 def test_the_version_in_the_log_is_that_of_the_package() -> None:
     assert __version__ == version("dbt-temporal")
+
+
+def test_what_a_macro_printed_is_in_the_log_and_previews_are_not() -> None:
+    log = RunLog()
+    log.ended(node("operation.shop.greet"), result("greet", output="hello\nyou"))
+    log.ended(A, result("a", output="| n |"))
+    assert log.since() == [
+        "  => operation shop.greet  [OK in 0.00s]",
+        "     hello",
+        "     you",
+        "  => table_model main.a  [OK in 0.00s]",
+    ]

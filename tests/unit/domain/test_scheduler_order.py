@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import given, settings
 
-from dbt_temporal.domain.run.plan import NodeInfo
+from dbt_temporal.domain.run.plan import EphemeralTurn, NodeInfo
 from dbt_temporal.domain.run.scheduler import FAIL_FAST_REASON, Scheduler
 from dbt_temporal.testing import model_id, node
 from tests.unit.domain.test_scheduler import ids, plans, scheduler
@@ -35,13 +37,16 @@ def test_dbts_rank_comes_before_the_longest_remaining_path_and_is_no_barrier() -
     assert both.complete("model.shop.a1", "success").start == ["model.shop.a2"]
 
 
-def in_turn(*nodes: NodeInfo, failing: frozenset[str] = frozenset()) -> list[str]:
+def in_turn(
+    *nodes: NodeInfo, failing: frozenset[str] = frozenset(), ephemerals: dict[str, EphemeralTurn] | None = None
+) -> list[str]:
     """The order in which the nodes of a build end in dbt's order, with one thread."""
     by_id = {each.unique_id: each for each in nodes}
-    s = Scheduler(by_id, command="build", max_running=1, first_come=True)
+    s = Scheduler(by_id, ephemerals=ephemerals, command="build", max_running=1, first_come=True)
     ended: list[str] = []
     turn = s.start()
     while True:
+        s = Scheduler.restore(by_id, json.loads(json.dumps(s.snapshot())), ephemerals)
         ended += [skip.unique_id for skip in turn.skipped]
         if not turn.start:
             return ended
@@ -71,6 +76,23 @@ def test_in_dbts_order_a_model_follows_its_unit_tests_at_once() -> None:
         node("c", rank=0),
     )
     assert in_turn(*nodes) == ["unit_test.shop.z", "unit_test.shop.y", *ids("a", "b", "c")]
+
+
+def test_in_dbts_order_what_waits_for_an_ephemeral_model_is_ready_at_that_models_turn() -> None:
+    nodes = (
+        node("a", rank=0),
+        node("behind_two", "a", rank=3),
+        node("child", "a", rank=1),
+        node("grandchild", "child", rank=2),
+    )
+    one, two = ids("one", "two")
+    ephemerals = {
+        one: EphemeralTurn(depends_on=ids("a"), rank=1),
+        two: EphemeralTurn(depends_on=[one], children=ids("behind_two"), rank=2),
+    }
+    assert in_turn(*nodes) == ids("a", "child", "behind_two", "grandchild")
+    assert in_turn(*nodes, ephemerals=ephemerals) == ids("a", "child", "grandchild", "behind_two")
+    assert in_turn(*nodes, ephemerals=ephemerals, failing=frozenset(ids("a")))[0] == model_id("a")
 
 
 def test_in_dbts_order_a_skipped_node_takes_its_turn() -> None:

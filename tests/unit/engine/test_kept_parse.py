@@ -7,7 +7,8 @@ import pytest
 
 from dbt_temporal.adapters.dbt_core.process.parsing import kept_parse
 from dbt_temporal.adapters.dbt_core.process.parsing.kept_parse import KeptParse
-from dbt_temporal.domain.run.input import Command, DbtRunInput
+from dbt_temporal.domain.run.commands import Command
+from dbt_temporal.domain.run.input import DbtRunInput
 
 
 def parse(

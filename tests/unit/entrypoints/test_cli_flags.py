@@ -115,6 +115,10 @@ def test_dbts_flags_become_the_run_input(submitted: list[DbtRunInput]) -> None:
         (["source", "freshness"], "source-freshness"),
         (["source-freshness"], "source-freshness"),
         (["test"], "test"),
+        (["retry"], "retry"),
+        (["docs", "generate"], "docs-generate"),
+        (["run-operation", "greet"], "run-operation"),
+        (["debug"], "debug"),
     ],
 )
 def test_commands_have_dbts_names(submitted: list[DbtRunInput], args: list[str], command: str) -> None:
@@ -207,7 +211,7 @@ def test_a_secret_in_the_wrong_place_is_not_repeated(submitted: list[DbtRunInput
 
 def test_full_refresh_is_for_commands_that_have_it_in_dbt(submitted: list[DbtRunInput]) -> None:
     with_it = {name for name, command in cli.commands.items() if "full_refresh" in {p.name for p in command.params}}
-    assert with_it == {"build", "run", "seed", "compile"}
+    assert with_it == {"build", "run", "seed", "compile", "show", "clone", "retry"}
 
 
 @pytest.mark.parametrize("command", ["build", "list", "test"])
@@ -239,3 +243,12 @@ def test_keep_needs_a_command_to_run() -> None:
     exit_code, output = invoke("dev", "--keep")
     assert exit_code == 2
     assert "--run" in output
+
+
+def test_retry_takes_an_invocation_id_a_place_or_a_workflow_id(submitted: list[DbtRunInput], tmp_path: Path) -> None:
+    results = tmp_path / "run_results.json"
+    results.write_text("{}")
+    invocation = "0198c1d2-7a2e-7c7e-9d55-2b7f0c1f6a11"
+    assert input_of(submitted, "retry", invocation).retry_from == invocation
+    assert input_of(submitted, "retry", str(tmp_path)).retry_from == str(results)
+    assert input_of(submitted, "retry", "dbt-build-shop-1").retry_from is None, "the server knows it"

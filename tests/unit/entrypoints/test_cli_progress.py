@@ -9,7 +9,7 @@ from dbt_temporal.application.ports.runs import Ending, Outcome, Snapshot
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.hooks import HookError
 from dbt_temporal.domain.results import ArtifactPaths, DbtRunOutput, NodeExecutionResult
-from dbt_temporal.entrypoints.cli.listing import print_compiled, print_listing
+from dbt_temporal.entrypoints.cli.listing import print_listing, print_missing_code, print_output
 from dbt_temporal.entrypoints.cli.progress import (
     LiveProgress,
     NoProgress,
@@ -283,17 +283,13 @@ def test_a_listing_that_is_not_whole_is_not_printed() -> None:
 
 def test_compiled_code_that_is_missing_is_told_on_the_other_stream() -> None:
     out, err = plain_console(), plain_console()
-    print_compiled(out, err, output(node("b", "success")), "b")
+    print_missing_code(err, output(node("b", "success")), "b")
     assert not written(out)
     assert "compiled code of 'b' did not fit" in written(err)
 
 
-def test_compile_prints_the_code_of_the_named_node_alone() -> None:
-    compiled = [node(name, "success").model_copy(update={"compiled_code": f"select '{name}'"}) for name in ("a", "b")]
-    out, err = plain_console(), plain_console()
-    print_compiled(out, err, output(*compiled), "+b")
-    assert written(out) == "Compiled node 'b' is:\nselect 'b'\n\n"
-    silent = plain_console()
-    print_compiled(silent, err, output(*compiled), None)
-    assert not written(silent)
-    assert not written(err)
+def test_what_dbt_shows_of_nodes_is_printed_and_no_more() -> None:
+    shown = node("b", "success").model_copy(update={"output": "Compiled node 'b' is:\nselect 1", "compiled_code": "x"})
+    out = plain_console()
+    print_output(out, output(node("a", "success"), shown))
+    assert written(out) == "Compiled node 'b' is:\nselect 1\n\n"

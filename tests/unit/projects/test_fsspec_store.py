@@ -208,3 +208,15 @@ async def test_a_call_that_is_cancelled_is_not_tried_again(
     with pytest.raises(asyncio.CancelledError):
         await writing
     assert len(_Flaky.failures) >= 8
+
+
+async def test_a_remote_store_that_hangs_is_told_in_time_and_holds_up_nothing_else(
+    flaky: FsspecArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fsspec_store, "CALL_SECS", 0.2)
+    gate = threading.Event()
+    monkeypatch.setattr(_Flaky, "hold", gate.wait)
+    with pytest.raises(DbtTemporalError, match=r"store flaky://store: there was no answer within 0\.\d+ seconds"):
+        await flaky.write("a", b"x")
+    assert await flaky.read("of nobody") is None
+    gate.set()

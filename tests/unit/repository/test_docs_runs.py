@@ -14,7 +14,8 @@ from dbt_temporal.adapters.dbt_core.process.database.database_errors import clas
 from dbt_temporal.domain.errors import RETRYABLE_TYPES, DbtTemporalError, ErrorType
 from dbt_temporal.domain.project_config import ProjectConfig, parse_project_config
 from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
-from dbt_temporal.domain.run.input import Command, DbtRunInput, IndirectSelection, parse_run_input
+from dbt_temporal.domain.run.commands import Command
+from dbt_temporal.domain.run.input import DbtRunInput, IndirectSelection, parse_run_input
 from tests.unit.repository.doc_pages import ROOT, Page
 
 INPUT = Page("docs/run-input.md")

@@ -6,10 +6,16 @@ from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
 from dbt_temporal.adapters.temporal.workflow.memo import RunMemos
 from dbt_temporal.application.ports.runtime import StepFailedError
 from dbt_temporal.application.run.dbt_run import DbtRun
-from dbt_temporal.application.steps.messages import EndRunInput, ExecuteNodeInput, StoreArtifactsInput
+from dbt_temporal.application.steps.messages import (
+    EndRunInput,
+    ExecuteNodeInput,
+    StoreArtifactsInput,
+    StoreArtifactsOutput,
+)
 from dbt_temporal.application.steps.table import CANCEL_SECS
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.project_config import parse_project_config
+from dbt_temporal.domain.results import ArtifactPaths
 from dbt_temporal.domain.run.plan import NodeOverrides
 from dbt_temporal.testing import FakeRuntime, model_id, node, result, until
 from dbt_temporal.testing.builders import INVOCATION_ID
@@ -229,3 +235,15 @@ async def test_a_large_compile_keeps_every_node_in_its_output_and_says_what_is_m
     log = [step.argument for step in runtime.steps if step.name == "store_artifacts"][-1]
     assert isinstance(log, StoreArtifactsInput)
     assert "leaves out details or nodes" in (log.run_log or "")
+
+
+async def test_the_log_says_of_which_nodes_the_artifacts_have_less() -> None:
+    runtime = runtime_of(node("a"), write_artifacts=True)
+    runtime.store_artifacts = StoreArtifactsOutput(
+        artifacts=ArtifactPaths(), unstored=[f"model.shop.{letter}" for letter in "abcdef"]
+    )
+    run = DbtRun(runtime, INVOCATION_ID)
+    assert (await run.execute({})).success
+    some = ", ".join(f"model.shop.{letter}" for letter in "abcde")
+    line = f"the artifacts have less of 6 nodes, whose records were not in the store: {some}, ..."
+    assert any(line in each for each in run.run_log())

@@ -15,8 +15,9 @@ from dbt_temporal.application.steps.messages import (
     PlanProjectInput,
     StoreArtifactsInput,
 )
-from dbt_temporal.application.steps.run_files import safe_name
 from dbt_temporal.application.steps.use_cases import UseCases
+from dbt_temporal.application.stored.late_writes import Patience
+from dbt_temporal.application.stored.run_files import safe_name
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.project_config import parse_project_config
 from dbt_temporal.domain.run.input import parse_run_input
@@ -38,11 +39,16 @@ RECORD = f"{INVOCATION_ID}/records/{A}.1.json"
 LOG = f"{INVOCATION_ID}/logs/{A}.log"
 
 
+AT_ONCE = Patience(step_secs=60, late_step_secs=0.001, deadline_secs=0, missing_secs=0.002)
+"""What fails is given up."""
+
+
 class World:
     def __init__(self, *, projects: Any = None, **settings: Any) -> None:
         self.engine = FakeEngine(plan(node("a"), node("b", "a")))
         self.store = InMemoryArtifactStore()
         self.registry = ProjectRegistry(projects if projects is not None else [ready_project()])
+        settings = {"patience": AT_ONCE, **settings}
         self.use_cases = UseCases.build(self.engine, self.registry, self.store, **settings)
 
     async def plan(self, **run_input: Any) -> Any:
@@ -230,7 +236,8 @@ async def test_artifacts_are_written_side_by_side() -> None:
             self.both = asyncio.Barrier(2)
 
         async def write(self, path: str, content: bytes) -> str:
-            await self.both.wait()
+            if path.startswith(INVOCATION_ID):
+                await self.both.wait()
             return await super().write(path, content)
 
     store = OnlyTogether()
@@ -238,7 +245,10 @@ async def test_artifacts_are_written_side_by_side() -> None:
     await asyncio.wait_for(
         store_artifacts(StoreArtifactsInput(invocation=invocation(), results=[], elapsed_time=1)), 60
     )
-    assert {path.rpartition("/")[2] for path in store.files} == {"run_results.json", "manifest.json"}
+    assert {path.rpartition("/")[2] for path in store.files if path.startswith(INVOCATION_ID)} == {
+        "run_results.json",
+        "manifest.json",
+    }
 
 
 async def test_a_record_that_cannot_be_read_is_replaced_by_the_small_result() -> None:
@@ -248,6 +258,10 @@ async def test_a_record_that_cannot_be_read_is_replaced_by_the_small_result() ->
     await world.use_cases.store_artifacts(StoreArtifactsInput(invocation=invocation(), results=[result("a")]))
     assert [each.record for each in world.engine.seen_by_artifacts] == [b""]
     assert f"{INVOCATION_ID}/run_results.json" in world.store.files
+    stored = await world.use_cases.store_artifacts(
+        StoreArtifactsInput(invocation=invocation(), results=[result("a"), result("b", "skipped")])
+    )
+    assert stored.unstored == [result("a").unique_id]
 
 
 async def test_the_run_log_can_be_written_alone() -> None:

@@ -18,7 +18,22 @@ export interface HookPayload {
   output: DbtRunOutput | null;
 }
 
-export type Command = 'run' | 'build' | 'test' | 'seed' | 'snapshot' | 'compile' | 'list' | 'source-freshness';
+export type Command =
+  | 'run'
+  | 'build'
+  | 'test'
+  | 'seed'
+  | 'snapshot'
+  | 'clone'
+  | 'compile'
+  | 'show'
+  | 'list'
+  | 'source-freshness'
+  | 'docs-generate'
+  | 'run-operation'
+  | 'parse'
+  | 'debug'
+  | 'retry';
 
 /** What the run was asked to do. As sent to hooks, every field is there. */
 export interface DbtRunInput {
@@ -42,6 +57,17 @@ export interface DbtRunInput {
   /** RFC 3339, as the other times. */
   event_time_start: string | null;
   event_time_end: string | null;
+  macro: string | null;
+  args: Record<string, unknown> | null;
+  sql: string | null;
+  inline: string | null;
+  limit: number | null;
+  output: string | null;
+  output_keys: string[] | null;
+  compile: boolean | null;
+  static: boolean | null;
+  empty_catalog: boolean | null;
+  connection: boolean | null;
 }
 
 export interface HooksConfig {
@@ -94,6 +120,8 @@ export interface DbtRunOutput {
   skipped: boolean;
   skip_reason: string | null;
   node_results: NodeExecutionResult[];
+  /** Of `show`: the rows of the first node that it shows. */
+  rows: Record<string, unknown>[] | null;
   /** Seconds. */
   elapsed_time: number;
   artifacts: ArtifactPaths | null;
@@ -116,6 +144,9 @@ export interface NodeExecutionResult {
   /** Of a test: the rows that it found. */
   failures: number | null;
   freshness: Freshness | null;
+  /** What dbt's console says of the node beside its progress. */
+  output: string | null;
+  rows: Record<string, unknown>[] | null;
   /** How many attempts were made at it; 0 where it was skipped. */
   attempts: number;
 }

@@ -12,13 +12,19 @@ from typing import Any
 from uuid import uuid4
 
 import fsspec  # type: ignore[import-untyped]
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_exponential
 
 from dbt_temporal.adapters.object_storage import open_storage, problem
+from dbt_temporal.adapters.outside_calls import OutsideCalls
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 
 ATTEMPTS = 3
 FIRST_WAIT_SECS = 0.2
+CALL_SECS = 60.0
+"""How long a small request may take, with all its attempts."""
+LARGE_SECS = 300.0
+"""How long an upload may take, or a request about many files."""
+CALLS_AT_ONCE = 64
 READS_AT_ONCE = 64
 """Of one call; those beyond the number of connections make sure that none of them waits."""
 _MISSING = (FileNotFoundError, IsADirectoryError)
@@ -31,8 +37,8 @@ logger = logging.getLogger(__name__)
 class FsspecArtifactStore:
     """Implements `ArtifactStore`. A remote store is tried three times.
 
-    Each call is one thread; a store whose file system is asynchronous does many requests within it, on fsspec's own
-    event loop, so that the worker's stays free.
+    Each call is one thread, and has a limit: a store that hangs is one that cannot be reached. A store whose file
+    system is asynchronous makes many requests within a call, on fsspec's own event loop; the worker's stays free.
     """
 
     def __init__(self, root: str, environ: Mapping[str, str] | None = None) -> None:
@@ -43,6 +49,7 @@ class FsspecArtifactStore:
         """
         scheme, separator, _ = root.partition("://")
         self._is_local = not separator or scheme == "file"
+        self._calls = OutsideCalls("artifact-store", CALLS_AT_ONCE)
         self._root = _local_root(root) if self._is_local else root.rstrip("/")
         if self._is_local:
             self._files: Any = fsspec.filesystem("file")
@@ -51,10 +58,13 @@ class FsspecArtifactStore:
             self._files, self._base = open_storage(f"ARTIFACT_STORE={root!r}", self._root, environ or {})
 
     async def write(self, path: str, content: bytes) -> str:
-        return await self._put(path, lambda place: self._files.pipe_file(place, content))
+        return await self._put(path, CALL_SECS, lambda place: self._files.pipe_file(place, content))
 
     async def upload(self, path: str, file: Path) -> str:
-        return await self._put(path, lambda place: self._files.put_file(str(file), place))
+        return await self._put(path, LARGE_SECS, lambda place: self._files.put_file(str(file), place))
+
+    def location(self, path: str) -> str:
+        return f"{self._root}/{_clean(path)}"
 
     async def read(self, path: str) -> bytes | None:
         place = self._place(path)
@@ -67,7 +77,7 @@ class FsspecArtifactStore:
         contents: dict[str, bytes] = {}
         silent = set(places.values())
         try:
-            await self._call("read", f"{len(silent)} files", lambda: self._read_all(silent, contents))
+            await self._call("read", f"{len(silent)} files", lambda: self._read_all(silent, contents), LARGE_SECS)
         except DbtTemporalError as error:
             logger.warning("%s (%d of them, such as %s)", error.message, len(silent), min(silent))
         return {path: contents[place] for path, place in places.items() if place in contents}
@@ -79,12 +89,12 @@ class FsspecArtifactStore:
             with suppress(FileNotFoundError):
                 self._files.rm(place, recursive=True)
 
-        await self._call("delete", place, delete)
+        await self._call("delete", place, delete, LARGE_SECS)
 
     def _place(self, path: str) -> str:
         return f"{self._base.rstrip('/')}/{_clean(path)}"
 
-    async def _put(self, path: str, put: Callable[[str], None]) -> str:
+    async def _put(self, path: str, limit_secs: float, put: Callable[[str], None]) -> str:
         place = self._place(path)
 
         def put_whole() -> None:
@@ -94,8 +104,8 @@ class FsspecArtifactStore:
             with _replacement(Path(place)) as temporary:
                 put(str(temporary))
 
-        await self._call("write", place, put_whole)
-        return f"{self._root}/{_clean(path)}"
+        await self._call("write", place, put_whole, limit_secs)
+        return self.location(path)
 
     def _read_all(self, silent: set[str], contents: dict[str, bytes]) -> None:
         """Reads files into `contents`. Takes those that have answered, be it that they are not there, out of `silent`.
@@ -117,15 +127,18 @@ class FsspecArtifactStore:
         if problems:
             raise problems[0]
 
-    async def _call(self, verb: str, what: str, call: Callable[[], None]) -> None:
+    async def _call(self, verb: str, what: str, call: Callable[[], None], limit_secs: float = CALL_SECS) -> None:
+        deadline = asyncio.get_running_loop().time() + limit_secs
         attempts = AsyncRetrying(
             retry=retry_if_exception(lambda error: isinstance(error, Exception) and not isinstance(error, _PERMANENT)),
-            stop=stop_after_attempt(1 if self._is_local else ATTEMPTS),
+            stop=stop_after_attempt(1 if self._is_local else ATTEMPTS) | stop_after_delay(limit_secs),
             wait=wait_exponential(FIRST_WAIT_SECS, exp_base=4),
             reraise=True,
         )
         try:
-            await attempts(asyncio.to_thread, call)
+            async for attempt in attempts:
+                with attempt:
+                    await self._calls(call, deadline - asyncio.get_running_loop().time())
         except Exception as error:  # each backend has exceptions of its own
             reason = str(error) if self._is_local else problem(error, f"{verb} there")
             raise DbtTemporalError(

@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
-import asyncio
 import posixpath
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from dbt_temporal.adapters.object_storage import open_storage, problem, scheme_of
+from dbt_temporal.adapters.outside_calls import OutsideCalls
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, configuration_error
 
 ARTIFACTS = ("manifest.json", "run_results.json", "sources.json")
 """What dbt reads of an earlier run; `state:` and `result:` want those beside the one that is named."""
+FETCH_SECS = 120.0
+"""How long a reference may take to be fetched; whole manifests are tens of megabytes."""
+FETCHES_AT_ONCE = 4
+"""From one place, so that one that hangs leaves the others alone."""
 
 
 class FsspecReferences:
-    """Implements `ArtifactReferences`. `environ` gives the endpoints."""
+    """Implements `ArtifactReferences`. `environ` gives the endpoints; a fetch fails after `limit_secs`."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], limit_secs: float = FETCH_SECS) -> None:
         self._environ = environ
+        self._limit_secs = limit_secs
+        self._calls: defaultdict[str, OutsideCalls] = defaultdict(lambda: OutsideCalls("references", FETCHES_AT_ONCE))
 
     async def fetch(self, field: str, reference: str, folder: Path) -> str:
         if scheme_of(reference) in (None, "file"):
             return reference
-        # In a thread: looking for credentials may ask the network.
-        what = f"{field}={reference!r}"
-        files, path = await asyncio.to_thread(open_storage, what, reference.rstrip("/"), self._environ)
+
+        def fetch() -> str:
+            # On the thread too: looking for credentials may ask the network.
+            files, path = open_storage(f"{field}={reference!r}", reference.rstrip("/"), self._environ)
+            return _copy(files, path, folder)
+
         try:
-            return await asyncio.to_thread(_copy, files, path, folder)
+            return await self._calls[urlsplit(reference).netloc](fetch, self._limit_secs)
+        except DbtTemporalError:
+            raise
         except FileNotFoundError:
             raise configuration_error(
                 f"{field}: there is nothing at {reference}; give the URL of an artifact, or of the folder of a run"

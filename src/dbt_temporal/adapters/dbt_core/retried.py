@@ -15,6 +15,7 @@ from typing import Any
 from dbt_temporal.adapters.dbt_core.references import local_place
 from dbt_temporal.application.ports.references import ArtifactReferences
 from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.run.commands import misplaced, named
 from dbt_temporal.domain.run.input import DbtRunInput, parse_run_input
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
@@ -28,8 +29,14 @@ _TAKEN_OVER = (
     "indirect_selection",
     "event_time_start",
     "event_time_end",
+    "macro",
+    "args",
+    "sql",
+    "inline",
+    "compile",
+    "static",
+    "empty_catalog",
 )
-_COMMANDS = {"freshness": "source-freshness"}
 _NOTHING: tuple[Any, ...] = (None, {}, "")
 
 
@@ -71,15 +78,24 @@ def _read(place: Path, reference: str) -> Mapping[str, Any]:
 
 
 def _missing(run_input: DbtRunInput, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    which = str(arguments.get("which") or run_input.command)
-    command = _COMMANDS.get(which, which)
-    if "command" in run_input.model_fields_set and run_input.command != command:
+    command = named(str(arguments.get("which") or run_input.command))
+    given = "command" in run_input.model_fields_set and run_input.command != "retry"
+    if given and run_input.command != command:
         raise configuration_error(
             f"command: {run_input.command!r} cannot retry a run of {command!r}; give that command, or none"
         )
+    earlier = {name: arguments.get(name) for name in _TAKEN_OVER if misplaced(command, [name]) is None}
+    earlier |= _references(command, arguments)
     taken = {
-        name: arguments[name]
-        for name in _TAKEN_OVER
-        if getattr(run_input, name) in _NOTHING and arguments.get(name) not in _NOTHING
+        name: value for name, value in earlier.items() if getattr(run_input, name) in _NOTHING and value not in _NOTHING
     }
     return parse_run_input({"command": command, **taken}).model_dump(include={"command", *taken})
+
+
+def _references(command: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What the retried run took relations from. Its selection is made, so `--state` is of no other use."""
+    place = arguments.get("defer_state") or arguments.get("state")
+    return {
+        "state_manifest_ref": place if command == "clone" else None,
+        "defer_manifest_ref": place if arguments.get("defer") else None,
+    }

@@ -29,7 +29,7 @@ from dbt_temporal.application.shielding import shielded
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase
-from dbt_temporal.domain.run.plan import ExecutionPlan
+from dbt_temporal.domain.run.plan import EphemeralTurn, ExecutionPlan
 
 logger = logging.getLogger("dbt_temporal.engine")
 
@@ -59,7 +59,7 @@ class DbtCoreRun:
     async def plan(self) -> EnginePlan:
         taken_over = await self._retried.taken_over(self._invocation, self._location.project_dir)
         completed = self._invocation.input.model_copy(update=taken_over)
-        self._invocation = self._invocation.model_copy(update={"input": completed})
+        self._invocation = self._invocation.model_copy(update={"input": completed, "taken_over": tuple(taken_over)})
         async with self._host() as host:
             answer = await host.process.channel.request("plan")
             facts = host.parent.facts
@@ -73,6 +73,7 @@ class DbtCoreRun:
             fail_fast=answer["fail_fast"],
             ends_on_error=answer["ends_on_error"],
             nothing_to_do=answer["nothing_to_do"],
+            ephemerals={name: EphemeralTurn.model_validate(turn) for name, turn in answer["ephemerals"].items()},
             taken_over=taken_over,
         )
 

@@ -49,7 +49,9 @@ async def _says_yes(alive: Callable[[], Awaitable[bool]], limit_secs: float) -> 
             return True
         logger.error("unhealthy: the worker does not poll any more")
     except TimeoutError:
-        logger.error("unhealthy: the dbt engine has not answered within %g seconds", limit_secs)
+        logger.error(
+            "unhealthy: the dbt engine, or a thread of the worker, has not answered within %g seconds", limit_secs
+        )
     except Exception as error:
         logger.error("unhealthy: %s: %s", type(error).__name__, error)
     return False

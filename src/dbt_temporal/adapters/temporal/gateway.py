@@ -88,6 +88,14 @@ class TemporalRunGateway:
     def find(self, workflow_id: str, run_id: str | None = None) -> TemporalRun:
         return TemporalRun(self._client.get_workflow_handle(workflow_id, run_id=run_id))
 
+    async def invocation_id(self, workflow_id: str) -> str:
+        try:
+            async with asyncio.timeout(REQUEST_SECS):
+                description = await self._client.get_workflow_handle(workflow_id).describe()
+        except (RPCError, TimeoutError) as error:
+            raise configuration_error(f"{self.place}: cannot tell of the run {workflow_id!r}: {error}") from error
+        return description.raw_info.first_run_id
+
     async def has_workers(self) -> bool:
         try:
             async with asyncio.timeout(REQUEST_SECS):

@@ -16,6 +16,9 @@ class ArtifactStore(Protocol):
     async def upload(self, path: str, file: Path) -> str:
         """Copies a file of this machine whole, without holding all of it, and returns its location like `write`."""
 
+    def location(self, path: str) -> str:
+        """Where people, tools and later runs find what lies under a path, as `write` returns it."""
+
     async def read(self, path: str) -> bytes | None:
         """The content of a file below the root, or None where there is none."""
 

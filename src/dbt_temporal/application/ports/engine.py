@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase
-from dbt_temporal.domain.run.plan import ExecutionPlan
+from dbt_temporal.domain.run.plan import EphemeralTurn, ExecutionPlan
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class EnginePlan:
     """A plan with the facts of the profile that the run needs. `plan.write_artifacts` is not the engine's to say.
 
     Attributes:
+        ephemerals: selected ephemeral models that are no nodes of the plan, by unique_id.
         taken_over: fields of the run's input that a retried run gives, because the input does not.
         fail_fast: dbt's resolved flag: of the run's input, else of the environment or the project's `flags:`.
         ends_on_error: whether the command ends at its first error.
@@ -64,6 +65,7 @@ class EnginePlan:
     fail_fast: bool = False
     ends_on_error: bool = False
     nothing_to_do: bool = False
+    ephemerals: Mapping[str, EphemeralTurn] = field(default_factory=dict)
     taken_over: Mapping[str, Any] = field(default_factory=dict)
 
 

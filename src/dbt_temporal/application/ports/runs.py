@@ -96,5 +96,12 @@ class RunGateway(Protocol):
             DbtTemporalError: of type Configuration, where the server does not take it.
         """
 
+    async def invocation_id(self, workflow_id: str) -> str:
+        """dbt's invocation id of a run, by the id of its workflow.
+
+        Raises:
+            DbtTemporalError: of type Configuration, where there is no such workflow, or the server does not answer.
+        """
+
     async def has_workers(self) -> bool:
         """Whether a worker has asked for work lately. True where the server does not say."""

@@ -27,6 +27,7 @@ from dbt_temporal.application.shielding import shielded
 from dbt_temporal.application.steps.messages import PlanProjectOutput, StoreArtifactsOutput
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
+from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.domain.run.input import DbtRunInput, parse_run_input
 
 CANCELLED_LINE = "The run was cancelled."
@@ -198,7 +199,7 @@ class DbtRun:
         """
         began = self._runtime.now()
         try:
-            if context.run_input.command == "list":
+            if not COMMANDS[context.run_input.command].executes:
                 self._list(context)
             elif context.plan.nodes or not context.planned.nothing_to_do:
                 # What is selected may be ephemeral models: dbt has no results of them, but runs the hooks.
@@ -272,6 +273,7 @@ class DbtRun:
             invocation_id=self._invocation_id,
             success=state.success,
             node_results=results,
+            rows=next((result.rows for result in results if result.rows is not None), None),
             elapsed_time=self._seconds_since(self._started_at),
             artifacts=self._stored.artifacts if self._stored else None,
             log_path=self._stored.log_path if self._stored else None,

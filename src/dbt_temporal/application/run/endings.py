@@ -80,12 +80,20 @@ class RunSteps:
         try:
             stored = await self._store(planned, argument, "store artifacts")
             self._artifacts_stored = True
+            self._tell_unstored(stored.unstored)
             return stored
         except StepFailedError as failure:
             self._live.state.problem("storing artifacts", failure.error_type.value, failure.message)
             self._live.log.problem("Storing artifacts", failure.message)
             self._live.changed()
             return None
+
+    def _tell_unstored(self, nodes: list[str]) -> None:
+        if nodes:
+            some = ", ".join(nodes[:5]) + (", ..." if len(nodes) > 5 else "")
+            message = f"the artifacts have less of {len(nodes)} nodes, whose records were not in the store: {some}"
+            self._live.log.problem("Storing artifacts", message)
+            self._live.changed()
 
     async def store_log(self, planned: PlanProjectOutput) -> StoreArtifactsOutput | None:
         """Stores the log where it has grown since it was stored, or was not stored yet. A failure is only told.

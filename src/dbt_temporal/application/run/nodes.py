@@ -34,6 +34,7 @@ class NodeSteps:
         self._live = context.live
         self._scheduler = Scheduler(
             context.plan.nodes,
+            ephemerals=context.planned.ephemerals,
             command=context.run_input.command,
             max_running=context.planned.threads,
             fail_fast=context.live.state.fail_fast,

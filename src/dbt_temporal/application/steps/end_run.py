@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import DbtEngine, Progress, no_progress
-from dbt_temporal.application.steps.kept_state import KeptState
 from dbt_temporal.application.steps.messages import EndRunInput, EndRunOutput
-from dbt_temporal.application.steps.run_files import RunFiles
+from dbt_temporal.application.stored.kept_state import KeptState
+from dbt_temporal.application.stored.late_writes import LateWrites
+from dbt_temporal.application.stored.run_files import RunFiles
 
 
 class EndRun:
     """The use case behind `end_run`. Hosts of the run on other workers end by themselves when idle."""
 
-    def __init__(self, engine: DbtEngine, store: ArtifactStore, state: KeptState) -> None:
+    def __init__(self, engine: DbtEngine, store: ArtifactStore, late: LateWrites, state: KeptState) -> None:
         self._engine = engine
         self._store = store
+        self._late = late
         self._state = state
 
     async def __call__(self, request: EndRunInput, _progress: Progress = no_progress) -> EndRunOutput:
@@ -26,5 +28,5 @@ class EndRun:
         await self._engine.end_run(invocation_id)
         await self._state.forget(request.invocation)
         if request.has_artifacts:
-            await RunFiles(self._store, invocation_id).forget_records()
+            await RunFiles(self._store, invocation_id, self._late).forget_records()
         return EndRunOutput()

@@ -9,9 +9,10 @@ from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import NodeOutcome, Progress, no_progress
 from dbt_temporal.application.ports.runtime import Budget
 from dbt_temporal.application.steps.engine_runs import EngineRuns, within_limit
-from dbt_temporal.application.steps.kept_state import KeptState
 from dbt_temporal.application.steps.messages import ExecuteNodeInput
-from dbt_temporal.application.steps.run_files import RunFiles
+from dbt_temporal.application.stored.kept_state import KeptState
+from dbt_temporal.application.stored.late_writes import LateWrites
+from dbt_temporal.application.stored.run_files import RunFiles
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.results import NodeExecutionResult
 
@@ -19,10 +20,13 @@ from dbt_temporal.domain.results import NodeExecutionResult
 class ExecuteNode:
     """The use case behind every `<resource_type>:<node_name>` activity."""
 
-    def __init__(self, runs: EngineRuns, store: ArtifactStore, budget: Budget, state: KeptState) -> None:
+    def __init__(
+        self, runs: EngineRuns, store: ArtifactStore, budget: Budget, late: LateWrites, state: KeptState
+    ) -> None:
         self._runs = runs
         self._store = store
         self._budget = budget
+        self._late = late
         self._state = state
 
     async def __call__(self, request: ExecuteNodeInput, progress: Progress = no_progress) -> NodeExecutionResult:
@@ -44,7 +48,8 @@ class ExecuteNode:
         await self._state.keep_of_node(request.invocation, request.unique_id, outcome.state)
         log_location = None
         if request.write_artifacts:
-            log_location = await RunFiles(self._store, request.invocation.invocation_id).keep(outcome, request.attempt)
+            files = RunFiles(self._store, request.invocation.invocation_id, self._late)
+            log_location = await files.keep(outcome, request.attempt)
         result = fit_result(outcome.result, self._budget).model_copy(update={"attempts": request.attempt})
         if outcome.error is None:
             return result

@@ -10,7 +10,7 @@ from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase
-from dbt_temporal.domain.run.plan import ExecutionPlan
+from dbt_temporal.domain.run.plan import EphemeralTurn, ExecutionPlan
 
 
 class StepInput(BaseModel):
@@ -52,6 +52,8 @@ class PlanProjectOutput(BaseModel):
     """Whether the command ends at its first error; null in plans from before, whose runs fail-fast ended at once."""
     first_come: bool = False
     """Whether nodes start in dbt's order; false in plans from before it was part of them."""
+    ephemerals: dict[str, EphemeralTurn] = Field(default_factory=dict)
+    """By unique_id, the selected ephemeral models that take turns between the nodes, in dbt's order."""
     nothing_to_do: bool = True
     """Whether nothing is selected, where the plan has no nodes; plans from before it was part of them meant that."""
     write_run_log: bool = True
@@ -149,6 +151,8 @@ class StoreArtifactsInput(StepInput):
 class StoreArtifactsOutput(BaseModel):
     artifacts: ArtifactPaths
     log_path: str | None = None
+    unstored: list[str] = Field(default_factory=list)
+    """Nodes of which the artifacts have the small result alone, because their record could not be stored."""
 
 
 class EndRunInput(StepInput):

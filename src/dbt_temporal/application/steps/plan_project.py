@@ -13,9 +13,9 @@ from dbt_temporal.application.ports.engine import EnginePlan, EngineRun, Progres
 from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.engine_runs import EngineRuns
 from dbt_temporal.application.steps.messages import PlanProjectInput, PlanProjectOutput
-from dbt_temporal.application.steps.run_files import RunFiles
+from dbt_temporal.application.stored.earlier_runs import EarlierRuns
+from dbt_temporal.application.stored.run_files import RunFiles
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
-from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.domain.run.plan import NodeInfo
 
@@ -68,12 +68,13 @@ class PlanProject:
         """
         project = await self._registry.resolve(request.input.project)
         location = project.loaded.location
+        run_input = await EarlierRuns(self._store).resolved(project.loaded.name, request.input)
         invocation = DbtInvocation(
             invocation_id=request.invocation_id,
             project=project.loaded.name,
             revision=location.revision,
             started_at=request.started_at,
-            input=request.input,
+            input=run_input,
         )
         limit = project.config.timeouts.plan_secs
         try:
@@ -84,11 +85,12 @@ class PlanProject:
             raise configuration_error(
                 f"planning {project.loaded.name!r} took longer than {limit:g} seconds (timeouts.plan_secs)"
             ) from error
-        completed = request.input.model_copy(update=dict(engine_plan.taken_over))
-        invocation = invocation.model_copy(update={"input": completed})
+        completed = run_input.model_copy(update=dict(engine_plan.taken_over))
+        invocation = invocation.model_copy(update={"input": completed, "taken_over": tuple(engine_plan.taken_over)})
+        in_dbts_order = project.config.scheduling == "dbt"
         plan = engine_plan.plan.model_copy(
             update={
-                "nodes": _ranked(engine_plan.plan.nodes, project.config),
+                "nodes": engine_plan.plan.nodes if in_dbts_order else _without_ranks(engine_plan.plan.nodes),
                 "write_artifacts": self._write_artifacts,
                 "search_attributes": self._search_attributes(invocation, engine_plan),
             }
@@ -105,7 +107,8 @@ class PlanProject:
             fail_fast=engine_plan.fail_fast,
             ends_on_error=engine_plan.ends_on_error,
             nothing_to_do=engine_plan.nothing_to_do,
-            first_come=project.config.scheduling == "dbt",
+            first_come=in_dbts_order,
+            ephemerals=dict(engine_plan.ephemerals) if in_dbts_order else {},
             write_run_log=self._write_run_log,
             priority_scheduling=self._priority_scheduling,
         )
@@ -139,7 +142,5 @@ class PlanProject:
         return {name: value for name, value in attributes.items() if name in self._registered}
 
 
-def _ranked(nodes: dict[str, NodeInfo], config: ProjectConfig) -> dict[str, NodeInfo]:
-    if config.scheduling == "dbt":
-        return nodes
+def _without_ranks(nodes: dict[str, NodeInfo]) -> dict[str, NodeInfo]:
     return {unique_id: node.model_copy(update={"rank": None}) for unique_id, node in nodes.items()}

@@ -7,7 +7,6 @@ from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import CompletedNode, NodeOutcome, Prepared, Progress, no_progress
 from dbt_temporal.application.ports.runtime import Budget
 from dbt_temporal.application.steps.engine_runs import EngineRuns, within_limit
-from dbt_temporal.application.steps.kept_state import KeptState
 from dbt_temporal.application.steps.messages import (
     AfterRunInput,
     BeforeRunInput,
@@ -16,21 +15,31 @@ from dbt_temporal.application.steps.messages import (
     ProjectHooksOutput,
     ResumeRunInput,
 )
-from dbt_temporal.application.steps.run_files import RunFiles
+from dbt_temporal.application.stored.kept_state import KeptState
+from dbt_temporal.application.stored.late_writes import LateWrites
+from dbt_temporal.application.stored.run_files import RunFiles
 
 
 class _ProjectHooks:
     def __init__(
-        self, runs: EngineRuns, store: ArtifactStore, budget: Budget, state: KeptState, own_queue: str | None = None
+        self,
+        runs: EngineRuns,
+        store: ArtifactStore,
+        budget: Budget,
+        late: LateWrites,
+        state: KeptState,
+        own_queue: str | None = None,
     ) -> None:
         self._runs = runs
         self._store = store
         self._budget = budget
+        self._late = late
         self._state = state
         self._own_queue = own_queue
 
     def _files(self, request: ProjectHooksInput) -> RunFiles | None:
-        return RunFiles(self._store, request.invocation.invocation_id) if request.write_artifacts else None
+        invocation_id = request.invocation.invocation_id
+        return RunFiles(self._store, invocation_id, self._late) if request.write_artifacts else None
 
     async def _keep(self, request: ProjectHooksInput, outcomes: list[NodeOutcome]) -> ProjectHooksOutput:
         files = self._files(request)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
-from dbt_temporal.application.ports.engine import Progress, no_progress
+from dbt_temporal.application.ports.engine import CompletedNode, Progress, no_progress
 from dbt_temporal.application.steps.engine_runs import EngineRuns
 from dbt_temporal.application.steps.messages import StoreArtifactsInput, StoreArtifactsOutput
-from dbt_temporal.application.steps.run_files import RunFiles
+from dbt_temporal.application.stored.earlier_runs import EarlierRuns
+from dbt_temporal.application.stored.late_writes import LateWrites
+from dbt_temporal.application.stored.run_files import RunFiles
 from dbt_temporal.domain.results import ArtifactPaths
 
 RUN_LOG_FILE = "log.txt"
+RUN_RESULTS_FILE = "run_results.json"
 
 _PATH_OF = {
-    "run_results.json": "run_results_path",
+    RUN_RESULTS_FILE: "run_results_path",
     "manifest.json": "manifest_path",
     "catalog.json": "catalog_path",
     "sources.json": "sources_path",
@@ -25,9 +28,12 @@ _PATH_OF = {
 class StoreArtifacts:
     """The use case behind `store_artifacts`. Repeating it writes the same files again."""
 
-    def __init__(self, runs: EngineRuns, store: ArtifactStore, *, write_catalog: bool = False) -> None:
+    def __init__(
+        self, runs: EngineRuns, store: ArtifactStore, late: LateWrites, *, write_catalog: bool = False
+    ) -> None:
         self._runs = runs
         self._store = store
+        self._late = late
         self._write_catalog = write_catalog
 
     async def __call__(self, request: StoreArtifactsInput, _progress: Progress = no_progress) -> StoreArtifactsOutput:
@@ -37,7 +43,7 @@ class StoreArtifacts:
             DbtTemporalError: ArtifactStore, or what the engine raises. The run log is written before anything else.
         """
         invocation = request.invocation
-        files = RunFiles(self._store, invocation.invocation_id)
+        files = RunFiles(self._store, invocation.invocation_id, self._late)
         paths: dict[str, str] = {}
         if request.run_log is not None:
             paths["log_path"] = await files.write(RUN_LOG_FILE, request.run_log.encode())
@@ -48,5 +54,19 @@ class StoreArtifacts:
         artifacts = await run.artifacts(completed, request.elapsed_time, with_catalog=self._write_catalog)
         names = list(artifacts)
         written = await asyncio.gather(*(files.upload(name, artifacts[name]) for name in names))
+        if RUN_RESULTS_FILE in artifacts:
+            await EarlierRuns(self._store).note(invocation.project, invocation.input, invocation.invocation_id)
         paths |= {_PATH_OF[name]: place for name, place in zip(names, written, strict=True) if name in _PATH_OF}
-        return StoreArtifactsOutput(artifacts=ArtifactPaths(**paths), log_path=paths.get("log_path"))
+        return StoreArtifactsOutput(
+            artifacts=ArtifactPaths(**paths), log_path=paths.get("log_path"), unstored=_unstored(request, completed)
+        )
+
+
+def _unstored(request: StoreArtifactsInput, completed: list[CompletedNode]) -> list[str]:
+    """Nodes that an attempt has recorded, and whose record is not there."""
+    no_record = frozenset(request.unrecorded)
+    return [
+        node.result.unique_id
+        for node in completed
+        if not node.record and node.result.status != "skipped" and node.result.unique_id not in no_record
+    ]

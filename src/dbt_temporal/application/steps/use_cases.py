@@ -15,10 +15,11 @@ from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.end_run import EndRun
 from dbt_temporal.application.steps.engine_runs import EngineRuns
 from dbt_temporal.application.steps.execute_node import ExecuteNode
-from dbt_temporal.application.steps.kept_state import KeptState
 from dbt_temporal.application.steps.plan_project import PlanProject
 from dbt_temporal.application.steps.project_hooks import AfterRun, BeforeRun, ResumeRun
 from dbt_temporal.application.steps.store_artifacts import StoreArtifacts
+from dbt_temporal.application.stored.kept_state import KeptState
+from dbt_temporal.application.stored.late_writes import LateWrites, Patience
 
 Output = TypeVar("Output", bound=BaseModel)
 
@@ -55,13 +56,16 @@ class UseCases:
         job: Callable[[], Mapping[str, str]] | None = None,
         static_search_attributes: Mapping[str, str] | None = None,
         registered_search_attributes: Collection[str] | None = None,
+        patience: Patience | None = None,
     ) -> UseCases:
         """All use cases on the same ports.
 
         `write_catalog` is WRITE_CATALOG; `own_queue` is the task queue of which this worker alone takes steps; `job`
-        names the run of the step that is being done; the others are those of `PlanProject`.
+        names the run of the step that is being done; `patience` is with the store; the others are those of
+        `PlanProject`.
         """
         runs = EngineRuns(engine, registry, job)
+        late = LateWrites(patience)
         state = KeptState(store)
         return cls(
             plan_project=PlanProject(
@@ -74,10 +78,10 @@ class UseCases:
                 static_search_attributes=static_search_attributes,
                 registered_search_attributes=registered_search_attributes,
             ),
-            before_run=BeforeRun(runs, store, budget, state, own_queue),
-            resume_run=ResumeRun(runs, store, budget, state, own_queue),
-            execute_node=ExecuteNode(runs, store, budget, state),
-            after_run=AfterRun(runs, store, budget, state),
-            store_artifacts=StoreArtifacts(runs, store, write_catalog=write_catalog),
-            end_run=EndRun(engine, store, state),
+            before_run=BeforeRun(runs, store, budget, late, state, own_queue),
+            resume_run=ResumeRun(runs, store, budget, late, state, own_queue),
+            execute_node=ExecuteNode(runs, store, budget, late, state),
+            after_run=AfterRun(runs, store, budget, late, state),
+            store_artifacts=StoreArtifacts(runs, store, late, write_catalog=write_catalog),
+            end_run=EndRun(engine, store, late, state),
         )

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.hooks import HooksConfig
+from dbt_temporal.domain.run.commands import Command, misplaced
 from dbt_temporal.domain.secrets.redaction import MASK
 from dbt_temporal.domain.secrets.references import EnvValue
 from dbt_temporal.domain.validation import input_error, not_json
 
-Command = Literal["run", "build", "test", "seed", "snapshot", "compile", "list", "source-freshness"]
 IndirectSelection = Literal["eager", "cautious", "buildable", "empty"]
 
 _DEFAULTS: dict[str, Any] = {"indirect_selection": "eager", "full_refresh": False, "fail_fast": False}
@@ -46,13 +46,24 @@ class DbtRunInput(BaseModel):
     state_manifest_ref: str | None = None
     sources_ref: str | None = None
     retry_from: str | None = None
+    macro: str | None = None
+    args: dict[str, Any] | None = None
+    sql: str | None = None
+    inline: str | None = None
+    limit: int | None = None
+    output: str | None = None
+    output_keys: list[str] | None = None
+    compile: bool | None = None
+    static: bool | None = None
+    empty_catalog: bool | None = None
+    connection: bool | None = None
     event_time_start: str | None = None
     event_time_end: str | None = None
 
-    @field_validator("vars", mode="before")
+    @field_validator("vars", "args", mode="before")
     @classmethod
-    def _is_json(cls, value: Any) -> Any:
-        problem = not_json(value, "vars")
+    def _is_json(cls, value: Any, info: ValidationInfo) -> Any:
+        problem = not_json(value, str(info.field_name))
         if problem is not None:
             raise ValueError(problem)
         return value
@@ -69,6 +80,13 @@ class DbtRunInput(BaseModel):
         if self.selector is not None and (self.select is not None or self.exclude is not None):
             # dbt itself ignores --select and --exclude beside --selector; a run that does less than asked is worse.
             raise ValueError("selector: give either selector, or select and exclude, not both")
+        problem = misplaced(self.command, (name for name in self.model_fields_set if getattr(self, name) is not None))
+        if problem is not None:
+            raise ValueError(problem)
+        if self.command == "run-operation" and (self.macro is None) == (self.sql is None):
+            raise ValueError("macro: the command 'run-operation' needs a macro, or `sql`, and not both")
+        if self.inline is not None and (self.select is not None or self.selector is not None):
+            raise ValueError("inline: give either inline, or select or selector, not both")
         if (self.event_time_start is None) != (self.event_time_end is None):
             raise ValueError("event_time_start: give event_time_start and event_time_end together")
         if self.event_time_start and self.event_time_end:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
 from dbt_temporal.domain.run.input import DbtRunInput
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class HeldDatabase(BaseModel):
@@ -34,6 +37,7 @@ class DbtInvocation(BaseModel):
         revision: the revision of the project that was planned, or null where the source has none.
         started_at: RFC 3339; Jinja's `run_started_at` on every host of the run.
         input: the run's input, with what pre_run hooks added to `env`.
+        taken_over: fields of `input` that the retried run gave, where `retry_from` names one.
         database: set from the run's first statement on, where its database is in the memory of one process; no other
             process may run its statements then.
         keeps_state: set from there on, where hooks and nodes leave something in their process for later ones.
@@ -48,6 +52,7 @@ class DbtInvocation(BaseModel):
     revision: str | None = None
     started_at: str
     input: DbtRunInput
+    taken_over: tuple[str, ...] = ()
     database: HeldDatabase | None = None
     keeps_state: bool = False
     state_begun: bool = False
@@ -57,3 +62,8 @@ class DbtInvocation(BaseModel):
     def _without_defaults(self, run_input: DbtRunInput) -> dict[str, Any]:
         """Only what differs from the defaults: history holds it once for each node."""
         return run_input.model_dump(mode="json", exclude_defaults=True)
+
+
+def is_invocation_id(text: str) -> bool:
+    """Whether this is the id of an invocation: a UUID as dbt and Temporal write it."""
+    return _UUID.fullmatch(text) is not None

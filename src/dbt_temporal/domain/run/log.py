@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from dbt_temporal.domain.results import NodeExecutionResult
+from dbt_temporal.domain.run.commands import OPERATION_KINDS
 from dbt_temporal.domain.run.plan import NodeInfo
 from dbt_temporal.domain.run.scheduler import SkippedNode
 
@@ -108,6 +109,8 @@ class RunLog:
             self.add(f"  => {what}  [CANCELLED]")
         else:
             self.add(f"  => {what}  [{word}{count} in {result.execution_time:.2f}s]")
+        if node.resource_type in OPERATION_KINDS:
+            self._add_message(result.output)
         if result.status == "error" or word == "WARN":
             self._add_message(result.message)
 

@@ -57,6 +57,17 @@ class NodeInfo(BaseModel):
         return fit_name(f"{self.resource_type}:{self.name}")
 
 
+class EphemeralTurn(BaseModel):
+    """An ephemeral model that dbt hands out between the nodes. It has no result, but what waits for it gets ready then.
+
+    `depends_on` holds nodes and ephemeral models, `children` nodes alone; neither bridges anything.
+    """
+
+    depends_on: list[str] = Field(default_factory=list)
+    children: list[str] = Field(default_factory=list)
+    rank: int = 0
+
+
 class ExecutionPlan(BaseModel):
     """A planned run. `levels` is for readers and for the log; scheduling follows `depends_on`."""
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dbt_temporal.domain.errors import configuration_error
-from dbt_temporal.domain.run.plan import NodeInfo
+from dbt_temporal.domain.run.plan import EphemeralTurn, NodeInfo
 
 
 class ReadyQueue:
@@ -20,18 +20,25 @@ class ReadyQueue:
 
     Args:
         nodes: the plan's nodes.
+        ephemerals: ephemeral models that take turns between them.
         first_come: go by dbt's order.
 
     Raises:
         DbtTemporalError: of type Configuration, where the plan has a cycle or names a node that it does not hold.
     """
 
-    def __init__(self, nodes: Mapping[str, NodeInfo], *, first_come: bool) -> None:
+    def __init__(
+        self, nodes: Mapping[str, NodeInfo], ephemerals: Mapping[str, EphemeralTurn], *, first_come: bool
+    ) -> None:
         self._nodes = nodes
         self.first_come = first_come
         self.children = _children_of(nodes)
         self.heights = _heights(nodes, self.children)
-        self._index = {unique_id: index for index, unique_id in enumerate(nodes)}
+        self.followers = _followers(self.children, ephemerals)
+        """By node and ephemeral model, all that waits for it: the children, with ephemeral models among them."""
+        self._ranks = {unique_id: node.rank or 0 for unique_id, node in nodes.items()}
+        self._ranks |= {unique_id: turn.rank for unique_id, turn in ephemerals.items()}
+        self._index = {unique_id: index for index, unique_id in enumerate(self._ranks)}
         self._arrivals = 0
         self._arrived: dict[str, int] = {}
         self._heap: list[tuple[tuple[int, int, int | str], int, str]] = []
@@ -45,9 +52,13 @@ class ReadyQueue:
 
     def push(self, unique_id: str, after: str | None = None) -> None:
         """Takes a node. `after` is the node whose end has made it ready: a model comes in its unit tests' place."""
-        within_job = after is not None and self._nodes[after].resource_type == "unit_test"
-        arrival = self._arrived.get(after or "", 0) if within_job else self._arrivals
+        arrival = self._arrived.get(after or "", 0) if self.is_unit_test(after) else self._arrivals
         self._push(unique_id, arrival)
+
+    def is_unit_test(self, unique_id: str | None) -> bool:
+        """Whether this is a unit test, which runs with its model."""
+        node = self._nodes.get(unique_id or "")
+        return node is not None and node.resource_type == "unit_test"
 
     def pop(self) -> str:
         """The next node."""
@@ -69,13 +80,13 @@ class ReadyQueue:
             self._push(unique_id, self._arrived.get(unique_id, 0))
 
     def _push(self, unique_id: str, arrival: int) -> None:
-        rank = self._nodes[unique_id].rank or 0
+        rank = self._ranks[unique_id]
         self._arrived[unique_id] = arrival
-        key = (arrival, rank, self._job(unique_id)) if self.first_come else (0, rank, -self.heights[unique_id])
+        key = (arrival, rank, self._job(unique_id)) if self.first_come else (0, rank, -self.heights.get(unique_id, 0))
         heapq.heappush(self._heap, (key, self._index[unique_id], unique_id))
 
     def _job(self, unique_id: str) -> str:
-        while self._nodes[unique_id].resource_type == "unit_test" and self.children[unique_id]:
+        while self.is_unit_test(unique_id) and self.children[unique_id]:
             unique_id = self.children[unique_id][0]
         return unique_id
 
@@ -88,6 +99,15 @@ def _children_of(nodes: Mapping[str, NodeInfo]) -> dict[str, list[str]]:
                 raise configuration_error(f"the plan is broken: {unique_id} depends on {parent}, which is not in it")
             children[parent].append(unique_id)
     return children
+
+
+def _followers(children: Mapping[str, list[str]], ephemerals: Mapping[str, EphemeralTurn]) -> dict[str, list[str]]:
+    followers = {unique_id: list(below) for unique_id, below in children.items()}
+    followers |= {unique_id: list(turn.children) for unique_id, turn in ephemerals.items()}
+    for unique_id, turn in ephemerals.items():
+        for parent in turn.depends_on:
+            followers[parent].append(unique_id)
+    return followers
 
 
 def _heights(nodes: Mapping[str, NodeInfo], children: Mapping[str, list[str]]) -> dict[str, int]:

@@ -8,6 +8,7 @@ Which endings skip dependents is dbt's rule (dbt/task/runnable.py and dbt/task/b
 - `error` and `partial success` skip all descendants; `build` adds `fail` and `skipped`. `warn` never does.
 - A unit test's failure skips its model. The model's own children follow the model.
 - A model with `on_error: continue` (dbt-core 1.12) never skips its descendants.
+- An ephemeral model takes its turn, as in dbt's queue, although it has no result: what waits for it is ready then.
 - A skipped node is reported at its turn: in dbt's order when it would have started, else when its parents have ended.
 - With fail-fast, the run ends early after an `error`, `fail` or `partial success`; a command that ends at its first
   error does after an `error`. dbt looks at that when its queue hands out a node, so what is ready by then still runs:
@@ -19,12 +20,13 @@ Which endings skip dependents is dbt's rule (dbt/task/runnable.py and dbt/task/b
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from dbt_temporal.domain.results import NodeStatus
-from dbt_temporal.domain.run.plan import NodeInfo
+from dbt_temporal.domain.run.plan import EphemeralTurn, NodeInfo
 from dbt_temporal.domain.run.ready_queue import ReadyQueue
 
 FAIL_FAST_REASON = "Skipping due to fail_fast"
@@ -61,6 +63,7 @@ class Scheduler:
 
     Args:
         nodes: the plan's nodes; their order breaks ties where the longest path decides.
+        ephemerals: the plan's ephemeral models.
         command: dbt's command, which decides what a failed test means.
         max_running: how many nodes may run at once (dbt's threads).
         fail_fast: end early after the first failure.
@@ -76,6 +79,7 @@ class Scheduler:
         self,
         nodes: Mapping[str, NodeInfo],
         *,
+        ephemerals: Mapping[str, EphemeralTurn] | None = None,
         command: str,
         max_running: int,
         fail_fast: bool = False,
@@ -89,11 +93,15 @@ class Scheduler:
         self._fail_fast = fail_fast
         self._ends_on_error = ends_on_error
         self._at_once = at_once
-        self._ready = ReadyQueue(nodes, first_come=first_come)
+        self._ephemerals = ephemerals or {}
+        self._ready = ReadyQueue(nodes, self._ephemerals, first_come=first_come)
         self._children = self._ready.children
-        self._waiting_for = {unique_id: len(set(node.depends_on)) for unique_id, node in nodes.items()}
+        self._followers = self._ready.followers
+        waiting_for = Counter(follower for below in self._followers.values() for follower in below)
+        self._waiting_for = {unique_id: waiting_for[unique_id] for unique_id in self._followers}
         self._running: dict[str, None] = {}
         self._ended: dict[str, NodeStatus] = {}
+        self._passed: dict[str, None] = {}
         self._doomed: dict[str, str] = {}
         self._swept: dict[str, None] = {}
         self._failed = False
@@ -187,15 +195,22 @@ class Scheduler:
             "stopped": self._stopped,
             "running": list(self._running),
             "ended": dict(self._ended),
+            "passed": list(self._passed),
             "doomed": dict(self._doomed),
             "swept": list(self._swept),
         }
 
     @classmethod
-    def restore(cls, nodes: Mapping[str, NodeInfo], snapshot: Mapping[str, Any]) -> Scheduler:
+    def restore(
+        cls,
+        nodes: Mapping[str, NodeInfo],
+        snapshot: Mapping[str, Any],
+        ephemerals: Mapping[str, EphemeralTurn] | None = None,
+    ) -> Scheduler:
         """A scheduler that continues where the snapshot was taken. What ran then still counts as running."""
         scheduler = cls(
             nodes,
+            ephemerals=ephemerals,
             command=snapshot["command"],
             max_running=snapshot["max_running"],
             fail_fast=snapshot["fail_fast"],
@@ -208,15 +223,17 @@ class Scheduler:
         scheduler._stopped = snapshot["stopped"]
         scheduler._running = dict.fromkeys(snapshot["running"])
         scheduler._ended = dict(snapshot["ended"])
+        scheduler._passed = dict.fromkeys(snapshot["passed"])
         scheduler._doomed = dict(snapshot["doomed"])
         scheduler._swept = dict.fromkeys(snapshot["swept"])
-        for unique_id in scheduler._ended:
-            for child in scheduler._children[unique_id]:
-                scheduler._waiting_for[child] -= 1
+        past = {**scheduler._ended, **scheduler._passed}
+        for unique_id in past:
+            for follower in scheduler._followers[unique_id]:
+                scheduler._waiting_for[follower] -= 1
         ready = [
             unique_id
             for unique_id, count in scheduler._waiting_for.items()
-            if count == 0 and unique_id not in scheduler._ended and unique_id not in scheduler._running
+            if count == 0 and unique_id not in past and unique_id not in scheduler._running
         ]
         scheduler._ready.restore(snapshot["ready"], ready)
         return scheduler
@@ -227,6 +244,8 @@ class Scheduler:
             if unique_id in self._doomed:
                 turn.skipped.append(self._skipped(unique_id))
                 self._finish(unique_id, "skipped", "skipped", turn)
+            elif unique_id in self._ephemerals:
+                self._finish(unique_id, "success", "success", turn)
             else:
                 self._running[unique_id] = None
                 turn.start.append(unique_id)
@@ -245,14 +264,11 @@ class Scheduler:
 
     def _all_handed_out(self) -> bool:
         """Whether what has not ended runs, is ready, or waits for unit tests of its own alone."""
-        waited_for = {
-            parent
-            for unique_id, node in self._nodes.items()
-            if unique_id not in self._ended
-            for parent in node.depends_on
-            if parent not in self._ended
-        }
-        return all(self._nodes[unique_id].resource_type == "unit_test" for unique_id in waited_for)
+        return all(
+            self._ready.is_unit_test(unique_id)
+            for unique_id, followers in self._followers.items()
+            if followers and unique_id not in self._ended and unique_id not in self._passed
+        )
 
     def _end(self, unique_id: str, status: NodeStatus, word: str, turn: Turn, *, until_ready: bool) -> bool:
         """Ends a node, and with it every doomed node whose turn has come by that.
@@ -260,18 +276,21 @@ class Scheduler:
         Returns:
             whether dbt's queue has a further node to hand out; with `until_ready`, nothing is done about it.
         """
-        self._ended[unique_id] = status
+        if unique_id in self._ephemerals:
+            self._passed[unique_id] = None
+        else:
+            self._ended[unique_id] = status
         self._ready.next_arrivals()
         ending = [(unique_id, word)]
         while ending:
             ended_id, ended_word = ending.pop(0)
-            if self._skips_dependents(self._nodes[ended_id], ended_word):
+            if ended_id in self._nodes and self._skips_dependents(self._nodes[ended_id], ended_word):
                 self._doom_dependents(ended_id)
-            for child in self._children[ended_id]:
+            for child in self._followers[ended_id]:
                 self._waiting_for[child] -= 1
                 if self._waiting_for[child]:
                     continue
-                if until_ready and self._nodes[ended_id].resource_type != "unit_test":
+                if until_ready and not self._ready.is_unit_test(ended_id):
                     return True
                 if child in self._doomed and not self._ready.first_come:
                     turn.skipped.append(self._skipped(child))
@@ -293,7 +312,7 @@ class Scheduler:
 
     def _doom_dependents(self, unique_id: str) -> None:
         cause = self._doomed.get(unique_id, unique_id)
-        if self._nodes[unique_id].resource_type == "unit_test":
+        if self._ready.is_unit_test(unique_id):
             for child in self._children[unique_id]:
                 self._doomed.setdefault(child, cause)
             return

@@ -103,6 +103,8 @@ class Redactor:
                 "message": None if result.message is None else self.text(result.message),
                 "compiled_code": None if result.compiled_code is None else self.code(result.compiled_code),
                 "adapter_response": self._tree(result.adapter_response),
+                "output": None if result.output is None else self.text(result.output),
+                "rows": self._tree(result.rows),
             }
         )
 

@@ -9,9 +9,11 @@ import click
 
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.run.input import DbtRunInput, parse_run_input
+from dbt_temporal.domain.run.invocation import is_invocation_id
 from dbt_temporal.entrypoints.cli.values import (
     artifact_reference,
     joined,
+    read_args,
     read_env_references,
     read_environment,
     read_event_time,
@@ -21,7 +23,7 @@ from dbt_temporal.entrypoints.cli.values import (
 Function = TypeVar("Function", bound=Callable[..., Any])
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-MULTI_VALUE_FLAGS = frozenset({"-s", "--select", "-m", "--models", "--model", "--exclude"})
+MULTI_VALUE_FLAGS = frozenset({"-s", "--select", "-m", "--models", "--model", "--exclude", "--output-keys"})
 """Flags of dbt that take all values up to the next flag: `--select a b` is `--select a --select b`."""
 
 ELSEWHERE = {
@@ -116,15 +118,21 @@ RUN_FLAGS: list[Decorator] = [
         callback=read_env_references,
         help="As --env, with a secret that the worker reads from its own environment or a file. Repeatable.",
     ),
-    click.option(
-        "--retry-from",
-        metavar="PATH",
-        help="A run_results.json (or its folder or URL): run only what did not succeed there.",
-    ),
 ]
+
+RETRY_FROM_FLAG: Decorator = click.option(
+    "--retry-from",
+    metavar="PATH",
+    help="A run_results.json (or its folder or URL): run only what did not succeed there.",
+)
 
 FULL_REFRESH_FLAG: Decorator = click.option(
     "-f", "--full-refresh", is_flag=True, default=None, help="Rebuild incremental models, and seeds, from scratch."
+)
+
+INLINE_FLAG: Decorator = click.option("--inline", metavar="SQL", help="This query, with Jinja, in place of nodes.")
+ARGS_FLAG: Decorator = click.option(
+    "--args", metavar="YAML", callback=read_args, help="Arguments of the macro, as a YAML mapping."
 )
 
 EVENT_TIME_FLAGS: list[Decorator] = [
@@ -193,7 +201,18 @@ def run_input_of(command: str, flags: dict[str, Any]) -> DbtRunInput:
         "state_manifest_ref": state,
         "sources_ref": artifact_reference("--sources", flags.get("sources"), "sources.json"),
         "defer_manifest_ref": _defer_reference(flags, state),
-        "retry_from": artifact_reference("--retry-from", flags.get("retry_from"), "run_results.json"),
+        "retry_from": _retried(flags),
+        "macro": flags.get("macro"),
+        "args": flags.get("args"),
+        "sql": flags.get("sql"),
+        "inline": flags.get("inline"),
+        "limit": flags.get("limit"),
+        "output": flags.get("output"),
+        "output_keys": [key for value in flags.get("output_keys", ()) for key in value.split()] or None,
+        "compile": flags.get("compile"),
+        "static": flags.get("static"),
+        "empty_catalog": flags.get("empty_catalog"),
+        "connection": flags.get("connection"),
         "event_time_start": flags.get("event_time_start"),
         "event_time_end": flags.get("event_time_end"),
     }
@@ -201,6 +220,16 @@ def run_input_of(command: str, flags: dict[str, Any]) -> DbtRunInput:
         return parse_run_input(raw)
     except DbtTemporalError as error:
         raise click.UsageError(_in_flag_names(error.message)) from error
+
+
+def _retried(flags: dict[str, Any]) -> str | None:
+    """What names the run to retry; None where there is none, or where an id that only the server knows names it."""
+    named = flags.get("earlier_run")
+    if named is not None and is_invocation_id(named):
+        return str(named)
+    if named is not None and ("/" in named or named.endswith(".json")):
+        return artifact_reference("ID", named, "run_results.json")
+    return artifact_reference("--retry-from", flags.get("retry_from"), "run_results.json")
 
 
 def _defer_reference(flags: dict[str, Any], state: str | None) -> str | None:

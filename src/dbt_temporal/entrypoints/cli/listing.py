@@ -1,4 +1,4 @@
-"""What `list` and `compile` print on standard output."""
+"""What `list`, `compile`, `show` and `run-operation` print on standard output."""
 
 from __future__ import annotations
 
@@ -31,22 +31,18 @@ def print_listing(out: Console, err: Console, output: DbtRunOutput) -> bool:
     return True
 
 
-def print_compiled(out: Console, err: Console, output: DbtRunOutput, select: str | None) -> None:
-    """The compiled code of the nodes that the selection names; says so where the output of the run has it not.
+def print_output(out: Console, output: DbtRunOutput) -> None:
+    """What dbt's console shows of the nodes: compiled code, rows, what a macro printed."""
+    for result in output.node_results:
+        if result.output is not None:
+            print(f"{result.output}\n" if result.compiled_code is not None else result.output, file=out.file)
 
-    As in dbt (dbt.task.compile.CompileTask.task_end_messages, 1.11): a node is printed where its name stands in the
-    first value of --select, so that `--select +orders` shows `orders` and not all that is above it.
-    """
-    if not select:
-        return
-    first = select.split()[0]
+
+def print_missing_code(err: Console, output: DbtRunOutput, select: str | None) -> None:
+    """Says which of the nodes that `compile` was told to show have no code here, because it did not fit."""
     for result in output.node_results:
         _, name = node_label(result.unique_id)
-        if name not in first:
-            continue
-        if result.compiled_code is not None:
-            print(f"Compiled node '{name}' is:\n{result.compiled_code}\n", file=out.file)
-        elif result.status == "success":
+        if result.status == "success" and result.compiled_code is None and name in (select or ""):
             err.print(
                 f"The compiled code of '{name}' did not fit into the output of the run; run_results.json has it.",
                 style="yellow",

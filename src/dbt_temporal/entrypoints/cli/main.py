@@ -16,17 +16,9 @@ from typing import Any, NoReturn
 import click
 
 from dbt_temporal.domain.errors import DbtTemporalError
-from dbt_temporal.entrypoints.cli.flags import (
-    EVENT_TIME_FLAGS,
-    FULL_REFRESH_FLAG,
-    RUN_FLAGS,
-    SELECTION_FLAGS,
-    SUBMIT_FLAGS,
-    DbtCommand,
-    Decorator,
-    run_input_of,
-    with_flags,
-)
+from dbt_temporal.domain.run.commands import COMMANDS
+from dbt_temporal.entrypoints.cli.commands import DBT_COMMANDS, CliCommand
+from dbt_temporal.entrypoints.cli.flags import DbtCommand, Decorator, run_input_of, with_flags
 from dbt_temporal.entrypoints.cli.versions import version_text
 from dbt_temporal.entrypoints.exit_codes import COULD_NOT_RUN
 
@@ -197,46 +189,37 @@ def _submit(command: str, flags: dict[str, Any]) -> None:
             },
         )
         workflow_id = flags["workflow_id"] or new_workflow_id(run_input)
-        submission = Submission(run_input, workflow_id, not flags["no_wait"], flags["wait_for_worker"])
+        retried = None if run_input.retry_from else flags.get("earlier_run")
+        submission = Submission(run_input, workflow_id, not flags["no_wait"], flags["wait_for_worker"], retried)
         return await submit(submission, target, Console(highlight=False), Console(stderr=True, highlight=False))
 
     sys.exit(_run(run))
 
 
-def _dbt_command(name: str, help_text: str, *extra: Decorator, dbt_name: str | None = None) -> click.Command:
+def _dbt_command(command: CliCommand) -> click.Command:
     def callback(**flags: Any) -> None:
-        _submit(name, flags)
+        _submit(command.name, flags)
 
-    callback.__doc__ = help_text
-    flags = [*SELECTION_FLAGS, *extra, *RUN_FLAGS, *SUBMIT_FLAGS]
-    return click.command(dbt_name or name, cls=DbtCommand)(with_flags(flags)(callback))
-
-
-_LIST = _dbt_command("list", "List the nodes of a selection on standard output, and run nothing.")
-_FRESHNESS_HELP = "Compare the age of the sources' data with what their freshness configuration allows."
-
-for _command in (
-    _dbt_command("build", "Run seeds, models, snapshots and tests in order.", FULL_REFRESH_FLAG, *EVENT_TIME_FLAGS),
-    _dbt_command("run", "Run models.", FULL_REFRESH_FLAG, *EVENT_TIME_FLAGS),
-    _dbt_command("test", "Run tests."),
-    _dbt_command("seed", "Load seeds.", FULL_REFRESH_FLAG),
-    _dbt_command("snapshot", "Run snapshots."),
-    _dbt_command("compile", "Compile to SQL without running it; print the nodes named.", FULL_REFRESH_FLAG),
-    _LIST,
-    _dbt_command("source-freshness", _FRESHNESS_HELP),
-):
-    cli.add_command(_command)
-_LS = copy(_LIST)
-_LS.hidden = True
-cli.add_command(_LS, "ls")
+    callback.__doc__ = command.help
+    return click.command(command.name, cls=DbtCommand)(with_flags(command.flags)(callback))
 
 
-@cli.group()
-def source() -> None:
-    """Commands on sources, as dbt spells them."""
+def _add_dbt_commands() -> None:
+    """Adds each command by its name, and by dbt's: `source freshness` in the group `source`, `ls` beside `list`."""
+    for entry in DBT_COMMANDS:
+        command = _dbt_command(entry)
+        cli.add_command(command)
+        group_name, _, name = COMMANDS[entry.name].words.rpartition(" ")
+        if group_name:
+            group = cli.commands.setdefault(group_name, click.Group(group_name, help=f"dbt's `{group_name} ...`."))
+            assert isinstance(group, click.Group)
+            group.add_command(command, name)
+    ls = copy(cli.commands["list"])
+    ls.hidden = True
+    cli.add_command(ls, "ls")
 
 
-source.add_command(_dbt_command("source-freshness", _FRESHNESS_HELP, dbt_name="freshness"))
+_add_dbt_commands()
 
 
 def main() -> NoReturn:

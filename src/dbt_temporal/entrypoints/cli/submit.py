@@ -23,12 +23,15 @@ from dbt_temporal.adapters.temporal.telemetry.tracing_start import start_tracing
 from dbt_temporal.application.ports.runs import Outcome, RunGateway
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.entrypoints.cli.following import Follower, Interrupts
-from dbt_temporal.entrypoints.cli.listing import print_compiled, print_listing
+from dbt_temporal.entrypoints.cli.listing import print_listing, print_missing_code, print_output
 from dbt_temporal.entrypoints.cli.progress import NoProgress, ProgressView, progress_view
 from dbt_temporal.entrypoints.cli.summary import exit_code_of, print_summary
 from dbt_temporal.entrypoints.dev.registry import DevRegistry
 from dbt_temporal.entrypoints.exit_codes import COULD_NOT_RUN, SUCCESS
 from dbt_temporal.entrypoints.settings import read_settings
+
+FOR_PIPES = frozenset({"list", "show", "run-operation"})
+"""Commands whose standard output holds what they are for alone."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Submission:
     workflow_id: str
     wait: bool
     wait_for_worker_secs: float
+    retried_workflow: str | None = None
+    """The id of the workflow whose run is retried, where the input does not name it."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +114,9 @@ async def submit_to(
     gateway: RunGateway, submission: Submission, ui_link: str | None, out: Console, err: Console
 ) -> int:
     """As `submit`, at a gateway that is connected."""
-    is_list = submission.run_input.command == "list"
+    for_pipes = submission.run_input.command in FOR_PIPES
     with interrupts_by_signal() as interrupts:
-        run = await gateway.submit(submission.run_input, submission.workflow_id)
+        run = await gateway.submit(await _complete(submission, gateway), submission.workflow_id)
         if not submission.wait:
             print(run.workflow_id, file=out.file, flush=True)
             err.print(f"Submitted to {gateway.place}.", soft_wrap=True)
@@ -119,8 +124,7 @@ async def submit_to(
                 err.print(f"Follow it at {ui_link}", soft_wrap=True)
             return SUCCESS
         err.print(f"Submitted {run.workflow_id}", style="dim", soft_wrap=True)
-        # `list` is made for pipes: its standard output holds the listing alone.
-        progress: ProgressView = NoProgress(err) if is_list else progress_view(out)
+        progress: ProgressView = NoProgress(err) if for_pipes else progress_view(out)
         with progress as view:
             follower = Follower(run, gateway, view, interrupts, submission.wait_for_worker_secs, time.monotonic)
             outcome = await follower.follow()
@@ -128,9 +132,16 @@ async def submit_to(
         return COULD_NOT_RUN
     shown = _show_results(submission.run_input, outcome, out, err)
     exit_code = exit_code_of(outcome) if shown else COULD_NOT_RUN
-    if not is_list or exit_code != SUCCESS:
-        print_summary(err if is_list else out, outcome, ui_link, view.log)
+    if not for_pipes or exit_code != SUCCESS:
+        print_summary(err if for_pipes else out, outcome, ui_link, view.log)
     return exit_code
+
+
+async def _complete(submission: Submission, gateway: RunGateway) -> DbtRunInput:
+    if submission.retried_workflow is None:
+        return submission.run_input
+    invocation_id = await gateway.invocation_id(submission.retried_workflow)
+    return submission.run_input.model_copy(update={"retry_from": invocation_id})
 
 
 def _show_results(run_input: DbtRunInput, outcome: Outcome, out: Console, err: Console) -> bool:
@@ -140,7 +151,9 @@ def _show_results(run_input: DbtRunInput, outcome: Outcome, out: Console, err: C
     if run_input.command == "list":
         return print_listing(out, err, outcome.output)
     if run_input.command == "compile":
-        print_compiled(out, err, outcome.output, run_input.select)
+        print_missing_code(err, outcome.output, run_input.select)
+    if run_input.command != "debug":  # the run's log has that
+        print_output(out, outcome.output)
     return True
 
 

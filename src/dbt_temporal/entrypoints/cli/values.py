@@ -16,11 +16,20 @@ _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
+def read_args(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, Any] | None:
+    """Reads `--args` as `read_vars` reads `--vars`."""
+    return None if value is None else _read_mapping(ctx, param, value, "args")
+
+
 def read_vars(ctx: click.Context, param: click.Parameter, value: str) -> dict[str, Any]:
     """Reads `--vars`: a YAML (or JSON) mapping in one string, as dbt takes it.
 
     What JSON does not have (dates, keys that are no text) is refused: as text it would take another way in models.
     """
+    return _read_mapping(ctx, param, value, "vars")
+
+
+def _read_mapping(ctx: click.Context, param: click.Parameter, value: str, field: str) -> dict[str, Any]:
     try:
         document = yaml.safe_load(value)
     except yaml.YAMLError as error:
@@ -28,7 +37,7 @@ def read_vars(ctx: click.Context, param: click.Parameter, value: str) -> dict[st
         raise click.BadParameter(f"{value!r} is not valid YAML: {reason}", ctx, param) from error
     if not isinstance(document, dict):
         raise click.BadParameter(f"{value!r} is not a mapping; write it like '{{name: value}}'", ctx, param)
-    problem = not_json(document, "vars")
+    problem = not_json(document, field)
     if problem is not None:
         raise click.BadParameter(problem, ctx, param)
     return document

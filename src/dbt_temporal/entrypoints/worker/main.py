@@ -144,6 +144,7 @@ async def _serve(
 
     async def alive() -> bool:
         await container.engine().ping()
+        await asyncio.to_thread(polling.done)  # the threads that all projects share have one left
         return not polling.done()
 
     watching = asyncio.create_task(readiness.watch(lambda: is_heard(client, queue)))

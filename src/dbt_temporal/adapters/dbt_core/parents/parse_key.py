@@ -92,6 +92,8 @@ def _first_of(environ: Mapping[str, str], names: Iterable[str]) -> str | None:
 def flags_digest(run_input: DbtRunInput, names: Collection[str]) -> str:
     """Stands for what a run gives to these flags of dbt, which parsing reads. The rest of them is part of the key."""
     values = run_input.model_dump(mode="json", include=_FLAG_FIELDS)
+    if run_input.retry_from and ALL_FLAGS in names:
+        values["retry_from"] = run_input.retry_from
     read = {_FIELD_OF.get(name, name) for name in names}
     return _digest({field: value for field, value in values.items() if ALL_FLAGS in names or field in read})
 

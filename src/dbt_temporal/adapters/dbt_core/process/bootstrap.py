@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,7 +29,7 @@ import yaml
 from dbt.adapters.base.impl import BaseAdapter
 from dbt.adapters.factory import FACTORY, get_adapter
 from dbt.cli import requires
-from dbt.cli.flags import Flags
+from dbt.cli.flags import Flags, command_args
 from dbt.cli.types import Command
 from dbt.config.catalogs import load_catalogs
 from dbt.config.runtime import RuntimeConfig, load_profile, load_project
@@ -39,6 +40,8 @@ from dbt_common.events.base_types import EventMsg
 from dbt_common.events.event_manager_client import cleanup_event_logger, get_event_manager
 
 from dbt_temporal.adapters.dbt_core.process.command_line import command_line, flag_params
+from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
@@ -47,17 +50,6 @@ EventCallback = Callable[[EventMsg], None]
 _SAID_IN_VAIN = frozenset({"indirect_selection", "full_refresh", "fail_fast"})
 """Options of which dbt drops the default value when it reads options from a dictionary
 (`dbt.cli.flags.command_params`), so that the project's `flags:` would win over what the run says."""
-
-COMMANDS = {
-    "run": Command.RUN,
-    "build": Command.BUILD,
-    "test": Command.TEST,
-    "seed": Command.SEED,
-    "snapshot": Command.SNAPSHOT,
-    "compile": Command.COMPILE,
-    "list": Command.LIST,
-    "source-freshness": Command.SOURCE_FRESHNESS,
-}
 
 
 @dataclass(frozen=True)
@@ -108,7 +100,11 @@ def make_flags(command: str, settings: Settings, params: Mapping[str, Any]) -> F
         **params,
     }
     options = {key: value for key, value in options.items() if value is not None}
-    flags = Flags.from_dict(COMMANDS[command], options)
+    dbt_command = Command(COMMANDS[command].which)
+    for name in COMMANDS[command].fields & options.keys() - set(command_args(dbt_command)):  # dbt would drop it
+        words = COMMANDS[command].words
+        raise configuration_error(f"{name}: `dbt {words}` has no such option in dbt-core {version('dbt-core')}")
+    flags = Flags.from_dict(dbt_command, options)
     for name in _SAID_IN_VAIN & options.keys():
         set_flag(flags, name, options[name])
     return flags
@@ -171,7 +167,7 @@ def load(
         started_at=datetime.now(UTC).isoformat(),
         input=DbtRunInput(),
     )
-    sys.argv = command_line(run.input)
+    sys.argv = command_line(run)
     flags = make_flags(run.input.command, settings, flag_params(run.input))
     begin_invocation(flags, run.invocation_id, datetime.fromisoformat(run.started_at), callback)
     threads = getattr(flags, "THREADS", None)

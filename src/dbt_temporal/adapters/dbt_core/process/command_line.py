@@ -10,14 +10,27 @@ import json
 import posixpath
 from typing import Any
 
+import yaml
+
+from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.domain.run.input import DbtRunInput
+from dbt_temporal.domain.run.invocation import DbtInvocation
 
-_SPACED = {"source-freshness": ["source", "freshness"]}
+_OF_SEVERAL_WORDS = ("--select", "--exclude", "--output-keys")
 
 
-def command_line(run_input: DbtRunInput) -> list[str]:
-    """`["dbt", "build", "--select", "a", ...]`, with each option in the word order of dbt's own help."""
-    words = ["dbt", *_SPACED.get(run_input.command, [run_input.command])]
+def command_line(invocation: DbtInvocation) -> list[str]:
+    """`["dbt", "build", "--select", "a", ...]`, with each option in the word order of dbt's own help.
+
+    A run that retries another one stands for `dbt retry`, with what its caller gave.
+    """
+    run_input = invocation.input
+    words = ["dbt", *COMMANDS[run_input.command].words.split()]
+    if run_input.retry_from:
+        words = ["dbt", "retry"]
+        defaults = DbtRunInput()
+        run_input = run_input.model_copy(update={name: getattr(defaults, name) for name in invocation.taken_over})
+    words += filter(None, [run_input.macro])
     for option, value in (
         ("--select", run_input.select),
         ("--exclude", run_input.exclude),
@@ -29,10 +42,23 @@ def command_line(run_input: DbtRunInput) -> list[str]:
         ("--event-time-end", run_input.event_time_end),
         ("--state", state_folder(run_input.state_manifest_ref)),
         ("--defer-state", state_folder(run_input.defer_manifest_ref)),
+        ("--args", json.dumps(run_input.args) if run_input.args else None),
+        ("--sql", run_input.sql),
+        ("--inline", run_input.inline),
+        ("--limit", None if run_input.limit is None else str(run_input.limit)),
+        ("--output", run_input.output),
+        ("--output-keys", " ".join(run_input.output_keys or ())),
     ):
         if value:
-            words += [option, *value.split()] if option in ("--select", "--exclude") else [option, value]
-    for option, switch in (("--defer", run_input.defer_manifest_ref), ("--full-refresh", run_input.full_refresh)):
+            words += [option, *value.split()] if option in _OF_SEVERAL_WORDS else [option, value]
+    for option, switch in (
+        ("--defer", run_input.defer_manifest_ref),
+        ("--full-refresh", run_input.full_refresh),
+        ("--static", run_input.static),
+        ("--empty-catalog", run_input.empty_catalog),
+        ("--connection", run_input.connection),
+        ("--no-compile", run_input.compile is False),
+    ):
         if switch:  # dbt has no word for "without a full refresh"
             words.append(option)
     if run_input.fail_fast is not None:
@@ -57,6 +83,18 @@ def flag_params(run_input: DbtRunInput) -> dict[str, Any]:
         "defer_state": state_folder(run_input.defer_manifest_ref),
         "event_time_start": run_input.event_time_start,
         "event_time_end": run_input.event_time_end,
+        "macro": run_input.macro,
+        "args": yaml.safe_dump(run_input.args, allow_unicode=True) if run_input.args else None,
+        "sql": run_input.sql,
+        "inline": run_input.inline,
+        "limit": run_input.limit,
+        "output": run_input.output,
+        "output_keys": run_input.output_keys,
+        "compile": run_input.compile,
+        # dbt has no words for "without" these.
+        "static": run_input.static or None,
+        "empty_catalog": run_input.empty_catalog or None,
+        "connection": run_input.connection or None,
     }
 
 

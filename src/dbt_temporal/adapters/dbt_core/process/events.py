@@ -18,14 +18,23 @@ from typing import Any
 
 from dbt.cli.flags import Flags
 from dbt.events.logging import setup_event_logger
-from dbt_common.events.base_types import EventMsg
+from dbt_common.events.base_types import EventLevel, EventMsg
 from dbt_common.events.contextvars import get_node_info
 from dbt_common.events.event_manager_client import get_event_manager
+from dbt_common.events.logger import PRINT_EVENT_NAMES, _log_level_map
 
 LOG_LIMIT_CHARS = 1_000_000
 """A node's log is cut here: a loop that logs must not fill the worker."""
 
-_EXCEPTION_EVENTS = frozenset({"CatchableExceptionOnRun", "InternalErrorOnRun", "GenericExceptionOnRun"})
+_EXCEPTION_EVENTS = frozenset(
+    {
+        "CatchableExceptionOnRun",
+        "InternalErrorOnRun",
+        "GenericExceptionOnRun",
+        "RunningOperationCaughtError",
+        "RunningOperationUncaughtError",
+    }
+)
 
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -41,7 +50,19 @@ class NodeCapture:
         self._lines: list[str] = []
         self._size = 0
         self._lock = threading.Lock()
+        self._printed: list[str] = []
         self.exception: BaseException | None = None
+
+    @property
+    def printed(self) -> str:
+        """What the command line would have shown of it on standard output, without instants and colors."""
+        return "\n".join(self._printed)
+
+    def print(self, text: str) -> None:
+        """Adds to what is printed."""
+        with self._lock:
+            if sum(map(len, self._printed)) < LOG_LIMIT_CHARS:
+                self._printed.append(without_colors(text))
 
     @property
     def log(self) -> str:
@@ -72,7 +93,7 @@ class EventRouter:
 
     def __init__(self, flags: Flags, folder: Path) -> None:
         self._captures: dict[str, NodeCapture] = {}
-        self._logger = _logger_of_file(flags, folder)
+        self._console, self._logger = _loggers(flags, folder)
         if self._logger is not None:
             self._logger._python_logger.addHandler(_ToCapture(self._capture))
 
@@ -81,6 +102,8 @@ class EventRouter:
         capture = self._capture()
         if capture is not None:
             capture.take(msg)
+            if self._console is not None and _is_printed(self._console, msg):
+                capture.print(msg.info.msg)
             if self._logger is not None and self._logger.filter(msg):
                 self._logger.write_line(msg)
 
@@ -119,16 +142,23 @@ class _ToCapture(logging.Handler):
             capture.add_line(without_colors(record.getMessage()))
 
 
-def _logger_of_file(flags: Flags, folder: Path) -> Any:  # dbt's `_Logger`
-    """dbt's logger of dbt.log, without the file; None where the flags want no such log."""
+def _is_printed(console: Any, msg: EventMsg) -> bool:
+    """Whether dbt's logger of the console writes an event (`_Logger.write_line`, `EventManager.fire_event`)."""
+    level = "error" if msg.info.name in PRINT_EVENT_NAMES else msg.info.level
+    return bool(console.filter(msg) and console._python_logger.isEnabledFor(_log_level_map[EventLevel(level)]))
+
+
+def _loggers(flags: Flags, folder: Path) -> tuple[Any, Any]:  # dbt's `_Logger`s
+    """dbt's loggers of the console and of dbt.log, which write nothing; None where the flags want no such log."""
     elsewhere = copy.copy(flags)
     object.__setattr__(elsewhere, "LOG_PATH", str(folder))
     setup_event_logger(elsewhere)
     manager = get_event_manager()
-    logger: Any = next((logger for logger in manager.loggers if logger.name == "file_log"), None)
+    loggers: dict[str, Any] = {logger.name: logger for logger in manager.loggers}
     manager.loggers = []
-    if logger is not None:
+    for logger in loggers.values():
         for handler in list(logger._python_logger.handlers):
             logger._python_logger.removeHandler(handler)
-            handler.close()
-    return logger
+            if isinstance(handler, logging.FileHandler):
+                handler.close()
+    return loggers.get("stdout_log"), loggers.get("file_log")

@@ -1,15 +1,20 @@
-"""catalog.json: the columns of all relations of the project, as `dbt docs generate` finds them.
+"""catalog.json: the columns of all relations of the project, as `dbt docs generate` finds them, and its pages.
 
 Checked on dbt-core 1.11.16 and 1.12.0 against `GenerateTask.run`.
 """
 
 from __future__ import annotations
 
+import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import dbt.utils
 from dbt.artifacts.schemas.catalog import CatalogArtifact
+from dbt.constants import CATALOG_FILENAME, MANIFEST_FILE_NAME
+from dbt.task.docs import DOCS_INDEX_FILE_PATH
 from dbt.task.docs.generate import Catalog
 
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
@@ -32,3 +37,27 @@ def make_catalog(run: HostRun, path: Path) -> None:
         compile_results=None,
         errors=[str(problem) for problem in problems] or None,
     ).write(str(path))
+
+
+def is_catalog(unique_id: str) -> bool:
+    """Whether this names the catalog's own node, of which dbt has no result."""
+    return unique_id.startswith("catalog.")
+
+
+def write_docs(run: HostRun, records: list[dict[str, Any]], folder: Path) -> None:
+    """What `docs generate` writes beside manifest.json, which is there: the catalog of its record, pages and assets."""
+    record = next((record for record in records if record["kind"] == "catalog"), None)
+    if record is None:
+        return
+    catalog = json.dumps({**record["catalog"], "errors": record["errors"]})
+    (folder / CATALOG_FILENAME).write_text(catalog, encoding="utf-8")
+    shutil.copyfile(DOCS_INDEX_FILE_PATH, folder / "index.html")
+    for asset_path in run.project.config.asset_paths:
+        source = Path(run.project.config.project_root) / asset_path
+        if source.exists():
+            shutil.copytree(source, folder / asset_path, dirs_exist_ok=True)
+    if run.flags.STATIC:
+        manifest = (folder / MANIFEST_FILE_NAME).read_text(encoding="utf-8")
+        page = Path(DOCS_INDEX_FILE_PATH).read_text(encoding="utf-8")
+        page = page.replace('"MANIFEST.JSON INLINE DATA"', manifest).replace('"CATALOG.JSON INLINE DATA"', catalog)
+        (folder / "static_index.html").write_text(page, encoding="utf-8")

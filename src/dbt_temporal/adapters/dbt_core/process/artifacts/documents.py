@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from dbt.artifacts.schemas.freshness import FreshnessExecutionResultArtifact, FreshnessMetadata
@@ -18,6 +19,7 @@ from dbt.artifacts.schemas.run.v5.run import RunResultOutput, process_run_result
 from dbt.contracts.graph.nodes import UnitTestNode
 from dbt.utils import args_to_dict
 
+from dbt_temporal.adapters.dbt_core.process.artifacts.catalog import is_catalog, write_docs
 from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
     AnyResult,
     freshness_result,
@@ -26,6 +28,8 @@ from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
 )
 from dbt_temporal.adapters.dbt_core.process.artifacts.skipped import is_hook, skip_message
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
+from dbt_temporal.adapters.dbt_core.process.run.operations import NoNodesTask
+from dbt_temporal.adapters.dbt_core.process.run.tasks import TASKS
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.scheduler import FAIL_FAST_REASON
 
@@ -122,14 +126,22 @@ def make_artifacts(run: HostRun, completed: list[Completed], elapsed_time: float
     if ends_with_error(run, completed):
         # dbt has written the manifest by then, but not what it compiled, nor results.
         _write_manifest(run, folder / "manifest.json", now)
-        return {path.name: str(path) for path in sorted(folder.iterdir())}
+        return _files(folder)
     _restore_nodes(run, completed)
-    _write_manifest(run, folder / "manifest.json", now)
-    if run.command == "source-freshness":
-        _write_sources(completed, elapsed_time, folder / "sources.json", now)
-    elif run.command != "list":
-        _write_run_results(run, completed, elapsed_time, folder / "run_results.json", now)
-    return {path.name: str(path) for path in sorted(folder.iterdir())}
+    facts = TASKS[run.command]
+    if facts.manifest:
+        _write_manifest(run, folder / "manifest.json", now)
+    if facts.results == "sources.json":
+        _write_sources(completed, elapsed_time, folder / facts.results, now)
+    elif facts.results is not None and getattr(run.flags, "COMPILE", True):
+        _write_run_results(run, completed, elapsed_time, folder / facts.results, now)
+    if run.command == "docs-generate":
+        write_docs(run, [item.record for item in completed if item.record], folder)
+    return _files(folder)
+
+
+def _files(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): str(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def ends_with_fail_fast(run: HostRun, completed: list[Completed]) -> bool:
@@ -156,10 +168,12 @@ def _restore_nodes(run: HostRun, completed: list[Completed]) -> None:
 def _write_run_results(
     run: HostRun, completed: list[Completed], elapsed_time: float, path: Path, now: datetime
 ) -> None:
+    # An operation of dbt has its own idea of which arguments belong there.
+    args = next((item.record["args"] for item in completed if item.record and "args" in item.record), None)
     artifact = RunResultsArtifact.from_execution_results(
-        results=[], elapsed_time=elapsed_time, generated_at=now, args=args_to_dict(run.flags)
+        results=[], elapsed_time=elapsed_time, generated_at=now, args=args or args_to_dict(run.flags)
     )
-    artifact.results = [_run_result_output(run, item) for item in completed]
+    artifact.results = [_run_result_output(run, item) for item in completed if not is_catalog(item.result.unique_id)]
     artifact.write(str(path))
 
 
@@ -177,14 +191,19 @@ def _write_sources(completed: list[Completed], elapsed_time: float, path: Path, 
 
 def _write_manifest(run: HostRun, path: Path, now: datetime) -> None:
     run.manifest.metadata.generated_at = now
+    inline = run.manifest.nodes.pop(getattr(run.task, "_inline_node_id", None), None)  # dbt takes it out as it ends
     run.manifest.writable_manifest().write(str(path))
+    if inline is not None:
+        run.manifest.nodes[inline.unique_id] = inline
 
 
 def _run_result_output(run: HostRun, item: Completed) -> RunResultOutput:
     if item.record is not None:
         return RunResultOutput.from_dict(item.record["result"])
     result = item.result
-    built = RunResult.from_node(run.manifest.expect(result.unique_id), _status(result), result.message)
+    is_node = not isinstance(run.task, NoNodesTask)
+    node = run.manifest.expect(result.unique_id) if is_node else SimpleNamespace(unique_id=result.unique_id)
+    built = RunResult.from_node(node, _status(result), result.message)
     built.thread_id = ""
     built.execution_time = result.execution_time
     built.adapter_response = result.adapter_response

@@ -9,6 +9,7 @@ and the keys that `CompiledResource.__post_serialize__` leaves out of nodes that
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any, TypeAlias
 
@@ -88,8 +89,11 @@ def with_own_paths(run: HostRun, result: AnyResult) -> AnyResult:
     return result
 
 
-def execution_result(result: AnyResult, *, with_compiled_code: bool = False) -> NodeExecutionResult:
-    """The small result that travels through the run."""
+def execution_result(
+    result: AnyResult, *, with_compiled_code: bool = False, output: str | None = None
+) -> NodeExecutionResult:
+    """The small result that travels through the run; with the rows of its table, where it was shown (`output`)."""
+    table = getattr(result, "agate_table", None)
     dbt_status = str(result.status)
     node = result.node
     return NodeExecutionResult(
@@ -103,7 +107,29 @@ def execution_result(result: AnyResult, *, with_compiled_code: bool = False) -> 
         timing=[_timing(entry) for entry in result.timing],
         failures=result.failures,
         freshness=_freshness(result),
+        output=output,
+        rows=_rows(table) if output and table is not None else None,
     )
+
+
+def result_of_entry(entry: dict[str, Any]) -> NodeExecutionResult:
+    """The small result of an entry of run_results.json."""
+    status = str(entry["status"])
+    names = ("unique_id", "execution_time", "message", "adapter_response", "failures")
+    return NodeExecutionResult(
+        status=NODE_STATUSES.get(status, "error"),
+        dbt_status=status,
+        timing=[TimingEntry(**{name: each[name] for name in TimingEntry.model_fields}) for each in entry["timing"]],
+        **{name: entry[name] for name in names},
+    )
+
+
+def _rows(table: Any) -> list[dict[str, Any]]:
+    """As dbt's `--output json` has them."""
+    text = io.StringIO()
+    table.to_json(path=text)
+    rows: list[dict[str, Any]] = json.loads(text.getvalue())
+    return rows
 
 
 def make_record(result: AnyResult, nodes: dict[str, dict[str, Any]]) -> bytes:

@@ -12,6 +12,8 @@ import threading
 from typing import Any
 
 from dbt.artifacts.schemas.results import NodeStatus
+from dbt.task.compile import CompileRunner
+from dbt.task.show import ShowTask
 
 from dbt_temporal.adapters.dbt_core.process.artifacts.records import changed_fields, resource_fields, use_own_paths
 from dbt_temporal.adapters.dbt_core.process.database.request import Request
@@ -73,6 +75,11 @@ class Ephemerals:
         visit(self._run.manifest.expect(unique_id))
         return list(ordered)
 
+    def _runner(self, node: Any) -> Any:
+        if isinstance(self._run.task, ShowTask):  # its own would run a preview of it
+            return CompileRunner(self._run.project.config, self._run.adapter, node, 0, 0)
+        return self._run.task.get_runner(node)
+
     def _compile(self, unique_id: str, capture: NodeCapture) -> Any:
         if unique_id in self._compiled:
             return None
@@ -80,7 +87,7 @@ class Ephemerals:
         pristine = copy.deepcopy(nodes[unique_id])
         with self._run.router.capturing(unique_id, capture):
             with self._run.lock:
-                runner = self._run.task.get_runner(nodes[unique_id])
+                runner = self._runner(nodes[unique_id])
             result = self._run.task.call_runner(runner)
         if result.status == NodeStatus.Error:
             nodes[unique_id] = pristine  # another attempt starts afresh

@@ -14,15 +14,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from dbt.task.compile import CompileTask
 from dbt.task.run import MicrobatchModelRunner
 from dbt_common.context import get_invocation_context
-from dbt_common.events.contextvars import task_contextvars
+from dbt_common.events.contextvars import log_contextvars, task_contextvars
 
 from dbt_temporal.adapters.dbt_core.process import bootstrap
 from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
     NODE_STATUSES,
     AnyResult,
     changed_fields,
+    execution_result,
     make_record,
     resource_fields,
     with_own_paths,
@@ -35,6 +37,7 @@ from dbt_temporal.adapters.dbt_core.process.execution import relations
 from dbt_temporal.adapters.dbt_core.process.execution.ephemerals import Ephemerals
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun, is_ephemeral
 from dbt_temporal.domain.errors import ErrorType
+from dbt_temporal.domain.results import NodeExecutionResult
 
 Doing = Callable[[], contextlib.AbstractContextManager[None]]
 
@@ -49,7 +52,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class AttemptOutcome:
-    result: AnyResult
+    result: NodeExecutionResult
     error: Classification | None
     record: bytes
     log: str
@@ -82,12 +85,23 @@ class NodeExecutor:
             before = resource_fields(node)
             runner = self._runner(node, failed_ephemeral, attempt)
             result = with_own_paths(run, self._call(runner, attempt))
+            output = self._shown(result, attempt)
         if NODE_STATUSES.get(str(result.status)) == "success":
             self._built.add(unique_id)
         nodes = {ephemeral: self.ephemerals.changed_fields(ephemeral) for ephemeral in ephemerals}
         nodes[unique_id] = changed_fields(before, result.node)
         error = _classify(result, attempt.capture.exception, failed_ephemeral is not None)
-        return AttemptOutcome(result, error, make_record(result, nodes), attempt.capture.log)
+        small = execution_result(result, with_compiled_code=run.command == "compile", output=output)
+        return AttemptOutcome(small, error, make_record(result, nodes), attempt.capture.log)
+
+    def _shown(self, result: AnyResult, attempt: Attempt) -> str | None:
+        """What dbt shows of the node at the end of `show` and `compile`, which it says by an event."""
+        if not isinstance(self._run.task, CompileTask) or str(result.status) != "success":
+            return None
+        printed_before = len(attempt.capture.printed)
+        with log_contextvars(node_info=result.node.node_info):
+            self._run.task.task_end_messages([result])
+        return attempt.capture.printed[printed_before:].strip("\n") or None
 
     def _call(self, runner: Any, attempt: Attempt) -> Any:
         try:

@@ -81,6 +81,11 @@ def build_graphs(manifest: Manifest, *, use_fast_test_edges: bool) -> ProjectGra
     return ProjectGraphs(ProjectGraph(plain.graph), ProjectGraph(tested.graph))
 
 
+def link(manifest: Manifest) -> ProjectGraph:
+    """The graph without test edges, of a manifest that has got further nodes. Raises as `build_graphs`."""
+    return ProjectGraph(_link(manifest).graph)
+
+
 def _link(manifest: Manifest) -> Linker:
     linker = Linker()
     linker.find_cycles = lambda: None

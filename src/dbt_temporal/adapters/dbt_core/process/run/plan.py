@@ -1,6 +1,6 @@
 """The execution plan, from dbt's own queue.
 
-Checked on dbt-core 1.11.16 and 1.12.0: `RunTask.get_hooks_by_type`, `ListTask.generate_selectors`,
+Checked on dbt-core 1.11.16 and 1.12.0: `RunTask.get_hooks_by_type`, `ListTask.output_results`,
 `GraphQueue._scores`, `CompileTask._handle_result`.
 """
 
@@ -23,32 +23,49 @@ from dbt_common.events.contextvars import task_contextvars
 from dbt_temporal.adapters.dbt_core.overrides import node_overrides
 from dbt_temporal.adapters.dbt_core.process.parsing.graph import subset
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun, is_ephemeral
-from dbt_temporal.domain.run.plan import ExecutionPlan, NodeInfo
+from dbt_temporal.adapters.dbt_core.process.run.operations import operation_node
+from dbt_temporal.domain.run.plan import EphemeralTurn, ExecutionPlan, NodeInfo
 
 _TESTS = (NodeType.Test, NodeType.Unit)
 
 
-def make_plan(run: HostRun) -> ExecutionPlan:
-    """The nodes of the run with what each waits for; ephemeral models are bridged where dbt has no results of them."""
+def make_plan(run: HostRun) -> tuple[ExecutionPlan, dict[str, EphemeralTurn]]:
+    """The nodes of the run with what each waits for; ephemeral models are bridged where dbt has no results of them, and
+    come beside the plan."""
     listing = _listing(run) if isinstance(run.task, ListTask) else {}
-    graph = _plan_graph(run, list(listing))
+    queue = _queue_graph(run, list(listing))
+    reported = isinstance(run.task, ListTask) or _reports_ephemerals(run)
+    ephemerals = set() if reported else {uid for uid in queue if is_ephemeral(run.manifest.expect(uid))}
+    graph = subset(queue, set(queue) - ephemerals) if ephemerals else queue
+    operation = operation_node(run.task, run.project.name, [node for node in graph if not graph.out_degree(node)])
     ranks = _ranks(run)
     levels = [sorted(level) for level in nx.topological_generations(graph)]
     priorities = _priorities(graph, levels)
     order = list(listing) or [unique_id for level in levels for unique_id in level]
-    return ExecutionPlan(
+    after = {} if operation is None else {operation.unique_id: operation}
+    plan = ExecutionPlan(
         project=run.project.name,
         invocation_id=run.invocation.invocation_id,
-        levels=levels,
+        levels=[*levels, *([list(after)] if after else [])],
         nodes={
             unique_id: _node_info(
                 run, unique_id, sorted(graph.predecessors(unique_id)), priorities[unique_id], listing
             ).model_copy(update={"rank": ranks.get(unique_id)})
             for unique_id in order
-        },
+        }
+        | after,
         has_on_run_start=_has_hooks(run.task, RunHookType.Start),
         has_on_run_end=_has_hooks(run.task, RunHookType.End),
     )
+    turns = {
+        unique_id: EphemeralTurn(
+            depends_on=sorted(queue.predecessors(unique_id)),
+            children=sorted(set(queue.successors(unique_id)) - ephemerals),
+            rank=ranks.get(unique_id, 0),
+        )
+        for unique_id in sorted(ephemerals)
+    }
+    return plan, turns
 
 
 def _has_hooks(task: Any, kind: RunHookType) -> bool:
@@ -59,10 +76,11 @@ def _listing(run: HostRun) -> dict[str, str]:
     """Node by node what `dbt list` prints, in its order."""
     with task_contextvars(project_root=run.project.config.project_root):
         ids = [node.unique_id for node in run.task._iterate_selected_nodes()]
-        return dict(zip(ids, run.task.generate_selectors(), strict=True)) if ids else {}
+        run.task.output_results = list  # which prints them
+        return dict(zip(ids, run.task.run(), strict=True)) if ids else {}
 
 
-def _plan_graph(run: HostRun, listed: list[str]) -> nx.DiGraph:
+def _queue_graph(run: HostRun, listed: list[str]) -> nx.DiGraph:
     if isinstance(run.task, ListTask):
         return subset(run.task.graph.graph, set(listed))
     assert run.task.job_queue is not None
@@ -70,8 +88,7 @@ def _plan_graph(run: HostRun, listed: list[str]) -> nx.DiGraph:
     for model, unit_tests in getattr(run.task, "model_to_unit_test_map", {}).items():
         if model in graph:  # dbt runs unit tests with their model alone
             _gate(graph, model, unit_tests)
-    bridged = set() if _reports_ephemerals(run) else {uid for uid in graph if is_ephemeral(run.manifest.expect(uid))}
-    return subset(graph, set(graph) - bridged)
+    return graph
 
 
 def _reports_ephemerals(run: HostRun) -> bool:

@@ -33,8 +33,11 @@ def open_run(
     run_dir.mkdir(parents=True, exist_ok=True)
     local = run_input.model_copy(update=dict(local_references))
     state = previous_state(local, Path(settings.project_dir), run_dir)
-    sys.argv = command_line(run_input)
+    sys.argv = command_line(invocation)
     params = flag_params(run_input)
+    narrowed = any(params[name] for name in ("select", "exclude", "selector"))
+    if state.retry is not None:
+        params = state.retry.params(params)
     copies = {"state": state.state_dir, "defer_state": state.defer_dir}
     flags = bootstrap.make_flags(run_input.command, settings, params | copies)
     router = EventRouter(flags, run_dir)
@@ -45,7 +48,7 @@ def open_run(
     project, adapter = bootstrap.for_run(parent.project, flags, str(run_dir / TARGET))
     _stamp(project.manifest.metadata, invocation.invocation_id, started_at)
     try:
-        task = make_task(run_input.command, flags, project, parent.graphs, state.retry)
+        task = make_task(run_input.command, flags, project, parent.graphs, state.retry, narrowed=narrowed)
     except Exception:
         project.manifest.metadata.generated_at = datetime.now(UTC).replace(tzinfo=None)
         project.manifest.writable_manifest().write(str(run_dir / PARSED_MANIFEST))
@@ -53,6 +56,8 @@ def open_run(
     for name, copy in copies.items():
         if copy is not None:  # which the task has read by now; Jinja and artifacts have the name that was given
             bootstrap.set_flag(flags, name, params[name])
+    if state.retry is not None and state.state_dir is None:
+        bootstrap.set_flag(flags, "state", state.retry.results.args.get("state"))
     kept = KeptGraph(project.manifest, adapter.type())
     return HostRun(project, invocation, flags, adapter, task, router, run_dir, kept)
 

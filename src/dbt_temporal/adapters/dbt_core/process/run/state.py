@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dbt.artifacts.schemas.run import RunResultsArtifact
 from dbt.contracts.state import load_result_state
-from dbt.task.retry import RETRYABLE_STATUSES
+from dbt.task.retry import IGNORE_PARENT_FLAGS, RETRYABLE_STATUSES
 
 from dbt_temporal.adapters.dbt_core.references import local_place
 from dbt_temporal.domain.errors import configuration_error
@@ -18,6 +19,12 @@ from dbt_temporal.domain.run.input import DbtRunInput
 TARGET = "target"
 """The folder of a run for what dbt calls its target path."""
 _SOURCES = "sources.json"
+_SELECTION = ("select", "exclude", "selector")
+_OWN_WAYS = frozenset({"target", "vars", "state", "show"})
+"""Arguments of a retried run that its retry does not take from there as they are: those that planning has taken over, a
+place that may be no folder, and one that dbt removes (`RetryTask.__init__`)."""
+_DEFAULTS: tuple[Any, ...] = ([], {"warn": [], "error": [], "silence": []})
+"""Values that dbt removes as well: its own command line does not take them."""
 _STATE_FILES = ("manifest.json", "run_results.json", _SOURCES)
 
 
@@ -27,6 +34,16 @@ class PreviousRun:
 
     results: RunResultsArtifact
     unique_ids: frozenset[str]
+
+    def params(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of the retry, as of `flag_params`: those of the retried run, with what is given over them."""
+        given = {name: value for name, value in given.items() if value is not None}
+        not_taken = IGNORE_PARENT_FLAGS | _OWN_WAYS
+        if any(name in given for name in _SELECTION):
+            not_taken = not_taken | set(_SELECTION)
+        arguments = self.results.args.items()
+        taken = {name: value for name, value in arguments if name not in not_taken and value not in _DEFAULTS}
+        return {**taken, **given}
 
 
 @dataclass(frozen=True)

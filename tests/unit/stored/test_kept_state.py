@@ -6,7 +6,6 @@ import pytest
 
 from dbt_temporal.application.ports.engine import Prepared, StatePart
 from dbt_temporal.application.projects.registry import ProjectRegistry
-from dbt_temporal.application.steps.kept_state import MAX_GAP
 from dbt_temporal.application.steps.messages import (
     AfterRunInput,
     BeforeRunInput,
@@ -16,6 +15,7 @@ from dbt_temporal.application.steps.messages import (
     ResumeRunInput,
 )
 from dbt_temporal.application.steps.use_cases import UseCases
+from dbt_temporal.application.stored.kept_state import MAX_GAP
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.invocation import DbtInvocation

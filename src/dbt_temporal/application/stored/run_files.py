@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from urllib.parse import quote
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import CompletedNode, NodeOutcome
 from dbt_temporal.application.shielding import shielded
+from dbt_temporal.application.stored.late_writes import LateWrites
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.limits import fit_name
 from dbt_temporal.domain.results import NodeExecutionResult
@@ -26,27 +28,39 @@ def safe_name(unique_id: str) -> str:
 
 
 class RunFiles:
-    def __init__(self, store: ArtifactStore, invocation_id: str) -> None:
+    def __init__(self, store: ArtifactStore, invocation_id: str, late: LateWrites | None = None) -> None:
         self._store = store
         self._root = invocation_id
+        self._records = f"{invocation_id}/records"
+        self._late = late or LateWrites()
 
     async def keep(self, outcome: NodeOutcome, attempt: int) -> str | None:
-        """Keeps what an attempt left behind; returns the location of its log, or None.
+        """Keeps what an attempt left behind; returns the location of its log, or None where there is none yet.
 
         Records are kept by attempt: one that was lost may have written its own, which is not the run's result.
 
-        A node that has ended is never run again, and never fails, because a file could not be written: that costs a
-        warning, and the run's artifacts fall back to the small result. Nor because a cancel came meanwhile.
+        A node that has ended is never run again, never fails, and does not wait for long, because a file could not be
+        written: that costs a warning, and the run's artifacts fall back to the small result. Nor because a cancel came
+        meanwhile.
         """
         return await shielded(self._keep(outcome, attempt))
 
     async def _keep(self, outcome: NodeOutcome, attempt: int) -> str | None:
         unique_id = outcome.result.unique_id
+        log_location: str | None = None
+
+        async def write_record() -> None:
+            await self.write(_record_path(unique_id, attempt), outcome.record)
+
+        async def write_log() -> None:
+            nonlocal log_location
+            log_location = await self.write(f"logs/{safe_name(unique_id)}.log", (outcome.log or "").encode())
+
         if outcome.record:
-            await self._try_to_write(_record_path(unique_id, attempt), outcome.record)
+            await self._late.begin(self._records, f"the record of {unique_id}", write_record)
         if outcome.log:
-            return await self._try_to_write(f"logs/{safe_name(unique_id)}.log", outcome.log.encode())
-        return None
+            await self._late.begin(f"{self._root}/logs", f"the log of {unique_id}", write_log)
+        return log_location
 
     async def with_records(
         self, results: Sequence[NodeExecutionResult], unrecorded: Collection[str] = ()
@@ -64,8 +78,20 @@ class RunFiles:
             for result in results
             if result.status != "skipped" and result.unique_id not in no_record
         }
-        records = await self._store.read_many(list(paths.values()))
+        records = await self._read(set(paths.values()))
         return [CompletedNode(result, records.get(paths.get(result.unique_id, ""), b"")) for result in results]
+
+    async def _read(self, paths: set[str]) -> dict[str, bytes]:
+        """What is there, and what a worker is still writing."""
+        records = await self._store.read_many(sorted(paths))
+        patience = self._late.patience
+        left, pause = patience.missing_secs, patience.late_step_secs
+        while len(records) < len(paths) and left > 0:
+            await self._late.settle(self._records)
+            await asyncio.sleep(pause)
+            left, pause = left - pause, 2 * pause
+            records |= await self._store.read_many(sorted(paths - records.keys()))
+        return records
 
     async def write(self, name: str, content: bytes) -> str:
         """Writes an artifact and returns its location. Raises ArtifactStore errors."""
@@ -77,17 +103,11 @@ class RunFiles:
 
     async def forget_records(self) -> None:
         """Deletes the records, once the artifacts hold what they held."""
+        self._late.forget(self._records)
         try:
-            await self._store.delete(f"{self._root}/records")
+            await self._store.delete(self._records)
         except DbtTemporalError as error:
             logger.warning("the records of run %s could not be deleted: %s", self._root, error.message)
-
-    async def _try_to_write(self, path: str, content: bytes) -> str | None:
-        try:
-            return await self.write(path, content)
-        except DbtTemporalError as error:
-            logger.warning("%s/%s could not be stored: %s", self._root, path, error.message)
-            return None
 
 
 def _record_path(unique_id: str, attempt: int) -> str:

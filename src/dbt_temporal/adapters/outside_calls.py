@@ -1,0 +1,64 @@
+"""Calls of blocking libraries to services elsewhere, which may never come back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import TypeVar
+
+Answer = TypeVar("Answer")
+
+
+class OutsideCalls:
+    """Makes calls on threads of their own. One that hangs keeps one of the places and nothing else: neither other work
+    (`asyncio.to_thread` has one small pool for all of it) nor the end of the process.
+
+    Args:
+        name: of the threads.
+        places: how many calls may be under way at once; further ones wait.
+    """
+
+    def __init__(self, name: str, places: int) -> None:
+        self._name = name
+        self._places = asyncio.Semaphore(places)
+
+    async def __call__(self, call: Callable[[], Answer], limit_secs: float) -> Answer:
+        """What `call` returns.
+
+        Raises:
+            TimeoutError: it has not come back within `limit_secs`, the wait for a place included.
+            Exception: what it raises.
+        """
+        try:
+            async with asyncio.timeout(limit_secs):
+                await self._places.acquire()
+                return await self._on_a_thread(call)
+        except TimeoutError as error:
+            raise TimeoutError(str(error) or f"there was no answer within {limit_secs:g} seconds") from error
+
+    def _on_a_thread(self, call: Callable[[], Answer]) -> asyncio.Future[Answer]:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Answer] = loop.create_future()
+        context = copy_context()
+
+        def tell(settle: Callable[[], None]) -> None:
+            self._places.release()
+            if not answer.done():  # whoever waited may have gone
+                settle()
+
+        def run() -> None:
+            try:
+                value = context.run(call)
+            except BaseException as error:
+                failure = error
+                settle = lambda: answer.set_exception(failure)  # noqa: E731
+            else:
+                settle = lambda: answer.set_result(value)  # noqa: E731
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(tell, settle)
+
+        threading.Thread(target=run, name=self._name, daemon=True).start()
+        return answer

@@ -1,0 +1,89 @@
+"""dbt's commands, each declared once: how it is called, and which fields of the input it has for itself.
+
+What the engine does for a command stands beside dbt's task of it (`adapters/dbt_core/process/run/tasks.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Command = Literal[
+    "run",
+    "build",
+    "test",
+    "seed",
+    "snapshot",
+    "clone",
+    "compile",
+    "show",
+    "list",
+    "source-freshness",
+    "docs-generate",
+    "run-operation",
+    "parse",
+    "debug",
+    "retry",
+]
+
+
+@dataclass(frozen=True)
+class CommandFacts:
+    """One command.
+
+    Attributes:
+        words: how dbt's command line calls it; the last of them is what dbt's artifacts call it (`which`).
+        fields: fields of the run's input that only some commands have, and that this one has.
+        can_be_retried: whether dbt retries a run of it.
+        executes: whether it does more than dbt does while it plans.
+    """
+
+    words: str
+    fields: frozenset[str] = frozenset()
+    can_be_retried: bool = True
+    executes: bool = True
+
+    @property
+    def which(self) -> str:
+        """What dbt's artifacts call it."""
+        return self.words.rpartition(" ")[2]
+
+
+COMMANDS: dict[str, CommandFacts] = {
+    "run": CommandFacts("run"),
+    "build": CommandFacts("build"),
+    "test": CommandFacts("test"),
+    "seed": CommandFacts("seed"),
+    "snapshot": CommandFacts("snapshot"),
+    "clone": CommandFacts("clone"),
+    "compile": CommandFacts("compile", frozenset({"inline", "output"})),
+    "show": CommandFacts("show", frozenset({"inline", "limit", "output"}), can_be_retried=False),
+    "list": CommandFacts("list", frozenset({"output", "output_keys"}), can_be_retried=False, executes=False),
+    "source-freshness": CommandFacts("source freshness", can_be_retried=False),
+    "docs-generate": CommandFacts("docs generate", frozenset({"compile", "static", "empty_catalog"})),
+    "run-operation": CommandFacts("run-operation", frozenset({"macro", "args", "sql"})),
+    "parse": CommandFacts("parse", can_be_retried=False, executes=False),
+    "debug": CommandFacts("debug", frozenset({"connection"}), can_be_retried=False),
+    "retry": CommandFacts("retry", can_be_retried=False),
+}
+"""By the names of the run contract. `retry` becomes the command of the run that it retries, while it is planned."""
+
+OWN_FIELDS = frozenset[str]().union(*(facts.fields for facts in COMMANDS.values()))
+
+
+OPERATION_KINDS = frozenset({"operation", "catalog", "debug"})
+"""What the resource types are called of nodes that stand for what dbt does outside its queue of nodes."""
+
+
+def named(which: str) -> str:
+    """The contract's name of what dbt's artifacts call a command; unknown ones stay as they are."""
+    return next((name for name, facts in COMMANDS.items() if facts.which == which), which)
+
+
+def misplaced(command: str, fields: Iterable[str]) -> str | None:
+    """Why a command does not take one of these fields, naming those that do; None where it takes them all."""
+    for field in sorted(OWN_FIELDS.intersection(fields) - COMMANDS[command].fields):
+        allowed = ", ".join(name for name, facts in COMMANDS.items() if field in facts.fields)
+        return f"{field}: the command {command!r} has none; it is for {allowed}"
+    return None

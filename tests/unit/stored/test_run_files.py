@@ -1,0 +1,115 @@
+"""What attempts leave behind in the store: kept although a cancel comes, and as long as artifacts need it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from dbt_temporal.application.steps.end_run import EndRun
+from dbt_temporal.application.steps.messages import EndRunInput
+from dbt_temporal.application.stored.kept_state import KeptState
+from dbt_temporal.application.stored.late_writes import LateWrites, Patience
+from dbt_temporal.application.stored.run_files import RunFiles
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+from dbt_temporal.testing import FakeEngine, InMemoryArtifactStore, model_id, planned
+
+A = model_id("a")
+INVOCATION = planned().invocation
+RECORD = f"{INVOCATION.invocation_id}/records/{A}.1.json"
+LOG = f"{INVOCATION.invocation_id}/logs/{A}.log"
+
+
+async def test_a_cancel_that_comes_while_files_are_kept_waits_until_they_are() -> None:
+    writing, go_on = asyncio.Event(), asyncio.Event()
+
+    class SlowStore(InMemoryArtifactStore):
+        async def write(self, path: str, content: bytes) -> str:
+            writing.set()
+            await go_on.wait()
+            return await super().write(path, content)
+
+    store = SlowStore()
+    keeping = asyncio.create_task(RunFiles(store, INVOCATION.invocation_id).keep(FakeEngine.succeeds(A), attempt=1))
+    await writing.wait()
+    keeping.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    # The node had ended well: whoever cancels it now gets its result.
+    assert await keeping == f"memory://{LOG}"
+    assert set(store.files) == {RECORD, LOG}
+
+
+@pytest.mark.parametrize(("has_artifacts", "left"), [(True, {LOG}), (False, {LOG, RECORD})])
+async def test_the_end_of_a_run_deletes_its_records_once_its_artifacts_are_stored(
+    has_artifacts: bool, left: set[str]
+) -> None:
+    store = InMemoryArtifactStore()
+    await RunFiles(store, INVOCATION.invocation_id).keep(FakeEngine.succeeds(A), attempt=1)
+    end_run = EndRun(FakeEngine(), store, LateWrites(), KeptState(store))
+    await end_run(EndRunInput(invocation=INVOCATION, has_artifacts=has_artifacts))
+    assert set(store.files) == left
+
+
+async def test_the_record_of_a_lost_attempt_does_not_count() -> None:
+    files = RunFiles(InMemoryArtifactStore(), INVOCATION.invocation_id)
+    await files.keep(FakeEngine.succeeds(A), attempt=1)
+    await files.keep(FakeEngine.fails(A), attempt=2)
+    failed = FakeEngine.fails(A).result.model_copy(update={"attempts": 2})
+    (completed,) = await files.with_records([failed])
+    assert json.loads(completed.record)["status"] == "error"
+    # The last attempt recorded its success, but was lost before it could say so: the run says that it failed.
+    (lost,) = await files.with_records([failed.model_copy(update={"attempts": 1})], unrecorded=[A])
+    assert lost.record == b""
+
+
+class _BadMoment(InMemoryArtifactStore):
+    """Takes nothing until the gate is open."""
+
+    def __init__(self, *, refuses: bool) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+        self.refuses = refuses
+
+    async def write(self, path: str, content: bytes) -> str:
+        if self.refuses and not self.gate.is_set():
+            raise DbtTemporalError(ErrorType.ARTIFACT_STORE, "503 Slow Down")
+        await self.gate.wait()
+        return await super().write(path, content)
+
+
+@pytest.mark.parametrize("refuses", [False, True], ids=["a store that hangs", "a store that refuses"])
+async def test_a_node_does_not_wait_for_its_files_which_are_there_when_the_artifacts_need_them(
+    refuses: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = _BadMoment(refuses=refuses)
+    late = LateWrites(Patience(step_secs=0.01, late_step_secs=0.001, first_pause_secs=0.01, missing_secs=60))
+    files = RunFiles(store, INVOCATION.invocation_id, late)
+    for unique_id in (A, model_id("b")):
+        assert await files.keep(FakeEngine.succeeds(unique_id), attempt=1) is None
+    assert store.files == {}
+    assert f"the record of {A} is not stored yet; the run goes on" in caplog.text
+
+    reading = asyncio.create_task(files.with_records([FakeEngine.succeeds(A).result]))
+    store.gate.set()
+    (completed,) = await asyncio.wait_for(reading, 60)
+    assert json.loads(completed.record)["status"] == "success"
+
+
+async def test_what_cannot_be_written_until_the_deadline_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+    store = _BadMoment(refuses=True)
+    files = RunFiles(store, INVOCATION.invocation_id, LateWrites(Patience(step_secs=60, deadline_secs=0)))
+    assert await files.keep(FakeEngine.succeeds(A), attempt=1) is None
+    assert f"the record of {A} could not be stored: 503 Slow Down" in caplog.text
+
+
+async def test_a_late_record_of_a_run_that_has_ended_is_dropped_and_a_late_log_is_not() -> None:
+    store = _BadMoment(refuses=False)
+    late = LateWrites(Patience(step_secs=0.01, late_step_secs=0.001))
+    files = RunFiles(store, INVOCATION.invocation_id, late)
+    await files.keep(FakeEngine.succeeds(A), attempt=1)
+    await files.forget_records()
+    store.gate.set()
+    await late.settle(f"{INVOCATION.invocation_id}/logs")
+    assert set(store.files) == {LOG}
