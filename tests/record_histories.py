@@ -20,6 +20,7 @@ from temporalio.client import WorkflowHistory
 from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
 from dbt_temporal.adapters.temporal.connection.search_attributes import register_search_attributes
 from dbt_temporal.adapters.temporal.gateway import TemporalRun
+from dbt_temporal.application.ports.engine import Prepared
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.testing import FakeEngine, node, plan
 from tests.integration.run_harness import RunHarness
@@ -93,11 +94,22 @@ async def fail_fast_run(runs: RunHarness) -> TemporalRun:
     return run
 
 
+async def kept_run(runs: RunHarness) -> TemporalRun:
+    """A run that keeps to one worker, with a retry and on-run-end there."""
+    runs.engine.prepared = Prepared(keeps_state="on-run-start has changed 'kept'", worker="one")
+    runs.engine.run_plan = plan(node("a"), node("b", "a"), has_on_run_start=True, has_on_run_end=True)
+    runs.engine.script[A] = [FakeEngine.fails(A), FakeEngine.succeeds(A)]
+    run = await runs.submit()
+    await run.outcome()
+    return run
+
+
 SCENARIOS: dict[str, Callable[[RunHarness], Awaitable[TemporalRun]]] = {
     "failed_build": failed_build,
     "cancelled_run": cancelled_run,
     "run_with_hooks": run_with_hooks,
     "fail_fast_run": fail_fast_run,
+    "kept_run": kept_run,
 }
 
 

@@ -16,16 +16,17 @@ from dbt_temporal.adapters.in_process.runtime import run_in_process
 from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
 from dbt_temporal.adapters.temporal.gateway import TemporalRun
 from dbt_temporal.adapters.temporal.worker.tuning import WorkerTuning
-from dbt_temporal.application.ports.engine import ProjectLocation
+from dbt_temporal.application.ports.engine import ProjectLocation, StatePart, no_progress
 from dbt_temporal.application.ports.runs import Outcome
 from dbt_temporal.application.projects.loading import ReadyProject
 from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.run import keeping
 from dbt_temporal.application.steps.use_cases import UseCases
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.entrypoints.settings import read_settings
-from tests.integration.engine_driver import open_engine, write_files
+from tests.integration.engine_driver import new_invocation, open_engine, opened, write_files
 from tests.integration.equality.compare import run_cli
 from tests.integration.postgres import POSTGRES_PROJECT, PostgresDatabase, postgres_env
 from tests.integration.run_harness import FAST_RETRIES, DbtHarness, history
@@ -255,3 +256,28 @@ async def test_hosts_that_make_way_or_are_too_large_or_idle_hand_on_what_they_ha
     assert of_other.success
     assert {result.attempts for result in output.node_results} == {1}
     assert ledger(postgres) == OF_CLI
+
+
+async def test_what_no_other_process_can_have_fails_the_run_when_its_own_has_gone(
+    project: ProjectLocation, environ: dict[str, str], tmp_path: Path
+) -> None:
+    alone = "on-run-start: ['{% if execute %}{% do graph.update(alone=namespace()) %}{% endif %}']\n"
+    write_files(project.project_dir, {"dbt_project.yml": POSTGRES_PROJECT["dbt_project.yml"] + alone})
+    async with open_engine(tmp_path / "cache", environ=environ) as engine:
+        begun = new_invocation(command="run")
+        prepared = await opened(engine, project, begun).before_run(no_progress)
+        assert prepared.keeps_state is not None
+        assert "no other process can have that" in prepared.keeps_state
+        (host,) = engine._hosts._hosts.values()
+        host.process.kill()
+
+        async def parts() -> list[StatePart]:
+            assert prepared.state is not None
+            return [prepared.state]
+
+        run = await engine.open(project, begun.model_copy(update={"keeps_state": True}))
+        await run.use_state(parts)
+        await wait_for(lambda: asyncio.sleep(0, not host.alive))
+        with pytest.raises(DbtTemporalError, match="on-run-start has called update") as caught:
+            await run.execute_node("model.pg.a", no_progress)
+        assert caught.value.error_type == ErrorType.CONFIGURATION

@@ -6,6 +6,7 @@ Touches of dbt internals, checked on dbt-core 1.11.16 and 1.12.0: `get_runner`, 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import threading
 from collections.abc import Callable
@@ -37,6 +38,8 @@ from dbt_temporal.adapters.dbt_core.process.execution.ephemerals import Ephemera
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun, is_ephemeral
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.results import NodeExecutionResult
+
+Doing = Callable[[], contextlib.AbstractContextManager[None]]
 
 
 @dataclass
@@ -117,7 +120,9 @@ class NodeExecutor:
             runner.do_skip(cause=failed_ephemeral)
         if isinstance(runner, MicrobatchModelRunner):
             runner.set_parent_task(self._run.task)
-            attempt.batches = BatchPool(self._run, attempt.request.cancelled)
+            attempt.batches = BatchPool(
+                self._run.project.config.threads, attempt.request.cancelled, self._run.kept.for_other_threads()
+            )
             runner.set_pool(attempt.batches)
         return runner
 
@@ -151,13 +156,16 @@ class NodeExecutor:
 
 
 class BatchPool:
-    """The thread pool of one microbatch model, with the part of DbtThreadPool's interface that dbt uses."""
+    """The thread pool of one microbatch model, with the part of DbtThreadPool's interface that dbt uses.
 
-    def __init__(self, run: HostRun, cancelled: threading.Event) -> None:
-        self.max_threads = threads = run.project.config.threads
+    Each batch runs within `doing`.
+    """
+
+    def __init__(self, threads: int, cancelled: threading.Event, doing: Doing = contextlib.nullcontext) -> None:
+        self.max_threads = threads
         self.max_microbatch_models = max(1, threads // 2)
         self._cancelled = cancelled
-        self._kept, self._owner = run.kept, run.kept.owner
+        self._doing = doing
         context = get_invocation_context()
         # The model's own thread runs batches too.
         self._pool = ThreadPoolExecutor(
@@ -177,7 +185,7 @@ class BatchPool:
 
     def _run_batch(self, function: Callable[..., Any], args: Any, callback: Callable[[Any], None]) -> None:
         if not self.is_closed():
-            with self._kept.doing(self._owner):
+            with self._doing():
                 callback(function(*args))
 
 

@@ -29,6 +29,10 @@ _OF_PYTHON = frozenset(
 _HELPERS = frozenset({"copyreg._reconstructor", "copyreg.__newobj__", "pytz._UTC", "pytz._p"})
 
 
+class NotCarriedError(Exception):
+    """A value of a class that is not among those that other processes are given."""
+
+
 class Containers:
     """Knows each container of one `graph`; those that it has named stay in memory, so that ids are theirs alone."""
 
@@ -137,7 +141,7 @@ class _Unpickler(pickle.Unpickler):
             value = super().find_class(module, name)
             if isinstance(value, type):
                 return value
-        raise pickle.UnpicklingError(f"of a kind that is not carried: {full}")
+        raise NotCarriedError(f"of a kind that is not carried: {full}")
 
 
 def write_part(part: dict[str, Any]) -> bytes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from base64 import b64decode, b64encode
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 
 from dbt.contracts.graph.manifest import Manifest
 
@@ -23,6 +24,7 @@ class KeptGraph:
         self._manifest = manifest
         self._adapter_type = adapter_type
         self._start: wire.Message | None = None
+        self._told = False
         self._has_all = False
         """Whether the run has begun here, or what it had elsewhere was taken over."""
         self._journal: GraphJournal | None = None
@@ -34,13 +36,16 @@ class KeptGraph:
         """Within the block this thread does what this node or hook does."""
         return contextlib.nullcontext() if self._journal is None else self._journal.owned_by(owner)
 
-    @property
-    def owner(self) -> str | None:
-        return None if self._journal is None else self._journal.owner
+    def for_other_threads(self) -> Callable[[], contextlib.AbstractContextManager[None]]:
+        """Makes blocks in which other threads do what this one does now."""
+        return partial(self.doing, None if self._journal is None else self._journal.owner)
 
     def ended(self, owner: str) -> wire.Message | None:
         """What a node has left in `graph`, in the words of the wire; None where that is nothing."""
         part = None if self._journal is None else self._journal.ended(owner)
+        if self._journal is not None and self._journal.problem and not self._told:
+            print(f"the run cannot go on in another process: {self._journal.problem}", flush=True)
+            self._told = True
         return None if part is None else _message(part)
 
     def started(self) -> wire.Message | None:
@@ -54,7 +59,10 @@ class KeptGraph:
         if self._journal is None:
             return None
         if self._journal.keys:
-            return f"{ON_RUN_START} has changed {', '.join(map(repr, self._journal.keys))} in Jinja's `graph`"
+            why = f"{ON_RUN_START} has changed {', '.join(map(repr, self._journal.keys))} in Jinja's `graph`"
+            return (
+                f"{why}, but no other process can have that: {problem}" if (problem := self._journal.problem) else why
+            )
         what = may_change_graph(self._manifest, self._adapter_type, selected)
         return None if what is None else f"{what} may change Jinja's `graph`"
 

@@ -23,6 +23,7 @@ from dbt_temporal.adapters.dbt_core.process.kept.containers import (
     MUTATORS,
     ROOT,
     Containers,
+    NotCarriedError,
     Order,
     Ref,
     read_part,
@@ -66,6 +67,7 @@ class GraphJournal:
 
     Attributes:
         keys: the names at the top of `graph` below which it was changed, for messages.
+        problem: why no other process can have what is in `graph`; None where it can.
     """
 
     def __init__(self, manifest: Manifest) -> None:
@@ -111,7 +113,7 @@ class GraphJournal:
         has done nothing."""
         with self._lock:
             mine = {order for order, deed in self._open.items() if deed.owner in (owner, None)}
-            if not mine and not self._problem:
+            if not mine and not self.problem:
                 return None
             # What a node that goes on has brought, and this one has changed, is there for good.
             mine = _with_needs(mine, self._open)
@@ -158,7 +160,7 @@ class GraphJournal:
 
     def _part(self, deeds: list[Deed]) -> tuple[int, bytes]:
         number, self._next_part = self._next_part, self._next_part + 1
-        part = {"generation": self._generation, "problem": self._problem, "deeds": [vars(deed) for deed in deeds]}
+        part = {"generation": self._generation, "problem": self.problem, "deeds": [vars(deed) for deed in deeds]}
         return number, write_part(part | self._basis)
 
     def _begin(self, graph: dict[str, Any]) -> None:
@@ -166,7 +168,7 @@ class GraphJournal:
         self._containers = Containers(graph)
         self._count = 0
         self._open: dict[Order, Deed] = {}
-        self._problem: str | None = None
+        self.problem: str | None = None
         self.keys: dict[str, None] = {}
 
     def _changing(
@@ -197,7 +199,9 @@ class GraphJournal:
         try:
             deed.arguments = self._containers.write((args, kwargs), deed.needs)
         except Exception as error:  # a value's own code may raise anything
-            self._problem = self._problem or f"{deed.owner or 'dbt'} has called {method}() with what is {error}"
+            # Not what others say: they may show the value, which may be a secret.
+            why = str(error) if isinstance(error, NotCarriedError) else "that cannot be pickled"
+            self.problem = self.problem or f"{deed.owner or 'dbt'} has called {method}() with a value {why}"
             return call(args)
         self._containers.need(target, deed.needs)
         answer = call(args)
