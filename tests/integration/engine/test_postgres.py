@@ -34,6 +34,13 @@ PROJECT = {
     "models/times_out.sql": "{{ config(materialized='table', pre_hook=\"set statement_timeout = 100\") }} "
     "select 1 as one from pg_sleep(60)",
 }
+ENDS_ITS_SESSION = """
+{{{{ config(
+    materialized='incremental',
+    post_hook={{'sql': 'select pg_terminate_backend(pg_backend_pid())', 'transaction': {}}},
+) }}}}
+select 1 as one
+"""
 SLEEPERS = """
 select count(*) from pg_stat_activity
 where datname = current_database() and state = 'active' and query like '%pg_sleep(600)%' and pid <> pg_backend_pid()
@@ -131,6 +138,27 @@ async def test_the_statement_of_a_killed_host_is_ended_by_the_next_one(
     outcome = await opened(engine, project, invocation).execute_node("model.pg.base", facts.update)
     assert outcome.result.status == "success"
     await eventually(lambda: count(postgres, SLEEPERS) == 0)
+
+
+@pytest.mark.parametrize(("within_transaction", "rows", "retryable"), [(True, 0, True), (False, 1, False)])
+async def test_a_lost_connection_is_no_reason_to_repeat_what_is_committed(
+    engine: DbtCoreEngine,
+    project: ProjectLocation,
+    postgres: PostgresDatabase,
+    within_transaction: bool,
+    rows: int,
+    retryable: bool,
+) -> None:
+    write_files(project.project_dir, {"models/appends.sql": ENDS_ITS_SESSION.format(within_transaction)})
+    with closing(postgres.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute("create schema if not exists main; create table main.appends (one integer)")
+        connection.commit()
+    outcome = await opened(engine, project, new_invocation(command="run")).execute_node(
+        "model.pg.appends", lambda _: None
+    )
+    assert outcome.error is not None
+    assert (outcome.error.error_type, outcome.error.retryable) == ("Adapter", retryable)
+    assert count(postgres, "select count(*) from main.appends") == rows
 
 
 async def test_a_statement_timeout_of_the_database_is_a_failure_worth_another_attempt(

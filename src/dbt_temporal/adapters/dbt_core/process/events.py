@@ -53,6 +53,9 @@ class NodeCapture:
         self._printed: list[str] = []
         self._printed_size = 0
         self.exception: BaseException | None = None
+        self._commits = False
+        self.committed = False
+        """Whether the database has confirmed a commit of the node's work."""
 
     @property
     def printed(self) -> str:
@@ -73,6 +76,10 @@ class NodeCapture:
 
     def take(self, msg: EventMsg) -> None:
         """Takes one event; called on the thread that fired it."""
+        if msg.info.name == "SQLCommit":  # dbt is about to commit; the next statement that ends is the commit
+            self._commits = True
+        elif msg.info.name == "SQLQueryStatus":
+            self.committed = self.committed or self._commits
         if msg.info.name in _EXCEPTION_EVENTS and (error := sys.exc_info()[1]) is not None:
             # dbt fires these while it handles the exception, of which its results keep the text only.
             self.exception = error

@@ -91,6 +91,8 @@ class NodeExecutor:
         nodes = {ephemeral: self.ephemerals.changed_fields(ephemeral) for ephemeral in ephemerals}
         nodes[unique_id] = changed_fields(before, result.node)
         error = _classify(result, attempt.capture.exception, failed_ephemeral is not None)
+        if error is not None and attempt.capture.committed and attempt.batches is None:
+            error = error[0], False  # another attempt would do again what stands in the database
         small = execution_result(result, with_compiled_code=run.command == "compile", output=output)
         return AttemptOutcome(small, error, make_record(result, nodes), attempt.capture.log)
 
