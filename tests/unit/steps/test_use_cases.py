@@ -264,6 +264,12 @@ async def test_a_record_that_cannot_be_read_is_replaced_by_the_small_result() ->
     assert stored.unstored == [result("a").unique_id]
 
 
+async def test_of_a_command_that_executes_nothing_no_records_are_missed() -> None:
+    listing = invocation().model_copy(update={"input": parse_run_input({"command": "list"})})
+    stored = await World().use_cases.store_artifacts(StoreArtifactsInput(invocation=listing, results=[result("a")]))
+    assert stored.unstored == []
+
+
 async def test_the_run_log_can_be_written_alone() -> None:
     world = World()
     asked = StoreArtifactsInput(invocation=invocation(), run_log="hello\n", log_only=True)

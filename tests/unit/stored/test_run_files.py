@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -113,3 +114,11 @@ async def test_a_late_record_of_a_run_that_has_ended_is_dropped_and_a_late_log_i
     store.gate.set()
     await late.settle(f"{INVOCATION.invocation_id}/logs")
     assert set(store.files) == {LOG}
+
+
+async def test_an_attempt_that_has_nothing_to_record_is_not_missed() -> None:
+    files = RunFiles(InMemoryArtifactStore(), INVOCATION.invocation_id, LateWrites(Patience(missing_secs=0)))
+    await files.keep(replace(FakeEngine.succeeds(A), record=b""), attempt=1)
+    other = model_id("b")
+    await files.with_records([FakeEngine.succeeds(A).result, FakeEngine.succeeds(other).result])
+    assert files.missing == [other]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
-from dbt_temporal.application.ports.engine import CompletedNode, Progress, no_progress
+from dbt_temporal.application.ports.engine import Progress, no_progress
 from dbt_temporal.application.steps.engine_runs import EngineRuns
 from dbt_temporal.application.steps.messages import StoreArtifactsInput, StoreArtifactsOutput
 from dbt_temporal.application.stored.earlier_runs import EarlierRuns
 from dbt_temporal.application.stored.late_writes import LateWrites
 from dbt_temporal.application.stored.run_files import RunFiles
 from dbt_temporal.domain.results import ArtifactPaths
+from dbt_temporal.domain.run.commands import COMMANDS
 
 RUN_LOG_FILE = "log.txt"
 RUN_RESULTS_FILE = "run_results.json"
@@ -50,7 +51,9 @@ class StoreArtifacts:
         if request.log_only:
             return StoreArtifactsOutput(artifacts=ArtifactPaths(**paths), log_path=paths.get("log_path"))
         run = await self._runs.open(invocation)
-        completed = await files.with_records(request.results, request.unrecorded)
+        attempted = COMMANDS[invocation.input.command].executes
+        unrecorded = request.unrecorded if attempted else [result.unique_id for result in request.results]
+        completed = await files.with_records(request.results, unrecorded)
         artifacts = await run.artifacts(completed, request.elapsed_time, with_catalog=self._write_catalog)
         names = list(artifacts)
         written = await asyncio.gather(*(files.upload(name, artifacts[name]) for name in names))
@@ -58,15 +61,5 @@ class StoreArtifacts:
             await EarlierRuns(self._store).note(invocation.project, invocation.input, invocation.invocation_id)
         paths |= {_PATH_OF[name]: place for name, place in zip(names, written, strict=True) if name in _PATH_OF}
         return StoreArtifactsOutput(
-            artifacts=ArtifactPaths(**paths), log_path=paths.get("log_path"), unstored=_unstored(request, completed)
+            artifacts=ArtifactPaths(**paths), log_path=paths.get("log_path"), unstored=files.missing
         )
-
-
-def _unstored(request: StoreArtifactsInput, completed: list[CompletedNode]) -> list[str]:
-    """Nodes that an attempt has recorded, and whose record is not there."""
-    no_record = frozenset(request.unrecorded)
-    return [
-        node.result.unique_id
-        for node in completed
-        if not node.record and node.result.status != "skipped" and node.result.unique_id not in no_record
-    ]

@@ -33,6 +33,8 @@ class RunFiles:
         self._root = invocation_id
         self._records = f"{invocation_id}/records"
         self._late = late or LateWrites()
+        self.missing: list[str] = []
+        """Nodes whose records `with_records` has not found in the store."""
 
     async def keep(self, outcome: NodeOutcome, attempt: int) -> str | None:
         """Keeps what an attempt left behind; returns the location of its log, or None where there is none yet.
@@ -56,8 +58,8 @@ class RunFiles:
             nonlocal log_location
             log_location = await self.write(f"logs/{safe_name(unique_id)}.log", (outcome.log or "").encode())
 
-        if outcome.record:
-            await self._late.begin(self._records, f"the record of {unique_id}", write_record)
+        # An empty one as well, so that nobody waits for it.
+        await self._late.begin(self._records, f"the record of {unique_id}", write_record)
         if outcome.log:
             await self._late.begin(f"{self._root}/logs", f"the log of {unique_id}", write_log)
         return log_location
@@ -79,6 +81,7 @@ class RunFiles:
             if result.status != "skipped" and result.unique_id not in no_record
         }
         records = await self._read(set(paths.values()))
+        self.missing = [unique_id for unique_id, path in paths.items() if path not in records]
         return [CompletedNode(result, records.get(paths.get(result.unique_id, ""), b"")) for result in results]
 
     async def _read(self, paths: set[str]) -> dict[str, bytes]:
