@@ -152,6 +152,8 @@ def _read(name: str, text: str) -> Any:
         document = json.loads(text)
     except ValueError:
         return text
+    if name == "schemas":
+        return sorted(map(str, document))  # a set of dbt's, whose order is each process's own
     return sorted(map(_result, document)) if name == "results" else without_code(document)
 
 
