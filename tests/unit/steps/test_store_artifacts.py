@@ -1,0 +1,104 @@
+"""The step that stores a run's artifacts: from records, side by side, with what it says of those that are missing."""
+
+import asyncio
+
+import pytest
+
+from dbt_temporal.application.projects.registry import ProjectRegistry
+from dbt_temporal.application.steps.messages import EndRunInput, StoreArtifactsInput
+from dbt_temporal.application.steps.use_cases import UseCases
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+from dbt_temporal.domain.run.input import parse_run_input
+from dbt_temporal.testing import FakeEngine, InMemoryArtifactStore, ready_project, result
+from dbt_temporal.testing.builders import INVOCATION_ID
+from tests.unit.steps.test_use_cases import LOG, RECORD, World, invocation
+
+
+async def test_artifacts_are_assembled_from_records_and_the_records_go() -> None:
+    world = World()
+    await world.execute()
+    stored = await world.use_cases.store_artifacts(
+        StoreArtifactsInput(
+            invocation=invocation(), results=[result("a"), result("b", "skipped")], elapsed_time=2.5, run_log="hello\n"
+        )
+    )
+    assert stored.artifacts.model_dump() == {
+        "run_results_path": f"memory://{INVOCATION_ID}/run_results.json",
+        "manifest_path": f"memory://{INVOCATION_ID}/manifest.json",
+        "log_path": f"memory://{INVOCATION_ID}/log.txt",
+        "catalog_path": None,
+        "sources_path": None,
+    }
+    assert stored.log_path == stored.artifacts.log_path
+    assert [bool(each.record) for each in world.engine.seen_by_artifacts] == [True, False]
+    assert RECORD in world.store.files, "another attempt would need them"
+    await world.use_cases.end_run(EndRunInput(invocation=invocation(), has_artifacts=True))
+    assert RECORD not in world.store.files
+    assert world.store.files[f"{INVOCATION_ID}/log.txt"] == b"hello\n"
+    assert LOG in world.store.files
+
+
+async def test_artifacts_are_written_side_by_side() -> None:
+    class OnlyTogether(InMemoryArtifactStore):
+        """Writes a file only when another is being written."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.both = asyncio.Barrier(2)
+
+        async def write(self, path: str, content: bytes) -> str:
+            if path.startswith(INVOCATION_ID):
+                await self.both.wait()
+            return await super().write(path, content)
+
+    store = OnlyTogether()
+    store_artifacts = UseCases.build(FakeEngine(), ProjectRegistry([ready_project()]), store).store_artifacts
+    await asyncio.wait_for(
+        store_artifacts(StoreArtifactsInput(invocation=invocation(), results=[], elapsed_time=1)), 60
+    )
+    assert {path.rpartition("/")[2] for path in store.files if path.startswith(INVOCATION_ID)} == {
+        "run_results.json",
+        "manifest.json",
+    }
+
+
+async def test_a_record_that_cannot_be_read_is_replaced_by_the_small_result() -> None:
+    world = World()
+    await world.execute()
+    world.store.broken = [f"{INVOCATION_ID}/records"]
+    await world.use_cases.store_artifacts(StoreArtifactsInput(invocation=invocation(), results=[result("a")]))
+    assert [each.record for each in world.engine.seen_by_artifacts] == [b""]
+    assert f"{INVOCATION_ID}/run_results.json" in world.store.files
+    stored = await world.use_cases.store_artifacts(
+        StoreArtifactsInput(invocation=invocation(), results=[result("a"), result("b", "skipped")])
+    )
+    assert stored.unstored == [result("a").unique_id]
+
+
+async def test_of_a_command_that_executes_nothing_no_records_are_missed() -> None:
+    listing = invocation().model_copy(update={"input": parse_run_input({"command": "list"})})
+    stored = await World().use_cases.store_artifacts(StoreArtifactsInput(invocation=listing, results=[result("a")]))
+    assert stored.unstored == []
+
+
+async def test_the_run_log_can_be_written_alone() -> None:
+    world = World()
+    asked = StoreArtifactsInput(invocation=invocation(), run_log="hello\n", log_only=True)
+    output = await world.use_cases.store_artifacts(asked)
+    assert world.store.files == {f"{INVOCATION_ID}/log.txt": b"hello\n"}
+    assert output.log_path == output.artifacts.log_path == f"memory://{INVOCATION_ID}/log.txt"
+
+
+async def test_the_run_log_is_not_written_where_it_is_off() -> None:
+    world = World()
+    stored = await world.use_cases.store_artifacts(StoreArtifactsInput(invocation=invocation()))
+    assert stored.log_path is None
+    assert f"{INVOCATION_ID}/log.txt" not in world.store.files
+
+
+async def test_an_artifact_that_cannot_be_written_is_an_artifact_store_error() -> None:
+    world = World()
+    world.store.broken = [f"{INVOCATION_ID}/manifest.json"]
+    with pytest.raises(DbtTemporalError) as caught:
+        await world.use_cases.store_artifacts(StoreArtifactsInput(invocation=invocation()))
+    assert (caught.value.error_type, caught.value.retryable) == (ErrorType.ARTIFACT_STORE, True)
