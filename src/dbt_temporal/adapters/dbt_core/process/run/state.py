@@ -20,9 +20,10 @@ TARGET = "target"
 """The folder of a run for what dbt calls its target path."""
 _SOURCES = "sources.json"
 _SELECTION = ("select", "exclude", "selector")
-_OWN_WAYS = frozenset({"target", "vars", "state", "show"})
-"""Arguments of a retried run that its retry does not take from there as they are: those that planning has taken over, a
-place that may be no folder, and one that dbt removes (`RetryTask.__init__`)."""
+_OWN_WAYS = frozenset({"target", "vars", "state", "show", "static", "empty_catalog"})
+"""Arguments of a retried run that its retry does not take from there as they are: what planning has taken over, a place
+that may be no folder, one that dbt removes (`RetryTask.__init__`), and two whose "no" has no word, at which dbt's own
+retry of `docs generate` fails."""
 _DEFAULTS: tuple[Any, ...] = ([], {"warn": [], "error": [], "silence": []})
 """Values that dbt removes as well: its own command line does not take them."""
 _STATE_FILES = ("manifest.json", "run_results.json", _SOURCES)
