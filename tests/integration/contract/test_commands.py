@@ -89,7 +89,7 @@ async def test_compile_returns_the_code_and_runs_nothing_in_the_database(shop: S
     assert "{{" not in result.compiled_code
     assert result.adapter_response == {}
     others = await shop.output("run", select="dim_products")
-    assert [each.compiled_code for each in others.node_results] == [None]
+    assert [(each.compiled_code, each.output) for each in others.node_results] == [(None, None)]
 
 
 async def test_list_returns_the_nodes_and_starts_no_activity_for_them(shop: Shop) -> None:

@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from dbt.task.compile import CompileTask
 from dbt.task.run import MicrobatchModelRunner
 from dbt_common.context import get_invocation_context
 from dbt_common.events.contextvars import log_contextvars, task_contextvars
@@ -38,6 +37,9 @@ from dbt_temporal.adapters.dbt_core.process.execution.ephemerals import Ephemera
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun, is_ephemeral
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.results import NodeExecutionResult
+
+_SHOWING = frozenset({"show", "compile"})
+"""Commands that show something of each node at their end; others have summaries of the whole run there."""
 
 Doing = Callable[[], contextlib.AbstractContextManager[None]]
 
@@ -98,7 +100,7 @@ class NodeExecutor:
 
     def _shown(self, result: AnyResult, attempt: Attempt) -> str | None:
         """What dbt shows of the node at the end of `show` and `compile`, which it says by an event."""
-        if not isinstance(self._run.task, CompileTask) or str(result.status) != "success":
+        if self._run.command not in _SHOWING or str(result.status) != "success":
             return None
         printed_before = len(attempt.capture.printed)
         with log_contextvars(node_info=result.node.node_info):
