@@ -12,6 +12,10 @@ from typing import TypeVar
 Answer = TypeVar("Answer")
 
 
+class NoAnswerError(TimeoutError):
+    """A call has not come back in time."""
+
+
 class OutsideCalls:
     """Makes calls on threads of their own. One that hangs keeps one of the places and nothing else: neither other work
     (`asyncio.to_thread` has one small pool for all of it) nor the end of the process.
@@ -29,15 +33,18 @@ class OutsideCalls:
         """What `call` returns.
 
         Raises:
-            TimeoutError: it has not come back within `limit_secs`, the wait for a place included.
+            NoAnswerError: it has not come back within `limit_secs`, the wait for a place included.
             Exception: what it raises.
         """
+        limit = asyncio.timeout(limit_secs)
         try:
-            async with asyncio.timeout(limit_secs):
+            async with limit:
                 await self._places.acquire()
                 return await self._on_a_thread(call)
         except TimeoutError as error:
-            raise TimeoutError(str(error) or f"there was no answer within {limit_secs:g} seconds") from error
+            if not limit.expired():
+                raise
+            raise NoAnswerError(f"there was no answer within {max(limit_secs, 0.0):.3g} seconds") from error
 
     def _on_a_thread(self, call: Callable[[], Answer]) -> asyncio.Future[Answer]:
         loop = asyncio.get_running_loop()

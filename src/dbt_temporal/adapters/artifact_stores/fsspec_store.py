@@ -15,7 +15,7 @@ import fsspec  # type: ignore[import-untyped]
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_exponential
 
 from dbt_temporal.adapters.object_storage import open_storage, problem
-from dbt_temporal.adapters.outside_calls import OutsideCalls
+from dbt_temporal.adapters.outside_calls import NoAnswerError, OutsideCalls
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 
 ATTEMPTS = 3
@@ -28,7 +28,7 @@ CALLS_AT_ONCE = 64
 READS_AT_ONCE = 64
 """Of one call; those beyond the number of connections make sure that none of them waits."""
 _MISSING = (FileNotFoundError, IsADirectoryError)
-_PERMANENT = (*_MISSING, PermissionError, NotADirectoryError, ValueError)
+_PERMANENT = (*_MISSING, PermissionError, NotADirectoryError, ValueError, NoAnswerError)
 """What another attempt a moment later does not mend."""
 
 logger = logging.getLogger(__name__)
