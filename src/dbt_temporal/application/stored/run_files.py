@@ -58,10 +58,11 @@ class RunFiles:
             nonlocal log_location
             log_location = await self.write(f"logs/{safe_name(unique_id)}.log", (outcome.log or "").encode())
 
-        # An empty one as well, so that nobody waits for it.
-        await self._late.begin(self._records, f"the record of {unique_id}", write_record)
+        # An empty record as well, so that nobody waits for it; and side by side, as it is done for each node.
+        writes = [self._late.begin(self._records, f"the record of {unique_id}", write_record)]
         if outcome.log:
-            await self._late.begin(f"{self._root}/logs", f"the log of {unique_id}", write_log)
+            writes.append(self._late.begin(f"{self._root}/logs", f"the log of {unique_id}", write_log))
+        await asyncio.gather(*writes)
         return log_location
 
     async def with_records(
