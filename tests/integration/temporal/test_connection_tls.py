@@ -203,7 +203,8 @@ class KeyedServer(grpc.GenericRpcHandler):
         server.add_generic_rpc_handlers((self,))
         cert = authority.ca.issue_cert("localhost")
         credentials = grpc.ssl_server_credentials([(cert.private_key_pem.bytes(), cert.cert_chain_pems[0].bytes())])
-        port = server.add_secure_port("localhost:0", credentials)
+        # Of one family: for a name of two addresses, the port found free at the one may be taken at the other.
+        port = server.add_secure_port("127.0.0.1:0", credentials)
         async with grpc.aio.insecure_channel(self._target) as self._channel:
             await server.start()
             try:
