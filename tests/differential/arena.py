@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from temporalio.client import Client
 
-from tests.differential.databases import PROFILES, Database, Server
+from tests.differential.databases import LANDED, PROFILES, Database, Server
 from tests.differential.differences import database_differences, step_differences
 from tests.differential.normalised import ended_early
 from tests.differential.scenario import Scenario, Step
@@ -76,6 +76,8 @@ class Arena:
         write_files(project, {"profiles.yml": profiles, "dbt_temporal.yml": settings, **scenario.files})
         report = Report()
         with self._server.databases(folder, ["cli", *self.ours]) as databases:
+            if any(LANDED in text for text in scenario.files.values()):
+                await asyncio.gather(*(asyncio.to_thread(database.land) for database in databases.values()))
             cli = CommandLine(self._dbt, self._environ, project, folder)
             sides: list[CommandLine | Workflow] = [cli, *(Workflow(name, self._workers) for name in self.ours)]
             if "packages.yml" in scenario.files:

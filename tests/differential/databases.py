@@ -8,8 +8,20 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
+import duckdb
+
 from tests.integration.equality.compare_relations import Relations, duckdb_relations, postgres_relations
 from tests.integration.postgres import PostgresDatabase
+
+LANDED = "landed_"
+"""How the names of tables begin that are there before a scenario's first command."""
+_LANDED = (
+    "create schema if not exists main",
+    *(
+        f"create table main.{LANDED}s{number} as select 1 as id, 'a' as label union all select {number + 7}, 'landed'"
+        for number in range(2)
+    ),
+)
 
 PROFILES = """\
 shop:
@@ -30,6 +42,9 @@ class Database(Protocol):
 
     def relations(self) -> Relations:
         """All that it holds."""
+
+    def land(self) -> None:
+        """Makes the tables that are there beforehand."""
 
 
 class Server(Protocol):
@@ -59,6 +74,11 @@ class DuckDbFile:
     def relations(self) -> Relations:
         return duckdb_relations(self._file) if self._file.exists() else {}
 
+    def land(self) -> None:
+        with duckdb.connect(str(self._file)) as connection:
+            for statement in _LANDED:
+                connection.execute(statement)
+
 
 class DuckDb:
     """DuckDB."""
@@ -83,6 +103,11 @@ class PostgresSide:
     def relations(self) -> Relations:
         with contextlib.closing(self._database.connect()) as connection:
             return postgres_relations(connection)
+
+    def land(self) -> None:
+        with contextlib.closing(self._database.connect()) as connection, connection.cursor() as cursor:
+            for statement in _LANDED:
+                cursor.execute(statement)
 
 
 class Postgres:

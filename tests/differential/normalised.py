@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,10 @@ RULES = (
     Rule("args: log_path, profiles_dir, project_dir, target_path", "our runs write to private folders"),
     Rule("the order of results, with several threads", "nodes end in any order"),
     Rule(
+        "with several threads, what DuckDB's messages suggest in place of a relation that is not there",
+        "one that is there at that moment, and other threads make some meanwhile",
+    ),
+    Rule(
         "after a failure under fail-fast: nodes that only one side had begun before it, and all that comes after",
         "dbt's own threads race: the next node is handed out while the failed one's result is still being handled",
     ),
@@ -42,6 +47,8 @@ RULES = (
 _PATHS = frozenset({"log_path", "profiles_dir", "project_dir", "target_path", "state", "defer_state"})
 
 
+_SUGGESTED = re.compile(r'Did you mean \\".*?\\"\?')
+
 _FAIL_FAST = "Skipping due to fail_fast"
 
 
@@ -49,7 +56,8 @@ def documents(ended: Ended, database: str, *, in_order: bool, retry: bool = Fals
     """The artifacts of a step as they are compared; `in_order` where results have an order that dbt would repeat."""
     comparable = {}
     for name, text in ended.artifacts.items():
-        document = json.loads(text_of_side(text, {**ended.paths, database: "<database>"}))
+        text = text_of_side(text, {**ended.paths, database: "<database>"})
+        document = json.loads(text if in_order else _SUGGESTED.sub("", text))
         if "results" in document:
             if in_order:
                 comparable[f"{name}: order"] = [result["unique_id"] for result in document["results"]]

@@ -54,6 +54,7 @@ class FakeEngine:
         prepared: what `before_run` says beside hooks and nodes.
         states: for each step of a run that keeps state, what reads it, and whose is left out.
         executed: every attempt that was begun, in order.
+        ephemerals: every ephemeral model that had its turn, in order.
         cancelled: what was cancelled of these.
         ended_runs: invocation ids that were ended.
         ended_sessions: the facts of lost attempts whose sessions were to be ended.
@@ -73,6 +74,7 @@ class FakeEngine:
         self.prepared = Prepared()
         self.states: list[tuple[ReadState, list[str]]] = []
         self.executed: list[str] = []
+        self.ephemerals: list[str] = []
         self.cancelled: list[str] = []
         self.ended_runs: list[str] = []
         self.ended_sessions: list[dict[str, Any]] = []
@@ -166,9 +168,10 @@ class FakeEngineRun:
         await self._through_gate("resume", progress)
         return Prepared(worker="another")
 
-    async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
+    async def execute_node(self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = ()) -> NodeOutcome:
         """The next outcome of the node's script."""
         engine = self._engine
+        engine.ephemerals += ephemerals
         engine.executed.append(unique_id)
         await self._through_gate(unique_id, progress)
         script = engine.script.get(unique_id) or [engine.succeeds(unique_id)]

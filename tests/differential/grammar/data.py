@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.differential.databases import LANDED
 from tests.differential.grammar.sketch import TAGS, Relation, Sketch
 
 _ROWS = ("1,a", "2,b", "3,c", "3,d", "4,", '5,"x, y"')
@@ -30,13 +31,18 @@ def add_seeds(sketch: Sketch) -> None:
 
 
 def add_sources(sketch: Sketch) -> None:
-    """Sources: the tables of seeds, and one that is nowhere."""
+    """Sources: tables, and one that is nowhere. With one thread they are those of seeds, for which nothing waits.
+
+    With several that would be a race in dbt itself; they are there beforehand then.
+    """
     seeds = [each.name for each in sketch.relations if each.kind == "seed"]
     if not seeds or not sketch.happens(45):
         return
     tables = []
     for seed in [*seeds, *(["missing"] if sketch.happens(20) else [])]:
         table: dict[str, Any] = {"name": seed}
+        if sketch.threads > 1 and seed in seeds:
+            table["identifier"] = f"{LANDED}{seed}"
         if sketch.happens(60):
             table["config"] = _freshness(sketch)
         if sketch.happens(25):

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,8 +51,8 @@ async def encrypted_runs(temporal_address: str, temporal_client: Client, task_qu
 class RevealingRun(FakeEngineRun):
     """Fails, and says its environment in the message."""
 
-    async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
-        await super().execute_node(unique_id, progress)
+    async def execute_node(self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = ()) -> NodeOutcome:
+        await super().execute_node(unique_id, progress, ephemerals)
         return FakeEngine.fails(unique_id, f"cannot log in with {self.invocation.input.env}", retryable=False)
 
 

@@ -8,7 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, nullcontext
 
 import psutil
@@ -39,7 +39,7 @@ async def most_at_once(runs: RunHarness, expected: int) -> int:
     enough = asyncio.Event()
 
     class Counted(FakeEngineRun):
-        async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
+        async def execute_node(self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = ()) -> NodeOutcome:
             nonlocal running, most
             running += 1
             most = max(most, running)
@@ -48,7 +48,7 @@ async def most_at_once(runs: RunHarness, expected: int) -> int:
             await asyncio.wait_for(enough.wait(), 60)
             await asyncio.sleep(LINGER_SECS)
             running -= 1
-            return await super().execute_node(unique_id, progress)
+            return await super().execute_node(unique_id, progress, ephemerals)
 
     runs.engine.run_class = Counted
     runs.engine.run_plan = plan(*(node(f"n{number}") for number in range(COUNT)))

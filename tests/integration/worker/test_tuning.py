@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -83,11 +84,11 @@ async def test_the_number_of_nodes_at_once_is_limited(runs: RunHarness) -> None:
     running, most = 0, 0
 
     class Counted(FakeEngineRun):
-        async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
+        async def execute_node(self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = ()) -> NodeOutcome:
             nonlocal running, most
             running += 1
             most = max(most, running)
-            outcome = await super().execute_node(unique_id, progress)
+            outcome = await super().execute_node(unique_id, progress, ephemerals)
             running -= 1
             return outcome
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
@@ -125,9 +126,9 @@ async def seconds_between_starts(runs: RunHarness, count: int) -> float:
     starts: list[float] = []
 
     class Timed(FakeEngineRun):
-        async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
+        async def execute_node(self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = ()) -> NodeOutcome:
             starts.append(time.monotonic())
-            return await super().execute_node(unique_id, progress)
+            return await super().execute_node(unique_id, progress, ephemerals)
 
     runs.engine.run_class = Timed
     runs.engine.run_plan = plan(*(node(f"n{number}") for number in range(count)))

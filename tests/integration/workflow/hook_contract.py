@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -103,9 +104,11 @@ class EnvRecordingEngine(FakeEngine):
         env_of = self.env_of
 
         class Recording(FakeEngineRun):
-            async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
+            async def execute_node(
+                self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = ()
+            ) -> NodeOutcome:
                 env_of[unique_id] = {key: str(value) for key, value in invocation.input.env.items()}
-                return await super().execute_node(unique_id, progress)
+                return await super().execute_node(unique_id, progress, ephemerals)
 
         return Recording(self, invocation)
 

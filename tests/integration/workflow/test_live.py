@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -70,7 +70,7 @@ async def test_a_node_that_fails_while_its_cancel_is_on_its_way_keeps_its_error_
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     class SlowToNotice(FakeEngineRun):
-        async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
+        async def execute_node(self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = ()) -> NodeOutcome:
             runs.engine.executed.append(unique_id)
             begun.set()
             await shielded(go_on.wait())

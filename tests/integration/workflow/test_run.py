@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -156,7 +157,7 @@ async def test_an_unforeseen_exception_in_an_activity_is_told_and_ends_the_run(r
     runs.engine.run_plan = plan(node("a"))
 
     class Breaks(FakeEngineRun):
-        async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
+        async def execute_node(self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = ()) -> NodeOutcome:
             raise OSError("disk full")
 
     runs.engine.run_class = Breaks

@@ -6,6 +6,7 @@ import json
 
 from hypothesis import given, settings
 
+from dbt_temporal.domain.results import NodeStatus
 from dbt_temporal.domain.run.plan import EphemeralTurn, NodeInfo
 from dbt_temporal.domain.run.scheduler import FAIL_FAST_REASON, Scheduler
 from dbt_temporal.testing import model_id, node
@@ -93,6 +94,25 @@ def test_in_dbts_order_what_waits_for_an_ephemeral_model_is_ready_at_that_models
     assert in_turn(*nodes) == ids("a", "child", "behind_two", "grandchild")
     assert in_turn(*nodes, ephemerals=ephemerals) == ids("a", "child", "grandchild", "behind_two")
     assert in_turn(*nodes, ephemerals=ephemerals, failing=frozenset(ids("a")))[0] == model_id("a")
+
+
+def test_ephemeral_models_have_their_turns_before_the_node_that_starts_next_but_not_below_a_failure() -> None:
+    nodes = {each.unique_id: each for each in (node("a", rank=0), node("b", rank=0), node("user", "a", rank=2))}
+    before_b, below_a, of_both = ids("a_z", "below_a", "of_both")
+    ephemerals = {
+        before_b: EphemeralTurn(rank=0),
+        below_a: EphemeralTurn(depends_on=ids("a"), children=ids("user"), rank=1),
+        of_both: EphemeralTurn(depends_on=[below_a, *ids("b")], rank=2),
+    }
+
+    def turns(ending: NodeStatus) -> list[dict[str, list[str]]]:
+        s = Scheduler(nodes, ephemerals=ephemerals, command="build", max_running=1, first_come=True)
+        found = [s.start().ephemerals, s.complete(model_id("a"), ending).ephemerals]
+        s = Scheduler.restore(nodes, json.loads(json.dumps(s.snapshot())), ephemerals)
+        return [*found, s.complete(model_id("b"), "success").ephemerals]
+
+    assert turns("success") == [{}, {model_id("b"): [before_b]}, {model_id("user"): [below_a, of_both]}]
+    assert turns("error") == [{}, {model_id("b"): [before_b]}, {}]
 
 
 def test_in_dbts_order_a_skipped_node_takes_its_turn() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def no_progress(_facts: object) -> None: ...
 class TalkativeRun(FakeEngineRun):
     """Tells its environment wherever an engine can."""
 
-    async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
+    async def execute_node(self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = ()) -> NodeOutcome:
         told = self._environment()
         if unique_id == "model.shop.breaks":
             raise DbtTemporalError(ErrorType.ADAPTER, f"cannot log in with {told}", retryable=False) from ValueError(

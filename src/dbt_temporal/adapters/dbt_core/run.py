@@ -103,9 +103,12 @@ class DbtCoreRun:
             state = await self._take_over(host) if self._invocation.keeps_state else None
             return Prepared(database=self._invocation.database, state=state, worker=this_worker())
 
-    async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
+    async def execute_node(self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = ()) -> NodeOutcome:
         async with self._host_with_all() as host:
-            return _outcome(await self._run_statements(host, progress, "execute", unique_id=unique_id))
+            answer = await self._run_statements(
+                host, progress, "execute", unique_id=unique_id, ephemerals=list(ephemerals)
+            )
+            return _outcome(answer)
 
     async def end_session(self, facts: Mapping[str, Any]) -> None:
         sessions = facts.get("sessions")

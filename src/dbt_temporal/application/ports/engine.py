@@ -188,8 +188,13 @@ class EngineRun(Protocol):
             DbtTemporalError: of type Configuration, where the state or the run's database is not to be had here.
         """
 
-    async def execute_node(self, unique_id: str, progress: Progress) -> NodeOutcome:
+    async def execute_node(self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = ()) -> NodeOutcome:
         """Makes one attempt at one node. A failed node is an outcome with `error` set, not an exception.
+
+        Args:
+            unique_id: the node.
+            progress: hears of what runs.
+            ephemerals: of the plan's, those whose turns come before the node.
 
         Raises:
             DbtTemporalError: EngineCrashed where the process that ran the node died; Adapter, Compilation or

@@ -79,7 +79,7 @@ class NodeSteps:
             node = self._context.plan.nodes[unique_id]
             self._live.state.node_started(unique_id)
             self._live.log.started(node)
-            task = asyncio.create_task(self._run_node(node))
+            task = asyncio.create_task(self._run_node(node, turn.ephemerals.get(unique_id, [])))
             self._tasks[unique_id] = task
             task.add_done_callback(partial(self._note_end, unique_id))
         self._live.changed()
@@ -175,18 +175,20 @@ class NodeSteps:
             {"unique_id": unique_id, "attempts": self._attempts.get(unique_id, 1), **fields}
         )
 
-    async def _run_node(self, node: NodeInfo) -> NodeExecutionResult:
+    async def _run_node(self, node: NodeInfo, ephemerals: list[str]) -> NodeExecutionResult:
         rule = retry_rule(self._context.config.retry, node.overrides)
         runtime = self._context.runtime
         return await with_retries(
             runtime,
             rule,
-            lambda number, lost: self._context.keeping.run_step(self._step(node, number, lost)),
+            lambda number, lost: self._context.keeping.run_step(self._step(node, ephemerals, number, lost)),
             on_retry=partial(self._retried, node, rule.max_attempts),
             may_retry=lambda failure: failure.retryable and runtime.has_room(),
         )
 
-    def _step(self, node: NodeInfo, attempt: int, lost: Facts | None) -> Step[NodeExecutionResult]:
+    def _step(
+        self, node: NodeInfo, ephemerals: list[str], attempt: int, lost: Facts | None
+    ) -> Step[NodeExecutionResult]:
         self._attempts[node.unique_id] = attempt
         config = self._context.config
         overrides = node.overrides or NodeOverrides()
@@ -196,6 +198,7 @@ class NodeSteps:
             argument=ExecuteNodeInput(
                 invocation=self._context.invocation,
                 unique_id=node.unique_id,
+                ephemerals=ephemerals,
                 timeout_secs=timeout,
                 attempt=attempt,
                 non_retryable_errors=config.retry.non_retryable_errors,

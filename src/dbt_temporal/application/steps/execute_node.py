@@ -40,7 +40,10 @@ class ExecuteNode:
         await self._state.use_in(run, request.invocation)
         try:
             outcome = await within_limit(
-                run, request, request.unique_id, lambda: run.execute_node(request.unique_id, progress)
+                run,
+                request,
+                request.unique_id,
+                lambda: run.execute_node(request.unique_id, progress, request.ephemerals),
             )
         except DbtTemporalError as error:
             error.retryable = error.retryable and not _matches(request.non_retryable_errors, error.message)

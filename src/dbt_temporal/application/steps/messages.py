@@ -131,6 +131,8 @@ class ProjectHooksOutput(BaseModel):
 
 class ExecuteNodeInput(StatementsInput):
     unique_id: str
+    ephemerals: list[str] = Field(default_factory=list)
+    """Ephemeral models whose turns come before the node, in order: they are compiled first."""
     non_retryable_errors: list[str] = Field(default_factory=list)
 
 

@@ -8,7 +8,8 @@ Which endings skip dependents is dbt's rule (dbt/task/runnable.py and dbt/task/b
 - `error` and `partial success` skip all descendants; `build` adds `fail` and `skipped`. `warn` never does.
 - A unit test's failure skips its model. The model's own children follow the model.
 - A model with `on_error: continue` (dbt-core 1.12) never skips its descendants.
-- An ephemeral model takes its turn, as in dbt's queue, although it has no result: what waits for it is ready then.
+- An ephemeral model takes its turn, as in dbt's queue, although it has no result: what waits for it is ready then. It
+  is compiled before the node that starts next.
 - A skipped node is reported at its turn: in dbt's order when it would have started, else when its parents have ended.
 - With fail-fast, the run ends early after an `error`, `fail` or `partial success`; a command that ends at its first
   error does after an `error`. dbt looks at that when its queue hands out a node, so what is ready by then still runs:
@@ -52,9 +53,13 @@ class SkippedNode:
 
 @dataclass
 class Turn:
-    """What follows from one event: nodes to start now, and nodes that ended as skipped, each in order."""
+    """What follows from one event: nodes to start now, and nodes that ended as skipped, each in order.
+
+    `ephemerals` are the models that took their turns before a node that starts, and after the one that started last.
+    """
 
     start: list[str] = field(default_factory=list)
+    ephemerals: dict[str, list[str]] = field(default_factory=dict)
     skipped: list[SkippedNode] = field(default_factory=list)
 
 
@@ -102,6 +107,7 @@ class Scheduler:
         self._running: dict[str, None] = {}
         self._ended: dict[str, NodeStatus] = {}
         self._passed: dict[str, None] = {}
+        self._passed_since_start: list[str] = []
         self._doomed: dict[str, str] = {}
         self._swept: dict[str, None] = {}
         self._failed = False
@@ -196,6 +202,7 @@ class Scheduler:
             "running": list(self._running),
             "ended": dict(self._ended),
             "passed": list(self._passed),
+            "passed_since_start": list(self._passed_since_start),
             "doomed": dict(self._doomed),
             "swept": list(self._swept),
         }
@@ -224,6 +231,7 @@ class Scheduler:
         scheduler._running = dict.fromkeys(snapshot["running"])
         scheduler._ended = dict(snapshot["ended"])
         scheduler._passed = dict.fromkeys(snapshot["passed"])
+        scheduler._passed_since_start = list(snapshot["passed_since_start"])
         scheduler._doomed = dict(snapshot["doomed"])
         scheduler._swept = dict.fromkeys(snapshot["swept"])
         past = {**scheduler._ended, **scheduler._passed}
@@ -241,14 +249,19 @@ class Scheduler:
     def _fill(self, turn: Turn) -> None:
         while self._ready and len(self._running) < self._max_running:
             unique_id = self._ready.pop()
-            if unique_id in self._doomed:
+            if unique_id in self._ephemerals:
+                if unique_id not in self._doomed:
+                    self._passed_since_start.append(unique_id)
+                self._finish(unique_id, "success", "success", turn)
+            elif unique_id in self._doomed:
                 turn.skipped.append(self._skipped(unique_id))
                 self._finish(unique_id, "skipped", "skipped", turn)
-            elif unique_id in self._ephemerals:
-                self._finish(unique_id, "success", "success", turn)
             else:
                 self._running[unique_id] = None
                 turn.start.append(unique_id)
+                if self._passed_since_start:
+                    turn.ephemerals[unique_id] = self._passed_since_start
+                    self._passed_since_start = []
 
     def _finish(self, unique_id: str, status: NodeStatus, word: str, turn: Turn) -> None:
         """Ends a node, and the run with it where there is a reason to and dbt would look for one by now."""
@@ -318,7 +331,7 @@ class Scheduler:
             return
         to_sweep = [unique_id]
         while to_sweep:
-            for child in self._children[to_sweep.pop()]:
+            for child in self._followers[to_sweep.pop()]:
                 self._doomed.setdefault(child, cause)
                 if child not in self._swept:
                     self._swept[child] = None

@@ -124,7 +124,7 @@ class HostOperations:
             if operation is not None:
                 outcome = execute_operation(self._run, operation)
             else:
-                outcome = self._executor.execute(Attempt(message["unique_id"], request))
+                outcome = self._executor.execute(Attempt(message["unique_id"], message["ephemerals"], request))
         return {
             "result": outcome.result.model_dump(mode="json"),
             "error": outcome.error,
@@ -148,13 +148,13 @@ class HostOperations:
         statuses = {item.result.unique_id: item.result.dbt_status for item in completed}
         ends_early = artifacts.ends_with_fail_fast(self._run, completed)
         skipped = skipped_ephemerals(self._run, statuses, {"skipped"} if ends_early else frozenset())
+        done = {node for item in completed if item.record for node in item.record["nodes"]} | skipped
         if self._skips_nodes(on_run_start_failed(statuses)):
             skipped = frozenset()  # by no parent of theirs
             completed = artifacts.as_dbt_skips_rest(self._run, completed, None)
-        elif not artifacts.ends_with_error(self._run, completed):
-            done = {node for item in completed if item.record for node in item.record["nodes"]} | skipped
-            if message["with_database"]:
-                self._compile_rest(done, request)
+        elif not artifacts.ends_with_error(self._run, completed) and message["with_database"]:
+            self._compile_rest(done, request)
+        self._executor.ephemerals.forget_unused(done)
         completed = artifacts.with_skip_messages(self._run, completed, skipped)
         if ends_early:
             completed = artifacts.as_dbt_skips_rest(self._run, completed, FAIL_FAST_REASON)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from dbt.artifacts.schemas.results import NodeStatus
@@ -27,9 +28,23 @@ class Ephemerals:
     def __init__(self, run: HostRun) -> None:
         self._run = run
         self._lock = threading.RLock()
-        self._compiled: dict[str, dict[str, Any]] = {}
+        self._changed: dict[str, dict[str, Any]] = {}
+        """What compiling changed of each model that is compiled, or has failed in its turn."""
+        self._pristine: dict[str, Any] = {}
+        """Those that are not selected, and compiled, as they were parsed."""
+        self._failed: dict[str, Any] = {}
+        """Results of those that failed in their turns: the models that use them are not built, whatever comes later."""
         queue = getattr(run.task.job_queue, "graph", None)
         self._selected = frozenset(queue or ())
+
+    def take_turns(self, unique_ids: Sequence[str], request: Request) -> None:
+        """Compiles models now that dbt's queue would hand out now: what they look up may be another thing later."""
+        with request.holding(self._lock):
+            for unique_id in unique_ids:
+                if unique_id in self._failed or self._failed.keys() & set(self._ancestors(unique_id)):
+                    continue
+                self.before(unique_id, NodeCapture(), request)
+                self._compile(unique_id, NodeCapture(), in_turn=True)
 
     def before(self, unique_id: str, capture: NodeCapture, request: Request) -> tuple[Any, list[str]]:
         """Compiles what a node inlines.
@@ -50,16 +65,23 @@ class Ephemerals:
         return any(is_ephemeral(self._run.manifest.expect(unique_id)) for unique_id in self._selected - done)
 
     def compile_rest(self, done: set[str], request: Request) -> None:
-        """Compiles selected ephemeral models that nobody used, as dbt does for manifest.json."""
+        """Compiles selected ephemeral models that nobody used, as dbt does for manifest.json, and adds to `done`."""
         with request.holding(self._lock):
             for unique_id in sorted(self._selected - done):
                 if is_ephemeral(self._run.manifest.expect(unique_id)):
-                    self.before(unique_id, NodeCapture(), request)
+                    _, used = self.before(unique_id, NodeCapture(), request)
                     self._compile(unique_id, NodeCapture())
+                    done.update(used)
+
+    def forget_unused(self, done: set[str]) -> None:
+        """Makes those uncompiled again that are not among `done`: the nodes that inline them failed before that."""
+        for unique_id in self._pristine.keys() - done:
+            self._run.manifest.nodes[unique_id] = self._pristine.pop(unique_id)
+            del self._changed[unique_id]
 
     def changed_fields(self, unique_id: str) -> dict[str, Any]:
-        """What compiling changed of an ephemeral model; nothing where it failed."""
-        return self._compiled.get(unique_id, {})
+        """What compiling changed of an ephemeral model; nothing where that failed for now."""
+        return self._changed.get(unique_id, {})
 
     def _ancestors(self, unique_id: str) -> list[str]:
         """Ephemeral models that a node inlines, directly or by others, users after what they use."""
@@ -80,18 +102,23 @@ class Ephemerals:
             return CompileRunner(self._run.project.config, self._run.adapter, node, 0, 0)
         return self._run.task.get_runner(node)
 
-    def _compile(self, unique_id: str, capture: NodeCapture) -> Any:
-        if unique_id in self._compiled:
-            return None
+    def _compile(self, unique_id: str, capture: NodeCapture, *, in_turn: bool = False) -> Any:
+        if unique_id in self._changed:
+            return self._failed.get(unique_id)
         nodes = self._run.manifest.nodes
         pristine = copy.deepcopy(nodes[unique_id])
         with self._run.router.capturing(unique_id, capture):
             with self._run.lock:
                 runner = self._runner(nodes[unique_id])
             result = self._run.task.call_runner(runner)
+        use_own_paths(self._run, nodes[unique_id])
+        changed = changed_fields(resource_fields(pristine), nodes[unique_id])
         if result.status == NodeStatus.Error:
+            if in_turn:
+                self._changed[unique_id], self._failed[unique_id] = changed, result
             nodes[unique_id] = pristine  # another attempt starts afresh
             return result
-        use_own_paths(self._run, nodes[unique_id])
-        self._compiled[unique_id] = changed_fields(resource_fields(pristine), nodes[unique_id])
+        self._changed[unique_id] = changed
+        if unique_id not in self._selected:
+            self._pristine[unique_id] = pristine
         return None

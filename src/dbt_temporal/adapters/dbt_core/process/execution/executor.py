@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,6 +47,8 @@ Doing = Callable[[], contextlib.AbstractContextManager[None]]
 @dataclass
 class Attempt:
     unique_id: str
+    turns: Sequence[str]
+    """Ephemeral models that are compiled before it, whether it uses them or not."""
     request: Request
     capture: NodeCapture = field(default_factory=NodeCapture)
     batches: BatchPool | None = None
@@ -82,7 +84,8 @@ class NodeExecutor:
             task_contextvars(project_root=run.project.config.project_root),
         ):
             self._refresh_relations(unique_id)
-            failed_ephemeral, ephemerals = self.ephemerals.before(unique_id, attempt.capture, attempt.request)
+            self.ephemerals.take_turns(attempt.turns, attempt.request)
+            failed_ephemeral, used = self.ephemerals.before(unique_id, attempt.capture, attempt.request)
             node = copy.deepcopy(run.manifest.expect(unique_id))
             before = resource_fields(node)
             runner = self._runner(node, failed_ephemeral, attempt)
@@ -90,7 +93,10 @@ class NodeExecutor:
             output = self._shown(result, attempt)
         if NODE_STATUSES.get(str(result.status)) == "success":
             self._built.add(unique_id)
-        nodes = {ephemeral: self.ephemerals.changed_fields(ephemeral) for ephemeral in ephemerals}
+        if not getattr(result.node, "compiled", True):
+            # dbt looks at what a node inlines when its own text is rendered; those with turns of their own had them.
+            used = [ephemeral for ephemeral in used if ephemeral in self._selected]
+        nodes = {ephemeral: self.ephemerals.changed_fields(ephemeral) for ephemeral in [*attempt.turns, *used]}
         nodes[unique_id] = changed_fields(before, result.node)
         error = _classify(result, attempt.capture.exception, failed_ephemeral is not None)
         if error is not None and attempt.capture.committed and attempt.batches is None:
