@@ -11,12 +11,19 @@ from pydantic import BaseModel, ValidationError
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 
 
-def input_error(what: str, error: ValidationError, model: type[BaseModel]) -> DbtTemporalError:
-    """One Configuration error from pydantic's findings; values are not repeated, since they may be secrets."""
+def input_error(
+    what: str, error: ValidationError, model: type[BaseModel], *, refused: Mapping[str, str] | None = None
+) -> DbtTemporalError:
+    """One Configuration error from pydantic's findings; values are not repeated, since they may be secrets.
+
+    `refused` are fields that one might expect, with the reasons why there are none.
+    """
     problems = []
     for problem in error.errors():
         field = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
+        if problem["type"] == "extra_forbidden" and refused and field in refused:
+            problems.append(f"there is no field `{field}`: {refused[field]}")
+        elif problem["type"] == "extra_forbidden":
             allowed = ", ".join(_fields_beside(model, problem["loc"]))
             problems.append(f"unknown field `{field}`" + (f" (allowed: {allowed})" if allowed else ""))
         else:

@@ -39,6 +39,7 @@ select * from {{ ref('events') }}""",
     "models/warns.sql": """\
 {% if execute %}{% do exceptions.warn('be careful') %}{{ print('printed words') }}{% endif %}
 select 1 as n""",
+    "models/threaded.sql": "{{ config(meta={'parsed': target.threads}) }} select {{ target.threads }} as n",
     "models/ephemeral.sql": "{{ config(materialized='ephemeral') }} select 1 as n",
     "models/one.sql": "select 1 as n",
     "models/two.sql": "select n + 1 as n from {{ ref('one') }}",
@@ -105,7 +106,10 @@ Look = Callable[[Seen], Any]
 class Case:
     """A command with flags as variables, and by what each of them is seen.
 
+    On our side, a flag that the run's input has is given there, which leaves the project's environment as it is.
+
     Attributes:
+        words: flags that have no variable, as words of dbt's command line.
         beside: the case in which the flags are not set, and the looks differ.
         project: the folder of the project.
     """
@@ -116,6 +120,7 @@ class Case:
     looks: Mapping[str, Look] = field(default_factory=dict)
     beside: str = "plain"
     project: str = "project"
+    words: tuple[str, ...] = ()
 
 
 def env(**flags: str) -> dict[str, str]:
@@ -157,6 +162,14 @@ def on_main_thread(seen: Seen) -> bool:
 
 def compiled_path(seen: Seen) -> Any:
     return seen.manifest["nodes"]["model.project.sampled"].get("compiled_path")
+
+
+def parsed_meta(name: str) -> Look:
+    return lambda seen: seen.manifest["nodes"][f"model.project.{name}"]["config"]["meta"]
+
+
+def compiled_code(name: str) -> Look:
+    return lambda seen: seen.results.get(name, {}).get("compiled_code")
 
 
 def looks_aside(seen: Seen) -> bool:
@@ -212,6 +225,24 @@ RESULTS = {
     "introspect": Case("compile", "asks", tabled("introspect"), {"introspect": lambda seen: bool(seen.problem)}),
     "sqlparse": Case(
         "run", "inlines", {"DBT_ENGINE_SQLPARSE": str(FLAGS["sqlparse"].value)}, {"sqlparse": message("inlines")}
+    ),
+    "unthreaded": Case("run", "threaded", {}),
+    "threads": Case(
+        "run",
+        "threaded",
+        {},
+        {"threads": lambda seen: (rows("from main.threaded")(seen), parsed_meta("threaded")(seen))},
+        beside="unthreaded",
+        words=("--threads", "3"),
+    ),
+    "injected": Case("compile", "inlines", {}),
+    "inject_ephemeral_ctes": Case(
+        "compile",
+        "inlines",
+        {},
+        {"inject_ephemeral_ctes": compiled_code("inlines")},
+        beside="injected",
+        words=("--no-inject-ephemeral-ctes",),
     ),
     "write_json": Case("run", "sampled", tabled("write_json"), {"write_json": lambda seen: seen.files}),
     "demanding": Case("run", "grows", {}, project="demanding"),

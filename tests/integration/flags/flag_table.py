@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from dbt_temporal.domain.run.flags import FLAGS as INPUT_FLAGS
+
 Group = Literal["effect", "parse", "behavior", "console", "worker", "unset", "none"]
 
 MEANING: dict[Group, str] = {
@@ -18,7 +20,7 @@ MEANING: dict[Group, str] = {
     "behavior": "a behavior flag of `flags:`, as in dbt",
     "console": "none: it is about what dbt prints in a terminal or writes into dbt.log, and nobody sees these here",
     "worker": "none in a run: the worker has it",
-    "unset": "none: dbt reads it from the command line alone, and a run's input has no such field",
+    "unset": "none: a run's input has no such field, for the reason in [run-input.md](run-input.md#dbts-flags)",
     "none": "none",
 }
 
@@ -41,6 +43,7 @@ class Flag:
 
 
 INPUT = {
+    **{name: name for name in INPUT_FLAGS},
     **{name: name for name in ("args", "compile", "connection", "empty_catalog", "inline", "limit", "macro")},
     **{name: name for name in ("output", "output_keys", "sql", "static")},
     "defer": "defer_manifest_ref",
@@ -85,6 +88,7 @@ FLAGS: dict[str, Flag] = {
     "favor_state": Flag("effect", "true"),
     "full_refresh": Flag("effect", "true"),
     "indirect_selection": Flag("effect", "cautious"),
+    "inject_ephemeral_ctes": Flag("effect", "false", "of `compile`"),
     "introspect": Flag("effect", "false"),
     "log_format_file": Flag("effect", "json", "of the logs of nodes"),
     "log_level_file": Flag("effect", "info", "of the logs of nodes; `none` leaves them empty"),
@@ -106,6 +110,7 @@ FLAGS: dict[str, Flag] = {
     "target_path": Flag(
         "effect", "elsewhere", "in the paths that artifacts and messages name; nothing is written there"
     ),
+    "threads": Flag("effect", "3"),
     "use_colors": Flag(
         "effect", "false", "in the messages of unit tests that fail; all that the run's log shows has none"
     ),
@@ -173,10 +178,8 @@ FLAGS: dict[str, Flag] = {
     "upload_to_artifacts_ingest_api": Flag(
         "none", "true", "dbt's command line uploads to dbt Cloud as it ends; here artifacts go to the artifact store"
     ),
-    "inject_ephemeral_ctes": Flag("unset"),
     "config_dir": Flag("unset", note="`debug` opens a folder on a desktop"),
     "inline_direct": Flag("unset", note="spares `show` the parse, which a run has behind it; `inline`"),
     "models": Flag("unset", note="`select`"),
     "record_timing_info": Flag("unset", note="a profile of dbt's own process"),
-    "threads": Flag("unset", note="the profile's `threads`"),
 }

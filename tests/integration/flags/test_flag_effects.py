@@ -8,14 +8,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.run.commands import COMMANDS, commands_with
+from dbt_temporal.domain.run.flags import FLAGS as INPUT_FLAGS
 from dbt_temporal.domain.run.invocation import DbtInvocation
 from tests.integration.engine_driver import drive, new_invocation, open_engine, write_files
 from tests.integration.equality.compare import read_json, run_cli
@@ -85,10 +89,32 @@ def _look(values: Values, name: str, seen: Seen, cases: Cases) -> None:
                 values[f"beside {other}", flag] = look(seen)
 
 
-def _variables(folder: Path, case: Case) -> dict[str, str]:
+def _fields(case: Case) -> dict[str, Any]:
+    """The case's flags that are fields of the run's input."""
+    texts = {_flag(variable): text for variable, text in case.env.items()}
+    for word, value in zip_longest(case.words, case.words[1:], fillvalue="true"):
+        if word.startswith("--"):
+            off = word.startswith("--no-")
+            texts[word.removeprefix("--no-").lstrip("-").replace("-", "_")] = "false" if off else value
+    fields = {name: yaml.safe_load(text) for name, text in texts.items() if name in INPUT_FLAGS}
+    fields = {name: value for name, value in fields.items() if case.command in (commands_with(name) or COMMANDS)}
+    for name in ("resource_types", "exclude_resource_types"):
+        if name in fields:
+            fields[name] = fields[name].split()
+    if "sample" in fields:
+        fields["sample"] = {name: str(value) for name, value in fields["sample"].items()}
+    return fields
+
+
+def _flag(variable: str) -> str:
+    return variable.removeprefix("DBT_").removeprefix("ENGINE_").lower()
+
+
+def _variables(folder: Path, case: Case, without: Mapping[str, Any] | None = None) -> dict[str, str]:
     """A blank variable is none; with the same names in all cases our parse begins with that of the first one."""
     blank = {key: "" for other in CASES.values() for key in other.env}
     given = {key: value.replace("{state}", str(folder / "plain")) for key, value in case.env.items()}
+    given = {key: value for key, value in given.items() if _flag(key) not in (without or {})}
     return {"FLAGS_DB": str(folder / "flags.duckdb"), **blank, **given}
 
 
@@ -102,7 +128,9 @@ async def _ours(tmp_path: Path, cases: Cases) -> Values:
             project = tmp_path / case.project
             exclude = "micro" if case.command == "build" else None
             run_input = {"command": case.command, "select": case.select, "exclude": exclude}
-            invocation = new_invocation(env=_variables(folder, case), **run_input)
+            fields = _fields(case)
+            env = _variables(folder, case, without=fields)
+            invocation = new_invocation(env=env, **run_input, **fields)
             seen = await _our_case(engine, folder / name, ProjectLocation(project, project), invocation)
             _look(values, name, seen, cases)
     return values
@@ -145,14 +173,14 @@ def _theirs(tmp_path: Path, cases: Cases) -> Values:
 def _command(tmp_path: Path, name: str, case: Case) -> dict[str, Any]:
     project, target, kept = tmp_path / case.project, tmp_path / "theirs" / name, tmp_path / "theirs" / "plain"
     target.mkdir()
-    if name != "plain" and case.project == "project":
+    if name != "plain" and case.project == "project" and not case.words:
         shutil.copyfile(kept / "partial_parse.msgpack", target / "partial_parse.msgpack")  # spares it a parse
     places = {"DBT_TARGET_PATH": str(target), "DBT_LOG_PATH": str(target), "DBT_PROFILES_DIR": str(project)}
     selection = ["--select", case.select] if case.select else []
     exclusion = ["--exclude", "micro"] if case.command == "build" else []
     return {
         "project": str(project),
-        "arguments": [case.command, *selection, *exclusion],
+        "arguments": [case.command, *selection, *exclusion, *case.words],
         "env": places | {key: value for key, value in _variables(tmp_path / "theirs", case).items() if value},
     }
 

@@ -181,7 +181,7 @@ def test_the_sample_configuration_wires_every_hook_of_the_examples() -> None:
 )
 def test_the_typescript_types_have_the_fields_of_the_models(model: type[BaseModel]) -> None:
     bodies = {found["name"]: found["body"] for found in INTERFACE.finditer(CONTRACT_TS)}
-    fields = set(re.findall(r"^  (\w+):", bodies[model.__name__], re.MULTILINE))
+    fields = set(re.findall(r"^  (\w+)\??:", bodies[model.__name__], re.MULTILINE))
     assert fields == set(model.model_fields) - OF_OUR_OWN
 
 

@@ -14,7 +14,8 @@ from dbt_temporal.adapters.dbt_core.process.database.database_errors import clas
 from dbt_temporal.domain.errors import RETRYABLE_TYPES, DbtTemporalError, ErrorType
 from dbt_temporal.domain.project_config import ProjectConfig, parse_project_config
 from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
-from dbt_temporal.domain.run.commands import Command
+from dbt_temporal.domain.run.commands import Command, commands_with
+from dbt_temporal.domain.run.flags import FLAGS, REFUSED
 from dbt_temporal.domain.run.input import DbtRunInput, IndirectSelection, parse_run_input
 from tests.unit.repository.doc_pages import ROOT, Page
 
@@ -50,10 +51,25 @@ def test_the_input_of_the_shell_example_is_accepted() -> None:
     assert parse_run_input(json.loads(given[1])).select == "+orders"
 
 
+def test_the_table_of_flags_has_every_flag_with_its_commands() -> None:
+    rows = INPUT.table("| flag | type | commands |")
+    assert {code(row[0])[0]: (code(row[2]) or row[2]) for row in rows} == {
+        name: commands_with(name) or "all" for name in FLAGS
+    }
+    with_no = {code(row[0])[0] for row in rows if row[1] == "true or false"}
+    switches = {name for name in FLAGS if bool in get_args(DbtRunInput.model_fields[name].annotation)}
+    assert with_no == {name for name in switches if FLAGS[name].has_no}
+
+
+def test_each_flag_that_is_refused_is_documented_with_its_reason() -> None:
+    rows = INPUT.table("| not in the input | |")
+    assert {code(row[0])[0]: row[1] for row in rows} == REFUSED
+
+
 def test_the_table_has_every_field_with_its_default() -> None:
     rows = INPUT.table("| field | type | default |")
     stated = {name: row[2] for row in rows for name in code(row[0])}
-    assert stated.keys() == DbtRunInput.model_fields.keys()
+    assert stated.keys() == DbtRunInput.model_fields.keys() - FLAGS.keys()
     for name, default in stated.items():
         if code(default):
             actual = getattr(DbtRunInput(), name)

@@ -68,6 +68,38 @@ export interface DbtRunInput {
   static: boolean | null;
   empty_catalog: boolean | null;
   connection: boolean | null;
+  /** Flags of dbt: only those that were given. */
+  resource_types?: string[];
+  exclude_resource_types?: string[];
+  empty?: boolean;
+  sample?: string | Record<string, string>;
+  store_failures?: boolean;
+  favor_state?: boolean;
+  export_saved_queries?: boolean;
+  include_saved_query?: boolean;
+  threads?: number;
+  single_threaded?: boolean;
+  cache_selected_only?: boolean;
+  populate_cache?: boolean;
+  introspect?: boolean;
+  inject_ephemeral_ctes?: boolean;
+  sqlparse?: Record<string, number | null>;
+  warn_error?: boolean;
+  warn_error_options?: Record<string, string | string[]>;
+  partial_parse?: boolean;
+  partial_parse_file_diff?: boolean;
+  static_parser?: boolean;
+  use_experimental_parser?: boolean;
+  use_fast_test_edges?: boolean;
+  version_check?: boolean;
+  maximum_seed_size_mib?: number;
+  write_json?: boolean;
+  debug?: boolean;
+  log_level_file?: string;
+  log_format_file?: string;
+  print?: boolean;
+  printer_width?: number;
+  use_colors?: boolean;
 }
 
 export interface HooksConfig {

@@ -16,11 +16,14 @@ from dbt_temporal.adapters.dbt_core.references import local_place
 from dbt_temporal.application.ports.references import ArtifactReferences
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.run.commands import misplaced, named
+from dbt_temporal.domain.run.flags import FLAGS
 from dbt_temporal.domain.run.input import DbtRunInput, parse_run_input
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
 _FIELD = "retry_from"
 _RESULTS = "run_results.json"
+IGNORED = frozenset({"warn_error"})
+"""Flags that no retry has from the retried run (dbt/task/retry.py, IGNORE_PARENT_FLAGS)."""
 _TAKEN_OVER = (
     "vars",
     "target",
@@ -36,6 +39,10 @@ _TAKEN_OVER = (
     "compile",
     "static",
     "empty_catalog",
+    "empty",
+    "sample",
+    "threads",
+    *(name for name, flag in FLAGS.items() if flag.parsed and name not in IGNORED),
 )
 _NOTHING: tuple[Any, ...] = (None, {}, "")
 
@@ -87,9 +94,18 @@ def _missing(run_input: DbtRunInput, arguments: Mapping[str, Any]) -> dict[str, 
     earlier = {name: arguments.get(name) for name in _TAKEN_OVER if misplaced(command, [name]) is None}
     earlier |= _references(command, arguments)
     taken = {
-        name: value for name, value in earlier.items() if getattr(run_input, name) in _NOTHING and value not in _NOTHING
+        name: value
+        for name, value in earlier.items()
+        if getattr(run_input, name) in _NOTHING and value not in _NOTHING and not _is_default(name, value)
     }
     return parse_run_input({"command": command, **taken}).model_dump(include={"command", *taken})
+
+
+def _is_default(name: str, value: Any) -> bool:
+    """Whether this is what dbt would take anyway: run results say what each flag was, and not who gave it."""
+    if isinstance(value, dict):
+        return not any(value.values())
+    return name in FLAGS and value is FLAGS[name].default
 
 
 def _references(command: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

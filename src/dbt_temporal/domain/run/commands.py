@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from dbt_temporal.domain.run.flags import FLAGS
+
 Command = Literal[
     "run",
     "build",
@@ -69,9 +71,6 @@ COMMANDS: dict[str, CommandFacts] = {
 }
 """By the names of the run contract. `retry` becomes the command of the run that it retries, while it is planned."""
 
-OWN_FIELDS = frozenset[str]().union(*(facts.fields for facts in COMMANDS.values()))
-
-
 OPERATION_KINDS = frozenset({"operation", "catalog", "debug"})
 """What the resource types are called of nodes that stand for what dbt does outside its queue of nodes."""
 
@@ -83,7 +82,15 @@ def named(which: str) -> str:
 
 def misplaced(command: str, fields: Iterable[str]) -> str | None:
     """Why a command does not take one of these fields, naming those that do; None where it takes them all."""
-    for field in sorted(OWN_FIELDS.intersection(fields) - COMMANDS[command].fields):
-        allowed = ", ".join(name for name, facts in COMMANDS.items() if field in facts.fields)
-        return f"{field}: the command {command!r} has none; it is for {allowed}"
+    for field in sorted(fields):
+        allowed = commands_with(field)
+        if allowed and command not in allowed:
+            return f"{field}: the command {command!r} has none; it is for {', '.join(allowed)}"
     return None
+
+
+def commands_with(field: str) -> list[str]:
+    """The commands that have a field of the input; none where all have it."""
+    flag = FLAGS.get(field)
+    of_flag = flag.commands if flag else frozenset[str]()
+    return [name for name, facts in COMMANDS.items() if field in facts.fields or name in of_flag]

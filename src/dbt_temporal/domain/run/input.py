@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.hooks import HooksConfig
 from dbt_temporal.domain.run.commands import Command, misplaced
+from dbt_temporal.domain.run.flags import REFUSED, DbtFlags
 from dbt_temporal.domain.secrets.redaction import MASK
 from dbt_temporal.domain.secrets.references import EnvValue
 from dbt_temporal.domain.validation import input_error, not_json
@@ -20,14 +21,11 @@ IndirectSelection = Literal["eager", "cautious", "buildable", "empty"]
 _DEFAULTS: dict[str, Any] = {"indirect_selection": "eager", "full_refresh": False, "fail_fast": False}
 
 
-class DbtRunInput(BaseModel):
+class DbtRunInput(DbtFlags):
     """What one run is asked to do. Every field is optional; names and defaults are those of the run contract.
 
-    A flag that is None is dbt's to resolve: by the environment, the project's `flags:`, and its own default.
+    The text of an error carries no values: it becomes part of failures, and `env` may hold secrets.
     """
-
-    # The text of an error must not carry values: it becomes part of failures, and `env` may hold secrets.
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
     project: str | None = None
     command: Command = "build"
@@ -113,7 +111,7 @@ def parse_run_input(raw: object) -> DbtRunInput:
     try:
         return DbtRunInput.model_validate(dict(raw))
     except ValidationError as error:
-        raise input_error("workflow input", error, DbtRunInput) from error
+        raise input_error("workflow input", error, DbtRunInput, refused=REFUSED) from error
 
 
 def mask_env(run_input: DbtRunInput) -> DbtRunInput:

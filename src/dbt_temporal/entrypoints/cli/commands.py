@@ -15,9 +15,10 @@ from dbt_temporal.entrypoints.cli.flags import (
     RETRY_FROM_FLAG,
     RUN_FLAGS,
     SELECTION_FLAGS,
+    STATE_FLAGS,
     SUBMIT_FLAGS,
-    Decorator,
 )
+from dbt_temporal.entrypoints.cli.input_flags import Decorator, flag_options
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class CliCommand:
     @property
     def flags(self) -> list[Decorator]:
         selection = [*SELECTION_FLAGS, RETRY_FROM_FLAG] if self.selects else []
-        return [*self.own, *selection, *RUN_FLAGS, *SUBMIT_FLAGS]
+        return [*self.own, *selection, *STATE_FLAGS, *RUN_FLAGS, *flag_options(self.name), *SUBMIT_FLAGS]
 
 
 _BUILDING = (FULL_REFRESH_FLAG, *EVENT_TIME_FLAGS)

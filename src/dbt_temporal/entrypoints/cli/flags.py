@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 import click
 
 from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.run.flags import REFUSED
 from dbt_temporal.domain.run.input import DbtRunInput, parse_run_input
 from dbt_temporal.domain.run.invocation import is_invocation_id
+from dbt_temporal.entrypoints.cli.input_flags import Decorator, given_flags
 from dbt_temporal.entrypoints.cli.values import (
     artifact_reference,
     joined,
@@ -21,20 +23,12 @@ from dbt_temporal.entrypoints.cli.values import (
 )
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-MULTI_VALUE_FLAGS = frozenset({"-s", "--select", "-m", "--models", "--model", "--exclude", "--output-keys"})
+MULTI_VALUE_FLAGS = frozenset(
+    {"-s", "--select", "-m", "--models", "--model", "--exclude", "--output-keys"}
+    | {f"--{each}resource-type{s}" for each in ("", "exclude-") for s in ("", "s")}
+)
 """Flags of dbt that take all values up to the next flag: `--select a b` is `--select a --select b`."""
-
-ELSEWHERE = {
-    "--project-dir": "the worker knows its projects (DBT_PROJECT_DIRS); choose one of them with --project",
-    "--profiles-dir": "the worker has the profiles (DBT_PROFILES_DIR)",
-    "--profile": "the worker has the profiles (DBT_PROFILES_DIR)",
-    "--threads": "the number of threads is that of the profile",
-    "--target-path": "artifacts go to the worker's ARTIFACT_STORE",
-    "--log-path": "the log goes to the worker's ARTIFACT_STORE",
-}
-"""dbt flags that have another place with us, and which."""
 
 
 class DbtCommand(click.Command):
@@ -45,10 +39,10 @@ class DbtCommand(click.Command):
         try:
             return super().parse_args(ctx, spell_out_multi_values(args))
         except click.NoSuchOption as error:
-            where = ELSEWHERE.get(error.option_name)
-            if where is None:
+            name = error.option_name.lstrip("-").removeprefix("no-").replace("-", "_")
+            if name not in REFUSED:
                 raise
-            raise click.UsageError(f"{error.option_name} is not given here: {where}.", ctx) from error
+            raise click.UsageError(f"{error.option_name} is not given here: {REFUSED[name]}.", ctx) from error
 
 
 def spell_out_multi_values(args: Iterable[str]) -> list[str]:
@@ -81,13 +75,20 @@ SELECTION_FLAGS: list[Decorator] = [
     ),
     click.option("--exclude", multiple=True, metavar="SELECTION", help="What to leave out of the selection."),
     click.option("--selector", metavar="NAME", help="A named selector of the project's selectors.yml."),
+    click.option("--sources", metavar="PATH", help="Folder or URL with the current sources.json, for source_status:."),
+]
+
+STATE_FLAGS: list[Decorator] = [
     click.option(
         "--indirect-selection",
         type=click.Choice(["eager", "cautious", "buildable", "empty"], case_sensitive=False),
         help="Which tests are selected along with the nodes that they test; else as dbt resolves it.",
     ),
-    click.option("--state", metavar="PATH", help="Folder or URL with the manifest.json to compare and defer to."),
-    click.option("--sources", metavar="PATH", help="Folder or URL with the current sources.json, for source_status:."),
+    click.option(
+        "--state",
+        metavar="PATH",
+        help="Folder or URL with the manifest.json to compare and defer to; of `retry`, with the run_results.json.",
+    ),
     click.option("--defer/--no-defer", default=None, help="Take what is not selected from the --state manifest."),
     click.option("--defer-state", metavar="PATH", help="Another folder or URL than --state, for --defer alone."),
 ]
@@ -185,9 +186,11 @@ def run_input_of(command: str, flags: dict[str, Any]) -> DbtRunInput:
     Raises:
         click.UsageError: (exit code 2) naming what is wrong and what is allowed.
     """
-    state = artifact_reference("--state", flags.get("state"), "manifest.json", "run_results.json", "sources.json")
+    place = None if command == "retry" else flags.get("state")
+    state = artifact_reference("--state", place, "manifest.json", "run_results.json", "sources.json")
     raw: dict[str, Any] = {
         "command": command,
+        **given_flags(flags),
         "project": flags.get("project"),
         "select": joined(flags.get("select", ())),
         "exclude": joined(flags.get("exclude", ())),
@@ -201,7 +204,7 @@ def run_input_of(command: str, flags: dict[str, Any]) -> DbtRunInput:
         "state_manifest_ref": state,
         "sources_ref": artifact_reference("--sources", flags.get("sources"), "sources.json"),
         "defer_manifest_ref": _defer_reference(flags, state),
-        "retry_from": _retried(flags),
+        "retry_from": _retried(command, flags),
         "macro": flags.get("macro"),
         "args": flags.get("args"),
         "sql": flags.get("sql"),
@@ -222,9 +225,13 @@ def run_input_of(command: str, flags: dict[str, Any]) -> DbtRunInput:
         raise click.UsageError(_in_flag_names(error.message)) from error
 
 
-def _retried(flags: dict[str, Any]) -> str | None:
+def _retried(command: str, flags: dict[str, Any]) -> str | None:
     """What names the run to retry; None where there is none, or where an id that only the server knows names it."""
     named = flags.get("earlier_run")
+    if command == "retry" and flags.get("state") is not None:
+        if named is not None:
+            raise click.UsageError("give either ID or --state, not both: each names the run to retry.")
+        return artifact_reference("--state", flags["state"], "run_results.json")
     if named is not None and is_invocation_id(named):
         return str(named)
     if named is not None and ("/" in named or named.endswith(".json")):

@@ -18,7 +18,8 @@ import click
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.entrypoints.cli.commands import DBT_COMMANDS, CliCommand
-from dbt_temporal.entrypoints.cli.flags import DbtCommand, Decorator, run_input_of, with_flags
+from dbt_temporal.entrypoints.cli.flags import DbtCommand, run_input_of, with_flags
+from dbt_temporal.entrypoints.cli.input_flags import Decorator
 from dbt_temporal.entrypoints.cli.versions import version_text
 from dbt_temporal.entrypoints.exit_codes import COULD_NOT_RUN
 

@@ -29,9 +29,26 @@ def read_vars(ctx: click.Context, param: click.Parameter, value: str) -> dict[st
     return _read_mapping(ctx, param, value, "vars")
 
 
-def _read_mapping(ctx: click.Context, param: click.Parameter, value: str, field: str) -> dict[str, Any]:
+def read_mapping(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, Any] | None:
+    """Reads the mapping of another flag in the same way."""
+    return None if value is None else _read_mapping(ctx, param, value, str(param.name))
+
+
+def read_sample(ctx: click.Context, param: click.Parameter, value: str | None) -> str | dict[str, Any] | None:
+    """Reads `--sample`: a number and a grain, or a mapping of two instants."""
+    if value is None or not value.lstrip().startswith("{"):
+        return value
+    window = _read_mapping(ctx, param, value, "sample", yaml.BaseLoader)  # dates stay texts
+    if window.keys() != {"start", "end"}:
+        raise click.BadParameter(f"{value!r}; write it like '3 days' or '{{start: 2026-01-01, end: ...}}'", ctx, param)
+    return window
+
+
+def _read_mapping(
+    ctx: click.Context, param: click.Parameter, value: str, field: str, loader: type[yaml.BaseLoader] | None = None
+) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(value)
+        document = yaml.load(value, loader or yaml.SafeLoader)
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise click.BadParameter(f"{value!r} is not valid YAML: {reason}", ctx, param) from error

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from dbt_temporal.application.ports.engine import ProjectLocation
+from dbt_temporal.domain.run.flags import FLAGS
 from dbt_temporal.domain.run.input import DbtRunInput
 
 TARGET_VARIABLES = ("DBT_ENGINE_TARGET", "DBT_TARGET")
@@ -22,6 +23,7 @@ _FIELD_OF = {
     "defer": "defer_manifest_ref",
     "defer_state": "defer_manifest_ref",
 }
+_PARSED_BY = {name for name, flag in FLAGS.items() if flag.parsed}
 _FLAG_FIELDS = set(DbtRunInput.model_fields) - {"project", "hooks", "env", "retry_from"}
 
 Covered = Literal["nothing", "sources", "folder"]
@@ -90,11 +92,14 @@ def _first_of(environ: Mapping[str, str], names: Iterable[str]) -> str | None:
 
 
 def flags_digest(run_input: DbtRunInput, names: Collection[str]) -> str:
-    """Stands for what a run gives to these flags of dbt, which parsing reads. The rest of them is part of the key."""
+    """Stands for what a run gives to these flags of dbt, which parsing reads, and to those by which dbt itself parses.
+
+    The rest of them is part of the key.
+    """
     values = run_input.model_dump(mode="json", include=_FLAG_FIELDS)
     if run_input.retry_from and ALL_FLAGS in names:
         values["retry_from"] = run_input.retry_from
-    read = {_FIELD_OF.get(name, name) for name in names}
+    read = {_FIELD_OF.get(name, name) for name in names} | _PARSED_BY
     return _digest({field: value for field, value in values.items() if ALL_FLAGS in names or field in read})
 
 

@@ -21,6 +21,7 @@ from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
 
+import click
 import dbt.flags
 import dbt.tracking
 import dbt_common.context
@@ -29,27 +30,26 @@ import yaml
 from dbt.adapters.base.impl import BaseAdapter
 from dbt.adapters.factory import FACTORY, get_adapter
 from dbt.cli import requires
-from dbt.cli.flags import Flags, command_args
+from dbt.cli.exceptions import DbtUsageException
+from dbt.cli.flags import FLAGS_DEFAULTS, Flags, command_args
 from dbt.cli.types import Command
 from dbt.config.catalogs import load_catalogs
 from dbt.config.runtime import RuntimeConfig, load_profile, load_project
 from dbt.contracts.graph.manifest import Manifest
 from dbt.plugins import set_up_plugin_manager
 from dbt_common.context import get_invocation_context
+from dbt_common.dataclass_schema import ValidationError
 from dbt_common.events.base_types import EventMsg
 from dbt_common.events.event_manager_client import cleanup_event_logger, get_event_manager
 
 from dbt_temporal.adapters.dbt_core.process.command_line import command_line, flag_params
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.run.commands import COMMANDS
+from dbt_temporal.domain.run.flags import FLAGS
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
 EventCallback = Callable[[EventMsg], None]
-
-_SAID_IN_VAIN = frozenset({"indirect_selection", "full_refresh", "fail_fast"})
-"""Options of which dbt drops the default value when it reads options from a dictionary
-(`dbt.cli.flags.command_params`), so that the project's `flags:` would win over what the run says."""
 
 
 @dataclass(frozen=True)
@@ -101,12 +101,19 @@ def make_flags(command: str, settings: Settings, params: Mapping[str, Any]) -> F
     }
     options = {key: value for key, value in options.items() if value is not None}
     dbt_command = Command(COMMANDS[command].which)
-    for name in COMMANDS[command].fields & options.keys() - set(command_args(dbt_command)):  # dbt would drop it
-        words = COMMANDS[command].words
+    for name in (COMMANDS[command].fields | FLAGS.keys()) & options.keys() - set(command_args(dbt_command)):
+        words = COMMANDS[command].words  # dbt would drop it
         raise configuration_error(f"{name}: `dbt {words}` has no such option in dbt-core {version('dbt-core')}")
-    flags = Flags.from_dict(dbt_command, options)
-    for name in _SAID_IN_VAIN & options.keys():
-        set_flag(flags, name, options[name])
+    unsaid = {name for name, flag in FLAGS.items() if not flag.has_no and options.get(name) is False}
+    try:
+        flags = Flags.from_dict(dbt_command, {key: value for key, value in options.items() if key not in unsaid})
+    except (click.UsageError, ValidationError, DbtUsageException) as error:
+        said = error.format_message() if isinstance(error, click.UsageError) else str(error)
+        raise configuration_error(f"`dbt {COMMANDS[command].words}`: {said}") from error
+    for name, value in options.items():
+        # dbt drops options that have its default (`dbt.cli.flags.command_params`): `flags:` would win over the run.
+        if name in unsaid or (name.upper() in FLAGS_DEFAULTS and FLAGS_DEFAULTS[name.upper()] == value):
+            set_flag(flags, name, value)
     return flags
 
 
@@ -170,10 +177,10 @@ def load(
     sys.argv = command_line(run)
     flags = make_flags(run.input.command, settings, flag_params(run.input))
     begin_invocation(flags, run.invocation_id, datetime.fromisoformat(run.started_at), callback)
-    threads = getattr(flags, "THREADS", None)
-    profile = load_profile(settings.project_dir, flags.VARS, flags.PROFILE, flags.TARGET, threads)
+    profile = load_profile(settings.project_dir, flags.VARS, flags.PROFILE, flags.TARGET)
     get_invocation_context().uses_adapter(profile.credentials.type)  # dbt checks the files' schemas for some alone
-    provide_parse(profile.to_target_dict())
+    provide_parse(dict(dict.items(profile.to_target_dict())))  # by no method of its own, which may take note
+    profile.threads = getattr(flags, "THREADS", None) or profile.threads
     project = load_project(settings.project_dir, flags.VERSION_CHECK, profile, flags.VARS, validate=True)
     provide_packages(project)
     set_up_plugin_manager(project_name=project.project_name)
@@ -192,9 +199,10 @@ def load(
 
 
 def for_run(project: ParsedProject, flags: Flags, target_path: str) -> tuple[ParsedProject, BaseAdapter]:
-    """The project with the flags of one run, and a fresh adapter for it."""
+    """The project with the flags and threads of one run, and a fresh adapter for it."""
     config = copy.copy(project.config)
     config.args = flags
+    config.threads = getattr(flags, "THREADS", None) or config.threads
     config.target_path = target_path
     get_invocation_context().uses_adapter(config.credentials.type)
     FACTORY.adapters.clear()

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from dbt_temporal.domain.run.commands import COMMANDS
+from dbt_temporal.domain.run.flags import FLAGS
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
@@ -51,6 +52,7 @@ def command_line(invocation: DbtInvocation) -> list[str]:
     ):
         if value:
             words += [option, *value.split()] if option in _OF_SEVERAL_WORDS else [option, value]
+    words += _flag_words(run_input)
     for option, switch in (
         ("--defer", run_input.defer_manifest_ref),
         ("--full-refresh", run_input.full_refresh),
@@ -66,12 +68,34 @@ def command_line(invocation: DbtInvocation) -> list[str]:
     return words
 
 
+def _flag_words(run_input: DbtRunInput) -> list[str]:
+    words: list[str] = []
+    for name, flag in FLAGS.items():
+        value = getattr(run_input, name)
+        option = name.replace("_", "-")
+        match value:
+            case None:
+                continue
+            case True:
+                words.append(f"--{option}")
+            case False:
+                words += [f"--no-{option}"] if flag.has_no else []
+            case list():
+                words += [f"--{option}", *value]
+            case dict():
+                words += [f"--{option}", json.dumps(value)]
+            case _:
+                words += [f"--{option}", str(value)]
+    return words
+
+
 def flag_params(run_input: DbtRunInput) -> dict[str, Any]:
     """The options by their names with underscores; those that are None are left to dbt's own resolution.
 
     `state` and `defer_state` name what the input names, of which a run has copies (`run/state.py`).
     """
     return {
+        **{name: _param(getattr(run_input, name)) for name in FLAGS},
         "select": run_input.select.split() if run_input.select else None,
         "exclude": run_input.exclude.split() if run_input.exclude else None,
         "selector": run_input.selector,
@@ -96,6 +120,11 @@ def flag_params(run_input: DbtRunInput) -> dict[str, Any]:
         "empty_catalog": run_input.empty_catalog or None,
         "connection": run_input.connection or None,
     }
+
+
+def _param(value: Any) -> Any:
+    """A mapping as the text in which dbt's command line takes it."""
+    return json.dumps(value) if isinstance(value, dict) else value
 
 
 def state_folder(reference: str | None) -> str | None:

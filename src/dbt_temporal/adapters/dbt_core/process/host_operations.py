@@ -71,14 +71,10 @@ class HostOperations:
             "plan": plan.model_dump(mode="json"),
             "ephemerals": {unique_id: turn.model_dump() for unique_id, turn in ephemerals.items()},
             "fail_fast": bool(flags.FAIL_FAST),
-            "threads": 1 if flags.SINGLE_THREADED else self._threads(),
+            "threads": 1 if flags.SINGLE_THREADED else self._run.project.config.threads,
             "ends_on_error": self._run.task.raise_on_first_error(),
             "nothing_to_do": not self._run.selected(),
         }
-
-    def _threads(self) -> int:
-        """Of the profile, or of the command line that is retried."""
-        return int(getattr(self._run.flags, "THREADS", None) or self._run.project.config.threads)
 
     def _before_run(self, _message: wire.Message, request: Request) -> wire.Message:
         answers = self._run_start_hooks(request)

@@ -1,8 +1,9 @@
 """Which of dbt's flags Jinja reads while a project is parsed: by them the parse is that of some command lines only.
 
 dbt's own partial parse does not look at flags; a parse for others would give them the configs of another command.
-Touches of dbt internals, checked on dbt-core 1.11.16 and 1.12.0: `dbt.flags.get_flag_obj` (Jinja's `flags`) and
-`dbt.context.providers.args_to_dict` (Jinja's `invocation_args_dict`).
+Touches of dbt internals, checked on dbt-core 1.11.16 and 1.12.0: `dbt.flags.get_flag_obj` (Jinja's `flags`),
+`dbt.context.providers.args_to_dict` (Jinja's `invocation_args_dict`) and `Profile.to_target_dict` (Jinja's `target`,
+whose `threads` may be those of a flag).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 import dbt.context.providers
 import dbt.flags
+from dbt.config.profile import Profile
 
 from dbt_temporal.adapters.dbt_core.parents.parse_key import ALL_FLAGS
 
@@ -24,13 +26,15 @@ Note = Callable[[str], None]
 def watched_flags() -> Iterator[set[str]]:
     """The names of the flags that Jinja reads within the block, in lower case; `ALL_FLAGS` where it takes all."""
     names: set[str] = set()
-    flags, arguments = dbt.flags.get_flag_obj, dbt.context.providers.args_to_dict
+    flags, arguments, target = dbt.flags.get_flag_obj, dbt.context.providers.args_to_dict, Profile.to_target_dict
     dbt.flags.get_flag_obj = lambda: _Flags(names.add, flags())
     dbt.context.providers.args_to_dict = lambda args: _Arguments(names.add, arguments(args))
+    Profile.to_target_dict = lambda profile: _Target(names.add, target(profile))
     try:
         yield names
     finally:
         dbt.flags.get_flag_obj, dbt.context.providers.args_to_dict = flags, arguments
+        Profile.to_target_dict = target
 
 
 class _Flags(Namespace):
@@ -49,18 +53,30 @@ class _Flags(Namespace):
 
 
 class _Arguments(dict[str, Any]):
+    """Notes each key that is read, and `all_of_it` where the whole is."""
+
+    all_of_it = ALL_FLAGS
+
     def __init__(self, note: Note, arguments: dict[str, Any]) -> None:
         super().__init__(arguments)
         self._note = note
 
     def __reduce__(self) -> Any:
-        self._note(ALL_FLAGS)
+        self._note(self.all_of_it)
         return dict, (dict(self),)
+
+
+class _Target(_Arguments):
+    all_of_it = "threads"
+    """The one flag among these."""
+
+    def __init__(self, note: Note, target: dict[str, Any]) -> None:
+        super().__init__(lambda name: note(name) if name == self.all_of_it else None, target)
 
 
 def _reading(method: str, *, one: bool) -> Any:
     def read(arguments: _Arguments, *args: Any) -> Any:
-        arguments._note(args[0] if one else ALL_FLAGS)
+        arguments._note(args[0] if one else arguments.all_of_it)
         return getattr(dict, method)(arguments, *args)
 
     return read

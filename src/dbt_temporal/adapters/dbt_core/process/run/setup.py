@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
+from unittest import mock
+
+from dbt.event_time import sample_window
 
 from dbt_temporal.adapters.dbt_core.process import bootstrap
 from dbt_temporal.adapters.dbt_core.process.command_line import command_line, flag_params
@@ -39,11 +43,12 @@ def open_run(
     if state.retry is not None:
         params = state.retry.params(params)
     copies = {"state": state.state_dir, "defer_state": state.defer_dir}
-    flags = bootstrap.make_flags(run_input.command, settings, params | copies)
+    started_at = datetime.fromisoformat(invocation.started_at)
+    with samples_until(started_at):
+        flags = bootstrap.make_flags(run_input.command, settings, params | copies)
     router = EventRouter(flags, run_dir)
     for name, value in invocation.job.items():
         os.environ.setdefault(name, value)
-    started_at = datetime.fromisoformat(invocation.started_at)
     bootstrap.begin_invocation(flags, invocation.invocation_id, started_at, router)
     project, adapter = bootstrap.for_run(parent.project, flags, str(run_dir / TARGET))
     _stamp(project.manifest.metadata, invocation.invocation_id, started_at)
@@ -60,6 +65,28 @@ def open_run(
         bootstrap.set_flag(flags, "state", state.retry.results.args.get("state"))
     kept = KeptGraph(project.manifest, adapter.type())
     return HostRun(project, invocation, flags, adapter, task, router, run_dir, kept)
+
+
+@contextlib.contextmanager
+def samples_until(instant: datetime) -> Iterator[None]:
+    """Within the block `--sample "3 days"` means those before the instant: the same on all hosts of a run.
+
+    dbt counts from the moment at which it reads the flag (`SampleWindow.from_relative_string`, dbt-core 1.11, 1.12).
+    """
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Any:
+            return instant.astimezone(tz)
+
+    count_back = sample_window.SampleWindow.from_relative_string
+
+    def until_instant(relative: str) -> sample_window.SampleWindow:
+        with mock.patch.object(sample_window, "datetime", Clock):
+            return count_back(relative)
+
+    with mock.patch.object(sample_window.SampleWindow, "from_relative_string", until_instant):
+        yield
 
 
 def _stamp(metadata: Any, invocation_id: str, started_at: datetime) -> None:
