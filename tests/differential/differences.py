@@ -11,6 +11,8 @@ from tests.differential.sides import Ended
 from tests.integration.equality.compare import difference
 from tests.integration.equality.compare_relations import Relations, differences_of_relations
 
+_WRITTEN = "Catalog written to "
+"""Followed by a folder of the side's own."""
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -31,7 +33,7 @@ def step_differences(
     found += [f"{name}: only theirs; ours: {ours.message[:300]}" for name in sorted(other.keys() - mine.keys())]
     for name in sorted(mine.keys() & other.keys()):
         found += difference(mine[name], other[name], name)
-    return found + _own_differences(ours)
+    return found + _own_differences(ours) + _shown_differences(ours, theirs)
 
 
 def database_differences(ours: Relations, theirs: Relations, sides: tuple[Ended, Ended]) -> list[str]:
@@ -56,6 +58,8 @@ def _own_differences(ours: Ended) -> list[str]:
     recorded = {result["unique_id"]: result for result in json.loads(text)["results"]}
     for node in ours.nodes:
         result = recorded.get(node.unique_id)
+        if result is None and node.unique_id.startswith("catalog."):
+            continue  # of which dbt has no result
         if result is None:
             found.append(f"output: {node.unique_id} is not in run_results.json")
         elif node.dbt_status != result["status"]:
@@ -63,6 +67,13 @@ def _own_differences(ours: Ended) -> list[str]:
         if node.attempts > 1:
             found.append(f"output: {node.unique_id} was tried {node.attempts} times: {node.message}")
     return found
+
+
+def _shown_differences(ours: Ended, theirs: Ended) -> list[str]:
+    """Lines that our results say dbt shows, and the command line has not shown."""
+    shown = _COLOR.sub("", theirs.message)
+    lines = [line.strip() for node in ours.nodes for line in (node.output or "").splitlines()]
+    return [f"output: not on the command line: {line}" for line in lines if line not in shown and _WRITTEN not in line]
 
 
 def _end(theirs: Ended) -> str:

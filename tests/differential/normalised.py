@@ -34,6 +34,10 @@ RULES = (
     Rule("args: log_path, profiles_dir, project_dir, target_path", "our runs write to private folders"),
     Rule("the order of results, with several threads", "nodes end in any order"),
     Rule(
+        "with one thread, where skipped nodes come among the results",
+        "they end at once, while the thread that hands out nodes may or may not have seen what that makes ready",
+    ),
+    Rule(
         "with several threads, what DuckDB's messages suggest in place of a relation that is not there",
         "one that is there at that moment, and other threads make some meanwhile",
     ),
@@ -41,6 +45,7 @@ RULES = (
         "after a failure under fail-fast: nodes that only one side had begun before it, and all that comes after",
         "dbt's own threads race: the next node is handed out while the failed one's result is still being handled",
     ),
+    Rule("the order of models in manifest.json's group_map", "it is that in which partial parsing has read files anew"),
     Rule("dbt_scd_id", "a snapshot's hash of the instant at which it was taken"),
 )
 
@@ -60,12 +65,15 @@ def documents(ended: Ended, database: str, *, in_order: bool, retry: bool = Fals
         document = json.loads(text if in_order else _SUGGESTED.sub("", text))
         if "results" in document:
             if in_order:
-                comparable[f"{name}: order"] = [result["unique_id"] for result in document["results"]]
+                done = (result for result in document["results"] if result["status"] != "skipped")
+                comparable[f"{name}: order"] = [result["unique_id"] for result in done]
             document["results"] = {result["unique_id"]: result for result in document["results"]}
         if "args" in document:
             document["args"] = (
                 {} if retry else {key: value for key, value in document["args"].items() if key not in _PATHS}
             )
+        for members in document.get("group_map", {}).values():
+            members.sort()
         comparable[name] = document
     return comparable
 

@@ -8,13 +8,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dbt_temporal.domain.run.flags import FLAGS
+
 NAME = "shop"
 """The name of every project; each lies in a folder of its own."""
 
-_COMMANDS = {"source-freshness": ["source", "freshness"]}
-_LISTS = ("select", "exclude")
-_VALUES = ("selector", "indirect_selection")
-_SWITCHES = ("full_refresh", "fail_fast")
+_COMMANDS = {"source-freshness": ["source", "freshness"], "docs-generate": ["docs", "generate"]}
+_FIRST = (
+    *("select", "exclude", "selector", "indirect_selection", "vars", "target", "state", "defer_state", "args"),
+    *("inline", "limit", "output"),
+)
+_LAST = ("defer", "full_refresh", "empty_catalog", "compile", "fail_fast")
+_WORDS = ("select", "exclude")
+"""Options whose text is several words."""
 
 
 @dataclass(frozen=True)
@@ -42,23 +48,15 @@ class Step:
     def arguments(self, state: Path | None = None) -> list[str]:
         """The words of the command line after `dbt`; `state` is where the artifacts of the step before lie."""
         words = ["retry"] if self.retry else list(_COMMANDS.get(self.command, [self.command]))
-        for name in _LISTS:
-            if name in self.options:
-                words += [f"--{name}", *str(self.options[name]).split()]
-        for name in _VALUES:
-            if name in self.options:
-                words += [_option(name), str(self.options[name])]
-        if self.options.get("vars"):
-            words += ["--vars", json.dumps(self.options["vars"])]
-        if "target" in self.options:
-            words += ["--target", str(self.options["target"])]
+        if "macro" in self.options:
+            words.append(str(self.options["macro"]))
+        given: dict[str, Any] = dict(self.options)
         if state is not None:
-            words += ["--state", str(state)]
+            given["state"] = str(state)
         if self.defer:
-            words += ["--defer-state", str(state), "--defer"]
-        for name in _SWITCHES:
-            if name in self.options:
-                words.append(_option(name) if self.options[name] else _option(f"no_{name}"))
+            given |= {"defer_state": str(state), "defer": True}
+        for name in sorted(given.keys() - {"macro"}, key=_place):
+            words += _words(name, given[name])
         return words
 
     def run_input(self, env: Mapping[str, str], state: str | None, results: str | None) -> dict[str, Any]:
@@ -102,5 +100,21 @@ class Scenario:
         return cls(fields["files"], tuple(Step(**step) for step in fields["steps"]), fields["threads"])
 
 
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
+def _place(name: str) -> int:
+    """Where an option comes in the command line that a workflow's input stands for, which dbt records."""
+    return [*_FIRST, *FLAGS, *_LAST].index(name)
+
+
+def _words(name: str, value: Any) -> list[str]:
+    option = "--" + name.replace("_", "-")
+    match value:
+        case True:
+            return [option]
+        case False:
+            return [option.replace("--", "--no-", 1)]
+        case dict():
+            return [option, json.dumps(value)]
+        case list():
+            return [option, *map(str, value)]
+        case _:
+            return [option, *(str(value).split() if name in _WORDS else [str(value)])]

@@ -34,7 +34,7 @@ from tests.differential.scenario import NAME, Step
 from tests.differential.warm_macros import interpreter
 from tests.integration.servers import end_with_parent
 
-ARTIFACTS = ("run_results.json", "manifest.json", "sources.json")
+ARTIFACTS = ("run_results.json", "manifest.json", "sources.json", "catalog.json")
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ class CommandLine:
         self._project = project
         self._folder = folder
         self._before: Path | None = None
+        self._paths: dict[str, str] = {}
 
     @classmethod
     @contextmanager
@@ -107,13 +108,14 @@ class CommandLine:
             for name in ARTIFACTS
             if (target / name).exists() and (target / name).stat().st_mtime > 0
         }
-        paths = {str(state): "<state>"} if state else {}
-        self._before = self._folder / f"state-{uuid4().hex[:8]}"
-        self._before.mkdir()
-        for name in ARTIFACTS:
-            if (target / name).exists():
-                shutil.copy(target / name, self._before)
-        return Ended(code == 0, written, output, paths=paths)
+        if state:
+            self._paths[str(state)] = "<state>"
+        if written:
+            self._before = self._folder / f"state-{uuid4().hex[:8]}"
+            self._before.mkdir()
+        for name in written:
+            shutil.copy(target / name, self._before or target)
+        return Ended(code == 0, written, output, paths=self._paths)  # rows remember the steps before
 
     def invoke(self, arguments: list[str], env: Mapping[str, str]) -> tuple[int, str]:
         """One command; its exit code and what it printed."""
@@ -200,6 +202,7 @@ class Workflow:
         self._workers = workers
         self._before: str | None = None
         self._results: str | None = None
+        self._paths: dict[str, str] = {}
 
     async def run(self, step: Step, env: Mapping[str, str]) -> Ended:
         """Carries the step out; it refers to what the runs before stored."""
@@ -218,9 +221,9 @@ class Workflow:
             self._before = str(folder)
         if "run_results.json" in artifacts:
             self._results = str(folder)
-        # Rows are compared without ids of runs.
-        paths = {state: "<state>", f"{self._workers.store}/id": "<state>"} if state else {}
-        return Ended(success, artifacts, message, output.node_results, paths, await _workers_of(run.handle))
+        if state:  # rows remember the steps before, and are compared without ids of runs
+            self._paths |= {state: "<state>", f"{self._workers.store}/id": "<state>"}
+        return Ended(success, artifacts, message, output.node_results, self._paths, await _workers_of(run.handle))
 
 
 async def _workers_of(handle: WorkflowHandle[Any, Any]) -> int:

@@ -17,6 +17,11 @@ insert into {{ target.schema }}.audit values
 {% endfor %}
 {% else %}select 1 as nothing{% endif %}
 {% endmacro %}
+{% macro tell(word='nothing') %}
+{% do log('told ' ~ word, info=true) %}{{ print('printed ' ~ word) }}
+{% do run_query("create table if not exists " ~ target.schema ~ ".told as select '" ~ word ~ "' as word") %}
+{% endmacro %}
+{% macro fail() %}{% do run_query('select * from nowhere_for_operations') %}{% endmacro %}
 {% test at_least(model, column_name, least) %}
 select {{ column_name }} from {{ model }} where {{ column_name }} < {{ least }}
 {% endtest %}

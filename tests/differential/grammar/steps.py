@@ -10,8 +10,14 @@ from tests.differential.grammar.selection import selection
 from tests.differential.grammar.sketch import Sketch
 from tests.differential.scenario import Step
 
-_COMMANDS = ("build", "run", "build", "test", "seed", "snapshot", "compile", "list", "source-freshness", "build", "run")
-_WITHOUT_INDIRECT = frozenset({"seed", "run", "snapshot", "source-freshness"})
+_COMMANDS = (
+    *("build", "run", "build", "test", "seed", "snapshot", "compile", "list", "source-freshness", "build", "run"),
+    *("docs-generate", "clone", "show", "run-operation", "parse"),
+)
+_WITHOUT_INDIRECT = frozenset({"seed", "run", "snapshot", "source-freshness", "clone"})
+_UNSELECTED = frozenset({"show", "run-operation", "parse"})
+"""Commands that do not select, or one node alone."""
+_NOT_RETRIED = frozenset({"list", "source-freshness", "show", "run-operation", "parse", "docs-generate"})
 _WITH_FULL_REFRESH = frozenset({"build", "run", "seed", "compile"})
 _ENV: tuple[dict[str, str], ...] = (
     {"SHOP_FLAVOUR": "mint"},
@@ -24,6 +30,28 @@ _ENV: tuple[dict[str, str], ...] = (
     {"DBT_TARGET": "prod"},
     {"DBT_PARTIAL_PARSE": "false"},
 )
+_TYPES = ("model", "test", "seed", "snapshot", "unit_test", "source")
+_FLAGS: tuple[dict[str, Any], ...] = (
+    {"populate_cache": False},
+    {"cache_selected_only": True},
+    {"warn_error": True},
+    {"warn_error_options": {"error": ["NoNodesForSelectionCriteria"], "silence": ["JinjaLogWarning"]}},
+    {"static_parser": False},
+    {"partial_parse": False},
+    {"use_fast_test_edges": True},
+    {"version_check": False},
+    {"print": False},
+    {"threads": 1},
+)
+_FLAGS_OF: dict[str, tuple[dict[str, Any], ...]] = {
+    "build": ({"empty": True}, {"store_failures": True}),
+    "run": ({"empty": True},),
+    "test": ({"store_failures": True},),
+    "snapshot": ({"empty": True},),
+    "compile": ({"introspect": False}, {"inject_ephemeral_ctes": False}),
+    "docs-generate": ({"empty_catalog": True}, {"compile": False}),
+}
+_TYPED = frozenset({"build", "list", "test", "clone"})
 _VARS: tuple[dict[str, Any], ...] = (
     {"word": "given"},
     {"size": 5},
@@ -36,7 +64,7 @@ def steps(sketch: Sketch) -> tuple[Step, ...]:
     """The commands."""
     drawn: list[Step] = [_command(sketch, first=True)]
     for _ in range(sketch.number(1, 5)):
-        if drawn[-1].command not in ("list", "source-freshness") and sketch.happens(25):
+        if drawn[-1].command not in _NOT_RETRIED and sketch.happens(25):
             drawn.append(_retry(sketch, drawn[-1].command))
         else:
             drawn.append(_command(sketch, first=False))
@@ -47,16 +75,21 @@ def steps(sketch: Sketch) -> tuple[Step, ...]:
 
 def _command(sketch: Sketch, *, first: bool) -> Step:
     command = sketch.one_of(_COMMANDS[:3] if first and sketch.happens(60) else _COMMANDS)
-    options: dict[str, Any] = {}
-    state = not first and sketch.happens(20)
-    if sketch.selectors and sketch.happens(25):
+    options: dict[str, Any] = _flags(sketch, command)
+    state = not first and (command == "clone" or sketch.happens(20))
+    if command == "clone" and first:
+        command = "build"
+    if command in _UNSELECTED:
+        options |= _of_one(sketch, command)
+        state = False
+    elif sketch.selectors and sketch.happens(25):
         options["selector"] = sketch.one_of(sketch.selectors)
     else:
         if state or sketch.happens(20 if first else 45):
             options["select"] = selection(sketch, state=state and sketch.happens(85))
-        if sketch.happens(15):
+        if command not in _UNSELECTED and sketch.happens(15):
             options["exclude"] = selection(sketch)
-    if command not in _WITHOUT_INDIRECT and sketch.happens(15):
+    if command not in _WITHOUT_INDIRECT | _UNSELECTED and sketch.happens(15):
         options["indirect_selection"] = sketch.one_of(("eager", "cautious", "buildable", "empty"))
     if sketch.happens(20):
         options["vars"] = sketch.one_of(_VARS)
@@ -69,6 +102,31 @@ def _command(sketch: Sketch, *, first: bool) -> Step:
     env = sketch.one_of(_ENV) if sketch.happens(20) else {}
     defer = state and command in ("build", "run", "test", "compile") and sketch.happens(40)
     return Step(command, options, env, {} if first else _edits(sketch), state=state, defer=defer)
+
+
+def _flags(sketch: Sketch, command: str) -> dict[str, Any]:
+    """Options that are dbt's flags under their own names."""
+    if not sketch.happens(25):
+        return {}
+    flags = dict(sketch.one_of((*_FLAGS_OF.get(command, ()), *_FLAGS)))
+    if command in _TYPED and sketch.happens(40):
+        name = sketch.one_of(("resource_types", "exclude_resource_types"))
+        flags[name] = sketch.some_of(_TYPES, least=1, most=2)
+    if command == "clone" and "warn_error" in flags:
+        return {}
+    return flags
+
+
+def _of_one(sketch: Sketch, command: str) -> dict[str, Any]:
+    """What `show` shows, and `run-operation` runs."""
+    if command == "parse":
+        return {}
+    if command == "run-operation":
+        return sketch.one_of(({"macro": "tell"}, {"macro": "tell", "args": {"word": "given"}}, {"macro": "fail"}))
+    models = [each.name for each in sketch.models()] or ["m0"]
+    query = "select 1 as id union all select 2 order by 1"
+    options = sketch.one_of(({"select": sketch.one_of(models)}, {"inline": query}))
+    return options | sketch.one_of(({}, {"limit": 1}, {"output": "json"}))
 
 
 def _retry(sketch: Sketch, command: str) -> Step:

@@ -31,7 +31,7 @@ README = Page("examples/hooks/README.md")
 CONTRACT_TS = (EXAMPLES / "typescript" / "src" / "contract.ts").read_text()
 
 INTERFACE = re.compile(r"^export interface (?P<name>\w+) \{\n(?P<body>.*?)^\}$", re.MULTILINE | re.DOTALL)
-OF_OUR_OWN = {"relation", "overrides", "listing"}
+OF_OUR_OWN = {"relation", "overrides", "unreported", "listing"}
 """Fields of NodeInfo that are sent, but are no part of what hook workflows may rely on."""
 
 

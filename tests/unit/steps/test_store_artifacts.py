@@ -19,7 +19,10 @@ async def test_artifacts_are_assembled_from_records_and_the_records_go() -> None
     await world.execute()
     stored = await world.use_cases.store_artifacts(
         StoreArtifactsInput(
-            invocation=invocation(), results=[result("a"), result("b", "skipped")], elapsed_time=2.5, run_log="hello\n"
+            invocation=invocation(),
+            results=[result("a"), result("b", "skipped", attempts=0)],
+            elapsed_time=2.5,
+            run_log="hello\n",
         )
     )
     assert stored.artifacts.model_dump() == {
@@ -70,7 +73,7 @@ async def test_a_record_that_cannot_be_read_is_replaced_by_the_small_result() ->
     assert [each.record for each in world.engine.seen_by_artifacts] == [b""]
     assert f"{INVOCATION_ID}/run_results.json" in world.store.files
     stored = await world.use_cases.store_artifacts(
-        StoreArtifactsInput(invocation=invocation(), results=[result("a"), result("b", "skipped")])
+        StoreArtifactsInput(invocation=invocation(), results=[result("a"), result("b", "skipped", attempts=0)])
     )
     assert stored.unstored == [result("a").unique_id]
 

@@ -69,7 +69,7 @@ class RunFiles:
         self, results: Sequence[NodeExecutionResult], unrecorded: Collection[str] = ()
     ) -> list[CompletedNode]:
         """Results with the engine's records of the attempts that counted; where there is none, the small result is all
-        that is known.
+        that is known. What the run itself has skipped was never attempted.
 
         Args:
             results: of nodes and hooks.
@@ -79,7 +79,7 @@ class RunFiles:
         paths = {
             result.unique_id: f"{self._root}/{_record_path(result.unique_id, result.attempts)}"
             for result in results
-            if result.status != "skipped" and result.unique_id not in no_record
+            if result.attempts and result.unique_id not in no_record
         }
         records = await self._read(set(paths.values()))
         self.missing = [unique_id for unique_id, path in paths.items() if path not in records]

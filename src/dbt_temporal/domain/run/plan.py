@@ -45,6 +45,8 @@ class NodeInfo(BaseModel):
     relation: str | None = None
     """The name as dbt's console shows it (`schema.identifier`), for the run log."""
     overrides: NodeOverrides | None = None
+    unreported: bool = False
+    """Whether dbt has no result of the node where it succeeds; its error is one of the run."""
     listing: str | None = None
     """The line that `dbt list` prints for the node; set for the command `list` alone."""
 

@@ -52,7 +52,9 @@ class RunState:
     ) -> None:
         """A node has ended; `skipped_by_parent` tells a skip that dbt itself reports without a message."""
         self._set(result.unique_id, result.status)
-        self.results.append(result)
+        node = self.plan.nodes.get(result.unique_id) if self.plan else None
+        if node is None or not node.unreported or result.status != "success":
+            self.results.append(result)
         if error_type is not None:
             self._error_types[result.unique_id] = error_type
         if skipped_by_parent:

@@ -86,31 +86,42 @@ def set_environment(environ: Mapping[str, str]) -> None:
     time.tzset()
 
 
-def make_flags(command: str, settings: Settings, params: Mapping[str, Any]) -> Flags:
+def make_flags(
+    command: str, settings: Settings, given: Mapping[str, Any], taken_over: Mapping[str, Any] | None = None
+) -> Flags:
     """The flags that the command line makes of the same options; DBT_* variables count as there.
 
-    `params` are further options by their names with underscores; those that are None are left out.
+    Args:
+        command: as the run's input names it.
+        settings: what is parsed.
+        given: further options by their names with underscores; those that are None are left out.
+        taken_over: those of a retried run, as dbt's retry takes them: where they are dbt's default, others may win.
+
+    Raises:
+        DbtTemporalError: of type Configuration, in dbt's words, where it does not take an option.
     """
+    given = {name: value for name, value in given.items() if value is not None}
     options: dict[str, Any] = {
         "project_dir": settings.project_dir,
         "profiles_dir": settings.profiles_dir,
         "target": settings.target,
         # dbt reads them as YAML, to which JSON's 1e16 is a text.
         "vars": yaml.safe_dump(dict(settings.vars), allow_unicode=True) if settings.vars else None,
-        **params,
+        **(taken_over or {}),
+        **given,
     }
     options = {key: value for key, value in options.items() if value is not None}
     dbt_command = Command(COMMANDS[command].which)
-    for name in (COMMANDS[command].fields | FLAGS.keys()) & options.keys() - set(command_args(dbt_command)):
+    for name in (COMMANDS[command].fields | FLAGS.keys()) & given.keys() - set(command_args(dbt_command)):
         words = COMMANDS[command].words  # dbt would drop it
         raise configuration_error(f"{name}: `dbt {words}` has no such option in dbt-core {version('dbt-core')}")
-    unsaid = {name for name, flag in FLAGS.items() if not flag.has_no and options.get(name) is False}
+    unsaid = {name for name, flag in FLAGS.items() if not flag.has_no and given.get(name) is False}
     try:
         flags = Flags.from_dict(dbt_command, {key: value for key, value in options.items() if key not in unsaid})
     except (click.UsageError, ValidationError, DbtUsageException) as error:
         said = error.format_message() if isinstance(error, click.UsageError) else str(error)
         raise configuration_error(f"`dbt {COMMANDS[command].words}`: {said}") from error
-    for name, value in options.items():
+    for name, value in given.items():
         # dbt drops options that have its default (`dbt.cli.flags.command_params`): `flags:` would win over the run.
         if name in unsaid or (name.upper() in FLAGS_DEFAULTS and FLAGS_DEFAULTS[name.upper()] == value):
             set_flag(flags, name, value)

@@ -150,7 +150,10 @@ class HostOperations:
             completed = artifacts.as_dbt_skips_rest(self._run, completed, None)
         elif not artifacts.ends_with_error(self._run, completed) and message["with_database"]:
             self._compile_rest(done, request)
-        self._executor.ephemerals.forget_unused(done)
+        if artifacts.ends_with_error(self._run, completed):  # dbt has written the manifest before
+            self._executor.ephemerals.forget_all()
+        else:
+            self._executor.ephemerals.forget_unused(done)
         completed = artifacts.with_skip_messages(self._run, completed, skipped)
         if ends_early:
             completed = artifacts.as_dbt_skips_rest(self._run, completed, FAIL_FAST_REASON)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from dbt.artifacts.schemas.results import NodeStatus
@@ -31,7 +31,7 @@ class Ephemerals:
         self._changed: dict[str, dict[str, Any]] = {}
         """What compiling changed of each model that is compiled, or has failed in its turn."""
         self._pristine: dict[str, Any] = {}
-        """Those that are not selected, and compiled, as they were parsed."""
+        """Those that are compiled, as they were parsed."""
         self._failed: dict[str, Any] = {}
         """Results of those that failed in their turns: the models that use them are not built, whatever comes later."""
         queue = getattr(run.task.job_queue, "graph", None)
@@ -74,8 +74,15 @@ class Ephemerals:
                     done.update(used)
 
     def forget_unused(self, done: set[str]) -> None:
-        """Makes those uncompiled again that are not among `done`: the nodes that inline them failed before that."""
-        for unique_id in self._pristine.keys() - done:
+        """Makes those uncompiled again that are neither selected nor among `done`: what inlines them failed before."""
+        self._forget(self._pristine.keys() - self._selected - done)
+
+    def forget_all(self) -> None:
+        """Makes all of them uncompiled again."""
+        self._forget(self._pristine.keys())
+
+    def _forget(self, unique_ids: Collection[str]) -> None:
+        for unique_id in list(unique_ids):
             self._run.manifest.nodes[unique_id] = self._pristine.pop(unique_id)
             del self._changed[unique_id]
 
@@ -119,6 +126,5 @@ class Ephemerals:
             nodes[unique_id] = pristine  # another attempt starts afresh
             return result
         self._changed[unique_id] = changed
-        if unique_id not in self._selected:
-            self._pristine[unique_id] = pristine
+        self._pristine[unique_id] = pristine
         return None

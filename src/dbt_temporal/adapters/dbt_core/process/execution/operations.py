@@ -48,7 +48,7 @@ def execute_operation(run: HostRun, node: NodeInfo) -> AttemptOutcome:
     failed = result.status == "error"
     if failed and not result.message and capture.exception is not None:
         result = result.model_copy(update={"message": str(capture.exception)})
-    result = result.model_copy(update={"output": capture.printed or None})
+    result = result.model_copy(update={"output": run.own_paths(capture.printed) or None})
     error = classify_exception(capture.exception, result.message) if failed else None
     return AttemptOutcome(result, error, wire.dumps(record) if record else b"", capture.log)
 

@@ -31,11 +31,13 @@ _TESTS = (NodeType.Test, NodeType.Unit)
 
 def make_plan(run: HostRun) -> tuple[ExecutionPlan, dict[str, EphemeralTurn]]:
     """The nodes of the run with what each waits for; ephemeral models are bridged where dbt has no results of them, and
-    come beside the plan."""
+    come beside the plan, unless the error of one ends the command."""
     listing = _listing(run) if isinstance(run.task, ListTask) else {}
     queue = _queue_graph(run, list(listing))
     reported = isinstance(run.task, ListTask) or _reports_ephemerals(run)
-    ephemerals = set() if reported else {uid for uid in queue if is_ephemeral(run.manifest.expect(uid))}
+    ends_on_error = run.task.raise_on_first_error()
+    without_results = set() if reported else {uid for uid in queue if is_ephemeral(run.manifest.expect(uid))}
+    ephemerals = set() if ends_on_error else without_results
     graph = subset(queue, set(queue) - ephemerals) if ephemerals else queue
     operation = operation_node(run.task, run.project.name, [node for node in graph if not graph.out_degree(node)])
     ranks = _ranks(run)
@@ -50,7 +52,7 @@ def make_plan(run: HostRun) -> tuple[ExecutionPlan, dict[str, EphemeralTurn]]:
         nodes={
             unique_id: _node_info(
                 run, unique_id, sorted(graph.predecessors(unique_id)), priorities[unique_id], listing
-            ).model_copy(update={"rank": ranks.get(unique_id)})
+            ).model_copy(update={"rank": ranks.get(unique_id), "unreported": unique_id in without_results})
             for unique_id in order
         }
         | after,

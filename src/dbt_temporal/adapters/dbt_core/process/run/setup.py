@@ -38,14 +38,13 @@ def open_run(
     local = run_input.model_copy(update=dict(local_references))
     state = previous_state(local, Path(settings.project_dir), run_dir)
     sys.argv = command_line(invocation)
-    params = flag_params(run_input)
-    narrowed = any(params[name] for name in ("select", "exclude", "selector"))
-    if state.retry is not None:
-        params = state.retry.params(params)
+    given = flag_params(run_input)
+    narrowed = any(given[name] for name in ("select", "exclude", "selector"))
+    taken_over = state.retry.params(given) if state.retry is not None else {}
     copies = {"state": state.state_dir, "defer_state": state.defer_dir}
     started_at = datetime.fromisoformat(invocation.started_at)
     with samples_until(started_at):
-        flags = bootstrap.make_flags(run_input.command, settings, params | copies)
+        flags = bootstrap.make_flags(run_input.command, settings, given | copies, taken_over)
     router = EventRouter(flags, run_dir)
     for name, value in invocation.job.items():
         os.environ.setdefault(name, value)
@@ -60,7 +59,7 @@ def open_run(
         raise
     for name, copy in copies.items():
         if copy is not None:  # which the task has read by now; Jinja and artifacts have the name that was given
-            bootstrap.set_flag(flags, name, params[name])
+            bootstrap.set_flag(flags, name, given[name])
     if state.retry is not None and state.state_dir is None:
         bootstrap.set_flag(flags, "state", state.retry.results.args.get("state"))
     kept = KeptGraph(project.manifest, adapter.type())

@@ -37,14 +37,13 @@ class PreviousRun:
     unique_ids: frozenset[str]
 
     def params(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The options of the retry, as of `flag_params`: those of the retried run, with what is given over them."""
-        given = {name: value for name, value in given.items() if value is not None}
-        not_taken = IGNORE_PARENT_FLAGS | _OWN_WAYS
-        if any(name in given for name in _SELECTION):
+        """The options of the retried run that count, beside what is given, which is as of `flag_params`."""
+        anew = {name for name, value in given.items() if value is not None}
+        not_taken = IGNORE_PARENT_FLAGS | _OWN_WAYS | anew
+        if any(name in anew for name in _SELECTION):
             not_taken = not_taken | set(_SELECTION)
         arguments = self.results.args.items()
-        taken = {name: value for name, value in arguments if name not in not_taken and value not in _DEFAULTS}
-        return {**taken, **given}
+        return {name: value for name, value in arguments if name not in not_taken and value not in _DEFAULTS}
 
 
 @dataclass(frozen=True)
