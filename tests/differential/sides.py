@@ -213,9 +213,7 @@ class Workflow:
         output = outcome.output
         success = outcome.ending is Ending.COMPLETED and output is not None and output.success
         message = f"{outcome.error_type}: {outcome.message}"
-        if output is None:
-            return Ended(success, {}, message)
-        folder = self._workers.store / output.invocation_id
+        folder = self._workers.store / str(run.handle.result_run_id)
         artifacts = {name: (folder / name).read_text() for name in ARTIFACTS if (folder / name).exists()}
         if artifacts:
             self._before = str(folder)
@@ -223,7 +221,8 @@ class Workflow:
             self._results = str(folder)
         if state:  # rows remember the steps before, and are compared without ids of runs
             self._paths |= {state: "<state>", f"{self._workers.store}/id": "<state>"}
-        return Ended(success, artifacts, message, output.node_results, self._paths, await _workers_of(run.handle))
+        nodes = output.node_results if output else []
+        return Ended(success, artifacts, message, nodes, self._paths, await _workers_of(run.handle))
 
 
 async def _workers_of(handle: WorkflowHandle[Any, Any]) -> int:

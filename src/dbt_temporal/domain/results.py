@@ -74,3 +74,9 @@ class DbtRunOutput(BaseModel):
     artifacts: ArtifactPaths | None = None
     log_path: str | None = None
     hook_errors: list[HookError] = Field(default_factory=list)
+    project: str | None = None
+    revision: str | None = None
+    """Of the project, where its source has one."""
+    engine: str | None = None
+    """`dbt-core`, or the name of another engine that the project has."""
+    dbt_version: str | None = None

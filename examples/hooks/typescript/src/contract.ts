@@ -160,6 +160,10 @@ export interface DbtRunOutput {
   log_path: string | null;
   /** What went wrong with the hooks before this one. */
   hook_errors: HookError[];
+  project: string | null;
+  revision: string | null;
+  engine: string | null;
+  dbt_version: string | null;
 }
 
 export interface NodeExecutionResult {

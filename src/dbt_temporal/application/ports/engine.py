@@ -49,6 +49,7 @@ class EnginePlan:
     """A plan with the facts of the profile that the run needs. `plan.write_artifacts` is not the engine's to say.
 
     Attributes:
+        engine: which engine has made it.
         ephemerals: selected ephemeral models that are no nodes of the plan, by unique_id.
         taken_over: fields of the run's input that a retried run gives, because the input does not.
         fail_fast: dbt's resolved flag: of the run's input, else of the environment or the project's `flags:`.
@@ -63,6 +64,7 @@ class EnginePlan:
     adapter_type: str
     counts: Mapping[str, int] = field(default_factory=dict)
     fail_fast: bool = False
+    engine: str = "dbt-core"
     ends_on_error: bool = False
     nothing_to_do: bool = False
     ephemerals: Mapping[str, EphemeralTurn] = field(default_factory=dict)

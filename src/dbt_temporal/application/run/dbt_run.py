@@ -123,7 +123,7 @@ class DbtRun:
         self._live.enter(RunPhase.PRE_RUN_HOOKS)
         decision = await hooks.before(run_input)
         if decision.skipped_by is not None:
-            return self._skipped(decision, hooks)
+            return self._skipped(planned, decision, hooks)
         if decision.aborted_by is not None:
             error = decision.aborted_by
             self._live.state.problem(f"pre_run hook {error.hook_workflow_type}", "Hook", error.error)
@@ -245,12 +245,12 @@ class DbtRun:
                 NodeExecutionResult(unique_id=node.unique_id, status="success", dbt_status="success", message=line)
             )
 
-    def _skipped(self, decision: PreRunOutcome, hooks: LifecycleHooks) -> DbtRunOutput:
+    def _skipped(self, planned: PlanProjectOutput, decision: PreRunOutcome, hooks: LifecycleHooks) -> DbtRunOutput:
         reason = f": {decision.skip_reason}" if decision.skip_reason else ""
         self._live.log.add(f"The run is skipped by pre_run hook {decision.skipped_by}{reason}")
         self._live.enter(RunPhase.FINALIZING)
         self._live.set_outcome("skipped")
-        output = self._output(hooks)
+        output = self._output(planned, hooks)
         return output.model_copy(update={"success": True, "skipped": True, "skip_reason": decision.skip_reason})
 
     async def _finish(self, planned: PlanProjectOutput, hooks: LifecycleHooks) -> DbtRunOutput:
@@ -258,12 +258,12 @@ class DbtRun:
         if self._stored is None:
             # Nothing was executed, or its artifacts could not be stored: the log tells why.
             self._stored = await self._steps.store_log(planned)
-        output = await hooks.after(planned.invocation.input, self._output(hooks))
+        output = await hooks.after(planned.invocation.input, self._output(planned, hooks))
         self._live.set_outcome("passed" if output.success else "failed")
         await self._steps.store_log(planned)
         return output
 
-    def _output(self, hooks: LifecycleHooks) -> DbtRunOutput:
+    def _output(self, planned: PlanProjectOutput, hooks: LifecycleHooks) -> DbtRunOutput:
         assert self._started_at is not None
         state = self._live.state
         results = fit_results(state.node_results, self._runtime.budget.output_bytes)
@@ -278,6 +278,10 @@ class DbtRun:
             artifacts=self._stored.artifacts if self._stored else None,
             log_path=self._stored.log_path if self._stored else None,
             hook_errors=list(hooks.errors),
+            project=planned.invocation.project,
+            revision=planned.invocation.revision,
+            engine=planned.engine,
+            dbt_version=planned.dbt_version,
         )
 
     async def _conclude(self, planned: PlanProjectOutput, began: datetime) -> None:

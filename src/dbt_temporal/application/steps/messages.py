@@ -42,6 +42,7 @@ class PlanProjectOutput(BaseModel):
     target: str | None = None
     threads: int = 1
     """How many nodes may run at once: `threads` of the profile, as in dbt."""
+    engine: str | None = None
     dbt_version: str | None = None
     adapter_type: str | None = None
     counts: dict[str, int] = Field(default_factory=dict)

@@ -101,6 +101,7 @@ class PlanProject:
             invocation=invocation,
             target=engine_plan.target,
             threads=engine_plan.threads,
+            engine=engine_plan.engine,
             dbt_version=engine_plan.dbt_version,
             adapter_type=engine_plan.adapter_type,
             counts=dict(engine_plan.counts),
