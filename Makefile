@@ -132,7 +132,7 @@ PYTEST := -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 test-unit: setup ## Run the unit tests
 	$(VENV)/bin/python $(PYTEST) tests/unit
 
-test-integration: setup ## Run the integration tests (real Temporal server, dbt, DuckDB and PostgreSQL)
+test-integration: setup setup-dbt-1.12 ## Run the integration tests (real Temporal server, dbt, DuckDB and PostgreSQL)
 	$(VENV)/bin/python $(PYTEST) tests/integration
 
 test-dbt-1.12: setup-dbt-1.12 ## Compare with the dbt CLI again, on dbt-core 1.12
