@@ -13,7 +13,7 @@ from dbt_temporal.entrypoints.cli.commands import DBT_COMMANDS
 
 NOT_RUNS = {
     "clean": "it empties folders of a project, of which a worker has none",
-    "deps": "workers install packages when they load a project",
+    "deps": "workers install packages when they load a project; `dbt-temporal deps` does it where it is called",
     "init": "it begins a project, in a dialogue",
     "serve": "it serves pages to a browser; any web server can, from the artifact store",
 }

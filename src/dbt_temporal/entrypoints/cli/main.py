@@ -65,6 +65,33 @@ def healthcheck() -> None:
     sys.exit(check(os.environ))
 
 
+_DEPS_FLAGS: list[Decorator] = [
+    click.option("--project", metavar="NAME", help="The project; by default all that a worker would serve."),
+    click.option("--upgrade", is_flag=True, help="Take the newest versions that packages.yml allows."),
+    click.option("--lock", is_flag=True, help="Write the lock file, and install nothing."),
+    click.option("--add-package", metavar="PACKAGE", help="Add one to packages.yml: dbt-labs/dbt_utils@1.3.0."),
+    click.option("--source", type=click.Choice(["hub", "git", "local"]), help="Where --add-package finds it."),
+    click.option("--vars", "vars_", metavar="YAML", help="Project variables, as a YAML mapping."),
+    click.option("-t", "--target", metavar="NAME", help="The target of the profile."),
+]
+
+
+@cli.command()
+@with_flags(_DEPS_FLAGS)
+def deps(project: str | None, vars_: str | None, **flags: Any) -> None:
+    """Run `dbt deps` in the projects of this machine that a worker with this environment would serve.
+
+    Workers install missing packages by themselves (DBT_DEPS); this is for images and for lock files.
+    """
+    from dbt_temporal.entrypoints.deps import install_packages
+
+    words = [f"--{name.replace('_', '-')}" for name, value in flags.items() if value is True]
+    for name, value in {**flags, "vars": vars_}.items():
+        words += [f"--{name.replace('_', '-')}", value] if isinstance(value, str) else []
+    one_alone = flags["add_package"] is not None
+    sys.exit(_run(lambda: install_packages(os.environ, project, words, one_alone=one_alone)))
+
+
 _DEV_FLAGS: list[Decorator] = [
     click.option(
         "--project-dir",
@@ -110,7 +137,7 @@ def dev(**flags: Any) -> None:
 
 
 def _check_command_to_run(command: str) -> None:
-    allowed = sorted(set(cli.commands) - {"dev", "worker", "healthcheck"})
+    allowed = sorted(set(cli.commands) - {"deps", "dev", "worker", "healthcheck"})
     try:
         words = shlex.split(command)
     except ValueError as error:
