@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import PurePath
 from typing import Any
 
 from tests.differential.grammar.selection import selection
@@ -137,6 +138,10 @@ def _retry(sketch: Sketch, command: str) -> Step:
     return Step(command, options, env, _edits(sketch), retry=True)
 
 
+def _has_tests(sketch: Sketch, model: str) -> bool:
+    return any(entry["name"] == model and "data_tests" in str(entry) for entry in sketch.yaml.get("models", []))
+
+
 def _edits(sketch: Sketch) -> dict[str, str | None]:
     """A file that is changed, mended, added or removed."""
     if not sketch.happens(40):
@@ -151,7 +156,8 @@ def _edits(sketch: Sketch) -> dict[str, str | None]:
     if not models:
         return {}
     name = sketch.one_of(models)
-    if what == "remove" and sketch.happens(20):
+    # Where dbt keeps a test without its model depends on what it parsed before.
+    if what == "remove" and sketch.happens(20) and not _has_tests(sketch, PurePath(name).stem):
         return {name: None}
     if what == "mend":
         for name in models:
