@@ -123,12 +123,13 @@ def make_artifacts(run: HostRun, completed: list[Completed], elapsed_time: float
     `completed` has nodes and hooks in the order of the files; `elapsed_time` is the run's, in seconds.
     """
     now = datetime.now(UTC).replace(tzinfo=None)
+    facts = TASKS[run.command]
     if ends_with_error(run, completed):
-        # dbt has written the manifest by then, but not what it compiled, nor results.
-        _write_manifest(run, folder / "manifest.json", now)
+        # dbt may have written the manifest by then, but not what it compiled, nor results.
+        if facts.manifest_first:
+            _write_manifest(run, folder / "manifest.json", now)
         return _files(folder)
     _restore_nodes(run, completed)
-    facts = TASKS[run.command]
     if facts.manifest:
         _write_manifest(run, folder / "manifest.json", now)
     if facts.results == "sources.json":

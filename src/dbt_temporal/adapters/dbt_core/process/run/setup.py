@@ -20,7 +20,7 @@ from dbt_temporal.adapters.dbt_core.process.kept.graph import KeptGraph
 from dbt_temporal.adapters.dbt_core.process.parsing.loading import LoadedParent
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.adapters.dbt_core.process.run.state import TARGET, previous_state
-from dbt_temporal.adapters.dbt_core.process.run.tasks import make_task
+from dbt_temporal.adapters.dbt_core.process.run.tasks import TASKS, make_task
 from dbt_temporal.adapters.dbt_core.wire import PARSED_MANIFEST
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
@@ -54,8 +54,9 @@ def open_run(
     try:
         task = make_task(run_input.command, flags, project, parent.graphs, state.retry, narrowed=narrowed)
     except Exception:
-        project.manifest.metadata.generated_at = datetime.now(UTC).replace(tzinfo=None)
-        project.manifest.writable_manifest().write(str(run_dir / PARSED_MANIFEST))
+        if TASKS[run_input.command].manifest_first:
+            project.manifest.metadata.generated_at = datetime.now(UTC).replace(tzinfo=None)
+            project.manifest.writable_manifest().write(str(run_dir / PARSED_MANIFEST))
         raise
     for name, copy in copies.items():
         if copy is not None:  # which the task has read by now; Jinja and artifacts have the name that was given

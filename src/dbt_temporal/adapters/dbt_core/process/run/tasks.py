@@ -50,12 +50,14 @@ class TaskFacts:
         task: dbt's task; None where dbt does no more than parse.
         results: the artifact that holds the results, if there is one.
         manifest: whether it writes manifest.json.
+        manifest_first: whether it does so before its task begins, so that it is there whatever happens.
         catalog: whether a catalog is made after it, where the worker makes them.
     """
 
     task: type[BaseTask] | None
     results: str | None = "run_results.json"
     manifest: bool = True
+    manifest_first: bool = True
     catalog: bool = True
 
 
@@ -70,10 +72,10 @@ TASKS: dict[str, TaskFacts] = {
     "show": TaskFacts(ShowTask, catalog=False),
     "list": TaskFacts(ListTask, results=None, catalog=False),
     "source-freshness": TaskFacts(FreshnessTask, results="sources.json", catalog=False),
-    "docs-generate": TaskFacts(GenerateTask, catalog=False),
+    "docs-generate": TaskFacts(GenerateTask, manifest_first=False, catalog=False),
     "run-operation": TaskFacts(RunOperationTask),
     "parse": TaskFacts(None, results=None, catalog=False),
-    "debug": TaskFacts(DebugTask, results=None, manifest=False, catalog=False),
+    "debug": TaskFacts(DebugTask, results=None, manifest=False, manifest_first=False, catalog=False),
 }
 
 
