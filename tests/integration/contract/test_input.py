@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dbt_temporal.application.ports.runs import Ending
+from dbt_temporal.domain.run.flags import FLAGS
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.testing import node, plan
 from tests.integration.run_harness import RunHarness, history, scheduled
@@ -74,8 +75,9 @@ async def refused(runs: RunHarness, argument: Any) -> str:
 
 
 async def test_a_wrong_type_in_any_field_is_refused_by_its_name(runs: RunHarness) -> None:
-    assert WRONG_TYPES.keys() == DbtRunInput.model_fields.keys()
-    for field, wrong in WRONG_TYPES.items():
+    wrong_types = WRONG_TYPES | {name: [[1]] for name in FLAGS}
+    assert wrong_types.keys() == DbtRunInput.model_fields.keys()
+    for field, wrong in wrong_types.items():
         assert f"`{field}" in await refused(runs, {field: wrong})
 
 
@@ -128,6 +130,8 @@ async def test_fields_of_single_commands_reach_the_engine_as_they_were_given(run
         {"command": "list", "output": "json", "output_keys": ["name"]},
         {"command": "docs-generate", "compile": False, "static": True, "empty_catalog": True},
         {"command": "debug", "connection": True},
+        {"command": "build", "threads": 2, "empty": True, "warn_error": False, "warn_error_options": {"error": "all"}},
+        {"command": "run", "sample": {"start": "2026-01-01", "end": "2026-02-01"}, "print": False},
     ]
     for given in inputs:
         assert (await runs.run(given)).ending is Ending.COMPLETED
@@ -140,5 +144,9 @@ async def test_an_empty_input_means_the_defaults_of_the_contract(runs: RunHarnes
     (invocation,) = runs.engine.planned
     assert invocation.project == "shop"
     # Flags that are not given are dbt's to resolve: from its environment and the project's `flags:`.
-    expected = dict.fromkeys(DbtRunInput.model_fields) | {"command": "build", "vars": {}, "env": {}}
+    expected = dict.fromkeys(DbtRunInput.model_fields.keys() - FLAGS.keys()) | {
+        "command": "build",
+        "vars": {},
+        "env": {},
+    }
     assert invocation.input.model_dump(mode="json") == expected
