@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from dbt.event_time import sample_window
 
@@ -79,14 +78,22 @@ def samples_until(instant: datetime) -> Iterator[None]:
         def now(cls, tz: tzinfo | None = None) -> Any:
             return instant.astimezone(tz)
 
-    count_back = sample_window.SampleWindow.from_relative_string
+    window = sample_window.SampleWindow
+    count_back = window.from_relative_string
 
     def until_instant(relative: str) -> sample_window.SampleWindow:
-        with mock.patch.object(sample_window, "datetime", Clock):
+        # Not for longer: dbt finds the types of windows by the name, too.
+        sample_window.datetime = Clock
+        try:
             return count_back(relative)
+        finally:
+            sample_window.datetime = datetime
 
-    with mock.patch.object(sample_window.SampleWindow, "from_relative_string", until_instant):
+    window.from_relative_string = until_instant
+    try:
         yield
+    finally:
+        window.from_relative_string = count_back
 
 
 def _stamp(metadata: Any, invocation_id: str, started_at: datetime) -> None:
