@@ -75,6 +75,10 @@ OUTPUT_FIELDS = {
     "artifacts",
     "log_path",
     "hook_errors",
+    "project",
+    "revision",
+    "engine",
+    "dbt_version",
 }
 RESULT_FIELDS = {
     "unique_id",
