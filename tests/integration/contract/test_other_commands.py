@@ -141,11 +141,10 @@ async def test_clone_makes_relations_of_those_of_the_state_each_in_an_activity(t
     tools.theirs(["run", "--select", "steady", "+after"])
     state = tools.folder / "state"
     shutil.copytree(tools.target, state)
-    run = await tools.runs.submit(
-        {"command": "clone", "target": "copy", "state_manifest_ref": "latest", "env": tools.env("ours")}
-    )
+    selected = {"command": "clone", "select": "steady +after", "target": "copy"}
+    run = await tools.runs.submit({**selected, "state_manifest_ref": "latest", "env": tools.env("ours")})
     output = (await run.outcome()).output
-    tools.theirs(["clone", "--target", "copy", "--state", str(state)])
+    tools.theirs(["clone", "--select", "steady", "+after", "--target", "copy", "--state", str(state)])
     assert output is not None
     assert tools.results_differ(output) == []
     assert {"model:steady", "model:after"} <= set(scheduled(await history(run.handle)))

@@ -75,10 +75,7 @@ OUTPUT_FIELDS = {
     "artifacts",
     "log_path",
     "hook_errors",
-    "project",
-    "revision",
-    "engine",
-    "dbt_version",
+    *("project", "revision", "engine", "dbt_version"),
 }
 RESULT_FIELDS = {
     "unique_id",

@@ -15,10 +15,10 @@ from dbt_temporal.entrypoints.cli.input_flags import Decorator, given_flags
 from dbt_temporal.entrypoints.cli.values import (
     artifact_reference,
     joined,
-    read_args,
     read_env_references,
     read_environment,
     read_event_time,
+    read_mapping,
     read_vars,
 )
 
@@ -133,7 +133,7 @@ FULL_REFRESH_FLAG: Decorator = click.option(
 
 INLINE_FLAG: Decorator = click.option("--inline", metavar="SQL", help="This query, with Jinja, in place of nodes.")
 ARGS_FLAG: Decorator = click.option(
-    "--args", metavar="YAML", callback=read_args, help="Arguments of the macro, as a YAML mapping."
+    "--args", metavar="YAML", callback=read_mapping, help="Arguments of the macro, as a YAML mapping."
 )
 
 EVENT_TIME_FLAGS: list[Decorator] = [

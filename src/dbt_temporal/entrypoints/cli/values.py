@@ -16,11 +16,6 @@ _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
-def read_args(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, Any] | None:
-    """Reads `--args` as `read_vars` reads `--vars`."""
-    return None if value is None else _read_mapping(ctx, param, value, "args")
-
-
 def read_vars(ctx: click.Context, param: click.Parameter, value: str) -> dict[str, Any]:
     """Reads `--vars`: a YAML (or JSON) mapping in one string, as dbt takes it.
 
@@ -30,7 +25,7 @@ def read_vars(ctx: click.Context, param: click.Parameter, value: str) -> dict[st
 
 
 def read_mapping(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, Any] | None:
-    """Reads the mapping of another flag in the same way."""
+    """Reads the mapping of another flag as `read_vars` reads `--vars`."""
     return None if value is None else _read_mapping(ctx, param, value, str(param.name))
 
 

@@ -145,12 +145,13 @@ class HostOperations:
         ends_early = artifacts.ends_with_fail_fast(self._run, completed)
         skipped = skipped_ephemerals(self._run, statuses, {"skipped"} if ends_early else frozenset())
         done = {node for item in completed if item.record for node in item.record["nodes"]} | skipped
+        ends_with_error = artifacts.ends_with_error(self._run, completed)
         if self._skips_nodes(on_run_start_failed(statuses)):
             skipped = frozenset()  # by no parent of theirs
             completed = artifacts.as_dbt_skips_rest(self._run, completed, None)
-        elif not artifacts.ends_with_error(self._run, completed) and message["with_database"]:
+        elif not ends_with_error and message["with_database"]:
             self._compile_rest(done, request)
-        if artifacts.ends_with_error(self._run, completed):  # dbt has written the manifest before
+        if ends_with_error:  # dbt has written the manifest before
             self._executor.ephemerals.forget_all()
         else:
             self._executor.ephemerals.forget_unused(done)
