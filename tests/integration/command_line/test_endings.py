@@ -93,9 +93,18 @@ async def test_nothing_to_do_is_an_error_where_warnings_are(engine: DbtCoreEngin
     assert (code, (target / "run_results.json").exists()) == (2, False)
 
 
+# Where `b_fails` ends at once, dbt's thread that hands nodes out may learn of it before it hands out `c`, or after. The
+# statement takes long enough that `c` is always handed out first.
+FAILS_SLOWLY = """\
+{% if execute %}
+    {% do run_query("select count(*) from range(1500000000)") %}
+    {{ exceptions.raise_compiler_error('no') }}
+{% endif %}
+select 1 as n
+"""
 DOES_NOT_COMPILE = {
     "models/a.sql": "select 1 as n",
-    "models/b_fails.sql": "{% if execute %}{{ exceptions.raise_compiler_error('no') }}{% endif %} select 1 as n",
+    "models/b_fails.sql": FAILS_SLOWLY,
     "models/c.sql": "select n from {{ ref('a') }}",
     "models/d.sql": "select n from {{ ref('c') }}",
 }
