@@ -6,9 +6,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from dbt_temporal.domain.batches import Batches, BatchResults, EndedBatch
 from dbt_temporal.domain.hooks import HookError
 
 NodeStatus = Literal["success", "error", "skipped", "cancelled"]
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class TimingEntry(BaseModel):
@@ -48,6 +53,11 @@ class NodeExecutionResult(BaseModel):
     """Of `show`: the rows of the node, columns by name, as `--output json` has them."""
     attempts: int = 1
     """How many attempts were made; the last of them is the one that counted."""
+    batch_results: BatchResults | None = None
+    """Of a microbatch model, as in run_results.json."""
+    batches: Batches | None = Field(default=None, exclude_if=_is_none)
+    batch: EndedBatch | None = Field(default=None, exclude_if=_is_none)
+    """Of a part of a microbatch model, for the run alone."""
 
 
 class ArtifactPaths(BaseModel):

@@ -22,6 +22,7 @@ from dbt_temporal.application.ports.engine import (
     ReadState,
 )
 from dbt_temporal.application.projects.loading import ReadyProject
+from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.errors import RETRYABLE_TYPES, DbtTemporalError, ErrorType
 from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.results import NodeExecutionResult
@@ -55,6 +56,7 @@ class FakeEngine:
         states: for each step of a run that keeps state, what reads it, and whose is left out.
         executed: every attempt that was begun, in order.
         ephemerals: every ephemeral model that had its turn, in order.
+        parts: every part of a microbatch model that was begun, in order.
         cancelled: what was cancelled of these.
         ended_runs: invocation ids that were ended.
         ended_sessions: the facts of lost attempts whose sessions were to be ended.
@@ -75,6 +77,7 @@ class FakeEngine:
         self.states: list[tuple[ReadState, list[str]]] = []
         self.executed: list[str] = []
         self.ephemerals: list[str] = []
+        self.parts: list[BatchPart] = []
         self.cancelled: list[str] = []
         self.ended_runs: list[str] = []
         self.ended_sessions: list[dict[str, Any]] = []
@@ -168,9 +171,12 @@ class FakeEngineRun:
         await self._through_gate("resume", progress)
         return Prepared(worker="another")
 
-    async def execute_node(self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = ()) -> NodeOutcome:
+    async def execute_node(
+        self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = (), part: BatchPart | None = None
+    ) -> NodeOutcome:
         """The next outcome of the node's script."""
         engine = self._engine
+        engine.parts += [part] if part is not None else []
         engine.ephemerals += ephemerals
         engine.executed.append(unique_id)
         await self._through_gate(unique_id, progress)

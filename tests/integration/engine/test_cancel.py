@@ -16,6 +16,7 @@ import pytest
 
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.application.ports.engine import NodeOutcome, Prepared, ProjectLocation
+from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from tests.integration.engine.test_postgres import PROJECT, SLEEPERS
 from tests.integration.engine_driver import new_invocation, open_engine, opened, write_files
@@ -231,14 +232,14 @@ class DuckDbProject:
         self.invocation = new_invocation(command="run", env=env, **window)
         self.hosts: list[int] = []
 
-    def execute(self, name: str) -> asyncio.Task[NodeOutcome]:
-        """Begins a node."""
+    def execute(self, name: str, part: BatchPart | None = None) -> asyncio.Task[NodeOutcome]:
+        """Begins a node, or a part of it."""
 
         def hear(facts: Mapping[str, Any]) -> None:
             self.hosts.append(facts["host_pid"])
 
         return asyncio.ensure_future(
-            opened(self.engine, self.location, self.invocation).execute_node(f"model.pg.{name}", hear)
+            opened(self.engine, self.location, self.invocation).execute_node(f"model.pg.{name}", hear, (), part)
         )
 
 
@@ -268,9 +269,15 @@ async def test_batches_that_run_at_once_all_end_with_their_model(on_duckdb: Duck
     async def three_run() -> bool:
         return len(list(on_duckdb.marks.iterdir())) == 3
 
-    task = on_duckdb.execute("batches")
+    begun = (await on_duckdb.execute("batches", BatchPart(stage="begin"))).result
+    assert begun.batches is not None
+    first = BatchPart(stage="batch", batches=begun.batches)
+    assert (await on_duckdb.execute("batches", first)).result.status == "success"
+    further = [first.model_copy(update={"index": index, "relation_exists": True}) for index in (1, 2, 3)]
+    tasks = [on_duckdb.execute("batches", part) for part in further]
     await wait_for(three_run, within=60)
-    await cancelled(task)
+    for task in tasks:
+        await cancelled(task)
     assert (await on_duckdb.execute("one")).result.status == "success"
     assert len(set(on_duckdb.hosts)) == 1
 

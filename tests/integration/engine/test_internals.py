@@ -33,7 +33,12 @@ NAMES = {
         "GraphRunnableTask.before_run",
         "GraphRunnableTask.after_run",
     ],
-    "dbt.task.run": ["RunTask.safe_run_hooks", "RunTask.get_hooks_by_type", "MicrobatchModelRunner.set_pool"],
+    "dbt.task.run": [
+        "RunTask.safe_run_hooks",
+        "RunTask.get_hooks_by_type",
+        "RunTask._submit_batch",
+        "MicrobatchModelRunner.get_batches",
+    ],
     "dbt.task.build": ["BuildTask.get_graph_queue", "BuildTask.build_model_to_unit_test_map"],
     "dbt.task.list": ["ListTask._iterate_selected_nodes", "ListTask.generate_selectors"],
     "dbt.task.retry": ["RETRYABLE_STATUSES"],
@@ -113,35 +118,6 @@ bootstrap.load(settings, lambda _: None, lambda _: None)
 assert later == ["DuckDBCredentials"], later
 """
 
-JOIN_BATCHES = """
-import threading
-from dbt_temporal.adapters.dbt_core.process import bootstrap
-from dbt_temporal.adapters.dbt_core.process.execution.executor import BatchPool
-
-bootstrap.set_invocation_context()
-cancelled, go_on, ended = threading.Event(), threading.Event(), []
-begun = threading.Semaphore(0)
-
-def batch(number):
-    begun.release()
-    go_on.wait()
-    return number
-
-pool = BatchPool(3, cancelled)  # two threads beside the model's own
-for number in (1, 2, 3):
-    pool.apply_async(batch, (number,), ended.append)
-begun.acquire()
-begun.acquire()
-cancelled.set()
-joining = threading.Thread(target=pool.join)
-joining.start()
-joining.join(0.2)
-assert joining.is_alive(), "it does not wait for the batches that run"
-go_on.set()
-joining.join()
-assert sorted(ended) == [1, 2], ended
-"""
-
 OTHER_ADAPTERS = """
 import copy, threading
 from contextlib import nullcontext
@@ -195,10 +171,6 @@ def test_the_graph_and_its_subsets_are_those_of_dbt(source: str, tmp_path: Path)
 def test_a_parse_finds_all_schemas_made_but_those_of_its_adapter(tmp_path: Path) -> None:
     location = copy_project("examples/jaffle-shop", tmp_path / "project")
     run_python(LATER_SCHEMAS.format(folder=str(location.project_dir)))
-
-
-def test_batches_that_run_are_waited_for_and_others_do_not_begin() -> None:
-    run_python(JOIN_BATCHES)
 
 
 def test_one_connection_alone_is_cancelled_by_what_its_adapter_has_for_that() -> None:

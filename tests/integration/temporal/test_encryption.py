@@ -25,6 +25,7 @@ from dbt_temporal.adapters.temporal.gateway import TemporalRunGateway
 from dbt_temporal.adapters.temporal.payloads.codec_keys import new_key
 from dbt_temporal.application.ports.engine import NodeOutcome, Progress
 from dbt_temporal.application.ports.runs import Ending
+from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.testing import FakeEngine, FakeEngineRun, node, plan
 from tests.integration.run_harness import RunHarness, history
@@ -51,8 +52,10 @@ async def encrypted_runs(temporal_address: str, temporal_client: Client, task_qu
 class RevealingRun(FakeEngineRun):
     """Fails, and says its environment in the message."""
 
-    async def execute_node(self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = ()) -> NodeOutcome:
-        await super().execute_node(unique_id, progress, ephemerals)
+    async def execute_node(
+        self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = (), part: BatchPart | None = None
+    ) -> NodeOutcome:
+        await super().execute_node(unique_id, progress, ephemerals, part)
         return FakeEngine.fails(unique_id, f"cannot log in with {self.invocation.input.env}", retryable=False)
 
 

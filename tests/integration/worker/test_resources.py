@@ -17,6 +17,7 @@ import pytest
 from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
 from dbt_temporal.application.ports.engine import NodeOutcome, Progress
 from dbt_temporal.application.ports.runs import Ending
+from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.testing import FakeEngineRun, node, plan
 from tests.integration.engine_driver import REPOSITORY
 from tests.integration.run_harness import RunHarness
@@ -39,7 +40,9 @@ async def most_at_once(runs: RunHarness, expected: int) -> int:
     enough = asyncio.Event()
 
     class Counted(FakeEngineRun):
-        async def execute_node(self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = ()) -> NodeOutcome:
+        async def execute_node(
+            self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = (), part: BatchPart | None = None
+        ) -> NodeOutcome:
             nonlocal running, most
             running += 1
             most = max(most, running)
@@ -48,7 +51,7 @@ async def most_at_once(runs: RunHarness, expected: int) -> int:
             await asyncio.wait_for(enough.wait(), 60)
             await asyncio.sleep(LINGER_SECS)
             running -= 1
-            return await super().execute_node(unique_id, progress, ephemerals)
+            return await super().execute_node(unique_id, progress, ephemerals, part)
 
     runs.engine.run_class = Counted
     runs.engine.run_plan = plan(*(node(f"n{number}") for number in range(COUNT)))

@@ -15,6 +15,7 @@ from dbt_temporal.application.ports.engine import NodeOutcome, Progress
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.use_cases import UseCases
+from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.entrypoints.settings import read_settings
 from dbt_temporal.testing import FakeEngine, FakeEngineRun, InMemoryArtifactStore, node, plan
 from tests.integration.run_harness import RunHarness
@@ -84,11 +85,13 @@ async def test_the_number_of_nodes_at_once_is_limited(runs: RunHarness) -> None:
     running, most = 0, 0
 
     class Counted(FakeEngineRun):
-        async def execute_node(self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = ()) -> NodeOutcome:
+        async def execute_node(
+            self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = (), part: BatchPart | None = None
+        ) -> NodeOutcome:
             nonlocal running, most
             running += 1
             most = max(most, running)
-            outcome = await super().execute_node(unique_id, progress, ephemerals)
+            outcome = await super().execute_node(unique_id, progress, ephemerals, part)
             running -= 1
             return outcome
 

@@ -24,6 +24,7 @@ from dbt_temporal.adapters.temporal.worker.build import worker_options
 from dbt_temporal.adapters.temporal.worker.tuning import WorkerTuning
 from dbt_temporal.application.ports.engine import NodeOutcome, Progress
 from dbt_temporal.application.ports.runs import Ending
+from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.entrypoints.settings import read_settings
 from dbt_temporal.testing import FakeEngineRun, node, plan
 from tests.integration.run_harness import RunHarness, history
@@ -126,9 +127,11 @@ async def seconds_between_starts(runs: RunHarness, count: int) -> float:
     starts: list[float] = []
 
     class Timed(FakeEngineRun):
-        async def execute_node(self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = ()) -> NodeOutcome:
+        async def execute_node(
+            self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = (), part: BatchPart | None = None
+        ) -> NodeOutcome:
             starts.append(time.monotonic())
-            return await super().execute_node(unique_id, progress, ephemerals)
+            return await super().execute_node(unique_id, progress, ephemerals, part)
 
     runs.engine.run_class = Timed
     runs.engine.run_plan = plan(*(node(f"n{number}") for number in range(count)))

@@ -12,6 +12,7 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from dbt_temporal.adapters.temporal.gateway import TemporalRun
 from dbt_temporal.application.ports.engine import NodeOutcome, Progress, ProjectLocation
 from dbt_temporal.application.ports.runs import Ending, Outcome
+from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.domain.run.invocation import DbtInvocation
@@ -106,10 +107,10 @@ class EnvRecordingEngine(FakeEngine):
 
         class Recording(FakeEngineRun):
             async def execute_node(
-                self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = ()
+                self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = (), part: BatchPart | None = None
             ) -> NodeOutcome:
                 env_of[unique_id] = {key: str(value) for key, value in invocation.input.env.items()}
-                return await super().execute_node(unique_id, progress, ephemerals)
+                return await super().execute_node(unique_id, progress, ephemerals, part)
 
         return Recording(self, invocation)
 

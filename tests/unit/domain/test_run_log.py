@@ -2,7 +2,7 @@ from importlib.metadata import version
 
 from dbt_temporal import __version__
 from dbt_temporal.domain.run.log import RunLog, summary_line
-from dbt_temporal.domain.run.scheduler import SkippedNode
+from dbt_temporal.domain.run.turns import SkippedNode
 from dbt_temporal.testing import model_id, node, result
 
 A = node("a", relation="main.a")

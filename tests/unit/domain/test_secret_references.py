@@ -19,6 +19,7 @@ from dbt_temporal.application.ports.engine import EngineRun, NodeOutcome, Progre
 from dbt_temporal.application.secrets.keeping_engine import SecretKeepingEngine
 from dbt_temporal.application.secrets.revealing import resolve_env
 from dbt_temporal.application.steps.messages import PlanProjectInput
+from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.run.input import DbtRunInput, mask_env, parse_run_input
 from dbt_temporal.domain.run.invocation import DbtInvocation
@@ -44,7 +45,9 @@ def no_progress(_facts: object) -> None: ...
 class TalkativeRun(FakeEngineRun):
     """Tells its environment wherever an engine can."""
 
-    async def execute_node(self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = ()) -> NodeOutcome:
+    async def execute_node(
+        self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = (), part: BatchPart | None = None
+    ) -> NodeOutcome:
         told = self._environment()
         if unique_id == "model.shop.breaks":
             raise DbtTemporalError(ErrorType.ADAPTER, f"cannot log in with {told}", retryable=False) from ValueError(

@@ -1,6 +1,5 @@
 """What a host says of `graph`."""
 
-import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import cast
@@ -30,23 +29,6 @@ def manifest(code: str) -> Manifest:
 
 def changes(project: Manifest) -> None:
     get_environment(None).from_string("{% do graph.update(kept=1) %}").render({"graph": project.flat_graph})
-
-
-def test_batches_of_a_model_do_what_they_do_for_it_on_whatever_thread() -> None:
-    project = manifest("graph")
-    kept = KeptGraph(project, "duckdb")
-    with kept.doing(MODEL):
-        as_model = kept.for_other_threads()
-
-    def batch() -> None:
-        with as_model():
-            changes(project)
-
-    thread = threading.Thread(target=batch)
-    thread.start()
-    thread.join()
-    assert kept.ended("model.shop.b") is None
-    assert kept.ended(MODEL) is not None
 
 
 def test_why_a_run_keeps_to_its_process_is_said_in_words() -> None:

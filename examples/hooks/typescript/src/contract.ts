@@ -185,6 +185,8 @@ export interface NodeExecutionResult {
   rows: Record<string, unknown>[] | null;
   /** How many attempts were made at it; 0 where it was skipped. */
   attempts: number;
+  /** Of a microbatch model: start and end of its batches. */
+  batch_results: { successful: [string | null, string][]; failed: [string | null, string][] } | null;
 }
 
 export interface Freshness {

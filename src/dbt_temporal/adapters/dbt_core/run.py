@@ -26,6 +26,7 @@ from dbt_temporal.application.ports.engine import (
     StatePart,
 )
 from dbt_temporal.application.shielding import shielded
+from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase
@@ -103,10 +104,17 @@ class DbtCoreRun:
             state = await self._take_over(host) if self._invocation.keeps_state else None
             return Prepared(database=self._invocation.database, state=state, worker=this_worker())
 
-    async def execute_node(self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = ()) -> NodeOutcome:
+    async def execute_node(
+        self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = (), part: BatchPart | None = None
+    ) -> NodeOutcome:
         async with self._host_with_all() as host:
             answer = await self._run_statements(
-                host, progress, "execute", unique_id=unique_id, ephemerals=list(ephemerals)
+                host,
+                progress,
+                "execute",
+                unique_id=unique_id,
+                ephemerals=list(ephemerals),
+                part=part and part.model_dump(mode="json"),
             )
             return _outcome(answer)
 

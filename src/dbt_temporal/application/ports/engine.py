@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase
 from dbt_temporal.domain.run.plan import EphemeralTurn, ExecutionPlan
@@ -190,13 +191,16 @@ class EngineRun(Protocol):
             DbtTemporalError: of type Configuration, where the state or the run's database is not to be had here.
         """
 
-    async def execute_node(self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = ()) -> NodeOutcome:
+    async def execute_node(
+        self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = (), part: BatchPart | None = None
+    ) -> NodeOutcome:
         """Makes one attempt at one node. A failed node is an outcome with `error` set, not an exception.
 
         Args:
             unique_id: the node.
             progress: hears of what runs.
             ephemerals: of the plan's, those whose turns come before the node.
+            part: of a node that the plan calls `batched`, what of it is to be done.
 
         Raises:
             DbtTemporalError: EngineCrashed where the process that ran the node died; Adapter, Compilation or

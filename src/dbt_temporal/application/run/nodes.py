@@ -7,15 +7,18 @@ from functools import partial
 from typing import Any
 
 from dbt_temporal.application.ports.runtime import Step, StepFailedError
+from dbt_temporal.application.run.batches import BatchSteps
 from dbt_temporal.application.run.context import RunContext
 from dbt_temporal.application.run.retries import Facts, RetryRule, attempt_summary, with_retries
 from dbt_temporal.application.shielding import shielded
 from dbt_temporal.application.steps.messages import ExecuteNodeInput
 from dbt_temporal.application.steps.table import EXECUTE_NODE, statement_limits
+from dbt_temporal.domain.batches import Batches, BatchPart, EndedBatch
 from dbt_temporal.domain.project_config import RetryConfig
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.plan import NodeInfo, NodeOverrides
-from dbt_temporal.domain.run.scheduler import ENDS_EARLY, Scheduler, SkippedNode, Turn
+from dbt_temporal.domain.run.scheduler import ENDS_EARLY, Scheduler
+from dbt_temporal.domain.run.turns import SkippedNode, Turn
 
 CANCELLED_REASON = "Skipping due to cancellation"
 """Of nodes that had not started when the run was cancelled, after the model of dbt's fail-fast message."""
@@ -176,18 +179,37 @@ class NodeSteps:
         )
 
     async def _run_node(self, node: NodeInfo, ephemerals: list[str]) -> NodeExecutionResult:
+        if not node.batched:
+            return await self._run_step(node, ephemerals, None)
+
+        async def run_part(part: BatchPart) -> NodeExecutionResult:
+            return await self._run_step(node, ephemerals if part.stage == "begin" else [], part)
+
+        def note(batches: Batches, ended: EndedBatch) -> None:
+            self._live.log.batch_ended(node, batches, ended)
+            self._live.changed()
+
+        batches = BatchSteps(run_part, lambda: self._scheduler.room, self._occupy, note)
+        return await batches.run()
+
+    def _occupy(self, threads: int) -> None:
+        """Batches that run side by side have threads of their own, as in dbt."""
+        if threads:
+            self._follow(self._scheduler.occupy(threads))
+
+    async def _run_step(self, node: NodeInfo, ephemerals: list[str], part: BatchPart | None) -> NodeExecutionResult:
         rule = retry_rule(self._context.config.retry, node.overrides)
         runtime = self._context.runtime
         return await with_retries(
             runtime,
             rule,
-            lambda number, lost: self._context.keeping.run_step(self._step(node, ephemerals, number, lost)),
+            lambda number, lost: self._context.keeping.run_step(self._step(node, ephemerals, part, number, lost)),
             on_retry=partial(self._retried, node, rule.max_attempts),
             may_retry=lambda failure: failure.retryable and runtime.has_room(),
         )
 
     def _step(
-        self, node: NodeInfo, ephemerals: list[str], attempt: int, lost: Facts | None
+        self, node: NodeInfo, ephemerals: list[str], part: BatchPart | None, attempt: int, lost: Facts | None
     ) -> Step[NodeExecutionResult]:
         self._attempts[node.unique_id] = attempt
         config = self._context.config
@@ -199,6 +221,7 @@ class NodeSteps:
                 invocation=self._context.invocation,
                 unique_id=node.unique_id,
                 ephemerals=ephemerals,
+                part=part,
                 timeout_secs=timeout,
                 attempt=attempt,
                 non_retryable_errors=config.retry.non_retryable_errors,
@@ -207,7 +230,7 @@ class NodeSteps:
             ),
             limits=statement_limits(timeout, config.timeouts.node_heartbeat_secs),
             label=node.activity_type,
-            summary=attempt_summary(node.activity_type, attempt),
+            summary=attempt_summary(_summary(node, part), attempt),
             task_queue=overrides.task_queue,
             priority=self._context.priority(node.priority),
         )
@@ -215,6 +238,13 @@ class NodeSteps:
     def _retried(self, node: NodeInfo, max_attempts: int, attempt: int, reason: str) -> None:
         self._live.log.retried(node, attempt, max_attempts, reason)
         self._live.changed()
+
+
+def _summary(node: NodeInfo, part: BatchPart | None) -> str:
+    if part is None or part.stage != "batch":
+        return node.activity_type if part is None else f"{node.activity_type}: {part.stage} of its batches"
+    batches = part.batches
+    return f"{node.activity_type}: batch {part.index + 1} of {len(batches.windows)}, {batches.names[part.index]}"
 
 
 def retry_rule(retry: RetryConfig, overrides: NodeOverrides | None = None) -> RetryRule:

@@ -43,7 +43,7 @@ class ExecuteNode:
                 run,
                 request,
                 request.unique_id,
-                lambda: run.execute_node(request.unique_id, progress, request.ephemerals),
+                lambda: run.execute_node(request.unique_id, progress, request.ephemerals, request.part),
             )
         except DbtTemporalError as error:
             error.retryable = error.retryable and not _matches(request.non_retryable_errors, error.message)
@@ -52,11 +52,17 @@ class ExecuteNode:
         log_location = None
         if request.write_artifacts:
             files = RunFiles(self._store, request.invocation.invocation_id, self._late)
-            log_location = await files.keep(outcome, request.attempt)
+            log_location = await files.keep(outcome, request.attempt, _part_of_name(request))
         result = fit_result(outcome.result, self._budget).model_copy(update={"attempts": request.attempt})
         if outcome.error is None:
             return result
         raise _failure(outcome, result, request.non_retryable_errors, log_location)
+
+
+def _part_of_name(request: ExecuteNodeInput) -> str:
+    """What a batch's log has in its name beside the node's."""
+    part = request.part
+    return f".{part.batches.names[part.index]}" if part is not None and part.stage == "batch" else ""
 
 
 def _failure(

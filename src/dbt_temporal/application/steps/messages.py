@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
+from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult
 from dbt_temporal.domain.run.input import DbtRunInput
@@ -134,6 +135,9 @@ class ExecuteNodeInput(StatementsInput):
     unique_id: str
     ephemerals: list[str] = Field(default_factory=list)
     """Ephemeral models whose turns come before the node, in order: they are compiled first."""
+    part: BatchPart | None = None
+    """Of a microbatch model, what of it is to be done; null where it is the whole, as in plans from before there were
+    parts."""
     non_retryable_errors: list[str] = Field(default_factory=list)
 
 

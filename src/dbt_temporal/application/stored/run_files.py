@@ -36,18 +36,19 @@ class RunFiles:
         self.missing: list[str] = []
         """Nodes whose records `with_records` has not found in the store."""
 
-    async def keep(self, outcome: NodeOutcome, attempt: int) -> str | None:
+    async def keep(self, outcome: NodeOutcome, attempt: int, part: str = "") -> str | None:
         """Keeps what an attempt left behind; returns the location of its log, or None where there is none yet.
 
-        Records are kept by attempt: one that was lost may have written its own, which is not the run's result.
+        Records are kept by attempt: one that was lost may have written its own, which is not the run's result. A `part`
+        of a node, which names it, has a log alone.
 
         A node that has ended is never run again, never fails, and does not wait for long, because a file could not be
         written: that costs a warning, and the run's artifacts fall back to the small result. Nor because a cancel came
         meanwhile.
         """
-        return await shielded(self._keep(outcome, attempt))
+        return await shielded(self._keep(outcome, attempt, part))
 
-    async def _keep(self, outcome: NodeOutcome, attempt: int) -> str | None:
+    async def _keep(self, outcome: NodeOutcome, attempt: int, part: str) -> str | None:
         unique_id = outcome.result.unique_id
         log_location: str | None = None
 
@@ -56,10 +57,11 @@ class RunFiles:
 
         async def write_log() -> None:
             nonlocal log_location
-            log_location = await self.write(f"logs/{safe_name(unique_id)}.log", (outcome.log or "").encode())
+            name = f"logs/{safe_name(unique_id + part)}.log"
+            log_location = await self.write(name, (outcome.log or "").encode())
 
         # An empty record as well, so that nobody waits for it; and side by side, as it is done for each node.
-        writes = [self._late.begin(self._records, f"the record of {unique_id}", write_record)]
+        writes = [] if part else [self._late.begin(self._records, f"the record of {unique_id}", write_record)]
         if outcome.log:
             writes.append(self._late.begin(f"{self._root}/logs", f"the log of {unique_id}", write_log))
         await asyncio.gather(*writes)

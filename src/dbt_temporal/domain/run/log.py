@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from dbt_temporal.domain.batches import Batches, EndedBatch
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.commands import OPERATION_KINDS
 from dbt_temporal.domain.run.plan import NodeInfo
-from dbt_temporal.domain.run.scheduler import SkippedNode
+from dbt_temporal.domain.run.turns import SkippedNode
 
 _INDENT = "     "
 _WORDS = {"success": "OK", "pass": "PASS", "warn": "WARN", "fail": "FAIL", "error": "ERROR", "runtime error": "ERROR"}
@@ -99,6 +100,14 @@ class RunLog:
         """An attempt at a step that is no node failed, and another will be made."""
         self.add(f"  => {what}  [RETRY after attempt {attempt} of {max_attempts}]")
         self._add_message(reason)
+
+    def batch_ended(self, node: NodeInfo, batches: Batches, ended: EndedBatch) -> None:
+        """A batch of a microbatch model has ended."""
+        word = _WORDS.get(ended.status, ended.status.upper())
+        seconds = f" in {ended.execution_time:.2f}s" if ended.status != "skipped" else ""
+        number = f"batch {ended.index + 1} of {len(batches.windows)}"
+        self.add(f"  => {number} of {node_label(node)}: {batches.names[ended.index]}  [{word}{seconds}]")
+        self._add_message(ended.message)
 
     def ended(self, node: NodeInfo, result: NodeExecutionResult) -> None:
         """A node that ran has ended."""

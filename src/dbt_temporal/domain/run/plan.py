@@ -47,6 +47,8 @@ class NodeInfo(BaseModel):
     overrides: NodeOverrides | None = None
     unreported: bool = False
     """Whether dbt has no result of the node where it succeeds; its error is one of the run."""
+    batched: bool = False
+    """Whether it is a microbatch model, whose batches are steps of their own."""
     listing: str | None = None
     """The line that `dbt list` prints for the node; set for the command `list` alone."""
 

@@ -23,12 +23,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from dbt_temporal.domain.results import NodeStatus
 from dbt_temporal.domain.run.plan import EphemeralTurn, NodeInfo
 from dbt_temporal.domain.run.ready_queue import ReadyQueue
+from dbt_temporal.domain.run.turns import SkippedNode, Turn
 
 FAIL_FAST_REASON = "Skipping due to fail_fast"
 """dbt's own message for nodes that fail-fast kept from running (dbt/task/runnable.py, execute_nodes)."""
@@ -40,27 +40,6 @@ ENDS_EARLY = frozenset({FAIL_FAST_REASON, FIRST_ERROR_REASON})
 _FAILURES = frozenset({"error", "fail", "partial success"})
 _SKIPPING = {"build": frozenset({"error", "fail", "skipped", "partial success"})}
 _SKIPPING_ELSEWHERE = frozenset({"error", "partial success"})
-
-
-@dataclass(frozen=True)
-class SkippedNode:
-    """A node that will not run. `cause` is the node that it is skipped for, or None where no node is to blame."""
-
-    unique_id: str
-    reason: str
-    cause: str | None = None
-
-
-@dataclass
-class Turn:
-    """What follows from one event: nodes to start now, and nodes that ended as skipped, each in order.
-
-    `ephemerals` are the models that took their turns before a node that starts, and after the one that started last.
-    """
-
-    start: list[str] = field(default_factory=list)
-    ephemerals: dict[str, list[str]] = field(default_factory=dict)
-    skipped: list[SkippedNode] = field(default_factory=list)
 
 
 class Scheduler:
@@ -105,6 +84,7 @@ class Scheduler:
         waiting_for = Counter(follower for below in self._followers.values() for follower in below)
         self._waiting_for = {unique_id: waiting_for[unique_id] for unique_id in self._followers}
         self._running: dict[str, None] = {}
+        self._occupied = 0
         self._ended: dict[str, NodeStatus] = {}
         self._passed: dict[str, None] = {}
         self._passed_since_start: list[str] = []
@@ -173,6 +153,19 @@ class Scheduler:
         self._fill(turn)
         return turn
 
+    def occupy(self, threads: int) -> Turn:
+        """Takes note that a running node has so many more threads (or fewer), and says what may start now."""
+        self._occupied += threads
+        turn = Turn()
+        if not self._stopped:
+            self._fill(turn)
+        return turn
+
+    @property
+    def room(self) -> int:
+        """How many threads are free."""
+        return self._max_running - len(self._running) - self._occupied
+
     def skip_rest(self, reason: str) -> list[SkippedNode]:
         """Ends every node that has not started as skipped, in plan order; what runs goes on."""
         self._stopped = reason
@@ -200,6 +193,7 @@ class Scheduler:
             "erred": self._erred,
             "stopped": self._stopped,
             "running": list(self._running),
+            "occupied": self._occupied,
             "ended": dict(self._ended),
             "passed": list(self._passed),
             "passed_since_start": list(self._passed_since_start),
@@ -229,6 +223,7 @@ class Scheduler:
         scheduler._erred = snapshot["erred"]
         scheduler._stopped = snapshot["stopped"]
         scheduler._running = dict.fromkeys(snapshot["running"])
+        scheduler._occupied = snapshot["occupied"]
         scheduler._ended = dict(snapshot["ended"])
         scheduler._passed = dict.fromkeys(snapshot["passed"])
         scheduler._passed_since_start = list(snapshot["passed_since_start"])
@@ -247,7 +242,7 @@ class Scheduler:
         return scheduler
 
     def _fill(self, turn: Turn) -> None:
-        while self._ready and len(self._running) < self._max_running:
+        while self._ready and self.room > 0:
             unique_id = self._ready.pop()
             if unique_id in self._ephemerals:
                 if unique_id not in self._doomed:

@@ -101,7 +101,8 @@ class EventRouter:
     """
 
     def __init__(self, flags: Flags, folder: Path) -> None:
-        self._captures: dict[str, NodeCapture] = {}
+        self._captures: dict[str, dict[int, NodeCapture]] = {}
+        """By node and thread: batches of a model may run side by side."""
         self._console, self._logger = _loggers(flags, folder)
         if self._logger is not None:
             self._logger._python_logger.addHandler(_ToCapture(self._capture))
@@ -117,23 +118,32 @@ class EventRouter:
                 self._logger.write_line(msg)
 
     def _capture(self) -> NodeCapture | None:
-        return self._captures.get(get_node_info().get("unique_id", ""))
+        return self._of(get_node_info().get("unique_id", ""))
+
+    def _of(self, unique_id: str) -> NodeCapture | None:
+        """That of this thread, or where dbt has made another one for the node, of whichever works at it."""
+        captures = self._captures.get(unique_id)
+        if not captures:
+            return None
+        return captures.get(threading.get_ident()) or next(reversed(list(captures.values())))
 
     @contextmanager
     def capturing(self, unique_id: str, capture: NodeCapture) -> Iterator[NodeCapture]:
-        before = self._captures.get(unique_id)
-        self._captures[unique_id] = capture
+        thread = threading.get_ident()
+        captures = self._captures.setdefault(unique_id, {})
+        before = captures.get(thread)
+        captures[thread] = capture
         try:
             yield capture
         finally:
             if before is None:
-                self._captures.pop(unique_id, None)
+                del captures[thread]
             else:
-                self._captures[unique_id] = before
+                captures[thread] = before
 
     def keep_exception(self, unique_id: str, error: BaseException | None) -> None:
         """Remembers an exception that dbt caught outside of a node's own handling."""
-        capture = self._captures.get(unique_id)
+        capture = self._of(unique_id)
         if capture is not None and error is not None:
             capture.exception = error
 

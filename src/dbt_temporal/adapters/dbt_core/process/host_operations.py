@@ -32,6 +32,7 @@ from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.adapters.dbt_core.process.run.operations import operation_node
 from dbt_temporal.adapters.dbt_core.process.run.plan import make_plan
 from dbt_temporal.adapters.dbt_core.process.run.tasks import TASKS
+from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.run.scheduler import FAIL_FAST_REASON
 
 Operation = Callable[[wire.Message, Request], Any]
@@ -120,7 +121,8 @@ class HostOperations:
             if operation is not None:
                 outcome = execute_operation(self._run, operation)
             else:
-                outcome = self._executor.execute(Attempt(message["unique_id"], message["ephemerals"], request))
+                part = BatchPart.model_validate(message["part"]) if message["part"] else None
+                outcome = self._executor.execute(Attempt(message["unique_id"], message["ephemerals"], request, part))
         return {
             "result": outcome.result.model_dump(mode="json"),
             "error": outcome.error,

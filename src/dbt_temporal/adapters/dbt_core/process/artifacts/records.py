@@ -22,6 +22,7 @@ from dbt.contracts.graph.nodes import ParsedNode, UnitTestDefinition, UnitTestNo
 from dbt_temporal.adapters.dbt_core import wire
 from dbt_temporal.adapters.dbt_core.process.events import without_colors
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
+from dbt_temporal.domain.batches import BatchResults, Window
 from dbt_temporal.domain.results import Freshness, NodeExecutionResult, NodeStatus, TimingEntry
 
 NODE_STATUSES: dict[str, NodeStatus] = {
@@ -107,9 +108,21 @@ def execution_result(
         timing=[_timing(entry) for entry in result.timing],
         failures=result.failures,
         freshness=_freshness(result),
+        batch_results=_batch_results(result),
         output=output,
         rows=_rows(table) if output and table is not None else None,
     )
+
+
+def _batch_results(result: AnyResult) -> BatchResults | None:
+    found = getattr(result, "batch_results", None)
+    if found is None:
+        return None
+    return BatchResults(successful=_windows(found.successful), failed=_windows(found.failed))
+
+
+def _windows(batches: list[Any]) -> list[Window]:
+    return [(start.isoformat() if start else None, end.isoformat()) for start, end in batches]
 
 
 def result_of_entry(entry: dict[str, Any]) -> NodeExecutionResult:

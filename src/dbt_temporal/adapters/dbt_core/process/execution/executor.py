@@ -1,24 +1,19 @@
 """One attempt at one node, by dbt's own runner.
 
 Touches of dbt internals, checked on dbt-core 1.11.16 and 1.12.0: `get_runner`, `call_runner`, `do_skip`,
-`MicrobatchModelRunner.set_parent_task` and `set_pool`, `_handle_thread_exception`, `job_queue.in_progress`.
+`_handle_thread_exception`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 from dbt.task.run import MicrobatchModelRunner
-from dbt_common.context import get_invocation_context
 from dbt_common.events.contextvars import log_contextvars, task_contextvars
 
-from dbt_temporal.adapters.dbt_core.process import bootstrap
 from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
     NODE_STATUSES,
     AnyResult,
@@ -33,15 +28,15 @@ from dbt_temporal.adapters.dbt_core.process.database.database_errors import Clas
 from dbt_temporal.adapters.dbt_core.process.database.request import Request
 from dbt_temporal.adapters.dbt_core.process.events import NodeCapture
 from dbt_temporal.adapters.dbt_core.process.execution import relations
+from dbt_temporal.adapters.dbt_core.process.execution.batches import OwnThread, PartOfModel
 from dbt_temporal.adapters.dbt_core.process.execution.ephemerals import Ephemerals
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun, is_ephemeral
+from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.results import NodeExecutionResult
 
 _SHOWING = frozenset({"show", "compile"})
 """Commands that show something of each node at their end; others have summaries of the whole run there."""
-
-Doing = Callable[[], contextlib.AbstractContextManager[None]]
 
 
 @dataclass
@@ -50,8 +45,9 @@ class Attempt:
     turns: Sequence[str]
     """Ephemeral models that are compiled before it, whether it uses them or not."""
     request: Request
+    part: BatchPart | None = None
+    """Of a microbatch model, what of it is to be done."""
     capture: NodeCapture = field(default_factory=NodeCapture)
-    batches: BatchPool | None = None
 
 
 @dataclass(frozen=True)
@@ -88,8 +84,11 @@ class NodeExecutor:
             failed_ephemeral, used = self.ephemerals.before(unique_id, attempt.capture, attempt.request)
             node = copy.deepcopy(run.manifest.expect(unique_id))
             before = resource_fields(node)
-            runner = self._runner(node, failed_ephemeral, attempt)
-            result = with_own_paths(run, self._call(runner, attempt))
+            runner = self._runner(node, failed_ephemeral)
+            part = self._part(runner, attempt)
+            result = with_own_paths(run, self._call(runner))
+            if part is not None:
+                result.execution_time = part.seconds(result.execution_time)
             output = self._shown(result, attempt)
         if NODE_STATUSES.get(str(result.status)) == "success":
             self._built.add(unique_id)
@@ -99,10 +98,15 @@ class NodeExecutor:
         nodes = {ephemeral: self.ephemerals.changed_fields(ephemeral) for ephemeral in [*attempt.turns, *used]}
         nodes[unique_id] = changed_fields(before, result.node)
         error = _classify(result, attempt.capture.exception, failed_ephemeral is not None)
-        if error is not None and attempt.capture.committed and attempt.batches is None:
-            error = error[0], False  # another attempt would do again what stands in the database
+        joins = attempt.part is not None and attempt.part.stage == "end"
+        if error is not None and (joins or (attempt.capture.committed and part is None)):
+            # Another attempt would say the same, or do again what stands in the database; a batch replaces that.
+            error = error[0], False
         small = execution_result(result, with_compiled_code=run.command == "compile", output=output)
-        return AttemptOutcome(small, error, make_record(result, nodes), attempt.capture.log)
+        if part is not None:
+            small = small.model_copy(update=part.facts(attempt.capture.exception))
+        record = b"" if attempt.part is not None and attempt.part.stage == "batch" else make_record(result, nodes)
+        return AttemptOutcome(small, error, record, attempt.capture.log)
 
     def _shown(self, result: AnyResult, attempt: Attempt) -> str | None:
         """What dbt shows of the node at the end of `show` and `compile`, which it says by an event."""
@@ -113,27 +117,23 @@ class NodeExecutor:
             self._run.task.task_end_messages([result])
         return attempt.capture.printed[printed_before:].strip("\n") or None
 
-    def _call(self, runner: Any, attempt: Attempt) -> Any:
+    def _part(self, runner: Any, attempt: Attempt) -> PartOfModel | None:
+        if not isinstance(runner, MicrobatchModelRunner) or runner.skip:
+            return None
+        return PartOfModel(self._run, runner, attempt.part, OwnThread(attempt.request.cancelled))
+
+    def _call(self, runner: Any) -> Any:
         try:
             return self._run.task.call_runner(runner)
         except SystemExit as error:
             # dbt lets it through; a Python model that ends its interpreter has failed, and its host goes on.
             return self._run.task._handle_thread_exception(runner, error)
-        finally:
-            if attempt.batches is not None:
-                attempt.batches.join()
 
-    def _runner(self, node: Any, failed_ephemeral: Any, attempt: Attempt) -> Any:
+    def _runner(self, node: Any, failed_ephemeral: Any) -> Any:
         with self._run.lock:  # get_runner counts the nodes of the run
             runner = self._run.task.get_runner(node)
         if failed_ephemeral is not None:
             runner.do_skip(cause=failed_ephemeral)
-        if isinstance(runner, MicrobatchModelRunner):
-            runner.set_parent_task(self._run.task)
-            attempt.batches = BatchPool(
-                self._run.project.config.threads, attempt.request.cancelled, self._run.kept.for_other_threads()
-            )
-            runner.set_pool(attempt.batches)
         return runner
 
     def _refresh_relations(self, unique_id: str) -> None:
@@ -163,40 +163,6 @@ class NodeExecutor:
                 if is_ephemeral(node):
                     open_nodes.append(above)
         return [above for above in above_it if _has_relation(self._run.manifest.nodes[above])]
-
-
-class BatchPool:
-    """The thread pool of one microbatch model, with the part of DbtThreadPool's interface that dbt uses.
-
-    Each batch runs within `doing`.
-    """
-
-    def __init__(self, threads: int, cancelled: threading.Event, doing: Doing = contextlib.nullcontext) -> None:
-        self.max_threads = threads
-        self.max_microbatch_models = max(1, threads // 2)
-        self._cancelled = cancelled
-        self._doing = doing
-        context = get_invocation_context()
-        # The model's own thread runs batches too.
-        self._pool = ThreadPoolExecutor(
-            max(1, threads - 1), initializer=bootstrap.share_invocation_context, initargs=(context,)
-        )
-
-    def is_closed(self) -> bool:
-        """Whether batches that have not begun shall not begin."""
-        return self._cancelled.is_set()
-
-    def apply_async(self, function: Callable[..., Any], args: Any, callback: Callable[[Any], None]) -> None:
-        self._pool.submit(self._run_batch, function, args, callback)
-
-    def join(self) -> None:
-        """Waits for the batches that run: dbt leaves them alone once the pool is closed. Others do not begin."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def _run_batch(self, function: Callable[..., Any], args: Any, callback: Callable[[Any], None]) -> None:
-        if not self.is_closed():
-            with self._doing():
-                callback(function(*args))
 
 
 def _has_relation(node: Any) -> bool:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Collection
-from functools import partial
+from collections.abc import Collection
 
 from dbt.contracts.graph.manifest import Manifest
 
@@ -35,10 +34,6 @@ class KeptGraph:
     def doing(self, owner: str | None) -> contextlib.AbstractContextManager[None]:
         """Within the block this thread does what this node or hook does."""
         return contextlib.nullcontext() if self._journal is None else self._journal.owned_by(owner)
-
-    def for_other_threads(self) -> Callable[[], contextlib.AbstractContextManager[None]]:
-        """Makes blocks in which other threads do what this one does now."""
-        return partial(self.doing, None if self._journal is None else self._journal.owner)
 
     def ended(self, owner: str) -> wire.Message | None:
         """What a node has left in `graph`, in the words of the wire; None where that is nothing."""

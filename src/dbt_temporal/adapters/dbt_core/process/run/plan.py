@@ -16,7 +16,7 @@ from dbt.artifacts.schemas.run import RunResult
 from dbt.node_types import NodeType, RunHookType
 from dbt.task.compile import CompileRunner
 from dbt.task.list import ListTask
-from dbt.task.run import RunTask
+from dbt.task.run import MicrobatchModelRunner, RunTask
 from dbt.task.test import TestRunner
 from dbt_common.events.contextvars import task_contextvars
 
@@ -150,8 +150,16 @@ def _node_info(run: HostRun, unique_id: str, depends_on: list[str], priority: in
         on_error=getattr(on_error, "value", on_error),
         relation=_shown_name(run, node),
         overrides=node_overrides(unique_id, getattr(config, "meta", None) or getattr(node, "meta", None) or {}),
+        batched=_is_batched(run, node),
         listing=listing.get(unique_id),
     )
+
+
+def _is_batched(run: HostRun, node: Any) -> bool:
+    """Whether dbt's task runs it batch by batch."""
+    if not isinstance(run.task, RunTask) or node.resource_type != NodeType.Model:
+        return False
+    return bool(run.task.get_runner_type(node) is MicrobatchModelRunner)
 
 
 def _shown_name(run: HostRun, node: Any) -> str | None:

@@ -1,0 +1,111 @@
+"""A microbatch model as steps of its own: dbt's order of batches (dbt/task/run.py, MicrobatchModelRunner.execute).
+
+The first batch runs alone; where it does not succeed, the others are skipped. Those between the first and the last run
+side by side where dbt lets them, and the last one again alone, as hooks after the model belong to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from dbt_temporal.application.ports.runtime import StepFailedError
+from dbt_temporal.domain.batches import Batches, BatchPart, EndedBatch
+from dbt_temporal.domain.results import NodeExecutionResult
+
+RunPart = Callable[[BatchPart], Awaitable[NodeExecutionResult]]
+"""Does a part of the model, with its retries. Raises StepFailedError."""
+
+
+class BatchSteps:
+    """Runs the batches of one model.
+
+    Args:
+        run_part: does one part.
+        room: how many more batches may run now, beside those that do; told of each change by `occupy`.
+        occupy: hears how many threads the batches have more or fewer than the model's own.
+        note: hears of each batch that has ended.
+    """
+
+    def __init__(
+        self,
+        run_part: RunPart,
+        room: Callable[[], int],
+        occupy: Callable[[int], None],
+        note: Callable[[Batches, EndedBatch], None],
+    ) -> None:
+        self._run_part = run_part
+        self._room = room
+        self._occupy = occupy
+        self._note = note
+        self._batches = Batches()
+        self._ended: list[EndedBatch] = []
+
+    async def run(self) -> NodeExecutionResult:
+        """The model's result."""
+        begun = await self._run_part(BatchPart(stage="begin"))
+        self._batches = begun.batches or Batches()
+        count = len(self._batches.windows)
+        if count:
+            first = await self._batch(0, self._batches.relation_exists)
+            if first.status != "success":
+                for index in range(1, count):
+                    self._take(EndedBatch(index=index, status="skipped"))
+            elif count > 1:
+                await self._between(range(1, count - 1), first)
+                await self._batch(count - 1, True)
+        ended = sorted(self._ended, key=lambda batch: batch.index)
+        try:
+            result = await self._run_part(BatchPart(stage="end", batches=self._batches, ended=ended))
+        except StepFailedError as failure:
+            if failure.result is not None:
+                failure.result = self._with_reasons(failure.result, ended)
+            raise
+        return self._with_reasons(result, ended)
+
+    async def _between(self, indexes: range, first: EndedBatch) -> None:
+        if not first.side_by_side:
+            for index in indexes:
+                await self._batch(index, True)
+            return
+        waiting = list(indexes)
+        running: dict[int, asyncio.Task[EndedBatch]] = {}
+        ended = asyncio.Event()
+        try:
+            while waiting or running:
+                while waiting and (not running or self._room() > 0):
+                    index = waiting.pop(0)
+                    running[index] = asyncio.create_task(self._batch(index, True))
+                    running[index].add_done_callback(lambda _task: ended.set())
+                    self._occupy(int(len(running) > 1))
+                await ended.wait()
+                ended.clear()
+                for index in [index for index, task in running.items() if task.done()]:
+                    running.pop(index).result()
+                    self._occupy(-int(len(running) > 0))
+        except asyncio.CancelledError:
+            for task in running.values():
+                task.cancel()
+            await asyncio.gather(*running.values(), return_exceptions=True)
+            self._occupy(-max(len(running) - 1, 0))
+            raise
+
+    async def _batch(self, index: int, relation_exists: bool) -> EndedBatch:
+        part = BatchPart(stage="batch", batches=self._batches, index=index, relation_exists=relation_exists)
+        try:
+            result = await self._run_part(part)
+            ended = result.batch or EndedBatch(index=index, status=result.dbt_status or result.status)
+        except StepFailedError as failure:
+            ended = EndedBatch(index=index, status="error", message=failure.message)
+        self._take(ended)
+        return ended
+
+    def _take(self, ended: EndedBatch) -> None:
+        self._ended.append(ended)
+        self._note(self._batches, ended)
+
+    def _with_reasons(self, result: NodeExecutionResult, ended: list[EndedBatch]) -> NodeExecutionResult:
+        """With why batches failed, which dbt itself says in its log alone."""
+        reasons = [f"batch {self._batches.names[batch.index]}: {batch.message}" for batch in ended if batch.message]
+        message = "\n".join(filter(None, [result.message, *reasons])) or None
+        return result.model_copy(update={"message": message})

@@ -1,0 +1,26 @@
+"""What the scheduler says after each event: which nodes start, and which are skipped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class SkippedNode:
+    """A node that will not run. `cause` is the node that it is skipped for, or None where no node is to blame."""
+
+    unique_id: str
+    reason: str
+    cause: str | None = None
+
+
+@dataclass
+class Turn:
+    """What follows from one event: nodes to start now, and nodes that ended as skipped, each in order.
+
+    `ephemerals` are the models that took their turns before a node that starts, and after the one that started last.
+    """
+
+    start: list[str] = field(default_factory=list)
+    ephemerals: dict[str, list[str]] = field(default_factory=dict)
+    skipped: list[SkippedNode] = field(default_factory=list)

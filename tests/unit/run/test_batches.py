@@ -1,0 +1,120 @@
+"""The batches of a microbatch model as steps: which run when, and what one that fails means for the others."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from dbt_temporal.application.ports.runtime import StepFailedError
+from dbt_temporal.application.run.batches import BatchSteps
+from dbt_temporal.domain.batches import Batches, BatchPart, EndedBatch
+from dbt_temporal.domain.errors import ErrorType
+from dbt_temporal.domain.results import NodeExecutionResult
+from dbt_temporal.testing import result, until
+
+
+class Model:
+    """A model of some batches, which end when their gates are open; all are at first."""
+
+    def __init__(self, count: int, *, side_by_side: bool = False, threads: int = 4) -> None:
+        self.batches = Batches(
+            windows=[(f"2026-01-0{n + 1}", f"2026-01-0{n + 2}") for n in range(count)],
+            names=[f"2026-01-0{n + 1}" for n in range(count)],
+        )
+        self.side_by_side = side_by_side
+        self.failing: set[int] = set()
+        self.gates: dict[int, asyncio.Event] = {}
+        self.running: list[int] = []
+        self.parts: list[tuple[str, int]] = []
+        self.joined: list[EndedBatch] = []
+        self.free = threads - 1
+        self.noted: list[int] = []
+
+    async def run(self) -> NodeExecutionResult:
+        return await BatchSteps(self._part, lambda: self.free, self._occupy, self._note).run()
+
+    def _occupy(self, threads: int) -> None:
+        self.free -= threads
+
+    def _note(self, _batches: Batches, ended: EndedBatch) -> None:
+        self.noted.append(ended.index)
+
+    async def _part(self, part: BatchPart) -> NodeExecutionResult:
+        self.parts.append((part.stage, part.index))
+        if part.stage == "begin":
+            return result("a", batches=self.batches)
+        if part.stage == "end":
+            self.joined = part.ended
+            return result("a", message="SUCCESS")
+        self.running.append(part.index)
+        try:
+            if part.index in self.gates:
+                await self.gates[part.index].wait()
+        finally:
+            self.running.remove(part.index)
+        if part.index in self.failing:
+            raise StepFailedError(ErrorType.ADAPTER, "no such column")
+        return result("a", batch=EndedBatch(index=part.index, status="success", side_by_side=self.side_by_side))
+
+
+def statuses(model: Model) -> list[str]:
+    return [batch.status for batch in model.joined]
+
+
+async def test_the_batches_run_between_one_step_that_finds_them_and_one_that_joins_them() -> None:
+    model = Model(3)
+    await model.run()
+    assert model.parts == [("begin", 0), ("batch", 0), ("batch", 1), ("batch", 2), ("end", 0)]
+    assert statuses(model) == ["success"] * 3
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+async def test_few_batches_need_nothing_in_between(count: int) -> None:
+    model = Model(count, side_by_side=True)
+    await model.run()
+    assert statuses(model) == ["success"] * count
+
+
+async def test_where_the_first_batch_fails_the_others_are_skipped() -> None:
+    model = Model(3)
+    model.failing = {0}
+    message = (await model.run()).message
+    assert statuses(model) == ["error", "skipped", "skipped"]
+    assert message == "SUCCESS\nbatch 2026-01-01: no such column"
+    assert [part for part in model.parts if part[0] == "batch"] == [("batch", 0)]
+
+
+async def test_a_later_batch_that_fails_stops_no_other_one() -> None:
+    model = Model(4, side_by_side=True)
+    model.failing = {1}
+    await model.run()
+    assert statuses(model) == ["success", "error", "success", "success"]
+
+
+async def test_batches_between_the_first_and_the_last_run_side_by_side_as_far_as_there_are_threads() -> None:
+    model = Model(6, side_by_side=True, threads=3)
+    model.gates = {index: asyncio.Event() for index in (1, 2, 3, 4, 5)}
+    run = asyncio.create_task(model.run())
+    await until(lambda: model.running == [1, 2, 3])
+    assert model.free == 0
+    model.gates[2].set()
+    await until(lambda: model.running == [1, 3, 4])
+    for index in (1, 3, 4):
+        model.gates[index].set()
+    await until(lambda: model.running == [5])
+    assert model.free == 2, "the last one runs alone, on the model's own thread"
+    model.gates[5].set()
+    await run
+    assert statuses(model) == ["success"] * 6
+
+
+async def test_a_cancelled_model_cancels_its_batches_and_gives_their_threads_back() -> None:
+    model = Model(5, side_by_side=True, threads=3)
+    model.gates = {index: asyncio.Event() for index in (1, 2, 3)}
+    run = asyncio.create_task(model.run())
+    await until(lambda: model.running == [1, 2, 3])
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert (model.running, model.free) == ([], 2)
