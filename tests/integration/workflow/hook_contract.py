@@ -92,6 +92,7 @@ RESULT_FIELDS = {
     "output",
     "rows",
     "attempts",
+    "batch_results",
 }
 
 
