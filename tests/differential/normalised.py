@@ -45,6 +45,10 @@ RULES = (
         "after a failure under fail-fast: nodes that only one side had begun before it, and all that comes after",
         "dbt's own threads race: the next node is handed out while the failed one's result is still being handled",
     ),
+    Rule(
+        "what dbt keeps of a parse under another --store-failures: it parses anew there",
+        "partial parsing does not look at the flag, so the names of audit tables would be those of the command before",
+    ),
     Rule("the order of models in manifest.json's group_map", "it is that in which partial parsing has read files anew"),
     Rule("dbt_scd_id", "a snapshot's hash of the instant at which it was taken"),
 )

@@ -76,6 +76,7 @@ class CommandLine:
         self._project = project
         self._folder = folder
         self._before: Path | None = None
+        self._stored_failures = False
         self._paths: dict[str, str] = {}
 
     @classmethod
@@ -97,6 +98,7 @@ class CommandLine:
 
     def _run(self, step: Step, env: Mapping[str, str]) -> Ended:
         target = self._project / "target"
+        self._forget_parse_with_other_flags(step, target)
         state = self._before if step.state else None
         for name in ARTIFACTS:
             path = target / name
@@ -116,6 +118,13 @@ class CommandLine:
         for name in written:
             shutil.copy(target / name, self._before or target)
         return Ended(code == 0, written, output, paths=self._paths)  # rows remember the steps before
+
+    def _forget_parse_with_other_flags(self, step: Step, target: Path) -> None:
+        """Has dbt parse anew where it would keep the names of audit tables that another `--store-failures` has made."""
+        stores_failures = self._stored_failures if step.retry else bool(step.options.get("store_failures"))
+        if stores_failures != self._stored_failures:
+            (target / "partial_parse.msgpack").unlink(missing_ok=True)
+        self._stored_failures = stores_failures
 
     def invoke(self, arguments: list[str], env: Mapping[str, str]) -> tuple[int, str]:
         """One command; its exit code and what it printed."""

@@ -103,9 +103,11 @@ def _missing(run_input: DbtRunInput, arguments: Mapping[str, Any]) -> dict[str, 
 
 def _is_default(name: str, value: Any) -> bool:
     """Whether this is what dbt would take anyway: run results say what each flag was, and not who gave it."""
+    if name not in FLAGS:
+        return False
     if isinstance(value, dict):
         return not any(value.values())
-    return name in FLAGS and value is FLAGS[name].default
+    return value is FLAGS[name].default
 
 
 def _references(command: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
