@@ -61,8 +61,8 @@ async def _run(options: argparse.Namespace) -> int:
         table.add_column(column)
     differing = 0
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        async with _clients(Path(folder)) as clients:
-            for opened in _servers(options.database):
+        async with differential_clients(Path(folder)) as clients:
+            for opened in servers(options.database):
                 async with opened as server, open_arena(server, clients, Path(folder) / server.kind) as arena:
                     reports = await _all(console, arena, server, options)
                 table.add_row(*_row(server.kind, reports))
@@ -121,14 +121,17 @@ def _row(kind: str, reports: list[Report]) -> list[str]:
 
 
 @asynccontextmanager
-async def _clients(folder: Path) -> AsyncIterator[list[Client]]:
+async def differential_clients(folder: Path) -> AsyncIterator[list[Client]]:
+    """Connections of two workers to a server of their own."""
     with temporal_dev_server(folder / "server.log") as address:
         clients = await two_clients(address)
         await register_search_attributes(clients[0], SEARCH_ATTRIBUTES)
         yield clients
 
 
-def _servers(database: str) -> list[AbstractAsyncContextManager[Server]]:
+def servers(database: str) -> list[AbstractAsyncContextManager[Server]]:
+    """The database servers of a name, or of `both`; each runs while it is open."""
+
     @asynccontextmanager
     async def duckdb() -> AsyncIterator[Server]:
         yield DuckDb()

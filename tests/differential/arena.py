@@ -85,7 +85,7 @@ class Arena:
             await self._workers.serve(project)
             for number, step in enumerate(scenario.steps):
                 _edit(project, step)
-                found = await self._step(sides, databases, step, report, in_order=scenario.threads == 1)
+                found = await self._step(sides, databases, step, report, scenario)
                 report.differences += [f"step {number} ({step}): {each}" for each in found]
                 if found or report.ended_early or report.silent == _SILENT:
                     break
@@ -99,8 +99,7 @@ class Arena:
         databases: Mapping[str, Database],
         step: Step,
         report: Report,
-        *,
-        in_order: bool,
+        scenario: Scenario,
     ) -> list[str]:
         async def timed(side: CommandLine | Workflow) -> Ended:
             began = time.monotonic()
@@ -119,9 +118,9 @@ class Arena:
         found: list[str] = []
         for side, ended in zip(self.ours, ours, strict=True):
             names = (databases[side].name, databases["cli"].name)
-            lines = step_differences(step, ended, theirs, names, in_order=in_order)
+            lines = step_differences(step, ended, theirs, names, in_order=scenario.threads == 1)
             if not report.ended_early:
-                lines += database_differences(relations[side], relations["cli"], (ended, theirs))
+                lines += database_differences(relations[side], relations["cli"], (ended, theirs), scenario.own)
             found += [f"{side}: {line}" for line in lines]
         report.seconds["comparing"] += time.monotonic() - began
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 
 from tests.differential.normalised import documents, ended_early, text_of_side
 from tests.differential.scenario import Step
@@ -40,17 +41,29 @@ def step_differences(
     return found + _own_differences(ours) + _shown_differences(ours, theirs)
 
 
-def database_differences(ours: Relations, theirs: Relations, sides: tuple[Ended, Ended]) -> list[str]:
-    """Of relations and their rows, which may name what belongs to a side alone, as `sides` know it."""
-    mine, other = (_renamed(relations, side) for relations, side in zip((ours, theirs), sides, strict=True))
+def database_differences(
+    ours: Relations, theirs: Relations, sides: tuple[Ended, Ended], own: Iterable[str] = ()
+) -> list[str]:
+    """Of relations and their rows, which may name what belongs to a side alone, as `sides` know it.
+
+    `own` are the columns whose values are not compared (`Scenario.own`).
+    """
+    mine, other = (_renamed(relations, side, own) for relations, side in zip((ours, theirs), sides, strict=True))
     return [f"relations: {each}" for each in differences_of_relations(mine, other)]
 
 
-def _renamed(relations: Relations, side: Ended) -> Relations:
-    return {
-        name: (kind, columns, sorted(tuple(text_of_side(value, side.paths) for value in row) for row in rows))
-        for name, (kind, columns, rows) in relations.items()
-    }
+def _renamed(relations: Relations, side: Ended, own: Iterable[str]) -> Relations:
+    renamed: Relations = {}
+    for name, (kind, columns, rows) in relations.items():
+        compared = [not any(re.fullmatch(each, f"{name}.{column}") for each in own) for column, _ in columns]
+        plain = [
+            tuple(
+                text_of_side(value, side.paths) if equal else "own" for value, equal in zip(row, compared, strict=False)
+            )
+            for row in rows
+        ]
+        renamed[name] = (kind, columns, sorted(plain))
+    return renamed
 
 
 def _own_differences(ours: Ended) -> list[str]:

@@ -56,7 +56,7 @@ RULES = (
 _PATHS = frozenset({"log_path", "profiles_dir", "project_dir", "target_path", "state", "defer_state"})
 
 
-_SIDE = re.compile(r"side_(cli|one|two)_")
+_SIDE = re.compile(r"side_[a-z]*(_[0-9a-f]*)?\.\.\.")
 """What PostgreSQL's messages have of a database's name where they cut a line off."""
 _SUGGESTED = re.compile(r'Did you mean \\".*?\\"\?')
 
@@ -67,7 +67,7 @@ def documents(ended: Ended, database: str, *, in_order: bool, retry: bool = Fals
     """The artifacts of a step as they are compared; `in_order` where results have an order that dbt would repeat."""
     comparable = {}
     for name, text in ended.artifacts.items():
-        text = _SIDE.sub("side_", text_of_side(text, {**ended.paths, database: "<database>"}))
+        text = _SIDE.sub("side_...", text_of_side(text, {**ended.paths, database: "<database>"}))
         document = json.loads(text if in_order else _SUGGESTED.sub("", text))
         if "results" in document:
             if in_order:

@@ -83,11 +83,13 @@ class Scenario:
 
     Attributes:
         threads: of the profile: with one, the order of nodes is dbt's own and compared too.
+        own: columns that no two runs of dbt fill alike, as regular expressions for `schema.relation.column`.
     """
 
     files: Mapping[str, str]
     steps: tuple[Step, ...]
     threads: int = 1
+    own: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """The scenario as text, to be kept."""
@@ -97,7 +99,12 @@ class Scenario:
     def from_json(cls, text: str) -> Scenario:
         """What `to_json` wrote."""
         fields = json.loads(text)
-        return cls(fields["files"], tuple(Step(**step) for step in fields["steps"]), fields["threads"])
+        return cls(
+            fields["files"],
+            tuple(Step(**step) for step in fields["steps"]),
+            fields["threads"],
+            tuple(fields.get("own", ())),
+        )
 
 
 def _place(name: str) -> int:

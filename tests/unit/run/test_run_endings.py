@@ -4,7 +4,7 @@ import pytest
 
 from dbt_temporal.application.run.dbt_run import DbtRun
 from dbt_temporal.testing import model_id, node, until
-from dbt_temporal.testing.builders import INVOCATION_ID
+from dbt_temporal.testing.builders import INVOCATION_ID, result
 from tests.unit.run.runs import execute, failure, runtime_of, start, statuses
 
 
@@ -64,6 +64,20 @@ async def test_a_command_that_ends_at_its_first_error_runs_nothing_that_was_not_
     output = await task
     assert statuses(output) == {"a": "error", "ready": "success", "b": "skipped"}
     assert output.node_results[-1].message == "Skipping because the command ends at its first error"
+
+
+@pytest.mark.parametrize(
+    ("ends_on_error", "fails", "shown"), [(True, True, None), (True, False, "1"), (False, True, "1")]
+)
+async def test_a_command_that_ends_with_its_first_error_shows_nothing_of_other_nodes(
+    ends_on_error: bool, fails: bool, shown: str | None
+) -> None:
+    runtime = runtime_of(node("a"), node("b", "a"), ends_on_error=ends_on_error)
+    runtime.nodes[model_id("a")] = result("a", output="1")
+    if fails:
+        runtime.nodes[model_id("b")] = failure(name="b")
+    output = await execute(runtime, command="show")
+    assert output.node_results[0].output == shown
 
 
 async def test_fail_fast_set_while_the_run_goes_on_ends_it_after_a_failure() -> None:

@@ -266,8 +266,11 @@ class DbtRun:
     def _output(self, planned: PlanProjectOutput, hooks: LifecycleHooks) -> DbtRunOutput:
         assert self._started_at is not None
         state = self._live.state
-        results = fit_results(state.node_results, self._runtime.budget.output_bytes)
-        if results != state.node_results:
+        shown = state.node_results
+        if planned.ends_on_error and state.ends_with_error:  # dbt raises it, and shows nothing of the nodes before it
+            shown = [result.model_copy(update={"output": None}) for result in shown]
+        results = fit_results(shown, self._runtime.budget.output_bytes)
+        if results != shown:
             self._live.log.add("The run's output is too large for Temporal, and leaves out details or nodes")
         return DbtRunOutput(
             invocation_id=self._invocation_id,

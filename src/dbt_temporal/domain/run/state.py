@@ -89,6 +89,11 @@ class RunState:
         """dbt's rule (dbt/task/runnable.py, interpret_results): any error, failure or skip but an exposure's fails."""
         return not self._problems and not any(self._fails_the_run(result) for result in self.results)
 
+    @property
+    def ends_with_error(self) -> bool:
+        """Whether a command that ends at its first error has done so; under fail-fast dbt ends it in another way."""
+        return not self.fail_fast and any(result.dbt_status == "error" for result in self.node_results)
+
     def run_status(self) -> dict[str, Any]:
         """The answer to the query `run_status`."""
         return {

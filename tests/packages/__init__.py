@@ -1,0 +1,1 @@
+"""Published packages, run by the dbt command line and by workers, and compared."""
