@@ -1,7 +1,8 @@
 """Doing what dbt does outside its queue of nodes, by dbt's own tasks.
 
 Touches of dbt internals, checked on dbt-core 1.11.16 and 1.12.0: what `run` of `RunOperationTask`, `DebugTask` and
-`GenerateTask` return and write, and the flags by which the latter compiles and makes a static page.
+`GenerateTask` return and write, the flags by which the latter compiles and makes a static page, and that it
+selects anew.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from dbt import selected_resources
 from dbt.constants import CATALOG_FILENAME
 from dbt.task.docs.generate import GenerateTask
 from dbt_common.events.contextvars import log_contextvars, task_contextvars
@@ -76,7 +78,7 @@ def _make_catalog(run: HostRun, unique_id: str) -> Ended:
     folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     own_args, task.args = task.args, copy.copy(run.flags)
-    queue = task.job_queue
+    queue, selected = task.job_queue, selected_resources.SELECTED_RESOURCES
     try:
         if not own_args.compile:
             task.job_queue = None  # then dbt knows of no selection
@@ -85,6 +87,8 @@ def _make_catalog(run: HostRun, unique_id: str) -> Ended:
         artifact = task.run()
     finally:
         task.args, task.job_queue = own_args, queue
+        # dbt selects sources for the catalog, when all is compiled; here ephemeral models may follow.
+        selected_resources.set_selected_resources(selected)
     document = wire.loads((folder / CATALOG_FILENAME).read_bytes())
     # Where records are redacted, errors are looked for at their top.
     record = {"kind": "catalog", "nodes": {}, "errors": document.pop("errors"), "catalog": document}
