@@ -136,6 +136,8 @@ class HostOperations:
             self._prepare(request)
             with request.holding(self._setup_lock), _as_main_thread():
                 completed = artifacts.read_completed(message["results"])
+                statuses = {item.result.unique_id: item.result.dbt_status for item in completed}
+                completed = artifacts.with_skip_messages(self._run, completed, skipped_ephemerals(self._run, statuses))
                 if artifacts.ends_with_fail_fast(self._run, completed):
                     completed = artifacts.as_dbt_skips_rest(self._run, completed, FAIL_FAST_REASON)
                 results = artifacts.as_run_results(self._run, completed)
@@ -156,7 +158,7 @@ class HostOperations:
         if ends_with_error:  # dbt has written the manifest before
             self._executor.ephemerals.forget_all()
         else:
-            self._executor.ephemerals.forget_unused(done)
+            self._executor.ephemerals.forget_unused(done, skipped)
         completed = artifacts.with_skip_messages(self._run, completed, skipped)
         if ends_early:
             completed = artifacts.as_dbt_skips_rest(self._run, completed, FAIL_FAST_REASON)

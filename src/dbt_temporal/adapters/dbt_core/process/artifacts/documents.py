@@ -88,13 +88,18 @@ def _result_node(run: HostRun, item: Completed) -> Any:
 
 
 def with_skip_messages(run: HostRun, completed: list[Completed], skipped: frozenset[str]) -> list[Completed]:
-    """The results, those of nodes that the run skipped with the message that dbt gives them."""
+    """The results as dbt has them: those of nodes that the run skipped with its message, and with nothing of ephemeral
+    models that it skipped, which a unit test may have inlined."""
     complete = []
+    statuses = {item.result.unique_id: item.result.dbt_status for item in completed}
     for item in completed:
         result = item.result
         if item.record is None and result.status == "skipped" and result.message is None:
-            message = skip_message(run, result.unique_id, skipped)
+            message = skip_message(run, result.unique_id, skipped, statuses)
             item = Completed(result.model_copy(update={"message": message}), None)
+        elif item.record is not None and not skipped.isdisjoint(item.record["nodes"]):
+            nodes = {name: fields for name, fields in item.record["nodes"].items() if name not in skipped}
+            item = Completed(result, {**item.record, "nodes": nodes})
         complete.append(item)
     return complete
 

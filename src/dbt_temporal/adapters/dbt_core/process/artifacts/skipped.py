@@ -1,7 +1,8 @@
 """What dbt's queue does with ephemeral models below a failure: they are skipped too, and their users say so.
 
-The rule of `GraphRunnableTask._handle_result`, `_mark_dependent_errors` and `BaseRunner.on_skip`, dbt-core 1.11.16 and
-1.12.0. The run skips such nodes without asking an engine, so their results are completed here.
+The rule of `GraphRunnableTask._handle_result`, `_mark_dependent_errors`, `BaseRunner.on_skip` and
+`BuildTask.call_model_and_unit_tests_runner`, dbt-core 1.11.16 and 1.12.0. The run skips such nodes without asking an
+engine, so their results are completed here.
 """
 
 from __future__ import annotations
@@ -29,25 +30,47 @@ def skipped_ephemerals(
     if run.task.job_queue is None:
         return frozenset()
     queue = run.task.job_queue.graph
-    marking = {str(status) for status in run.task.MARK_DEPENDENT_ERRORS_STATUSES} | also
     below: set[str] = set()
-    for unique_id, status in statuses.items():
-        if status in marking and unique_id in queue and not _continues(run, unique_id):
+    for unique_id in _marking(run, statuses, also):
+        if unique_id in queue:
             below |= nx.descendants(queue, unique_id)
+    for model, unit_tests in _unit_tests(run).items():
+        if model in queue and _marking(run, {test: statuses.get(test) for test in unit_tests}, also):
+            below |= {model} | (set() if _continues(run, model) else nx.descendants(queue, model))
     return frozenset(unique_id for unique_id in below if is_ephemeral(run.manifest.expect(unique_id)))
 
 
-def skip_message(run: HostRun, unique_id: str, skipped: frozenset[str]) -> str | None:
-    """What dbt says of a node that is skipped behind a skipped ephemeral model; None where there is none."""
+def skip_message(
+    run: HostRun, unique_id: str, skipped: frozenset[str], statuses: Mapping[str, str | None]
+) -> str | None:
+    """What dbt says of a node that is skipped behind a skipped ephemeral model; None where there is none.
+
+    The last one of those above it that dbt handled is named, if it is ephemeral; unit tests of the node come after all.
+    """
     if run.command != "build" or not skipped:  # elsewhere a skipped node marks nothing
         return None
     queue = run.task.job_queue.graph
-    causes = (
-        [above for above in sorted(queue.predecessors(unique_id)) if above in skipped] if unique_id in queue else []
-    )
-    if not causes:
+    if unique_id not in queue or unique_id in _unit_tests(run):
         return None
-    return f"Compilation Error in {unique_id}, caused by compilation error in referenced ephemeral model {causes[-1]}"
+    marking = skipped | _marking(run, statuses)
+    causes = [above for above in queue.predecessors(unique_id) if above in marking]
+    scores = run.task.job_queue._scores
+    last = max(causes, key=lambda above: (scores.get(above, 0), above), default=None)
+    if last not in skipped:
+        return None
+    return f"Compilation Error in {unique_id}, caused by compilation error in referenced ephemeral model {last}"
+
+
+def _marking(run: HostRun, statuses: Mapping[str, str | None], also: Set[str] = frozenset()) -> set[str]:
+    """The nodes for which dbt marks all below them as skipped."""
+    words = {str(status) for status in run.task.MARK_DEPENDENT_ERRORS_STATUSES} | also
+    return {unique_id for unique_id, status in statuses.items() if status in words and not _continues(run, unique_id)}
+
+
+def _unit_tests(run: HostRun) -> Mapping[str, list[str]]:
+    """Those that dbt runs before a model, by the model."""
+    found: Mapping[str, list[str]] = getattr(run.task, "model_to_unit_test_map", {})
+    return found
 
 
 def _continues(run: HostRun, unique_id: str) -> bool:

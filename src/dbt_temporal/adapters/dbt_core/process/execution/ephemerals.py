@@ -73,9 +73,10 @@ class Ephemerals:
                     self._compile(unique_id, NodeCapture())
                     done.update(used)
 
-    def forget_unused(self, done: set[str]) -> None:
-        """Makes those uncompiled again that are neither selected nor among `done`: what inlines them failed before."""
-        self._forget(self._pristine.keys() - self._selected - done)
+    def forget_unused(self, done: set[str], skipped: Collection[str]) -> None:
+        """Makes those uncompiled again that are neither selected nor among `done`: what inlines them failed before; and
+        those that were skipped, which a unit test has inlined."""
+        self._forget((self._pristine.keys() - self._selected - done) | (self._pristine.keys() & set(skipped)))
 
     def forget_all(self) -> None:
         """Makes all of them uncompiled again."""
