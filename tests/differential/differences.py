@@ -15,6 +15,7 @@ from tests.integration.equality.compare_relations import Relations, differences_
 _WRITTEN = "Catalog written to "
 """Followed by a folder of the side's own."""
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
+_DATABASE = re.compile(r"side_(cli|one|two)_[0-9a-f]{8}")
 
 
 def step_differences(
@@ -88,8 +89,9 @@ def _own_differences(ours: Ended) -> list[str]:
 
 def _shown_differences(ours: Ended, theirs: Ended) -> list[str]:
     """Lines that our results say dbt shows, and the command line has not shown."""
-    shown = _COLOR.sub("", theirs.message)
-    lines = [line.strip() for node in ours.nodes for line in (node.output or "").splitlines()]
+    shown = _DATABASE.sub("<database>", _COLOR.sub("", theirs.message))
+    printed = _DATABASE.sub("<database>", "\n".join(node.output or "" for node in ours.nodes))
+    lines = [line.strip() for line in printed.splitlines()]
     return [f"output: not on the command line: {line}" for line in lines if line not in shown and _WRITTEN not in line]
 
 

@@ -63,7 +63,7 @@ class Step:
         """The same as the workflow's input. `state` and `results` refer to artifacts of runs before it."""
         filled: dict[str, Any] = {"project": NAME, "env": {**env, **self.env}, **self.options}
         if self.retry:
-            filled["retry_from"] = results
+            filled["retry_from"] = results or "no-run-has-left-results"  # the latest run may be another scenario's
         else:
             filled["command"] = self.command
         if state is not None:
