@@ -24,6 +24,7 @@ from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings
 from dbt_temporal.adapters.temporal.connection.search_attributes import registered_search_attributes
 from dbt_temporal.adapters.temporal.gateway import TemporalRunGateway
 from dbt_temporal.adapters.temporal.worker.build import build_worker
+from dbt_temporal.adapters.temporal.worker.own_queue import build_own_worker
 from dbt_temporal.application.ports.engine import LoadedProject
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.application.projects.loading import ReadyProject
@@ -34,6 +35,8 @@ from tests.differential.scenario import NAME, Step
 from tests.differential.warm_macros import interpreter
 from tests.integration.servers import end_with_parent
 
+_PATIENCE_SECS = 900.0
+"""For one command; a large package takes minutes where much else goes on."""
 ARTIFACTS = ("run_results.json", "manifest.json", "sources.json", "catalog.json")
 
 
@@ -189,8 +192,10 @@ class Workers:
             for number, (client, container) in enumerate(zip(self._clients, self._containers, strict=True)):
                 container.registered_search_attributes.override(providers.Object(registered))
                 stack.push_async_callback(container.engine().close)
+                tuning = container.settings().tuning
+                own = build_own_worker(client, container.own_queue(), container.activities(), tuning)
+                await stack.enter_async_context(own)
                 for queue in list(self.queues.values())[number:]:
-                    tuning = container.settings().tuning
                     await stack.enter_async_context(build_worker(client, queue, container.activities(), tuning))
             yield self
 
@@ -218,7 +223,7 @@ class Workflow:
         gateway = TemporalRunGateway(self._workers.client, self._workers.queues[self.name])
         state = self._before if step.state else None
         run = await gateway.submit(step.run_input(env, state, self._results), f"run-{uuid4().hex}")
-        outcome = await asyncio.wait_for(run.outcome(), 300)
+        outcome = await asyncio.wait_for(run.outcome(), _PATIENCE_SECS)
         output = outcome.output
         success = outcome.ending is Ending.COMPLETED and output is not None and output.success
         message = f"{outcome.error_type}: {outcome.message}"

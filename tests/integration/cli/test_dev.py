@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.request import urlopen
 
+import psutil
 import pytest
 
 from tests.integration.programs import EXAMPLE, PROJECTS, Desk, dev, eventually, started
@@ -116,7 +117,17 @@ def test_taken_ports_give_way_to_free_ones_which_are_told(desk: Desk) -> None:
 
 def workers(desk: Desk) -> list[int]:
     """The ids of the worker processes."""
-    return [int(line.split()[0]) for line in desk.processes() if line.endswith("-m dbt_temporal worker")]
+    found = [int(line.split()[0]) for line in desk.processes() if line.endswith("-m dbt_temporal worker")]
+    # A child has its parent's command line until it has become another program.
+    return [pid for pid in found if parent(pid) not in (None, *found)]
+
+
+def parent(pid: int) -> int | None:
+    """The parent of a process; None where the process has ended."""
+    try:
+        return psutil.Process(pid).ppid()
+    except psutil.Error:
+        return None
 
 
 def test_edited_files_are_those_of_the_next_run_and_errors_in_them_told(desk: Desk) -> None:

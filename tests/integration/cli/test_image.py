@@ -20,8 +20,11 @@ from tests.integration.postgres import PostgresDatabase
 from tests.integration.programs import eventually
 from tests.integration.servers import free_port, temporal_binary
 
+pytestmark = pytest.mark.timeout(1800)  # installing takes its time on a busy machine
+
 BUILD, IMAGE = stages()
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker" / "compose.yml").read_text())
+END_SECS = 120.0
 
 
 class Image:
@@ -106,8 +109,17 @@ def temporal_of_the_compose_file() -> Iterator[str]:
         eventually(lambda: subprocess.run(asked, capture_output=True).returncode == 0, lambda: " ".join(asked))
         yield f"127.0.0.1:{port}"
     finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(30)
+        ended(server, signal.SIGINT)
+
+
+def ended(process: subprocess.Popen[bytes], number: signal.Signals) -> int:
+    """Ends a process by a signal, or by force where that takes too long. Returns its exit code."""
+    process.send_signal(number)
+    try:
+        return process.wait(END_SECS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 def test_what_is_installed_starts_and_is_compiled(image: Image) -> None:
@@ -156,8 +168,7 @@ def test_the_parts_of_the_compose_file_do_a_run_together(image: Image, postgres:
             assert "PASS=10" in summary
             assert "ERROR=0" in summary
         finally:
-            running.send_signal(signal.SIGTERM)
-            exit_code = running.wait(60)
+            exit_code = ended(running, signal.SIGTERM)
     assert exit_code == 0, log.read_text()
     assert postgres.query("select sum(orders) from analytics.daily_sales") == [(6,)]
     (artifacts,) = (path for path in Path(image.place("/artifacts")).iterdir() if path.name != "latest")

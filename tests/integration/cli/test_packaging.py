@@ -24,6 +24,8 @@ from tests.integration.cli.installing import (
 )
 from tests.integration.servers import free_port
 
+pytestmark = pytest.mark.timeout(1800)  # installing takes its time on a busy machine
+
 EXTRAS = ("", "duckdb", "postgres", "s3", "gcs", "otel", "server")
 ADAPTERS = {"duckdb": "dbt-duckdb", "postgres": "dbt-postgres"}
 STORES = {"s3": "s3://bucket/artifacts", "gcs": "gs://bucket/artifacts"}

@@ -11,7 +11,7 @@ import pytest
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from tests.integration.equality.compare import manifest_difference, run_cli, run_results_difference
-from tests.integration.equality.test_resolved_flags import Sides
+from tests.integration.equality.test_resolved_flags import SLOWLY, Sides
 
 pytestmark = pytest.mark.every_dbt_version
 
@@ -93,13 +93,11 @@ async def test_nothing_to_do_is_an_error_where_warnings_are(engine: DbtCoreEngin
     assert (code, (target / "run_results.json").exists()) == (2, False)
 
 
-# Where `b_fails` ends at once, dbt's thread that hands nodes out may learn of it before it hands out `c`, or after. The
-# statement takes long enough that `c` is always handed out first.
-FAILS_SLOWLY = """\
-{% if execute %}
-    {% do run_query("select count(*) from range(1500000000)") %}
-    {{ exceptions.raise_compiler_error('no') }}
-{% endif %}
+# Slowly, so that `c` is always handed out first.
+FAILS_SLOWLY = f"""{SLOWLY}\
+{{% if execute %}}
+    {{{{ exceptions.raise_compiler_error('no') }}}}
+{{% endif %}}
 select 1 as n
 """
 DOES_NOT_COMPILE = {
@@ -132,7 +130,9 @@ async def test_compile_with_fail_fast_has_results(engine: DbtCoreEngine, tmp_pat
     assert run_results_difference(ours.artifacts["run_results.json"], theirs) == []
 
 
-FAILS = "select n from nowhere"
+FAILS = SLOWLY + "select n from nowhere"
+# Slowly, so that it has not ended when dbt ends its threads.
+GOES_ON = SLOWLY + "select 1 as n"
 FAIL_FAST: dict[str, Mapping[str, str]] = {
     "all that is left waits for what runs": {
         "models/a_fails.sql": FAILS,
@@ -141,12 +141,12 @@ FAIL_FAST: dict[str, Mapping[str, str]] = {
     },
     "a node waits for the failed one": {
         "models/a_fails.sql": FAILS,
-        "models/b.sql": "select 1 as n",
+        "models/b.sql": GOES_ON,
         "models/c.sql": "select n from {{ ref('a_fails') }}",
     },
     "all is handed out": {
         "models/a_fails.sql": FAILS,
-        "models/b.sql": "select 1 as n",
+        "models/b.sql": GOES_ON,
         "models/c.sql": "select 2 as n",
     },
     "ephemeral models and unit tests": {

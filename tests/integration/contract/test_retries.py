@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -41,7 +42,7 @@ unlucky:
     # Bad luck: another attempt does better, once what stands in the way has gone.
     "models/luck/slow.sql": "select count(*) as rests from public.pause, lateral pg_sleep(seconds)",
     "models/luck/meets_a_deadlock.sql": """
-{{ config(pre_hook=["set local deadlock_timeout = '2s'",
+{{ config(pre_hook=["set local deadlock_timeout = '8s'",
                     "update public.counters set n = n + 1 where name = 'left'",
                     "update public.counters set n = n + 1 where name = 'right'"]) }}
 select 1 as id
@@ -233,10 +234,13 @@ async def test_the_victim_of_a_deadlock_is_tried_again(runs: DbtHarness, warehou
     with warehouse.session() as other:
         # Only dbt's session looks for deadlocks in time, so it is the one that is ended.
         other.execute("set local deadlock_timeout = '1h'")
+        # It looks once: if it has looked before there was a deadlock, both would wait for ever.
+        other.execute("set local lock_timeout = '60s'")
         other.execute("update public.counters set n = n + 1 where name = 'right'")
         run = await runs.submit({"select": "meets_a_deadlock", "env": warehouse.env})
         await warehouse.backend("Lock", "counters")
-        other.execute("update public.counters set n = n + 1 where name = 'left'")
+        # In a thread: the worker's event loop goes on meanwhile.
+        await asyncio.to_thread(other.execute, "update public.counters set n = n + 1 where name = 'left'")
         other.connection.commit()
     await succeeds_at_last(run, "meets_a_deadlock", "deadlock detected")
 

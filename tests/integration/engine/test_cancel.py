@@ -56,7 +56,7 @@ class Project:
         async def there() -> bool:
             return await asyncio.to_thread(self.sleepers) == count
 
-        await wait_for(there, within=60, what=f"{count} statements sleep")
+        await wait_for(there, what=f"{count} statements sleep")
 
     def node(self, name: str) -> Step:
         """A node's execution."""

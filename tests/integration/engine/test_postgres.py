@@ -72,7 +72,7 @@ def count(database: PostgresDatabase, query: str) -> int:
     return int(row[0]) if row else 0
 
 
-async def eventually(condition: Callable[[], bool], within: float = 30.0) -> None:
+async def eventually(condition: Callable[[], bool], within: float = 120.0) -> None:
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, "it did not come true in time"

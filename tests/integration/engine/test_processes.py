@@ -75,7 +75,7 @@ async def engine(tmp_path: Path) -> AsyncIterator[DbtCoreEngine]:
         yield engine
 
 
-async def eventually(condition: Callable[[], bool], within: float = 30.0) -> None:
+async def eventually(condition: Callable[[], bool], within: float = 120.0) -> None:
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, "it did not come true in time"
@@ -321,4 +321,12 @@ asyncio.run(main())
         assert len(family) == 3  # template, parent, host
 
         worker.kill()
-        await eventually(lambda: not any(process.is_running() and process.status() != "zombie" for process in family))
+        await eventually(lambda: not any(still_runs(process) for process in family))
+
+
+def still_runs(process: psutil.Process) -> bool:
+    """Whether a process has not ended."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

@@ -7,7 +7,7 @@ import io
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -71,7 +71,7 @@ async def worker(address: str, task_queue: str, folder: Path, database: Postgres
         return (folder / "health").exists()
 
     try:
-        await wait_for(ready, within=60, what="the worker is ready")
+        await wait_for(ready, what="the worker is ready")
         yield
     finally:
         running.cancel()
@@ -88,9 +88,12 @@ async def build(client: Client, task_queue: str, run_input: dict[str, Any]) -> D
 
 def engine_memory_mb() -> tuple[int, float]:
     """The engine's processes below this one: how many, and their memory in MB, shared pages counted once (PSS)."""
-    children = psutil.Process().children(recursive=True)
-    engine = [child for child in children if any("dbt_core.process" in word for word in child.cmdline())]
-    return len(engine), sum(process.memory_full_info().pss for process in engine) / 1e6
+    memory: list[int] = []
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it has ended meanwhile
+            if any("dbt_core.process" in word for word in child.cmdline()):
+                memory.append(child.memory_full_info().pss)
+    return len(memory), sum(memory) / 1e6
 
 
 async def test_twenty_runs_at_once_with_their_own_environments_keep_apart(

@@ -27,8 +27,12 @@ project:
     dev: &duckdb {type: duckdb, path: "{{ env_var('FLAGS_DB') }}", schema: main, threads: 1}
     other: {type: duckdb, path: "{{ env_var('FLAGS_DB') }}", schema: other, threads: 1}
 """
+# At its first error dbt's threads race: where a node fails at once, the thread that hands nodes out may learn of it
+# before it hands out the next one, or after. A node that begins with this takes long enough that it always is after.
+SLOWLY = """{% if execute %}{% do run_query("select count(*) from range(1500000000)") %}{% endif %}
+"""
 FAILS_EARLY = {
-    "models/a_fails.sql": "select 1/0 as n from nowhere",
+    "models/a_fails.sql": SLOWLY + "select 1/0 as n from nowhere",
     "models/b.sql": "select 1 as n",
     "models/c.sql": "select n from {{ ref('b') }}",
 }

@@ -172,7 +172,7 @@ async def test_a_missing_token_is_told_at_once(
     worker: Worker, repository: Repository, private_server: HttpServer
 ) -> None:
     repository.commit(PROJECT)
-    problem = await asyncio.wait_for(worker.problem(http(private_server, "#main")), 20)
+    problem = await asyncio.wait_for(worker.problem(http(private_server, "#main")), 60)
     assert "access was denied; set GITHUB_TOKEN or GIT_TOKEN to a token that may read it" in problem
 
 

@@ -44,10 +44,18 @@ async def test_a_server_that_does_not_answer_is_given_up(worker: Worker, silent_
     assert "could not be fetched within 0.5 seconds; is the server reachable from here?" in problem
 
 
+def helps_git(process: psutil.Process) -> bool:
+    """Whether it is a helper of git's that still is there."""
+    try:
+        return process.name().startswith("git-remote")
+    except psutil.Error:
+        return False
+
+
 async def test_a_cancel_ends_git_with_its_helpers_and_leaves_nothing(worker: Worker, silent_server: str) -> None:
     async def helpers() -> list[psutil.Process]:
         processes = psutil.Process().children(recursive=True)
-        return [process for process in processes if process.name().startswith("git-remote")]
+        return [process for process in processes if helps_git(process)]
 
     fetching = asyncio.create_task(worker.locate(f"git+{silent_server}#main"))
     (helper,) = await wait_for(helpers, what="git talks to the server")

@@ -198,7 +198,7 @@ def codec_server(*arguments: str, **environ: str) -> Iterator[str]:
         yield line.split()[3]
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 def temporal_show(address: str, workflow_id: str, *arguments: str) -> str:

@@ -115,6 +115,8 @@ def test_spans_go_where_the_standard_variables_say(
     desk = Desk(tmp_path)
     with collecting() as collector:
         desk.env |= {"TEMPORAL_ADDRESS": temporal_address, "TEMPORAL_TASK_QUEUE": task_queue}
+        # Spans leave as they end, and not all at the command's end, which waits for them only for a while.
+        desk.env["OTEL_BSP_SCHEDULE_DELAY"] = "100"
         places = {"grpc": collector.grpc_url, "http": collector.http_url}
         desk.env |= {name: value.format(**places) for name, value in variables.items()}
         done = desk.command("build", "--no-wait")
@@ -150,4 +152,5 @@ def test_a_collector_that_is_down_holds_up_no_worker(temporal_address: str, task
         program.says("Worker ended.")
         began = time.monotonic()
         assert program.ended() == 0
-        assert time.monotonic() - began < CLOSE_SECS + 5
+        # Beside that, the process ends, which takes its time on a busy machine.
+        assert time.monotonic() - began < CLOSE_SECS + 25

@@ -16,6 +16,7 @@ from temporalio.api.enums.v1 import TaskQueueKind, TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
+from temporalio.common import RetryPolicy
 from temporalio.runtime import MetricBuffer, Runtime, TelemetryConfig
 from temporalio.worker import Worker
 
@@ -154,19 +155,24 @@ class LocalActivities:
 
     @workflow.run
     async def run(self) -> None:
-        limit = timedelta(seconds=20)
-        await asyncio.gather(*(workflow.execute_local_activity("nap", start_to_close_timeout=limit) for _ in range(4)))
+        limit, once = timedelta(seconds=60), RetryPolicy(maximum_attempts=1)
+        nap = partial(workflow.execute_local_activity, "nap", start_to_close_timeout=limit, retry_policy=once)
+        await asyncio.gather(*(nap() for _ in range(4)))
 
 
 async def test_the_number_of_local_activities_at_once_is_limited(temporal_client: Client, task_queue: str) -> None:
     running, most = 0, 0
+    two_run = asyncio.Event()
 
     @activity.defn(name="nap")
     async def nap() -> None:
         nonlocal running, most
         running += 1
         most = max(most, running)
-        await asyncio.sleep(0.1)
+        if running == 2:
+            two_run.set()
+        await two_run.wait()
+        await asyncio.sleep(0.1)  # for a third to begin, if it may
         running -= 1
 
     options = worker_options(tuning(WORKER_MAX_CONCURRENT_LOCAL_ACTIVITIES="2"))

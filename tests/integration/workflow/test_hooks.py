@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from dbt_temporal.adapters.temporal.gateway import TemporalRun
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.testing import FakeEngine, node, plan
@@ -188,9 +190,22 @@ async def test_cancelling_the_run_cancels_the_hook_it_waits_for(
         return [each.id async for each in temporal_client.list_workflows(query)]
 
     (child,) = await wait_for(children)
+    # The list may know the hook before the run does, which waits only for a hook that it knows to have started.
+    await wait_for(partial(hook_has_started, run), what="the hook has started")
     await run.cancel()
     assert (await run.outcome()).ending is Ending.CANCELLED
-    assert (await temporal_client.get_workflow_handle(child).describe()).status == WorkflowExecutionStatus.CANCELED
+
+    async def cancelled() -> bool:
+        description = await temporal_client.get_workflow_handle(child).describe()
+        return description.status == WorkflowExecutionStatus.CANCELED
+
+    await wait_for(cancelled, what="the hook is cancelled")
+
+
+async def hook_has_started(run: TemporalRun) -> bool:
+    """Whether the run's history tells of a hook that has started."""
+    events = await history(run.handle)
+    return any(event.HasField("child_workflow_execution_started_event_attributes") for event in events)
 
 
 async def test_dbt_run_itself_is_a_hook_and_does_not_recurse(runs: RunHarness) -> None:
@@ -208,12 +223,7 @@ async def test_a_run_cancelled_during_a_hook_that_then_ends_well_is_cancelled(
 ) -> None:
     runs.engine.run_plan = plan(node("a"))
     run = await runs.submit({"hooks": {"pre_run": [hook("calm", hook_queue)]}})
-
-    async def started() -> bool:
-        events = await history(run.handle)
-        return any(event.HasField("child_workflow_execution_started_event_attributes") for event in events)
-
-    await wait_for(started, what="the hook has started")
+    await wait_for(partial(hook_has_started, run), what="the hook has started")
     await run.cancel()
     assert (await run.outcome()).ending is Ending.CANCELLED
     assert runs.engine.executed == []

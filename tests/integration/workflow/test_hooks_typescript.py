@@ -10,6 +10,8 @@ import pytest
 from tests.integration.workflow.hook_contract import HookContract
 from tests.integration.workflow.hook_workers import HookWorker, installed_typescript_example, serving_hooks
 
+pytestmark = pytest.mark.timeout(1800)  # installing takes its time on a busy machine
+
 
 @pytest.fixture(scope="module")
 def hooks(temporal_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HookWorker]:

@@ -210,7 +210,7 @@ async def test_a_killed_host_takes_nothing_with_it_and_leaves_nothing_twice(
 async def test_another_worker_goes_on_when_the_first_one_is_stopped(
     workers: Workers, postgres: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeping, "TAKEN_WITHIN_SECS", 5.0)
+    monkeypatch.setattr(keeping, "TAKEN_WITHIN_SECS", 15.0)
     first, second = workers.both
     first.tuning = WorkerTuning()
     worker = await first.start_worker()

@@ -113,7 +113,7 @@ async def has_begun(run: TemporalRun) -> bool:
 async def test_fail_fast_turned_on_before_the_first_task_is_in_force(runs: RunHarness) -> None:
     runs.engine.run_plan = plan(node("a"), node("b"), node("c", "a"))
     runs.engine.script[A] = [FakeEngine.fails(A, error_type=ErrorType.COMPILATION)]
-    runs.engine.gates[B] = asyncio.Event()
+    runs.engine.gates |= {A: asyncio.Event(), B: asyncio.Event()}
     workflow_id = f"early-{uuid4().hex}"
     start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
         "dbt_run",
@@ -130,6 +130,9 @@ async def test_fail_fast_turned_on_before_the_first_task_is_in_force(runs: RunHa
     await wait_for(partial(has_begun, run), within=60)
     await runs.start_worker()
     assert await update is True
+    # If it fails sooner, the other node may be taken back before it has begun.
+    await runs.has_begun(B)
+    runs.engine.gates[A].set()
     outcome = await asyncio.wait_for(run.outcome(), 60)
     assert outcome.error_type == "DbtRunFailed"
     assert runs.engine.cancelled == [B]

