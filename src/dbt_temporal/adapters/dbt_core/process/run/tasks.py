@@ -102,6 +102,9 @@ def make_task(
         _restrict_to_retry(command, task, task.graph, retry, narrowed=narrowed)
     with task_contextvars(project_root=project.config.project_root):
         if command == "list":
+            # Once, and now: what cannot be selected is told after the manifest is written, as with other commands.
+            selected = list(task._iterate_selected_nodes())
+            task._iterate_selected_nodes = lambda: iter(selected)
             return task
         try:
             task._runtime_initialize()
