@@ -120,7 +120,7 @@ class Arena:
             names = (databases[side].name, databases["cli"].name)
             lines = step_differences(step, ended, theirs, names, in_order=scenario.threads == 1)
             if not report.ended_early:
-                lines += database_differences(relations[side], relations["cli"], (ended, theirs), scenario.own)
+                lines += database_differences(relations[side], relations["cli"], (ended, theirs), names, scenario.own)
             found += [f"{side}: {line}" for line in lines]
         report.seconds["comparing"] += time.monotonic() - began
         return found

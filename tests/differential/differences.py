@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tests.differential.normalised import documents, ended_early, text_of_side
 from tests.differential.scenario import Step
@@ -43,24 +43,27 @@ def step_differences(
 
 
 def database_differences(
-    ours: Relations, theirs: Relations, sides: tuple[Ended, Ended], own: Iterable[str] = ()
+    ours: Relations,
+    theirs: Relations,
+    sides: tuple[Ended, Ended],
+    databases: tuple[str, str],
+    own: Iterable[str] = (),
 ) -> list[str]:
-    """Of relations and their rows, which may name what belongs to a side alone, as `sides` know it.
+    """Of relations and their rows, which may name what belongs to a side alone: its database, and what `sides` know.
 
     `own` are the columns whose values are not compared (`Scenario.own`).
     """
-    mine, other = (_renamed(relations, side, own) for relations, side in zip((ours, theirs), sides, strict=True))
+    names = [{**side.paths, name: "<database>"} for side, name in zip(sides, databases, strict=True)]
+    mine, other = (_renamed(relations, words, own) for relations, words in zip((ours, theirs), names, strict=True))
     return [f"relations: {each}" for each in differences_of_relations(mine, other)]
 
 
-def _renamed(relations: Relations, side: Ended, own: Iterable[str]) -> Relations:
+def _renamed(relations: Relations, words: Mapping[str, str], own: Iterable[str]) -> Relations:
     renamed: Relations = {}
     for name, (kind, columns, rows) in relations.items():
         compared = [not any(re.fullmatch(each, f"{name}.{column}") for each in own) for column, _ in columns]
         plain = [
-            tuple(
-                text_of_side(value, side.paths) if equal else "own" for value, equal in zip(row, compared, strict=False)
-            )
+            tuple(text_of_side(value, words) if equal else "own" for value, equal in zip(row, compared, strict=False))
             for row in rows
         ]
         renamed[name] = (kind, columns, sorted(plain))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
-
-from git import Git
 
 _TEXT = frozenset({".sql", ".yml", ".yaml", ".csv", ".md", ".py", ".jinja"})
 """What dbt reads of a project."""
@@ -25,7 +24,7 @@ class Checkouts:
 
     def version(self, repository: str) -> str:
         """The newest release that the files have, and the commit, where it is a later one."""
-        return str(self._git(repository).describe("--tags", "--always"))
+        return self._git(repository, "describe", "--tags", "--always").strip()
 
     def project(self, repository: str, folder: str) -> dict[str, str]:
         """The files of a project in a folder of the repository, by their places in it, without what it installs."""
@@ -37,19 +36,22 @@ class Checkouts:
         return {name: text for name, text in files.items() if name.split("/")[0] not in _NOT_OF_THE_PACKAGE}
 
     def _files(self, repository: str, folder: str) -> dict[str, str]:
-        git = self._git(repository)
         top = f"{folder}/" if folder else ""
         found = {}
-        for path in git.ls_tree("-r", "--name-only", "-z", "HEAD", top or ".").rstrip("\0").split("\0"):
+        for path in self._git(repository, "ls-tree", "-r", "--name-only", "-z", "HEAD", top or ".").split("\0"):
             name = path.removeprefix(top)
             hidden = any(part.startswith(".") for part in name.split("/"))
             if Path(name).suffix in _TEXT and name not in _NOT_USED and not hidden:
-                found[name] = git.show(f"HEAD:{path}", strip_newline_in_stdout=False)
+                found[name] = self._git(repository, "show", f"HEAD:{path}")
         return found
 
-    def _git(self, repository: str) -> Git:
+    def _git(self, repository: str, *arguments: str) -> str:
         place = self._folder / repository
         if not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
-            Git().clone("--no-checkout", f"https://github.com/{repository}.git", str(place))
-        return Git(place)
+            _run("clone", "--no-checkout", f"https://github.com/{repository}.git", str(place))
+        return _run("-C", str(place), *arguments)
+
+
+def _run(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
