@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 PHONY_EXAMPLES := services postgres postgres-start postgres-stop ui run run-multi run-env run-git submit submit-analytics \
   submit-marketing submit-env submit-git
 .PHONY: $(PHONY_EXAMPLES) help setup setup-dbt-1.12 demo dev worker test test-unit test-integration test-dbt-1.12 \
-  test-conformance conformance lint fmt bench differential package clean distclean
+  test-conformance conformance lint fmt bench differential packages package clean distclean
 
 help: ## List the targets
 	@echo "Targets (make TARGET):"
@@ -180,6 +180,10 @@ DIFFERENTIAL_VENV ?= $(VENV)
 
 differential: setup setup-dbt-1.12 ## Run N random projects by the dbt CLI and by workers, and compare (see docs/differential.md)
 	$(DIFFERENTIAL_VENV)/bin/python -m tests.differential -n $(N) --first $(FIRST) --database $(DATABASE) $(MORE)
+
+# MORE: `--package NAME`, `--database duckdb`, `--clones FOLDER` where the repositories are at owner/name (docs/packages.md).
+packages: setup ## Run published packages by the dbt CLI and by workers, compare, and write the table of docs/packages.md
+	$(VENV)/bin/python -m tests.packages --page docs/packages.md $(MORE)
 
 package: setup ## Build the source distribution and the wheel into dist/
 	$(VENV)/bin/python -m build
