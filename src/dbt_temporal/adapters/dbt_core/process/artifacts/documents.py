@@ -26,7 +26,7 @@ from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
     read_record,
     restore_fields,
 )
-from dbt_temporal.adapters.dbt_core.process.artifacts.skipped import is_hook, skip_message
+from dbt_temporal.adapters.dbt_core.process.artifacts.skipped import is_hook, marking, skip_message
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.adapters.dbt_core.process.run.operations import NoNodesTask
 from dbt_temporal.adapters.dbt_core.process.run.tasks import TASKS
@@ -91,11 +91,11 @@ def with_skip_messages(run: HostRun, completed: list[Completed], skipped: frozen
     """The results as dbt has them: those of nodes that the run skipped with its message, and with nothing of ephemeral
     models that it skipped, which a unit test may have inlined."""
     complete = []
-    statuses = {item.result.unique_id: item.result.dbt_status for item in completed}
+    marks = marking(run, {item.result.unique_id: item.result.dbt_status for item in completed})
     for item in completed:
         result = item.result
         if item.record is None and result.status == "skipped" and result.message is None:
-            message = skip_message(run, result.unique_id, skipped, statuses)
+            message = skip_message(run, result.unique_id, skipped, marks)
             item = Completed(result.model_copy(update={"message": message}), None)
         elif item.record is not None and not skipped.isdisjoint(item.record["nodes"]):
             nodes = {name: fields for name, fields in item.record["nodes"].items() if name not in skipped}

@@ -31,29 +31,32 @@ def skipped_ephemerals(
         return frozenset()
     queue = run.task.job_queue.graph
     below: set[str] = set()
-    for unique_id in _marking(run, statuses, also):
+    for unique_id in marking(run, statuses, also):
         if unique_id in queue:
             below |= nx.descendants(queue, unique_id)
     for model, unit_tests in _unit_tests(run).items():
-        if model in queue and _marking(run, {test: statuses.get(test) for test in unit_tests}, also):
+        if model in queue and marking(run, {test: statuses.get(test) for test in unit_tests}, also):
             below |= {model} | (set() if _continues(run, model) else nx.descendants(queue, model))
     return frozenset(unique_id for unique_id in below if is_ephemeral(run.manifest.expect(unique_id)))
 
 
-def skip_message(
-    run: HostRun, unique_id: str, skipped: frozenset[str], statuses: Mapping[str, str | None]
-) -> str | None:
+def skip_message(run: HostRun, unique_id: str, skipped: frozenset[str], marks: Set[str]) -> str | None:
     """What dbt says of a node that is skipped behind a skipped ephemeral model; None where there is none.
 
     The last one of those above it that dbt handled is named, if it is ephemeral; unit tests of the node come after all.
+
+    Args:
+        run: the run.
+        unique_id: the node.
+        skipped: `skipped_ephemerals`.
+        marks: `marking`.
     """
     if run.command != "build" or not skipped:  # elsewhere a skipped node marks nothing
         return None
     queue = run.task.job_queue.graph
     if unique_id not in queue or unique_id in _unit_tests(run):
         return None
-    marking = skipped | _marking(run, statuses)
-    causes = [above for above in queue.predecessors(unique_id) if above in marking]
+    causes = [above for above in queue.predecessors(unique_id) if above in skipped or above in marks]
     scores = run.task.job_queue._scores
     last = max(causes, key=lambda above: (scores.get(above, 0), above), default=None)
     if last not in skipped:
@@ -61,7 +64,7 @@ def skip_message(
     return f"Compilation Error in {unique_id}, caused by compilation error in referenced ephemeral model {last}"
 
 
-def _marking(run: HostRun, statuses: Mapping[str, str | None], also: Set[str] = frozenset()) -> set[str]:
+def marking(run: HostRun, statuses: Mapping[str, str | None], also: Set[str] = frozenset()) -> set[str]:
     """The nodes for which dbt marks all below them as skipped."""
     words = {str(status) for status in run.task.MARK_DEPENDENT_ERRORS_STATUSES} | also
     return {unique_id for unique_id, status in statuses.items() if status in words and not _continues(run, unique_id)}
