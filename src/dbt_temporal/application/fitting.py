@@ -54,13 +54,13 @@ def fit_step_results(results: Sequence[NodeExecutionResult], limit: int | None) 
 
 
 def _cut_details(results: Sequence[NodeExecutionResult], limit: int) -> tuple[list[NodeExecutionResult], list[int]]:
-    """The results and their sizes: first timings and adapter responses go, then compiled code and rows, then long
-    messages, then all messages of what neither failed nor warned, and most of the others; each of as few results as
-    will do."""
+    """The results and their sizes: first timings, adapter responses and batches go, then compiled code and rows, then
+    long messages, then all messages of what neither failed nor warned, and most of the others; each of as few results
+    as will do."""
     fitting = list(results)
     sizes = [json_size(result) + 1 for result in fitting]
     cuts: tuple[_Cut, ...] = (
-        lambda result: _with(result, timing=[], adapter_response={}),
+        lambda result: _with(result, timing=[], adapter_response={}, batch_results=None),
         lambda result: _with(result, compiled_code=None, **_NO_DATA),
         lambda result: _with_message(result, _SHORT_MESSAGE_CHARS),
         lambda result: result if _need(result) <= _WARNED else _with(result, message=None),

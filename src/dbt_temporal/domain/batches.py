@@ -55,18 +55,26 @@ class BatchPart(BaseModel):
 
     Attributes:
         stage: `begin` finds the batches, `batch` runs one, `end` joins their results to that of the model.
-        batches: what `begin` has found.
-        index: the batch to run.
+        index: the batch to run. What is said of it is said of it alone: a model may have thousands of batches.
+        count: how many batches there are.
+        window: of the batch.
+        name: of the batch.
+        incremental: whether the batch adds to the model's relation.
         relation_exists: whether the model's relation is there by now.
+        batches: what `begin` has found, for `end`.
         ended: the batches that have ended, for `end`.
     """
 
     model_config = ConfigDict(frozen=True)
 
     stage: Literal["begin", "batch", "end"]
-    batches: Batches = Field(default_factory=Batches)
     index: int = 0
+    count: int = 0
+    window: Window | None = None
+    name: str = ""
+    incremental: bool = False
     relation_exists: bool = False
+    batches: Batches = Field(default_factory=Batches)
     ended: list[EndedBatch] = Field(default_factory=list)
 
 

@@ -30,9 +30,14 @@ class Model:
         self.joined: list[EndedBatch] = []
         self.free = threads - 1
         self.noted: list[int] = []
+        self.steps_left = 1000
+        self.sizes: dict[int, int] = {}
+        """Of the inputs of batches, by index."""
 
     async def run(self) -> NodeExecutionResult:
-        return await BatchSteps(self._part, lambda: self.free, self._occupy, self._note).run()
+        return await BatchSteps(
+            self._part, lambda: self.free, self._occupy, self._note, lambda: self.steps_left > 0
+        ).run()
 
     def _occupy(self, threads: int) -> None:
         self.free -= threads
@@ -42,11 +47,14 @@ class Model:
 
     async def _part(self, part: BatchPart) -> NodeExecutionResult:
         self.parts.append((part.stage, part.index))
+        self.steps_left -= 1
         if part.stage == "begin":
             return result("a", batches=self.batches)
         if part.stage == "end":
             self.joined = part.ended
             return result("a", message="SUCCESS")
+        self.sizes[part.index] = len(part.model_dump_json())
+        assert (part.window, part.count) == (self.batches.windows[part.index], len(self.batches.windows))
         self.running.append(part.index)
         try:
             if part.index in self.gates:
@@ -118,3 +126,22 @@ async def test_a_cancelled_model_cancels_its_batches_and_gives_their_threads_bac
     with pytest.raises(asyncio.CancelledError):
         await run
     assert (model.running, model.free) == ([], 2)
+
+
+@pytest.mark.parametrize("side_by_side", [True, False])
+async def test_batches_that_do_not_fit_into_the_history_are_left_for_a_retry(side_by_side: bool) -> None:
+    model = Model(6, side_by_side=side_by_side, threads=2)
+    model.steps_left = 4
+    message = (await model.run()).message
+    assert statuses(model) == ["success"] * len(model.joined)
+    assert 3 <= len(model.joined) < 6
+    assert message == (
+        f"SUCCESS\n{6 - len(model.joined)} batches were not run: the workflow's history is full; `retry_from` runs them"
+    )
+
+
+async def test_a_batch_s_step_does_not_grow_with_the_number_of_batches() -> None:
+    few, many = Model(3), Model(9)
+    for model in (few, many):
+        await model.run()
+    assert few.sizes[1] == many.sizes[1]

@@ -25,6 +25,8 @@ class BatchSteps:
         room: how many more batches may run now, beside those that do; told of each change by `occupy`.
         occupy: hears how many threads the batches have more or fewer than the model's own.
         note: hears of each batch that has ended.
+        may_go_on: whether the run can take further steps; otherwise the batches that have not begun count as failed,
+            which a retry of the run begins with.
     """
 
     def __init__(
@@ -33,11 +35,13 @@ class BatchSteps:
         room: Callable[[], int],
         occupy: Callable[[int], None],
         note: Callable[[Batches, EndedBatch], None],
+        may_go_on: Callable[[], bool],
     ) -> None:
         self._run_part = run_part
         self._room = room
         self._occupy = occupy
         self._note = note
+        self._may_go_on = may_go_on
         self._batches = Batches()
         self._ended: list[EndedBatch] = []
 
@@ -53,7 +57,8 @@ class BatchSteps:
                     self._take(EndedBatch(index=index, status="skipped"))
             elif count > 1:
                 await self._between(range(1, count - 1), first)
-                await self._batch(count - 1, True)
+                if self._may_go_on():
+                    await self._batch(count - 1, True)
         ended = sorted(self._ended, key=lambda batch: batch.index)
         try:
             result = await self._run_part(BatchPart(stage="end", batches=self._batches, ended=ended))
@@ -66,19 +71,23 @@ class BatchSteps:
     async def _between(self, indexes: range, first: EndedBatch) -> None:
         if not first.side_by_side:
             for index in indexes:
-                await self._batch(index, True)
+                if self._may_go_on():
+                    await self._batch(index, True)
             return
         waiting = list(indexes)
         running: dict[int, asyncio.Task[EndedBatch]] = {}
         ended = asyncio.Event()
         try:
             while waiting or running:
+                if not self._may_go_on():
+                    waiting.clear()
                 while waiting and (not running or self._room() > 0):
                     index = waiting.pop(0)
                     running[index] = asyncio.create_task(self._batch(index, True))
                     running[index].add_done_callback(lambda _task: ended.set())
                     self._occupy(int(len(running) > 1))
-                await ended.wait()
+                if running:
+                    await ended.wait()
                 ended.clear()
                 for index in [index for index, task in running.items() if task.done()]:
                     running.pop(index).result()
@@ -91,7 +100,16 @@ class BatchSteps:
             raise
 
     async def _batch(self, index: int, relation_exists: bool) -> EndedBatch:
-        part = BatchPart(stage="batch", batches=self._batches, index=index, relation_exists=relation_exists)
+        found = self._batches
+        part = BatchPart(
+            stage="batch",
+            index=index,
+            count=len(found.windows),
+            window=found.windows[index],
+            name=found.names[index],
+            incremental=index > 0 or found.incremental,
+            relation_exists=relation_exists,
+        )
         try:
             result = await self._run_part(part)
             ended = result.batch or EndedBatch(index=index, status=result.dbt_status or result.status)
@@ -107,5 +125,8 @@ class BatchSteps:
     def _with_reasons(self, result: NodeExecutionResult, ended: list[EndedBatch]) -> NodeExecutionResult:
         """With why batches failed, which dbt itself says in its log alone."""
         reasons = [f"batch {self._batches.names[batch.index]}: {batch.message}" for batch in ended if batch.message]
+        left = len(self._batches.windows) - len(ended)
+        if left:
+            reasons.append(f"{left} batches were not run: the workflow's history is full; `retry_from` runs them")
         message = "\n".join(filter(None, [result.message, *reasons])) or None
         return result.model_copy(update={"message": message})

@@ -189,7 +189,7 @@ class NodeSteps:
             self._live.log.batch_ended(node, batches, ended)
             self._live.changed()
 
-        batches = BatchSteps(run_part, lambda: self._scheduler.room, self._occupy, note)
+        batches = BatchSteps(run_part, lambda: self._scheduler.room, self._occupy, note, self._context.runtime.has_room)
         return await batches.run()
 
     def _occupy(self, threads: int) -> None:
@@ -243,8 +243,7 @@ class NodeSteps:
 def _summary(node: NodeInfo, part: BatchPart | None) -> str:
     if part is None or part.stage != "batch":
         return node.activity_type if part is None else f"{node.activity_type}: {part.stage} of its batches"
-    batches = part.batches
-    return f"{node.activity_type}: batch {part.index + 1} of {len(batches.windows)}, {batches.names[part.index]}"
+    return f"{node.activity_type}: batch {part.index + 1} of {part.count}, {part.name}"
 
 
 def retry_rule(retry: RetryConfig, overrides: NodeOverrides | None = None) -> RetryRule:

@@ -62,7 +62,7 @@ class ExecuteNode:
 def _part_of_name(request: ExecuteNodeInput) -> str:
     """What a batch's log has in its name beside the node's."""
     part = request.part
-    return f".{part.batches.names[part.index]}" if part is not None and part.stage == "batch" else ""
+    return f".{part.name}" if part is not None and part.stage == "batch" else ""
 
 
 def _failure(

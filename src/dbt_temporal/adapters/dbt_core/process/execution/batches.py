@@ -90,7 +90,7 @@ class PartOfModel:
             self.found = self._find(model)
             return self._runner._initial_run_microbatch_model_result(model=model)
         if self._part.stage == "batch":
-            return self._run_batch(model, self._part.batches, self._part.index, self._part.relation_exists)
+            return self._run_batch(model, self._part)
         return self._join(model, self._part.batches, self._part.ended)
 
     def _find(self, model: Any) -> Batches:
@@ -102,27 +102,30 @@ class PartOfModel:
             incremental=self._runner._is_incremental(model=model),
         )
 
-    def _run_batch(self, model: Any, found: Batches, index: int, relation_exists: bool) -> RunResult:
-        batches = {number: _batch(window) for number, window in enumerate(found.windows)}
+    def _run_batch(self, model: Any, part: BatchPart) -> RunResult:
+        assert part.window is not None
+        batches = dict.fromkeys(
+            range(part.count), _batch(part.window)
+        )  # of the others dbt asks only how many there are
         results: list[RunResult] = []
         exists = self._run.task._submit_batch(
             node=model,
             adapter=self._runner.adapter,
-            relation_exists=relation_exists,
+            relation_exists=part.relation_exists,
             batches=batches,
-            batch_idx=index,
+            batch_idx=part.index,
             batch_results=results,
             pool=self._runner.pool,
             force_sequential_run=True,
-            incremental_batch=found.incremental if index == 0 else True,
+            incremental_batch=part.incremental,
         )
         (result,) = results
         self.ended = EndedBatch(
-            index=index,
+            index=part.index,
             status=str(result.status),
             execution_time=result.execution_time,
             relation_exists=bool(exists),
-            side_by_side=self._side_by_side(model, batches, index, bool(exists)),
+            side_by_side=self._side_by_side(model, batches, part.index, bool(exists)),
         )
         return result
 
@@ -153,7 +156,17 @@ class PartOfModel:
             if ended and ended[0].status != "success":
                 ended.append(EndedBatch(index=index, status="skipped"))
                 continue
-            self._run_batch(model, found, index, exists)
+            self._run_batch(
+                model,
+                BatchPart(
+                    stage="batch",
+                    index=index,
+                    count=len(found.windows),
+                    window=found.windows[index],
+                    incremental=index > 0 or found.incremental,
+                    relation_exists=exists,
+                ),
+            )
             assert self.ended is not None
             ended.append(self.ended)
             exists = exists or self.ended.relation_exists
