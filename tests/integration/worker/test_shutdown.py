@@ -29,8 +29,9 @@ PROJECT = {
     "from pg_sleep({{ env_var('SLEEP_SECS', '600') }})",
     "dbt_temporal.yml": "timeouts: {node_heartbeat_secs: 30}\nretry: {max_attempts: 2, initial_interval_secs: 0.1}\n",
 }
-# Only where a worker is lost is a heartbeat's limit waited out. Elsewhere a worker that lives may be late by much.
-SOON_LOST = PROJECT["dbt_temporal.yml"].replace("node_heartbeat_secs: 30", "node_heartbeat_secs: 10")
+# Only where a worker is lost is a heartbeat's limit waited out; elsewhere a worker that lives may be late by much.
+# Less than the 10 s after which the server itself gives up on the queue of a worker that asks for nothing.
+SOON_LOST = PROJECT["dbt_temporal.yml"].replace("node_heartbeat_secs: 30", "node_heartbeat_secs: 5")
 SESSIONS = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
 SLEEPERS = f"{SESSIONS} and state = 'active' and query like '%pg_sleep(%'"
 
