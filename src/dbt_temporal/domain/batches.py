@@ -27,6 +27,18 @@ class Batches(BaseModel):
     relation_exists: bool = False
     incremental: bool = False
 
+    def step(self, index: int, relation_exists: bool) -> BatchPart:
+        """The step that runs one of them; `relation_exists` is whether the model's relation is there by now."""
+        return BatchPart(
+            stage="batch",
+            index=index,
+            count=len(self.windows),
+            window=self.windows[index],
+            name=self.names[index],
+            incremental=index > 0 or self.incremental,
+            relation_exists=relation_exists,
+        )
+
 
 class EndedBatch(BaseModel):
     """How one batch ended.

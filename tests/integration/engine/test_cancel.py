@@ -271,9 +271,9 @@ async def test_batches_that_run_at_once_all_end_with_their_model(on_duckdb: Duck
 
     begun = (await on_duckdb.execute("batches", BatchPart(stage="begin"))).result
     assert begun.batches is not None
-    first = BatchPart(stage="batch", batches=begun.batches)
+    first = begun.batches.step(0, relation_exists=False)
     assert (await on_duckdb.execute("batches", first)).result.status == "success"
-    further = [first.model_copy(update={"index": index, "relation_exists": True}) for index in (1, 2, 3)]
+    further = [begun.batches.step(index, relation_exists=True) for index in (1, 2, 3)]
     tasks = [on_duckdb.execute("batches", part) for part in further]
     await wait_for(three_run, within=60)
     for task in tasks:

@@ -100,16 +100,7 @@ class BatchSteps:
             raise
 
     async def _batch(self, index: int, relation_exists: bool) -> EndedBatch:
-        found = self._batches
-        part = BatchPart(
-            stage="batch",
-            index=index,
-            count=len(found.windows),
-            window=found.windows[index],
-            name=found.names[index],
-            incremental=index > 0 or found.incremental,
-            relation_exists=relation_exists,
-        )
+        part = self._batches.step(index, relation_exists)
         try:
             result = await self._run_part(part)
             ended = result.batch or EndedBatch(index=index, status=result.dbt_status or result.status)

@@ -156,17 +156,7 @@ class PartOfModel:
             if ended and ended[0].status != "success":
                 ended.append(EndedBatch(index=index, status="skipped"))
                 continue
-            self._run_batch(
-                model,
-                BatchPart(
-                    stage="batch",
-                    index=index,
-                    count=len(found.windows),
-                    window=found.windows[index],
-                    incremental=index > 0 or found.incremental,
-                    relation_exists=exists,
-                ),
-            )
+            self._run_batch(model, found.step(index, exists))
             assert self.ended is not None
             ended.append(self.ended)
             exists = exists or self.ended.relation_exists
