@@ -57,7 +57,7 @@ def _short(command: str) -> str:
 
 
 def _verdict(report: Report, side: str) -> str:
-    differing = sum(f": {side}: " in line or line.startswith(f"{side}: ") for line in report.differences)
+    differing = sum(f": {side}: " in line for line in report.differences)
     return f"{differing} differences" if differing else "equal"
 
 

@@ -30,15 +30,17 @@ def _versions(sketch: Sketch) -> None:
 
 def _microbatch(sketch: Sketch) -> None:
     sketch.files["models/events.sql"] = (
-        "{{ config(materialized='table', event_time='at') }}\n"
-        "select 1 as id, 'e' as label, cast('2024-05-05' as timestamp) as at"
+        "{{ config(materialized='table', event_time='seen_at') }}\n"
+        "select 1 as id, 'e' as label, cast('2024-05-05' as timestamp) as seen_at"
         " union all select 2, 'f', cast('2025-06-06' as timestamp)\n"
     )
-    body = "select id, label, at from {{ ref('events') }}"
+    body = "select id, label, seen_at from {{ ref('events') }}"
     if sketch.happens(40):
         body += " where {{ model.batch is not none }} and id / (id - 2) < 9" if sketch.happens(50) else ""
+    # PostgreSQL merges batches by a key, and DuckDB takes none.
     strategy = (
-        "incremental_strategy='microbatch', event_time='at', begin='2024-01-01', batch_size='year', unique_key='id'"
+        "incremental_strategy='microbatch', event_time='seen_at', begin='2024-01-01', batch_size='year', "
+        "unique_key=('id' if target.type == 'postgres' else none)"
     )
     sketch.files["models/batched.sql"] = f"{{{{ config(materialized='incremental', {strategy}) }}}}\n{body}\n"
     sketch.relations.append(Relation("batched", "ref('batched')", "incremental"))

@@ -39,9 +39,12 @@ DAILY = "model.shop.daily"
 
 
 @pytest.fixture
-def batch_runs(dbt_workers: Callable[[], DbtHarness]) -> DbtHarness:
-    """A worker of the test's own."""
-    return dbt_workers()
+async def batch_runs(dbt_workers: Callable[[], DbtHarness], tmp_path: Path) -> DbtHarness:
+    """A worker of the test's own, with the project."""
+    write_files(tmp_path / "shop", PROJECT)
+    runs = dbt_workers()
+    await runs.load(ProjectLocation(tmp_path / "shop", tmp_path / "shop"))
+    return runs
 
 
 async def build(runs: DbtHarness, folder: Path, **run_input: Any) -> tuple[Outcome, list[str], list[str]]:
@@ -66,8 +69,6 @@ def result_of(outcome: Outcome) -> NodeExecutionResult:
 async def test_each_batch_is_an_activity_of_its_own_and_the_model_has_the_results(
     batch_runs: DbtHarness, tmp_path: Path
 ) -> None:
-    write_files(tmp_path / "shop", PROJECT)
-    await batch_runs.load(ProjectLocation(tmp_path / "shop", tmp_path / "shop"))
     outcome, types, summaries = await build(batch_runs, tmp_path, **WINDOW)
     assert outcome.ending is Ending.COMPLETED
     assert types.count("model:daily") == 8
@@ -82,8 +83,6 @@ async def test_each_batch_is_an_activity_of_its_own_and_the_model_has_the_result
 
 
 async def test_a_failed_batch_says_why_and_a_later_run_does_it_alone(batch_runs: DbtHarness, tmp_path: Path) -> None:
-    write_files(tmp_path / "shop", PROJECT)
-    await batch_runs.load(ProjectLocation(tmp_path / "shop", tmp_path / "shop"))
     failed, _, _ = await build(batch_runs, tmp_path, vars={"broken": "20260104"}, **WINDOW)
     assert failed.ending is Ending.FAILED
     result = result_of(failed)
@@ -107,8 +106,6 @@ async def test_a_failed_batch_says_why_and_a_later_run_does_it_alone(batch_runs:
 
 
 async def test_where_the_first_batch_fails_no_other_is_begun(batch_runs: DbtHarness, tmp_path: Path) -> None:
-    write_files(tmp_path / "shop", PROJECT)
-    await batch_runs.load(ProjectLocation(tmp_path / "shop", tmp_path / "shop"))
     failed, types, _ = await build(batch_runs, tmp_path, vars={"broken": "20260101"}, **WINDOW)
     assert failed.ending is Ending.FAILED
     assert types.count("model:daily") == 3

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from dbt_temporal.application.ports.runtime import StepFailedError
-from dbt_temporal.application.run.batches import BatchSteps
+from dbt_temporal.application.run.batches import MAX_REASONS, BatchSteps
 from dbt_temporal.domain.batches import Batches, BatchPart, EndedBatch
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.results import NodeExecutionResult
@@ -145,3 +145,11 @@ async def test_a_batch_s_step_does_not_grow_with_the_number_of_batches() -> None
     for model in (few, many):
         await model.run()
     assert few.sizes[1] == many.sizes[1]
+
+
+async def test_of_many_batches_that_failed_the_message_names_as_many_as_a_person_reads() -> None:
+    model = Model(MAX_REASONS + 5)
+    model.failing = set(range(1, MAX_REASONS + 5))
+    lines = ((await model.run()).message or "").splitlines()
+    assert len(lines) == 1 + MAX_REASONS + 1
+    assert lines[-1] == "4 more batches failed; the run's log says why"

@@ -13,6 +13,9 @@ from dbt_temporal.application.ports.runtime import StepFailedError
 from dbt_temporal.domain.batches import Batches, BatchPart, EndedBatch
 from dbt_temporal.domain.results import NodeExecutionResult
 
+MAX_REASONS = 20
+"""A model may have thousands of batches; its message is one that a person reads to its end."""
+
 RunPart = Callable[[BatchPart], Awaitable[NodeExecutionResult]]
 """Does a part of the model, with its retries. Raises StepFailedError."""
 
@@ -115,7 +118,10 @@ class BatchSteps:
 
     def _with_reasons(self, result: NodeExecutionResult, ended: list[EndedBatch]) -> NodeExecutionResult:
         """With why batches failed, which dbt itself says in its log alone."""
-        reasons = [f"batch {self._batches.names[batch.index]}: {batch.message}" for batch in ended if batch.message]
+        failed = [batch for batch in ended if batch.message]
+        reasons = [f"batch {self._batches.names[batch.index]}: {batch.message}" for batch in failed[:MAX_REASONS]]
+        if len(failed) > MAX_REASONS:
+            reasons.append(f"{len(failed) - MAX_REASONS} more batches failed; the run's log says why")
         left = len(self._batches.windows) - len(ended)
         if left:
             reasons.append(f"{left} batches were not run: the workflow's history is full; `retry_from` runs them")

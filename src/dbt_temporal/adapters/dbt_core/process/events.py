@@ -122,10 +122,8 @@ class EventRouter:
 
     def _of(self, unique_id: str) -> NodeCapture | None:
         """That of this thread, or where dbt has made another one for the node, of whichever works at it."""
-        captures = self._captures.get(unique_id)
-        if not captures:
-            return None
-        return captures.get(threading.get_ident()) or next(reversed(list(captures.values())))
+        captures = self._captures.get(unique_id, {})
+        return captures.get(threading.get_ident()) or next(reversed(list(captures.values())), None)
 
     @contextmanager
     def capturing(self, unique_id: str, capture: NodeCapture) -> Iterator[NodeCapture]:

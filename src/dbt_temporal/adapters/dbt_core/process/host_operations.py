@@ -136,8 +136,8 @@ class HostOperations:
             self._prepare(request)
             with request.holding(self._setup_lock), _as_main_thread():
                 completed = artifacts.read_completed(message["results"])
-                statuses = {item.result.unique_id: item.result.dbt_status for item in completed}
-                completed = artifacts.with_skip_messages(self._run, completed, skipped_ephemerals(self._run, statuses))
+                skipped = skipped_ephemerals(self._run, artifacts.statuses_of(completed))
+                completed = artifacts.with_skip_messages(self._run, completed, skipped)
                 if artifacts.ends_with_fail_fast(self._run, completed):
                     completed = artifacts.as_dbt_skips_rest(self._run, completed, FAIL_FAST_REASON)
                 results = artifacts.as_run_results(self._run, completed)
@@ -145,7 +145,7 @@ class HostOperations:
 
     def _artifacts(self, message: wire.Message, request: Request) -> dict[str, str]:
         completed = artifacts.read_completed(message["results"])
-        statuses = {item.result.unique_id: item.result.dbt_status for item in completed}
+        statuses = artifacts.statuses_of(completed)
         ends_early = artifacts.ends_with_fail_fast(self._run, completed)
         skipped = skipped_ephemerals(self._run, statuses, {"skipped"} if ends_early else frozenset())
         done = {node for item in completed if item.record for node in item.record["nodes"]} | skipped

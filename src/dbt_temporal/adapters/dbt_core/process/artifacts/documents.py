@@ -87,11 +87,16 @@ def _result_node(run: HostRun, item: Completed) -> Any:
     return node
 
 
+def statuses_of(completed: list[Completed]) -> dict[str, str | None]:
+    """dbt's words, by node and hook."""
+    return {item.result.unique_id: item.result.dbt_status for item in completed}
+
+
 def with_skip_messages(run: HostRun, completed: list[Completed], skipped: frozenset[str]) -> list[Completed]:
     """The results as dbt has them: those of nodes that the run skipped with its message, and with nothing of ephemeral
     models that it skipped, which a unit test may have inlined."""
     complete = []
-    marks = marking(run, {item.result.unique_id: item.result.dbt_status for item in completed})
+    marks = marking(run, statuses_of(completed))
     for item in completed:
         result = item.result
         if item.record is None and result.status == "skipped" and result.message is None:

@@ -104,9 +104,8 @@ class PartOfModel:
 
     def _run_batch(self, model: Any, part: BatchPart) -> RunResult:
         assert part.window is not None
-        batches = dict.fromkeys(
-            range(part.count), _batch(part.window)
-        )  # of the others dbt asks only how many there are
+        # Of the others dbt asks only how many there are.
+        batches = dict.fromkeys(range(part.count), _batch(part.window))
         results: list[RunResult] = []
         exists = self._run.task._submit_batch(
             node=model,
