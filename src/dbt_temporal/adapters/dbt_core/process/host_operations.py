@@ -158,7 +158,7 @@ class HostOperations:
         if ends_with_error:  # dbt has written the manifest before
             self._executor.ephemerals.forget_all()
         else:
-            self._executor.ephemerals.forget_unused(done, skipped)
+            self._executor.ephemerals.forget_unused(done)
         completed = artifacts.with_skip_messages(self._run, completed, skipped)
         if ends_early:
             completed = artifacts.as_dbt_skips_rest(self._run, completed, FAIL_FAST_REASON)

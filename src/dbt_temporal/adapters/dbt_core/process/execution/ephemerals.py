@@ -73,10 +73,9 @@ class Ephemerals:
                     self._compile(unique_id, NodeCapture())
                     done.update(used)
 
-    def forget_unused(self, done: set[str], skipped: Collection[str]) -> None:
-        """Makes those uncompiled again that are neither selected nor among `done`: what inlines them failed before; and
-        those that were skipped, which a unit test has inlined."""
-        self._forget((self._pristine.keys() - self._selected - done) | (self._pristine.keys() & set(skipped)))
+    def forget_unused(self, done: set[str]) -> None:
+        """Makes those uncompiled again that are neither selected nor among `done`: what inlines them failed before."""
+        self._forget(self._pristine.keys() - self._selected - done)
 
     def forget_all(self) -> None:
         """Makes all of them uncompiled again."""
@@ -92,7 +91,12 @@ class Ephemerals:
         return self._changed.get(unique_id, {})
 
     def _ancestors(self, unique_id: str) -> list[str]:
-        """Ephemeral models that a node inlines, directly or by others, users after what they use."""
+        """Ephemeral models that a node inlines, directly or by others, users after what they use.
+
+        A unit test inlines none: dbt compiles the model's text with what is given in place of all that it refers to.
+        """
+        if unique_id in self._run.manifest.unit_tests:
+            return []
         ordered: dict[str, None] = {}
 
         def visit(node: Any) -> None:

@@ -92,8 +92,9 @@ class NodeExecutor:
             output = self._shown(result, attempt)
         if NODE_STATUSES.get(str(result.status)) == "success":
             self._built.add(unique_id)
-        if not getattr(result.node, "compiled", True):
-            # dbt looks at what a node inlines when its own text is rendered; those with turns of their own had them.
+        if not getattr(result.node, "compiled", False):
+            # dbt looks at what a node inlines when its own text is rendered, which exposures do not have; those with
+            # turns of their own had them.
             used = [ephemeral for ephemeral in used if ephemeral in self._selected]
         nodes = {ephemeral: self.ephemerals.changed_fields(ephemeral) for ephemeral in [*attempt.turns, *used]}
         nodes[unique_id] = changed_fields(before, result.node)
