@@ -49,6 +49,10 @@ RULES = (
         "what dbt keeps of a parse under another --store-failures: it parses anew there",
         "partial parsing does not look at the flag, so the names of audit tables would be those of the command before",
     ),
+    Rule(
+        "with several threads, whether a skipped node with several parents names an ephemeral one as the cause",
+        "it names the parent that was handled last, and those of one level are skipped side by side",
+    ),
     Rule("the order of models in manifest.json's group_map", "it is that in which partial parsing has read files anew"),
     Rule("dbt_scd_id", "a snapshot's hash of the instant at which it was taken"),
 )
@@ -59,6 +63,8 @@ _PATHS = frozenset({"log_path", "profiles_dir", "project_dir", "target_path", "s
 _SIDE = re.compile(r"side_[a-z]*(_[0-9a-f]*)?\.\.\.")
 """What PostgreSQL's messages have of a database's name where they cut a line off."""
 _SUGGESTED = re.compile(r'Did you mean \\".*?\\"\?')
+
+_EPHEMERAL_CAUSE = "caused by compilation error in referenced ephemeral model"
 
 _FAIL_FAST = "Skipping due to fail_fast"
 
@@ -72,6 +78,8 @@ def documents(ended: Ended, database: str, *, in_order: bool, retry: bool = Fals
         if "results" in document:
             if in_order:
                 comparable[f"{name}: order"] = _first(document["results"], ended.artifacts.get("manifest.json"))
+            else:
+                _forget_causes(document["results"], ended.artifacts.get("manifest.json"))
             document["results"] = {result["unique_id"]: result for result in document["results"]}
         if "args" in document:
             document["args"] = (
@@ -85,7 +93,7 @@ def documents(ended: Ended, database: str, *, in_order: bool, retry: bool = Fals
 
 def _first(results: list[dict[str, Any]], manifest: str | None) -> list[str]:
     """The nodes that waited for none of the others, in their order."""
-    parents: dict[str, list[str]] = json.loads(manifest)["parent_map"] if manifest else {}
+    parents = _parents(manifest)
     ran = {result["unique_id"] for result in results}
 
     def waited(unique_id: str, seen: set[str]) -> bool:
@@ -93,6 +101,19 @@ def _first(results: list[dict[str, Any]], manifest: str | None) -> list[str]:
         return any(each in ran or waited(each, seen | {each}) for each in above)
 
     return [result["unique_id"] for result in results if not waited(result["unique_id"], set())]
+
+
+def _forget_causes(results: list[dict[str, Any]], manifest: str | None) -> None:
+    """Takes the ephemeral cause from the messages of skipped nodes that have several parents."""
+    skipped = [result for result in results if _EPHEMERAL_CAUSE in str(result.get("message"))]
+    parents = _parents(manifest) if skipped else {}
+    for result in skipped:
+        if result["status"] == "skipped" and len(parents.get(result["unique_id"], ())) > 1:
+            result["message"] = None
+
+
+def _parents(manifest: str | None) -> dict[str, list[str]]:
+    return json.loads(manifest)["parent_map"] if manifest else {}
 
 
 def text_of_side(text: str, names: Mapping[str, str]) -> str:

@@ -47,6 +47,8 @@ def add_models(sketch: Sketch, prefix: str, least: int, most: int) -> None:
 def _add_model(sketch: Sketch, name: str) -> None:
     parents = sketch.some_of(sketch.relations, most=3) if sketch.relations and sketch.happens(85) else []
     kind = sketch.one_of(MATERIALIZATIONS)
+    if sketch.threads > 1 and kind == "ephemeral" and any(parent.kind == "ephemeral" for parent in parents):
+        kind = "view"  # where it is not selected itself, dbt's threads race to compile the one below
     config: dict[str, Any] = {"materialized": kind}
     sql, plain = _select(sketch, parents)
     if kind == "incremental":
