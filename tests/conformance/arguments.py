@@ -18,8 +18,15 @@ from dbt.cli.flags import args_to_context
 
 from dbt_temporal.domain.run.input import DbtRunInput
 
-_ROUTED = frozenset({"run", "build", "test", "seed", "snapshot", "compile"})
-"""`list` prints, and `source freshness` writes other results; no scenario of the package starts them."""
+_ROUTED = {
+    "docs generate": "docs-generate",
+    **{
+        name: name
+        for name in ("run", "build", "test", "seed", "snapshot", "compile", "clone", "run-operation", "parse")
+    },
+}
+"""Our names by dbt's. `show` and `debug` give back tables and checks that no artifact holds; `list` and `source
+freshness` are started by no scenario of the package."""
 _FIELDS = {"models": "select", "state": "state_manifest_ref"}
 _WITHOUT_EFFECT_ON_RESULTS = frozenset(
     [
@@ -59,11 +66,11 @@ def run_request(args: Sequence[str]) -> RunRequest:
         context = args_to_context(words)
     except click.UsageError as error:
         raise NotOursError("a command line that dbt refuses") from error
-    command = str(context.info_name)
+    command = " ".join(words[:2]) if words[0] == "docs" else str(context.info_name)
     if command not in _ROUTED:
-        raise NotOursError(f"`dbt {' '.join(words[:2]) if context.parent and words[0] == 'docs' else command}`")
+        raise NotOursError(f"`dbt {command}`")
     given = dict(_given(context))
-    raw: dict[str, Any] = {"command": command}
+    raw: dict[str, Any] = {"command": _ROUTED[command]}
     env: dict[str, str] = {}
     for name, value in given.items():
         if name in _WITHOUT_EFFECT_ON_RESULTS or name in ("defer", "defer_state"):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 EVENTS = "asks for dbt's events in the test's own process; ours fire in the processes of runs"
 CACHE = "looks into the relation cache of the process that ran dbt"
+TARGET = "waits for dbt's warning that state and target are one folder; our runs write to folders of their own"
 CLOCK = "sets the clock of the test's own process; our runs have another one"
 
 
@@ -26,6 +27,7 @@ KNOWN: tuple[Known, ...] = (
     Known("caching.test_caching.BaseCachingSelectedSchemaOnly", CACHE),
     Known("caching.test_caching.BaseCachingUppercaseModel", CACHE),
     Known("caching.test_caching.BaseNoPopulateCache", CACHE),
+    Known("dbt_clone.test_dbt_clone.BaseCloneSameTargetAndState", TARGET),
     Known("functions.test_udfs.DeterministicUDF", EVENTS),
     Known("functions.test_udfs.ErrorForUnsupportedType", EVENTS),
     Known("functions.test_udfs.NonDeterministicUDF", EVENTS),

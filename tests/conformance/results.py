@@ -12,9 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dbt.artifacts.schemas.catalog import CatalogArtifact
 from dbt.artifacts.schemas.manifest import WritableManifest
 from dbt.artifacts.schemas.run import RunExecutionResult, RunResult, RunResultsArtifact
 from dbt.contracts.graph.manifest import Manifest
+from dbt.exceptions import ParsingError
 from dbt_common.exceptions import CompilationError, DbtDatabaseError, DbtRuntimeError
 
 from tests.conformance.worker.service import WRITTEN_BY_DBT, Answer
@@ -27,6 +29,8 @@ def exception_of(answer: Answer) -> DbtRuntimeError | None:
     if answer.success is not None:
         return None
     raised = _EXCEPTIONS.get(answer.error_type or "", DbtRuntimeError)
+    if "Parsing Error" in str(answer.message):  # one error type of ours for two classes of dbt's
+        raised = ParsingError
     return raised(f"{answer.message}")
 
 
@@ -48,8 +52,15 @@ def take_over(answer: Answer, target_path: Path) -> Manifest | None:
     return manifest
 
 
-def result_of(answer: Answer, manifest: Manifest | None) -> RunExecutionResult | None:
-    """The results as dbt's runner has them; None where the run wrote none."""
+def result_of(
+    command: str, answer: Answer, manifest: Manifest | None
+) -> RunExecutionResult | CatalogArtifact | Manifest | None:
+    """What dbt's runner gives back after our command; None where the run wrote none of it."""
+    if command == "parse":
+        return manifest
+    catalog = Path(answer.folder) / "catalog.json"
+    if command == "docs-generate":
+        return CatalogArtifact.read_and_check_versions(str(catalog)) if catalog.exists() else None
     path = Path(answer.folder) / "run_results.json"
     if manifest is None or not path.exists():
         return None
@@ -61,4 +72,6 @@ def result_of(answer: Answer, manifest: Manifest | None) -> RunExecutionResult |
 
 def _run_result(read: Any, manifest: Manifest) -> RunResult:
     names = {each.name for each in fields(RunResult) if each.init and hasattr(read, each.name)}
-    return RunResult(node=manifest.expect(read.unique_id), **{name: getattr(read, name) for name in names})
+    # `run-operation` has results of macros.
+    node: Any = manifest.macros.get(read.unique_id) or manifest.expect(read.unique_id)
+    return RunResult(node=node, **{name: getattr(read, name) for name in names})

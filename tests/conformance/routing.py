@@ -114,7 +114,7 @@ class Router:
         manifest = take_over(answer, project_dir / "target")
         if answer.success is not None:
             _register_adapter(flags, manifest)
-        return answer, result_of(answer, manifest)
+        return answer, result_of(request.input["command"], answer, manifest)
 
     def _environment(self) -> dict[str, str]:
         """What the scenario has set since the service began."""
@@ -167,3 +167,4 @@ def _register_adapter(flags: Flags, manifest: Manifest | None) -> None:
     if manifest is not None:
         adapter.set_macro_resolver(manifest)
         adapter.set_macro_context_generator(generate_runtime_macro_context)
+    adapter.acquire_connection("master")  # which a command leaves to the thread that ran it; nothing is opened yet

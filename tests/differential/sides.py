@@ -124,7 +124,8 @@ class CommandLine:
 
     def _forget_parse_with_other_flags(self, step: Step, target: Path) -> None:
         """Has dbt parse anew where it would keep the names of audit tables that another `--store-failures` has made."""
-        stores_failures = self._stored_failures if step.retry else bool(step.options.get("store_failures"))
+        given = step.options.get("store_failures") or step.env.get("DBT_STORE_FAILURES") == "true"
+        stores_failures = self._stored_failures if step.retry else bool(given)
         if stores_failures != self._stored_failures:
             (target / "partial_parse.msgpack").unlink(missing_ok=True)
         self._stored_failures = stores_failures

@@ -144,11 +144,16 @@ def make_artifacts(run: HostRun, completed: list[Completed], elapsed_time: float
         _write_manifest(run, folder / "manifest.json", now)
     if facts.results == "sources.json":
         _write_sources(completed, elapsed_time, folder / facts.results, now)
-    elif facts.results is not None and getattr(run.flags, "COMPILE", True):
+    elif facts.results is not None and getattr(run.flags, "COMPILE", True) and not _was_done_before(run, completed):
         _write_run_results(run, completed, elapsed_time, folder / facts.results, now)
     if run.command == "docs-generate":
         write_docs(run, [item.record for item in completed if item.record], folder)
     return _files(folder)
+
+
+def _was_done_before(run: HostRun, completed: list[Completed]) -> bool:
+    """Whether this retries an operation that had succeeded, whose results dbt leaves as they are."""
+    return run.command == "run-operation" and not completed
 
 
 def _files(folder: Path) -> dict[str, str]:
