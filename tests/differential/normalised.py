@@ -50,6 +50,10 @@ RULES = (
         "partial parsing does not look at the flag, so the names of audit tables would be those of the command before",
     ),
     Rule(
+        "what dbt keeps of a parse under --warn-error and --warn-error-options: it parses anew there",
+        "partial parsing does not look at files again of which it has warned before, so it would not fail",
+    ),
+    Rule(
         "with several threads, whether a skipped node with several parents names an ephemeral one as the cause",
         "it names the parent that was handled last, and those of one level are skipped side by side",
     ),

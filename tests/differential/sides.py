@@ -123,10 +123,10 @@ class CommandLine:
         return Ended(code == 0, written, output, paths=self._paths)  # rows remember the steps before
 
     def _forget_parse_with_other_flags(self, step: Step, target: Path) -> None:
-        """Has dbt parse anew where it would keep the names of audit tables that another `--store-failures` has made."""
+        """Has dbt parse anew where what it keeps of a parse would not be what this step's flags make of the files."""
         given = step.options.get("store_failures") or step.env.get("DBT_STORE_FAILURES") == "true"
         stores_failures = self._stored_failures if step.retry else bool(given)
-        if stores_failures != self._stored_failures:
+        if stores_failures != self._stored_failures or _warns_otherwise(step):
             (target / "partial_parse.msgpack").unlink(missing_ok=True)
         self._stored_failures = stores_failures
 
@@ -141,6 +141,10 @@ class CommandLine:
         self._process.stdin.flush()
         code = int(self._process.stdout.readline())
         return code, output.read_text(errors="replace")
+
+
+def _warns_otherwise(step: Step) -> bool:
+    return bool({"warn_error", "warn_error_options"} & step.options.keys()) or "DBT_WARN_ERROR" in step.env
 
 
 async def two_clients(address: str) -> list[Client]:
