@@ -110,7 +110,8 @@ class Ephemerals:
         return list(ordered)
 
     def _runner(self, node: Any) -> Any:
-        if isinstance(self._run.task, ShowTask):  # its own would run a preview of it
+        # What is shown has the limit in its text, in that of its users too; what is not would be previewed as well.
+        if isinstance(self._run.task, ShowTask) and node.unique_id not in self._selected:
             return CompileRunner(self._run.project.config, self._run.adapter, node, 0, 0)
         return self._run.task.get_runner(node)
 
