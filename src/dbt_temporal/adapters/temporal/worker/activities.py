@@ -15,6 +15,8 @@ from temporalio.exceptions import ApplicationError
 from dbt_temporal.adapters.temporal.failures import to_application_error, unexpected_to_application_error
 from dbt_temporal.adapters.temporal.telemetry.steps import UNEXPECTED, SpanFactory, StepTelemetry, no_span
 from dbt_temporal.adapters.temporal.worker.heartbeat import with_heartbeats
+from dbt_temporal.adapters.temporal.worker.telling import told
+from dbt_temporal.application.ports.engine import Progress
 from dbt_temporal.application.ports.runtime import StepKind
 from dbt_temporal.application.ports.telemetry import NoTelemetry, Telemetry
 from dbt_temporal.application.steps.messages import StepInput
@@ -42,16 +44,16 @@ class DbtActivities:
             kind, request = _read(activity.info().activity_type, arguments)
         except DbtTemporalError as error:
             raise to_application_error(error) from None
-        return await self._carry_out(kind, request)
+        return await with_heartbeats(lambda progress: told(lambda: self._carry_out(kind, request, progress)))
 
-    async def _carry_out(self, kind: StepKind[Any, BaseModel], request: StepInput) -> BaseModel:
-        """Does an activity's work with heartbeats; its errors leave as application failures."""
+    async def _carry_out(self, kind: StepKind[Any, BaseModel], request: StepInput, progress: Progress) -> BaseModel:
+        """Does an activity's work; its errors leave as application failures."""
         name = activity.info().activity_type
         use_case = self._use_cases.of(kind)
         step = StepTelemetry(request, self._telemetry, self._spans)
         with step:
             try:
-                output = await with_heartbeats(lambda progress: use_case(request, progress))
+                output = await use_case(request, progress)
                 step.ended(output)
                 return output
             except DbtTemporalError as error:
