@@ -54,7 +54,9 @@ class FakeEngine:
         nodes_may_run: what `before_run` says of the nodes.
         prepared: what `before_run` says beside hooks and nodes.
         states: for each step of a run that keeps state, what reads it, and whose is left out.
-        executed: every attempt that was begun, in order.
+        left: what `outcome_of` knows, by node and attempt.
+        executed: the node of every attempt that was begun, in order.
+        attempts: the same with the number that the run has given to each.
         ephemerals: every ephemeral model that had its turn, in order.
         parts: every part of a microbatch model that was begun, in order.
         cancelled: what was cancelled of these.
@@ -75,7 +77,9 @@ class FakeEngine:
         self.nodes_may_run = True
         self.prepared = Prepared()
         self.states: list[tuple[ReadState, list[str]]] = []
+        self.left: dict[tuple[str, int], NodeOutcome] = {}
         self.executed: list[str] = []
+        self.attempts: list[tuple[str, int]] = []
         self.ephemerals: list[str] = []
         self.parts: list[BatchPart] = []
         self.cancelled: list[str] = []
@@ -172,10 +176,16 @@ class FakeEngineRun:
         return Prepared(worker="another")
 
     async def execute_node(
-        self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = (), part: BatchPart | None = None
+        self,
+        unique_id: str,
+        progress: Progress,
+        ephemerals: Sequence[str] = (),
+        part: BatchPart | None = None,
+        attempt: int = 1,
     ) -> NodeOutcome:
         """The next outcome of the node's script."""
         engine = self._engine
+        engine.attempts.append((unique_id, attempt))
         engine.parts += [part] if part is not None else []
         engine.ephemerals += ephemerals
         engine.executed.append(unique_id)
@@ -185,6 +195,11 @@ class FakeEngineRun:
         if isinstance(step, DbtTemporalError):
             raise step
         return step
+
+    async def outcome_of(self, unique_id: str, attempt: int, part: BatchPart | None = None) -> NodeOutcome | None:
+        """What `left` has."""
+        del part
+        return self._engine.left.get((unique_id, attempt))
 
     async def end_session(self, facts: Mapping[str, Any]) -> None:
         """Takes note."""

@@ -79,3 +79,35 @@ async def test_a_killed_parent_is_replaced_and_its_folder_removed(
     await opened(engine, small, new_invocation(command="list")).plan()
     await eventually(lambda: len(folders(tmp_path / "cache", "parents")) == 1)
     assert not folder.exists()
+
+
+async def test_another_worker_of_the_machine_knows_how_an_attempt_ended(tmp_path: Path, small: ProjectLocation) -> None:
+    environ = {**os.environ, "SMALL_DB": str(tmp_path / "w.duckdb")}
+    invocation = new_invocation(command="run")
+    async with (
+        open_engine(tmp_path / "cache", environ=environ) as first,
+        open_engine(tmp_path / "cache", environ=environ) as second,
+    ):
+        await first.load_project(small)
+        known = opened(second, small, invocation)
+        ended = await opened(first, small, invocation).execute_node("model.small.one", lambda _: None, attempt=3)
+        assert await known.outcome_of("model.small.one", 3) == ended
+        assert await known.outcome_of("model.small.one", 2) is None
+        assert await known.outcome_of("model.small.two", 3) is None
+        await second.end_run(invocation.invocation_id)
+        assert await known.outcome_of("model.small.one", 3) is None
+
+
+async def test_an_attempt_that_was_given_up_but_still_runs_here_is_ended_and_has_no_outcome(
+    engine: DbtCoreEngine, small: ProjectLocation
+) -> None:
+    invocation = new_invocation(command="run")
+    facts: dict[str, Any] = {}
+    run = opened(engine, small, invocation)
+    running = asyncio.ensure_future(run.execute_node("model.small.slow", facts.update))
+    await eventually(lambda: "host_pid" in facts)
+    assert await run.outcome_of("model.small.slow", 1) is None
+    await asyncio.wait([running], timeout=30)
+    assert running.done()
+    with contextlib.suppress(DbtTemporalError):
+        assert running.result().result.status == "error"

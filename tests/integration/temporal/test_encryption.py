@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from dbt_temporal.adapters.temporal.gateway import TemporalRunGateway
 from dbt_temporal.adapters.temporal.payloads.codec_keys import new_key
 from dbt_temporal.application.ports.engine import NodeOutcome, Progress
 from dbt_temporal.application.ports.runs import Ending
-from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.testing import FakeEngine, FakeEngineRun, node, plan
 from tests.integration.run_harness import RunHarness, history
@@ -52,10 +51,8 @@ async def encrypted_runs(temporal_address: str, temporal_client: Client, task_qu
 class RevealingRun(FakeEngineRun):
     """Fails, and says its environment in the message."""
 
-    async def execute_node(
-        self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = (), part: BatchPart | None = None
-    ) -> NodeOutcome:
-        await super().execute_node(unique_id, progress, ephemerals, part)
+    async def execute_node(self, unique_id: str, progress: Progress, *rest: Any, **named: Any) -> NodeOutcome:
+        await super().execute_node(unique_id, progress, *rest, **named)
         return FakeEngine.fails(unique_id, f"cannot log in with {self.invocation.input.env}", retryable=False)
 
 

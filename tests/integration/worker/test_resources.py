@@ -8,8 +8,9 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager, nullcontext
+from typing import Any
 
 import psutil
 import pytest
@@ -17,7 +18,6 @@ import pytest
 from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
 from dbt_temporal.application.ports.engine import NodeOutcome, Progress
 from dbt_temporal.application.ports.runs import Ending
-from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.testing import FakeEngineRun, node, plan
 from tests.integration.engine_driver import REPOSITORY
 from tests.integration.run_harness import RunHarness
@@ -40,9 +40,7 @@ async def most_at_once(runs: RunHarness, expected: int) -> int:
     enough = asyncio.Event()
 
     class Counted(FakeEngineRun):
-        async def execute_node(
-            self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = (), part: BatchPart | None = None
-        ) -> NodeOutcome:
+        async def execute_node(self, unique_id: str, progress: Progress, *rest: Any, **named: Any) -> NodeOutcome:
             nonlocal running, most
             running += 1
             most = max(most, running)
@@ -51,7 +49,7 @@ async def most_at_once(runs: RunHarness, expected: int) -> int:
             await asyncio.wait_for(enough.wait(), 60)
             await asyncio.sleep(LINGER_SECS)
             running -= 1
-            return await super().execute_node(unique_id, progress, ephemerals, part)
+            return await super().execute_node(unique_id, progress, *rest, **named)
 
     runs.engine.run_class = Counted
     runs.engine.run_plan = plan(*(node(f"n{number}") for number in range(COUNT)))

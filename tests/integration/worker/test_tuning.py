@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from temporalio.client import Client
@@ -15,7 +15,6 @@ from dbt_temporal.application.ports.engine import NodeOutcome, Progress
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.use_cases import UseCases
-from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.entrypoints.settings import read_settings
 from dbt_temporal.testing import FakeEngine, FakeEngineRun, InMemoryArtifactStore, node, plan
 from tests.integration.run_harness import RunHarness
@@ -85,13 +84,11 @@ async def test_the_number_of_nodes_at_once_is_limited(runs: RunHarness) -> None:
     running, most = 0, 0
 
     class Counted(FakeEngineRun):
-        async def execute_node(
-            self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = (), part: BatchPart | None = None
-        ) -> NodeOutcome:
+        async def execute_node(self, unique_id: str, progress: Progress, *rest: Any, **named: Any) -> NodeOutcome:
             nonlocal running, most
             running += 1
             most = max(most, running)
-            outcome = await super().execute_node(unique_id, progress, ephemerals, part)
+            outcome = await super().execute_node(unique_id, progress, *rest, **named)
             running -= 1
             return outcome
 

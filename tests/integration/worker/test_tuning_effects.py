@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -25,7 +25,6 @@ from dbt_temporal.adapters.temporal.worker.build import worker_options
 from dbt_temporal.adapters.temporal.worker.tuning import WorkerTuning
 from dbt_temporal.application.ports.engine import NodeOutcome, Progress
 from dbt_temporal.application.ports.runs import Ending
-from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.entrypoints.settings import read_settings
 from dbt_temporal.testing import FakeEngineRun, node, plan
 from tests.integration.run_harness import RunHarness, history
@@ -128,11 +127,9 @@ async def seconds_between_starts(runs: RunHarness, count: int) -> float:
     starts: list[float] = []
 
     class Timed(FakeEngineRun):
-        async def execute_node(
-            self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = (), part: BatchPart | None = None
-        ) -> NodeOutcome:
+        async def execute_node(self, unique_id: str, progress: Progress, *rest: Any, **named: Any) -> NodeOutcome:
             starts.append(time.monotonic())
-            return await super().execute_node(unique_id, progress, ephemerals, part)
+            return await super().execute_node(unique_id, progress, *rest, **named)
 
     runs.engine.run_class = Timed
     runs.engine.run_plan = plan(*(node(f"n{number}") for number in range(count)))

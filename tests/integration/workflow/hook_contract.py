@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +11,6 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from dbt_temporal.adapters.temporal.gateway import TemporalRun
 from dbt_temporal.application.ports.engine import NodeOutcome, Progress, ProjectLocation
 from dbt_temporal.application.ports.runs import Ending, Outcome
-from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.domain.run.invocation import DbtInvocation
@@ -107,11 +105,9 @@ class EnvRecordingEngine(FakeEngine):
         env_of = self.env_of
 
         class Recording(FakeEngineRun):
-            async def execute_node(
-                self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = (), part: BatchPart | None = None
-            ) -> NodeOutcome:
+            async def execute_node(self, unique_id: str, progress: Progress, *rest: Any, **named: Any) -> NodeOutcome:
                 env_of[unique_id] = {key: str(value) for key, value in invocation.input.env.items()}
-                return await super().execute_node(unique_id, progress, ephemerals, part)
+                return await super().execute_node(unique_id, progress, *rest, **named)
 
         return Recording(self, invocation)
 

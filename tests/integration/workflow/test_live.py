@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -19,7 +19,6 @@ from dbt_temporal.adapters.temporal.gateway import TemporalRun
 from dbt_temporal.application.ports.engine import EnginePlan, NodeOutcome, Progress
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.application.shielding import shielded
-from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.testing import FakeEngine, FakeEngineRun, node, plan
 from tests.integration.run_harness import RunHarness, history, scheduled
@@ -71,9 +70,7 @@ async def test_a_node_that_fails_while_its_cancel_is_on_its_way_keeps_its_error_
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     class SlowToNotice(FakeEngineRun):
-        async def execute_node(
-            self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = (), part: BatchPart | None = None
-        ) -> NodeOutcome:
+        async def execute_node(self, unique_id: str, progress: Progress, *rest: Any, **named: Any) -> NodeOutcome:
             runs.engine.executed.append(unique_id)
             begun.set()
             await shielded(go_on.wait())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from temporalio.api.enums.v1 import EventType
 
 from dbt_temporal.application.ports.engine import NodeOutcome, Progress
 from dbt_temporal.application.ports.runs import Ending
-from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.testing import FakeEngine, FakeEngineRun, node, plan, ready_project
 from tests.integration.run_harness import RunHarness, history, scheduled
@@ -158,9 +156,7 @@ async def test_an_unforeseen_exception_in_an_activity_is_told_and_ends_the_run(r
     runs.engine.run_plan = plan(node("a"))
 
     class Breaks(FakeEngineRun):
-        async def execute_node(
-            self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = (), part: BatchPart | None = None
-        ) -> NodeOutcome:
+        async def execute_node(self, unique_id: str, progress: Progress, *rest: Any, **named: Any) -> NodeOutcome:
             raise OSError("disk full")
 
     runs.engine.run_class = Breaks

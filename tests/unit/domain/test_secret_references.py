@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import traceback
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from dbt_temporal.application.ports.engine import EngineRun, NodeOutcome, Progre
 from dbt_temporal.application.secrets.keeping_engine import SecretKeepingEngine
 from dbt_temporal.application.secrets.revealing import resolve_env
 from dbt_temporal.application.steps.messages import PlanProjectInput
-from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.run.input import DbtRunInput, mask_env, parse_run_input
 from dbt_temporal.domain.run.invocation import DbtInvocation
@@ -45,9 +43,7 @@ def no_progress(_facts: object) -> None: ...
 class TalkativeRun(FakeEngineRun):
     """Tells its environment wherever an engine can."""
 
-    async def execute_node(
-        self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = (), part: BatchPart | None = None
-    ) -> NodeOutcome:
+    async def execute_node(self, unique_id: str, progress: Progress, *rest: Any, **named: Any) -> NodeOutcome:
         told = self._environment()
         if unique_id == "model.shop.breaks":
             raise DbtTemporalError(ErrorType.ADAPTER, f"cannot log in with {told}", retryable=False) from ValueError(

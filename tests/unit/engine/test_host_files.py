@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from dbt_temporal.adapters.dbt_core.hosts.opener import HostOpener
+from dbt_temporal.adapters.dbt_core.outcomes import KEPT_SECS, Outcomes, keep_outcome, read_outcome
+from dbt_temporal.domain.batches import BatchPart
 
 
 async def test_files_of_runs_that_ended_elsewhere_go_after_a_while(tmp_path: Path) -> None:
@@ -37,3 +39,35 @@ async def test_artifacts_outlast_the_files_of_their_host(tmp_path: Path) -> None
 
     await opener.remove_run("run")
     assert not (tmp_path / "runs" / "run").exists()
+
+
+def test_each_attempt_at_each_part_of_each_node_has_a_place_for_its_outcome(tmp_path: Path) -> None:
+    outcomes = Outcomes(tmp_path)
+    batch = BatchPart(stage="batch", index=1)
+    places = {
+        outcomes.place(run, node, attempt, part)
+        for run in ("r1", "r2")
+        for node in ("model.shop.a", "model.shop.b")
+        for attempt in (1, 2)
+        for part in (None, batch)
+    }
+    assert len(places) == 16
+    place = outcomes.place("r1", "model.shop.a", 1, batch)
+    assert read_outcome(place) is None
+    keep_outcome(place, {"log": "\ud800", "error": None})  # drivers give texts that are no UTF-8
+    keep_outcome(place, {"log": "done", "error": None})
+    assert read_outcome(place) == {"log": "done", "error": None}
+    assert [each.name for each in place.parent.iterdir()] == [place.name]
+    assert place.parent.stat().st_mode & 0o777 == 0o700
+    assert place.stat().st_mode & 0o777 == 0o600
+
+
+def test_outcomes_go_with_their_run_and_those_of_other_machines_runs_after_a_day(tmp_path: Path) -> None:
+    outcomes = Outcomes(tmp_path / "outcomes")
+    outcomes.forget("nothing is there")
+    for run in ("ended", "old", "under_way"):
+        keep_outcome(outcomes.place(run, "model.shop.a", 1, None), {})
+    long_ago = time.time() - KEPT_SECS - 60
+    os.utime(tmp_path / "outcomes" / "old", (long_ago, long_ago))
+    outcomes.forget("ended")
+    assert [path.name for path in (tmp_path / "outcomes").iterdir()] == ["under_way"]

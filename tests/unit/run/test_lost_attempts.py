@@ -7,6 +7,7 @@ from temporalio.exceptions import TimeoutError, TimeoutType
 
 from dbt_temporal.adapters.temporal.failures import _timed_out
 from dbt_temporal.application.ports.runtime import Output, Step, StepFailedError, StepLimits
+from dbt_temporal.application.run.retries import Lost
 from dbt_temporal.application.steps.messages import ExecuteNodeInput, StatementsInput
 from dbt_temporal.application.steps.table import AFTER_RUN, BEFORE_RUN, EXECUTE_NODE
 from dbt_temporal.domain.errors import ErrorType
@@ -38,6 +39,26 @@ async def test_the_next_attempt_is_told_what_the_lost_one_last_said() -> None:
     told = [(step.name, step.argument.lost) for step in runtime.steps if isinstance(step.argument, StatementsInput)]
     names = [BEFORE_RUN.name, node("a").activity_type, AFTER_RUN.name]
     assert told == [(name, facts) for name in names for facts in (None, FACTS)]
+
+
+async def test_the_next_attempt_is_told_of_which_attempts_nobody_has_heard() -> None:
+    runtime = LosingRuntime(runtime_of(node("a")).planned)
+    assert (await execute(runtime)).success
+    told = [step.argument.unheard for step in runtime.steps if isinstance(step.argument, ExecuteNodeInput)]
+    assert told == [[], [1]]
+
+
+@pytest.mark.parametrize(
+    ("failure", "unheard"),
+    [
+        (StepFailedError(ErrorType.ENGINE_CRASHED, "its process died", retryable=True), True),
+        (StepFailedError(ErrorType.ADAPTER, "timed out", retryable=True, timed_out=True), True),
+        (StepFailedError(ErrorType.ADAPTER, "not taken", retryable=True, timed_out=True, never_taken=True), False),
+        (StepFailedError(ErrorType.ADAPTER, "deadlock", retryable=True), False),
+    ],
+)
+def test_an_attempt_that_said_how_it_ended_was_heard(failure: StepFailedError, unheard: bool) -> None:
+    assert Lost(FACTS, (1,)).and_by(failure, 2) == Lost(FACTS, (1, 2) if unheard else (1,))
 
 
 @pytest.mark.parametrize("kind", [TimeoutType.HEARTBEAT, TimeoutType.START_TO_CLOSE])

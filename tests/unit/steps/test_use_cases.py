@@ -1,11 +1,12 @@
 import asyncio
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dbt_temporal.application.ports.engine import EnginePlan
+from dbt_temporal.application.ports.engine import EnginePlan, NodeErrorClass
 from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.messages import (
     AfterRunInput,
@@ -87,6 +88,29 @@ def invocation(revision: str | None = None) -> DbtInvocation:
         started_at=STARTED_AT,
         input=parse_run_input({}),
     )
+
+
+@pytest.mark.parametrize("failed", [False, True], ids=["succeeded", "failed"])
+async def test_an_attempt_that_ended_unheard_is_not_made_again(failed: bool) -> None:
+    world = World()
+    error = NodeErrorClass(ErrorType.ADAPTER, retryable=False) if failed else None
+    earlier = replace(world.engine.succeeds(A), error=error)
+    world.engine.left[A, 2] = earlier
+    request = ExecuteNodeInput(invocation=invocation(), unique_id=A, attempt=3, unheard=[1, 2], write_artifacts=True)
+    if failed:
+        with pytest.raises(DbtTemporalError):
+            await world.use_cases.execute_node(request, no_progress)
+    else:
+        assert (await world.use_cases.execute_node(request, no_progress)).attempts == 3
+    assert world.engine.executed == []
+    assert any(path.endswith("records/model.shop.a.3.json") for path in world.store.files)
+
+
+async def test_an_attempt_of_which_nothing_is_known_is_made_again() -> None:
+    world = World()
+    request = ExecuteNodeInput(invocation=invocation(), unique_id=A, attempt=2, unheard=[1])
+    await world.use_cases.execute_node(request, no_progress)
+    assert world.engine.attempts == [(A, 2)]
 
 
 async def test_a_plan_carries_what_the_run_needs() -> None:

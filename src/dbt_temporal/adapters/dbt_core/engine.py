@@ -12,6 +12,7 @@ from pathlib import Path
 from dbt_temporal.adapters import private_copies
 from dbt_temporal.adapters.dbt_core.hosts.pool import HostPool
 from dbt_temporal.adapters.dbt_core.limits import EngineLimits
+from dbt_temporal.adapters.dbt_core.outcomes import Outcomes
 from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
 from dbt_temporal.adapters.dbt_core.parents.pool import DepsMode, ParentPool
 from dbt_temporal.adapters.dbt_core.retried import RetriedRuns
@@ -64,6 +65,7 @@ class DbtCoreEngine:
         self._parents = ParentPool(self._template, own_environ, cache_dir, work_dir, limits, deps, telemetry)
         self._hosts = HostPool(self._parents, work_dir, limits, references, telemetry)
         self._retried = RetriedRuns(references, work_dir / "runs")
+        self._outcomes = Outcomes(cache_dir / "outcomes")
         self._cancel_secs = cancel_secs
 
     async def load_project(self, location: ProjectLocation) -> LoadedProject:
@@ -84,7 +86,7 @@ class DbtCoreEngine:
         unresolved = [f"env.{key}" for key, value in invocation.input.env.items() if not isinstance(value, str)]
         if unresolved:
             raise configuration_error(f"references that nothing resolved: {', '.join(unresolved)}")
-        return DbtCoreRun(self._hosts, self._retried, location, invocation, self._cancel_secs)
+        return DbtCoreRun(self._hosts, self._retried, self._outcomes, location, invocation, self._cancel_secs)
 
     async def ping(self) -> None:
         """See `DbtEngine`. Asks the process that all others come from."""
@@ -93,6 +95,7 @@ class DbtCoreEngine:
     async def end_run(self, invocation_id: str) -> None:
         await self._hosts.end_run(invocation_id)
         self._parents.forget(invocation_id)
+        await asyncio.to_thread(self._outcomes.forget, invocation_id)
 
     async def close(self) -> None:
         await self._hosts.close()

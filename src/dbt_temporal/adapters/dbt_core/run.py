@@ -12,6 +12,7 @@ from typing import Any
 
 from dbt_temporal.adapters.dbt_core.hosts.handle import HostHandle, this_worker
 from dbt_temporal.adapters.dbt_core.hosts.pool import HostPool
+from dbt_temporal.adapters.dbt_core.outcomes import Outcomes, read_outcome
 from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
 from dbt_temporal.adapters.dbt_core.retried import RetriedRuns
 from dbt_temporal.application.ports.engine import (
@@ -45,12 +46,14 @@ class DbtCoreRun:
         self,
         hosts: HostPool,
         retried: RetriedRuns,
+        outcomes: Outcomes,
         location: ProjectLocation,
         invocation: DbtInvocation,
         cancel_secs: float,
     ) -> None:
         self._hosts = hosts
         self._retried = retried
+        self._outcomes = outcomes
         self._location = location
         self._invocation = invocation
         self._cancel_secs = cancel_secs
@@ -105,8 +108,14 @@ class DbtCoreRun:
             return Prepared(database=self._invocation.database, state=state, worker=this_worker())
 
     async def execute_node(
-        self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = (), part: BatchPart | None = None
+        self,
+        unique_id: str,
+        progress: Progress,
+        ephemerals: Sequence[str] = (),
+        part: BatchPart | None = None,
+        attempt: int = 1,
     ) -> NodeOutcome:
+        place = self._outcomes.place(self._invocation.invocation_id, unique_id, attempt, part)
         async with self._host_with_all() as host:
             answer = await self._run_statements(
                 host,
@@ -115,8 +124,26 @@ class DbtCoreRun:
                 unique_id=unique_id,
                 ephemerals=list(ephemerals),
                 part=part and part.model_dump(mode="json"),
+                outcome=str(place),
             )
             return _outcome(answer)
+
+    async def outcome_of(self, unique_id: str, attempt: int, part: BatchPart | None = None) -> NodeOutcome | None:
+        place = self._outcomes.place(self._invocation.invocation_id, unique_id, attempt, part)
+        for host in self._hosts.hosts_of(self._invocation.invocation_id):
+            under_way = host.attempts.get(place)
+            if under_way is not None:  # Temporal has given it up before this worker has heard of that
+                await self._cancel(host, *under_way)
+        try:
+            answer = await asyncio.to_thread(read_outcome, place)
+        except (OSError, ValueError) as error:
+            logger.warning("how attempt %d at %s ended cannot be read: %s", attempt, unique_id, error)
+            return None
+        if answer is None:
+            return None
+        outcome = _outcome(answer)
+        # One that is worth another attempt has it here.
+        return None if outcome.error is not None and outcome.error.retryable else outcome
 
     async def end_session(self, facts: Mapping[str, Any]) -> None:
         sessions = facts.get("sessions")
@@ -190,6 +217,9 @@ class DbtCoreRun:
 
         progress({"host_pid": host.process.pid})
         request_id, future = host.process.channel.start(op, progress=hear, **fields)
+        place = Path(fields["outcome"]) if "outcome" in fields else None
+        if place is not None:
+            host.attempts[place] = request_id, future
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -201,6 +231,8 @@ class DbtCoreRun:
             raise
         finally:
             host.sessions.pop(request_id, None)
+            if place is not None:
+                host.attempts.pop(place, None)
 
     async def _cancel(self, host: HostHandle, request_id: int, future: asyncio.Future[Any]) -> None:
         """Cancels the request's statements and waits for its end, by force if need be."""

@@ -192,7 +192,12 @@ class EngineRun(Protocol):
         """
 
     async def execute_node(
-        self, unique_id: str, progress: Progress, ephemerals: Sequence[str] = (), part: BatchPart | None = None
+        self,
+        unique_id: str,
+        progress: Progress,
+        ephemerals: Sequence[str] = (),
+        part: BatchPart | None = None,
+        attempt: int = 1,
     ) -> NodeOutcome:
         """Makes one attempt at one node. A failed node is an outcome with `error` set, not an exception.
 
@@ -201,10 +206,18 @@ class EngineRun(Protocol):
             progress: hears of what runs.
             ephemerals: of the plan's, those whose turns come before the node.
             part: of a node that the plan calls `batched`, what of it is to be done.
+            attempt: its number, by which `outcome_of` finds how it ended.
 
         Raises:
             DbtTemporalError: EngineCrashed where the process that ran the node died; Adapter, Compilation or
                 Configuration where the run could not be set up.
+        """
+
+    async def outcome_of(self, unique_id: str, attempt: int, part: BatchPart | None = None) -> NodeOutcome | None:
+        """How an attempt ended of which nobody has heard, as far as this machine knows; what of it still runs is ended.
+
+        Returns:
+            The outcome, where the attempt came to its own end; None where it did not, or nothing is known of it.
         """
 
     async def after_run(self, results: list[CompletedNode], progress: Progress) -> list[NodeOutcome]:

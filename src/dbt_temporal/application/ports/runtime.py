@@ -154,6 +154,11 @@ class StepFailedError(Exception):
         self.last_facts = last_facts
         self.never_taken = never_taken
 
+    @property
+    def unheard(self) -> bool:
+        """Whether nobody has heard how the step ended, although it may have done all its work."""
+        return self.error_type is ErrorType.ENGINE_CRASHED or (self.timed_out and not self.never_taken)
+
 
 class HookFailedError(Exception):
     """A hook workflow that could not be started, failed, was cancelled, or ran out of time."""

@@ -9,7 +9,7 @@ from typing import Any
 from dbt_temporal.application.ports.runtime import Step, StepFailedError
 from dbt_temporal.application.run.batches import BatchSteps
 from dbt_temporal.application.run.context import RunContext
-from dbt_temporal.application.run.retries import Facts, RetryRule, attempt_summary, with_retries
+from dbt_temporal.application.run.retries import Lost, RetryRule, attempt_summary, with_retries
 from dbt_temporal.application.shielding import shielded
 from dbt_temporal.application.steps.messages import ExecuteNodeInput
 from dbt_temporal.application.steps.table import EXECUTE_NODE, statement_limits
@@ -209,7 +209,7 @@ class NodeSteps:
         )
 
     def _step(
-        self, node: NodeInfo, ephemerals: list[str], part: BatchPart | None, attempt: int, lost: Facts | None
+        self, node: NodeInfo, ephemerals: list[str], part: BatchPart | None, attempt: int, lost: Lost
     ) -> Step[NodeExecutionResult]:
         self._attempts[node.unique_id] = attempt
         config = self._context.config
@@ -226,7 +226,8 @@ class NodeSteps:
                 attempt=attempt,
                 non_retryable_errors=config.retry.non_retryable_errors,
                 write_artifacts=self._context.plan.write_artifacts,
-                lost=None if lost is None else dict(lost),
+                lost=None if lost.facts is None else dict(lost.facts),
+                unheard=list(lost.attempts),
             ),
             limits=statement_limits(timeout, config.timeouts.node_heartbeat_secs),
             label=node.activity_type,

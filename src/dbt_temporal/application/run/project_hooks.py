@@ -10,7 +10,7 @@ from dbt_temporal.application.fitting import fit_step_results
 from dbt_temporal.application.ports.runtime import Step, StepFailedError, StepKind
 from dbt_temporal.application.run.context import RunContext
 from dbt_temporal.application.run.nodes import retry_rule
-from dbt_temporal.application.run.retries import Facts, attempt_summary, with_retries
+from dbt_temporal.application.run.retries import Lost, attempt_summary, with_retries
 from dbt_temporal.application.steps.messages import (
     AfterRunInput,
     BeforeRunInput,
@@ -133,9 +133,9 @@ class ProjectHookSteps:
         return output
 
     async def _attempt(
-        self, kind: _HookStep, argument: BeforeRunInput | AfterRunInput, what: str, number: int, lost: Facts | None
+        self, kind: _HookStep, argument: BeforeRunInput | AfterRunInput, what: str, number: int, lost: Lost
     ) -> ProjectHooksOutput:
-        of_attempt = {"attempt": number, "lost": None if lost is None else dict(lost)}
+        of_attempt = {"attempt": number, "lost": None if lost.facts is None else dict(lost.facts)}
         return await self._context.keeping.run_step(
             Step(
                 kind=kind,

@@ -22,6 +22,24 @@ class RetryRule:
     max_interval_secs: float = 60.0
 
 
+@dataclass(frozen=True)
+class Lost:
+    """What is known of the attempts before, of which nobody has heard how they ended.
+
+    Attributes:
+        facts: what one of them last told of itself, until another has told of itself.
+        attempts: their numbers.
+    """
+
+    facts: Facts | None = None
+    attempts: tuple[int, ...] = ()
+
+    def and_by(self, failure: StepFailedError, attempt: int) -> Lost:
+        """With another attempt, as far as it is one of them."""
+        attempts = (*self.attempts, attempt) if failure.unheard else self.attempts
+        return Lost(failure.last_facts or self.facts, attempts)
+
+
 def _retryable(failure: StepFailedError) -> bool:
     return failure.retryable
 
@@ -33,7 +51,7 @@ def _accepted(_output: object) -> str | None:
 async def with_retries(
     runtime: RunRuntime,
     rule: RetryRule,
-    attempt: Callable[[int, Facts | None], Awaitable[Output]],
+    attempt: Callable[[int, Lost], Awaitable[Output]],
     *,
     on_retry: Callable[[int, str], None] | None = None,
     may_retry: Callable[[StepFailedError], bool] = _retryable,
@@ -42,8 +60,7 @@ async def with_retries(
     """Makes attempts until one ends well, may not be repeated, or was the last.
 
     Args:
-        attempt: makes one attempt; takes its number, from 1, and what an attempt that was lost last told of itself,
-            until another has told of itself.
+        attempt: makes one attempt; takes its number, from 1, and what is known of those that were lost before it.
         on_retry: told before each further attempt which one failed, and why.
         why_again: why an output is not good enough, or None where it is; the last one is returned as it is.
 
@@ -52,7 +69,7 @@ async def with_retries(
     """
     pause = rule.initial_interval_secs
     number = 1
-    lost: Facts | None = None
+    lost = Lost()
     while True:
         last = number >= rule.max_attempts
         try:
@@ -64,7 +81,7 @@ async def with_retries(
             if last or not may_retry(failure):
                 raise
             reason = f"{failure.error_type}: {failure.message}"
-            lost = failure.last_facts or lost
+            lost = lost.and_by(failure, number)
         if on_retry is not None:
             on_retry(number, reason)
         await runtime.sleep(pause)

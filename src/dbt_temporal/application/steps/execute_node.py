@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
 from dbt_temporal.application.fitting import fit_result
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
-from dbt_temporal.application.ports.engine import NodeOutcome, Progress, no_progress
+from dbt_temporal.application.ports.engine import EngineRun, NodeOutcome, Progress, no_progress
 from dbt_temporal.application.ports.runtime import Budget
 from dbt_temporal.application.steps.engine_runs import EngineRuns, within_limit
 from dbt_temporal.application.steps.messages import ExecuteNodeInput
@@ -15,6 +16,8 @@ from dbt_temporal.application.stored.late_writes import LateWrites
 from dbt_temporal.application.stored.run_files import RunFiles
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.results import NodeExecutionResult
+
+logger = logging.getLogger(__name__)
 
 
 class ExecuteNode:
@@ -43,7 +46,7 @@ class ExecuteNode:
                 run,
                 request,
                 request.unique_id,
-                lambda: run.execute_node(request.unique_id, progress, request.ephemerals, request.part),
+                lambda: _outcome(run, request, progress),
             )
         except DbtTemporalError as error:
             error.retryable = error.retryable and not _matches(request.non_retryable_errors, error.message)
@@ -57,6 +60,20 @@ class ExecuteNode:
         if outcome.error is None:
             return result
         raise _failure(outcome, result, request.non_retryable_errors, log_location)
+
+
+async def _outcome(run: EngineRun, request: ExecuteNodeInput, progress: Progress) -> NodeOutcome:
+    """That of an attempt of which nobody has heard, where it came to its end; else that of this one."""
+    for attempt in request.unheard:
+        known = await run.outcome_of(request.unique_id, attempt, request.part)
+        if known is not None:
+            logger.warning(
+                "attempt %d at %s had ended, and nobody had heard of it: it is not run again",
+                attempt,
+                request.unique_id,
+            )
+            return known
+    return await run.execute_node(request.unique_id, progress, request.ephemerals, request.part, request.attempt)
 
 
 def _part_of_name(request: ExecuteNodeInput) -> str:

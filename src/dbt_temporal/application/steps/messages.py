@@ -139,6 +139,8 @@ class ExecuteNodeInput(StatementsInput):
     """Of a microbatch model, what of it is to be done; null where it is the whole, as in plans from before there were
     parts."""
     non_retryable_errors: list[str] = Field(default_factory=list)
+    unheard: list[int] = Field(default_factory=list)
+    """Attempts before this one of which nobody has heard how they ended."""
 
 
 class StoreArtifactsInput(StepInput):

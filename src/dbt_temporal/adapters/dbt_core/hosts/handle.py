@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -28,6 +30,7 @@ class HostHandle:
     Attributes:
         parent: where it came from, held until the host ends.
         sessions: by request, what identifies the database sessions that it has.
+        attempts: requests for attempts at nodes that are under way, by the place of their outcome.
         users: requests under way.
         served: requests that it has ended.
         last_used: when the last request ended (monotonic seconds).
@@ -42,6 +45,7 @@ class HostHandle:
     settings: ParseSettings
     invocation: DbtInvocation
     sessions: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    attempts: dict[Path, tuple[int, asyncio.Future[Any]]] = field(default_factory=dict)
     users: int = 0
     served: int = 0
     last_used: float = field(default_factory=time.monotonic)

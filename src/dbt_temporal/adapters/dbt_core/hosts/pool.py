@@ -56,6 +56,12 @@ class HostPool:
             finally:
                 await self._let_go(host)
 
+    def hosts_of(self, invocation_id: str) -> list[HostHandle]:
+        """Those that a run has here, whatever its environment was when they were made."""
+        return [
+            host for host in [*self._hosts.values(), *self._leaving] if host.invocation.invocation_id == invocation_id
+        ]
+
     async def end_run(self, invocation_id: str) -> None:
         for key in [key for key in self._hosts if key[0] == invocation_id]:
             await self._retire(key)

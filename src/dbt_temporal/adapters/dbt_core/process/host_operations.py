@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dbt_temporal.adapters.dbt_core import wire
+from dbt_temporal.adapters.dbt_core.outcomes import keep_outcome
 from dbt_temporal.adapters.dbt_core.process.artifacts import documents as artifacts
 from dbt_temporal.adapters.dbt_core.process.artifacts.catalog import make_catalog
 from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
@@ -123,13 +124,17 @@ class HostOperations:
             else:
                 part = BatchPart.model_validate(message["part"]) if message["part"] else None
                 outcome = self._executor.execute(Attempt(message["unique_id"], message["ephemerals"], request, part))
-        return {
+        answer = {
             "result": outcome.result.model_dump(mode="json"),
             "error": outcome.error,
             "graph": self._run.kept.ended(message["unique_id"]),
             "record": outcome.record.decode(),
             "log": outcome.log,
         }
+        # What ended because it was cancelled says nothing of the node, unless its work stands in the database.
+        if outcome.error is None or outcome.committed or not request.cancelled.is_set():
+            _keep_outcome(Path(message["outcome"]), answer)
+        return answer
 
     def _after_run(self, message: wire.Message, request: Request) -> list[wire.Message]:
         with self._gate.using(request):
@@ -212,6 +217,13 @@ class HostOperations:
             "record": make_record(outcome.result, {node.unique_id: resource_fields(node)}).decode(),
             "log": outcome.log,
         }
+
+
+def _keep_outcome(place: Path, answer: wire.Message) -> None:
+    try:
+        keep_outcome(place, answer)
+    except OSError as error:
+        print(f"how a node ended cannot be written down, should the worker be lost: {error}", flush=True)
 
 
 @contextlib.contextmanager

@@ -56,6 +56,8 @@ class AttemptOutcome:
     error: Classification | None
     record: bytes
     log: str
+    committed: bool = False
+    """Whether the database has confirmed what the node has written."""
 
 
 class NodeExecutor:
@@ -107,7 +109,7 @@ class NodeExecutor:
         if part is not None:
             small = small.model_copy(update=part.facts(attempt.capture.exception))
         record = b"" if attempt.part is not None and attempt.part.stage == "batch" else make_record(result, nodes)
-        return AttemptOutcome(small, error, record, attempt.capture.log)
+        return AttemptOutcome(small, error, record, attempt.capture.log, attempt.capture.committed)
 
     def _shown(self, result: AnyResult, attempt: Attempt) -> str | None:
         """What dbt shows of the node at the end of `show` and `compile`, which it says by an event."""

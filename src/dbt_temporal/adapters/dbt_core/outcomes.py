@@ -1,0 +1,68 @@
+"""How attempts at nodes ended, on disk: a run host writes it before it tells its worker, which may be gone by then.
+
+It lies below the cache folder, where the next worker of the machine finds it. Nobody waits for the disk itself: this
+outlasts processes, not the machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dbt_temporal.adapters.dbt_core import wire
+from dbt_temporal.domain.batches import BatchPart
+
+KEPT_SECS = 24 * 3600.0
+"""For runs whose end this worker does not hear of."""
+
+
+class Outcomes:
+    """The outcomes of all runs, below `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def place(self, invocation_id: str, unique_id: str, attempt: int, part: BatchPart | None) -> Path:
+        """Where the outcome of an attempt is, or will be."""
+        of_node = unique_id if part is None else f"{unique_id} {part.stage} {part.index}"
+        name = hashlib.sha256(of_node.encode()).hexdigest()[:32]
+        return self._folder / invocation_id / f"{name}.{attempt}.json"
+
+    def forget(self, invocation_id: str) -> None:
+        """Removes those of a run that has ended, and old ones."""
+        shutil.rmtree(self._folder / invocation_id, ignore_errors=True)
+        limit = time.time() - KEPT_SECS
+        for folder in self._folder.glob("*/"):
+            try:
+                if folder.stat().st_mtime < limit:
+                    shutil.rmtree(folder, ignore_errors=True)
+            except FileNotFoundError:  # another worker was faster
+                continue
+
+
+def keep_outcome(place: Path, answer: Mapping[str, Any]) -> None:
+    """Writes an outcome, whole or not at all. Raises OSError."""
+    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor, name = tempfile.mkstemp(dir=place.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(wire.dumps(answer))
+        os.replace(name, place)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def read_outcome(place: Path) -> dict[str, Any] | None:
+    """An outcome that was written, or None. Raises OSError where it cannot be read."""
+    try:
+        answer: dict[str, Any] = wire.loads(place.read_bytes())
+    except FileNotFoundError:
+        return None
+    return answer
