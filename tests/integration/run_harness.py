@@ -20,6 +20,7 @@ from dbt_temporal.adapters.temporal.connection.search_attributes import register
 from dbt_temporal.adapters.temporal.gateway import TemporalRun, TemporalRunGateway
 from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
 from dbt_temporal.adapters.temporal.worker.build import build_worker
+from dbt_temporal.adapters.temporal.worker.heartbeat import silence_secs
 from dbt_temporal.adapters.temporal.worker.job import JobVariables
 from dbt_temporal.adapters.temporal.worker.own_queue import build_own_worker, own_task_queue
 from dbt_temporal.adapters.temporal.worker.tuning import WorkerTuning
@@ -89,6 +90,7 @@ class WorkerHarness(Generic[Engine]):
                 registered_search_attributes=await registered_search_attributes(self.client),
                 own_queue=self.own_queue,
                 job=JobVariables({"TEMPORAL_UI_URL": "http://ui.internal/"}),
+                silence=silence_secs,
             )
             activities = DbtActivities(use_cases)
             worker = build_worker(

@@ -16,6 +16,7 @@ from dbt_temporal.adapters.secrets import WorkerSecrets
 from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
 from dbt_temporal.adapters.temporal.telemetry.steps import SpanFactory, no_span
 from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
+from dbt_temporal.adapters.temporal.worker.heartbeat import silence_secs
 from dbt_temporal.adapters.temporal.worker.job import JobVariables
 from dbt_temporal.adapters.temporal.worker.own_queue import own_task_queue
 from dbt_temporal.application.ports.telemetry import NoTelemetry, Telemetry
@@ -86,5 +87,6 @@ class WorkerContainer(containers.DeclarativeContainer):
         registered_search_attributes=registered_search_attributes,
         own_queue=own_queue,
         job=job,
+        silence=providers.Object(silence_secs),
     )
     activities = providers.Singleton(DbtActivities, use_cases, telemetry, spans)

@@ -11,9 +11,10 @@ from typing import Any
 import psutil
 import pytest
 
+from dbt_temporal.adapters.dbt_core import run
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.application.ports.engine import ProjectLocation
-from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from tests.integration.engine.test_processes import engine, eventually, folders, small
 from tests.integration.engine_driver import drive, new_invocation, open_engine, opened, write_files
 
@@ -111,3 +112,32 @@ async def test_an_attempt_that_was_given_up_but_still_runs_here_is_ended_and_has
     assert running.done()
     with contextlib.suppress(DbtTemporalError):
         assert running.result().result.status == "error"
+
+
+async def test_a_host_whose_worker_is_silent_ends_what_runs_and_itself(
+    engine: DbtCoreEngine, small: ProjectLocation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "TELL_EVERY_SECS", 3600.0)
+    monkeypatch.setattr(run, "TOLD_PER_SILENCE", 0.001)
+    invocation = new_invocation(command="run").model_copy(update={"silence_secs": 2.0})
+    facts: dict[str, Any] = {}
+    with pytest.raises(DbtTemporalError) as raised:
+        await opened(engine, small, invocation).execute_node("model.small.slow", facts.update)
+    assert raised.value.error_type is ErrorType.ENGINE_CRASHED
+    assert not psutil.pid_exists(facts["host_pid"])
+    assert await opened(engine, small, invocation).outcome_of("model.small.slow", 1) is None
+
+
+async def test_a_host_whose_worker_is_there_may_take_longer_than_it_would_go_on_without(
+    engine: DbtCoreEngine, small: ProjectLocation
+) -> None:
+    invocation = new_invocation(command="run").model_copy(update={"silence_secs": 1.5})
+    facts: dict[str, Any] = {}
+    running = asyncio.ensure_future(opened(engine, small, invocation).execute_node("model.small.slow", facts.update))
+    await eventually(lambda: "host_pid" in facts)
+    done, _ = await asyncio.wait([running], timeout=4.5)
+    assert not done
+    assert psutil.pid_exists(facts["host_pid"])
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from dbt_temporal.adapters.dbt_core.hosts.opener import HostOpener
-from dbt_temporal.adapters.dbt_core.outcomes import KEPT_SECS, Outcomes, keep_outcome, read_outcome
+from dbt_temporal.adapters.dbt_core.hosts.outcomes import KEPT_SECS, Outcomes, read_outcome
+from dbt_temporal.adapters.dbt_core.process.execution.outcomes import keep_outcome
 from dbt_temporal.domain.batches import BatchPart
 
 

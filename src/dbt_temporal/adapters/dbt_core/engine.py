@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dbt_temporal.adapters import private_copies
+from dbt_temporal.adapters.dbt_core.hosts.outcomes import Outcomes
 from dbt_temporal.adapters.dbt_core.hosts.pool import HostPool
 from dbt_temporal.adapters.dbt_core.limits import EngineLimits
-from dbt_temporal.adapters.dbt_core.outcomes import Outcomes
 from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
 from dbt_temporal.adapters.dbt_core.parents.pool import DepsMode, ParentPool
 from dbt_temporal.adapters.dbt_core.retried import RetriedRuns

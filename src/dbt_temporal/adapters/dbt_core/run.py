@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dbt_temporal.adapters.dbt_core.hosts.handle import HostHandle, this_worker
+from dbt_temporal.adapters.dbt_core.hosts.outcomes import Outcomes, read_outcome
 from dbt_temporal.adapters.dbt_core.hosts.pool import HostPool
-from dbt_temporal.adapters.dbt_core.outcomes import Outcomes, read_outcome
 from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
 from dbt_temporal.adapters.dbt_core.retried import RetriedRuns
 from dbt_temporal.application.ports.engine import (
@@ -34,6 +34,11 @@ from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase
 from dbt_temporal.domain.run.plan import EphemeralTurn, ExecutionPlan
 
 logger = logging.getLogger("dbt_temporal.engine")
+
+TELL_EVERY_SECS = 2.0
+"""How often a host hears that its worker is there, while it does something."""
+TOLD_PER_SILENCE = 8
+"""Where its patience is short, it hears so often meanwhile."""
 
 
 class DbtCoreRun:
@@ -216,12 +221,13 @@ class DbtCoreRun:
             progress({"sessions": message["sessions"]})
 
         progress({"host_pid": host.process.pid})
-        request_id, future = host.process.channel.start(op, progress=hear, **fields)
+        silence = self._invocation.silence_secs
+        request_id, future = host.process.channel.start(op, progress=hear, silence_secs=silence, **fields)
         place = Path(fields["outcome"]) if "outcome" in fields else None
         if place is not None:
             host.attempts[place] = request_id, future
         try:
-            return await asyncio.shield(future)
+            return await _answer(future, host, silence)
         except asyncio.CancelledError:
             await shielded(self._cancel(host, request_id, future))
             raise
@@ -252,6 +258,14 @@ class DbtCoreRun:
             await self._hosts.clean_up_after(host)
         except DbtTemporalError as error:
             logger.warning("database sessions of a process that died could not be ended yet: %s", error.message)
+
+
+async def _answer(future: asyncio.Future[Any], host: HostHandle, silence_secs: float | None) -> Any:
+    """The answer to a request; until it comes, the host is told that its worker is there."""
+    pause = None if silence_secs is None else min(TELL_EVERY_SECS, silence_secs / TOLD_PER_SILENCE)
+    while not (await asyncio.wait([future], timeout=pause))[0]:
+        host.process.channel.notify("here")
+    return future.result()
 
 
 def _lost(held: HeldDatabase) -> DbtTemporalError:

@@ -20,14 +20,20 @@ class EngineRuns:
 
     Args:
         job: variables that name the run of the step that is being done, for its environment.
+        silence: `DbtInvocation.silence_secs` of that step.
     """
 
     def __init__(
-        self, engine: DbtEngine, registry: ProjectRegistry, job: Callable[[], Mapping[str, str]] | None = None
+        self,
+        engine: DbtEngine,
+        registry: ProjectRegistry,
+        job: Callable[[], Mapping[str, str]] | None = None,
+        silence: Callable[[], float | None] | None = None,
     ) -> None:
         self._engine = engine
         self._registry = registry
         self._job = job or dict
+        self._silence = silence or _for_ever
 
     async def open(self, invocation: DbtInvocation) -> EngineRun:
         """The run of an invocation, on the revision that it was planned on.
@@ -40,7 +46,12 @@ class EngineRuns:
 
     async def open_at(self, location: ProjectLocation, invocation: DbtInvocation) -> EngineRun:
         """The run of an invocation on the project at this place. Raises what the engine raises."""
-        return await self._engine.open(location, invocation.model_copy(update={"job": dict(self._job())}))
+        of_step = {"job": dict(self._job()), "silence_secs": self._silence()}
+        return await self._engine.open(location, invocation.model_copy(update=of_step))
+
+
+def _for_ever() -> None:
+    """Nobody takes a step for lost."""
 
 
 async def within_limit(

@@ -54,6 +54,7 @@ class UseCases:
         write_catalog: bool = False,
         own_queue: str | None = None,
         job: Callable[[], Mapping[str, str]] | None = None,
+        silence: Callable[[], float | None] | None = None,
         static_search_attributes: Mapping[str, str] | None = None,
         registered_search_attributes: Collection[str] | None = None,
         patience: Patience | None = None,
@@ -61,10 +62,10 @@ class UseCases:
         """All use cases on the same ports.
 
         `write_catalog` is WRITE_CATALOG; `own_queue` is the task queue of which this worker alone takes steps; `job`
-        names the run of the step that is being done; `patience` is with the store; the others are those of
+        and `silence` are those of `EngineRuns`; `patience` is with the store; the others are those of
         `PlanProject`.
         """
-        runs = EngineRuns(engine, registry, job)
+        runs = EngineRuns(engine, registry, job, silence)
         late = LateWrites(patience)
         state = KeptState(store)
         return cls(

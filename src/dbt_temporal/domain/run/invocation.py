@@ -43,6 +43,8 @@ class DbtInvocation(BaseModel):
         keeps_state: set from there on, where hooks and nodes leave something in their process for later ones.
         state_begun: whether on-run-start has done so.
         job: variables of the environment that name the run to packages; each worker adds them, and history has none.
+        silence_secs: how long a process that does a step may hear nothing of its worker, before it takes the step for
+            lost and ends it; None where it waits for ever. As with `job`, it is the worker that says so.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,6 +59,7 @@ class DbtInvocation(BaseModel):
     keeps_state: bool = False
     state_begun: bool = False
     job: dict[str, str] = Field(default_factory=dict)
+    silence_secs: float | None = None
 
     @field_serializer("input")
     def _without_defaults(self, run_input: DbtRunInput) -> dict[str, Any]:

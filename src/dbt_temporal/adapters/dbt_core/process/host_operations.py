@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from dbt_temporal.adapters.dbt_core import wire
-from dbt_temporal.adapters.dbt_core.outcomes import keep_outcome
 from dbt_temporal.adapters.dbt_core.process.artifacts import documents as artifacts
 from dbt_temporal.adapters.dbt_core.process.artifacts.catalog import make_catalog
 from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
@@ -28,6 +27,7 @@ from dbt_temporal.adapters.dbt_core.process.database.request import Request
 from dbt_temporal.adapters.dbt_core.process.execution import hooks
 from dbt_temporal.adapters.dbt_core.process.execution.executor import Attempt, NodeExecutor
 from dbt_temporal.adapters.dbt_core.process.execution.operations import execute_operation
+from dbt_temporal.adapters.dbt_core.process.execution.outcomes import keep_outcome
 from dbt_temporal.adapters.dbt_core.process.kept.graph import ON_RUN_START
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.adapters.dbt_core.process.run.operations import operation_node

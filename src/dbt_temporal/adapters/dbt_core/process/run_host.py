@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -23,6 +24,9 @@ from dbt_temporal.domain.run.invocation import DbtInvocation
 
 MAX_THREADS = 256
 """More nodes than this never run at once in one host; the run itself starts no more than the profile's `threads`."""
+
+LOOK_EVERY_SECS = 0.25
+"""How often a host looks for how long its worker has been silent."""
 
 _thread_numbers = count(1)
 
@@ -55,6 +59,8 @@ class RunHost:
         self._requests: dict[int, Request] = {}
         self._send_lock = threading.Lock()
         self._pool = ThreadPoolExecutor(MAX_THREADS, initializer=_name_thread)
+        self._heard_at = time.monotonic()
+        self._watch: threading.Thread | None = None
 
     def serve(self) -> None:
         """Reads requests until the worker has gone, or wants no more; then ends what still runs, and the process."""
@@ -63,10 +69,13 @@ class RunHost:
             if message is None:
                 self._wind_up()
                 return
+            self._heard_at = time.monotonic()
+            if message["op"] == "here":
+                continue
             if message["op"] == "cancel":
                 self._cancel(message["target"])
             else:
-                self._requests[message["id"]] = self._new_request(message["id"])
+                self._requests[message["id"]] = self._new_request(message["id"], message.get("silence_secs"))
                 self._pool.submit(self._answer, message)
 
     def _answer(self, message: wire.Message) -> None:
@@ -97,11 +106,31 @@ class RunHost:
         with self._send_lock:
             self._sock.sendall(data)
 
-    def _new_request(self, request_id: int) -> Request:
+    def _watch_worker(self) -> None:
+        """Ends what runs, and this process, when the worker is silent for longer than a request may go on without it.
+
+        Another attempt begins then, on whichever worker: this one must not write beside it, nor after it.
+        """
+        while True:
+            time.sleep(LOOK_EVERY_SECS)
+            silence = time.monotonic() - self._heard_at
+            if any(silence > request.silence_secs for request in list(self._requests.values())):
+                break
+        print(f"the worker is silent for {silence:.1f} seconds: what it has asked for is ended", flush=True)
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)  # the loop takes it for the worker's end
+
+    def _new_request(self, request_id: int, silence_secs: float | None) -> Request:
         def tell(sessions: list[Facts]) -> None:
             self._send({"id": request_id, "sessions": sessions})
 
-        return Request(self._run.adapter, self._context, tell)
+        request = Request(self._run.adapter, self._context, tell)
+        if silence_secs is not None:
+            request.silence_secs = silence_secs
+            if self._watch is None:
+                self._watch = threading.Thread(target=self._watch_worker, daemon=True)
+                self._watch.start()
+        return request
 
     def _cancel(self, target: int) -> None:
         request = self._requests.get(target)

@@ -44,11 +44,22 @@ async def with_heartbeats(work: Callable[[Progress], Awaitable[Output]]) -> Outp
             await beating
 
 
-async def _beat(facts: dict[str, Any]) -> None:
+def silence_secs() -> float | None:
+    """For how long the worker of the current activity may be silent, and the server will not have given it up.
+
+    The server counts from the last heartbeat that it has had. None outside of activities, and where nobody counts.
+    """
+    timeout = activity.info().heartbeat_timeout if activity.in_activity() else None
+    return None if timeout is None else timeout.total_seconds() - _interval(timeout)
+
+
+def _interval(timeout: timedelta | None) -> float:
     interval = HEARTBEAT_INTERVAL.total_seconds()
-    timeout = activity.info().heartbeat_timeout
-    if timeout is not None:
-        interval = min(interval, timeout.total_seconds() / HEARTBEATS_PER_TIMEOUT)
+    return interval if timeout is None else min(interval, timeout.total_seconds() / HEARTBEATS_PER_TIMEOUT)
+
+
+async def _beat(facts: dict[str, Any]) -> None:
+    interval = _interval(activity.info().heartbeat_timeout)
     while True:
         activity.heartbeat(dict(facts))
         await asyncio.sleep(interval)

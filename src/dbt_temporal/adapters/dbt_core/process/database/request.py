@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ class Request:
         self._tell = tell
         self._lock = threading.Lock()
         self._opened: list[_Opened] = []
+        self.silence_secs = math.inf
+        """How long it may go on while nothing is heard of the worker."""
         self.cancelled = threading.Event()
         self.ended = threading.Event()
 

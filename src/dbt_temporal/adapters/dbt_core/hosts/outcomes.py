@@ -7,11 +7,8 @@ outlasts processes, not the machine.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
-import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,19 +41,6 @@ class Outcomes:
                     shutil.rmtree(folder, ignore_errors=True)
             except FileNotFoundError:  # another worker was faster
                 continue
-
-
-def keep_outcome(place: Path, answer: Mapping[str, Any]) -> None:
-    """Writes an outcome, whole or not at all. Raises OSError."""
-    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor, name = tempfile.mkstemp(dir=place.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(wire.dumps(answer))
-        os.replace(name, place)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def read_outcome(place: Path) -> dict[str, Any] | None:

@@ -1,0 +1,1 @@
+"""Faults: what a run survives, and what it says where it does not."""
