@@ -19,9 +19,10 @@ from dbt.contracts.graph.manifest import Manifest
 from dbt.exceptions import ParsingError
 from dbt_common.exceptions import CompilationError, DbtDatabaseError, DbtRuntimeError
 
-from tests.conformance.worker.service import WRITTEN_BY_DBT, Answer
+from tests.conformance.worker.service import Answer
 
 _EXCEPTIONS: dict[str, type[DbtRuntimeError]] = {"Compilation": CompilationError, "Adapter": DbtDatabaseError}
+_OURS_ALONE = ("log.txt", "logs", "records")
 
 
 def exception_of(answer: Answer) -> DbtRuntimeError | None:
@@ -38,11 +39,7 @@ def take_over(answer: Answer, target_path: Path) -> Manifest | None:
     """Leaves a run's files where dbt's command line leaves them. Returns the manifest, where there is one."""
     folder = Path(answer.folder)
     target_path.mkdir(parents=True, exist_ok=True)
-    for path in folder.glob("*.json"):
-        shutil.copy(path, target_path / path.name)
-    for name in WRITTEN_BY_DBT:
-        if (folder / name).is_dir():
-            shutil.copytree(folder / name, target_path / name, dirs_exist_ok=True)
+    shutil.copytree(folder, target_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_OURS_ALONE))
     if not (folder / "manifest.json").exists():
         return None
     written = WritableManifest.read_and_check_versions(str(folder / "manifest.json"))

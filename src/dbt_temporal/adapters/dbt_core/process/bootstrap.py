@@ -41,6 +41,7 @@ from dbt_common.context import get_invocation_context
 from dbt_common.dataclass_schema import ValidationError
 from dbt_common.events.base_types import EventMsg
 from dbt_common.events.event_manager_client import cleanup_event_logger, get_event_manager
+from dbt_common.events.functions import reset_metadata_vars
 
 from dbt_temporal.adapters.dbt_core.process.command_line import command_line, flag_params
 from dbt_temporal.domain.errors import configuration_error
@@ -138,6 +139,7 @@ def set_flag(flags: Flags, name: str, value: Any) -> None:
 def begin_invocation(flags: Flags, invocation_id: str, started_at: datetime, callback: EventCallback) -> None:
     """Sets dbt's process-wide state for one invocation, as `dbt.cli.requires.preflight` does."""
     set_invocation_context()
+    reset_metadata_vars()  # DBT_ENV_CUSTOM_ENV_..., which dbt reads once in a process
     dbt.flags.set_flags(flags)
     manager = get_event_manager()
     cleanup_event_logger()

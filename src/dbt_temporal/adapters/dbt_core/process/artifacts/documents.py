@@ -148,6 +148,8 @@ def make_artifacts(run: HostRun, completed: list[Completed], elapsed_time: float
         _write_run_results(run, completed, elapsed_time, folder / facts.results, now)
     if run.command == "docs-generate":
         write_docs(run, [item.record for item in completed if item.record], folder)
+        if not run.flags.COMPILE:  # dbt's page then shows the manifest that an earlier command has left
+            (folder / "manifest.json").unlink()
     return _files(folder)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dbt.event_time import sample_window
+from dbt_common.events.functions import get_metadata_vars
 
 from dbt_temporal.adapters.dbt_core.process import bootstrap
 from dbt_temporal.adapters.dbt_core.process.command_line import command_line, flag_params
@@ -98,6 +99,7 @@ def samples_until(instant: datetime) -> Iterator[None]:
 
 def _stamp(metadata: Any, invocation_id: str, started_at: datetime) -> None:
     metadata.invocation_id = invocation_id
+    metadata.env = get_metadata_vars()
     if hasattr(metadata, "invocation_started_at"):
         metadata.invocation_started_at = started_at.replace(tzinfo=None)
     if hasattr(metadata, "run_started_at"):
