@@ -133,7 +133,7 @@ test-unit: setup ## Run the unit tests
 	$(VENV)/bin/python $(PYTEST) tests/unit
 
 test-integration: setup setup-dbt-1.12 ## Run the integration tests (real Temporal server, dbt, DuckDB and PostgreSQL)
-	$(VENV)/bin/python $(PYTEST) tests/integration
+	$(VENV)/bin/python $(PYTEST) tests/integration tests/faults
 
 test-dbt-1.12: setup-dbt-1.12 ## Compare with the dbt CLI again, on dbt-core 1.12
 	$(VENV_DBT_1_12)/bin/python $(PYTEST) tests/integration -m every_dbt_version
