@@ -26,8 +26,16 @@ class ProjectHookRetries(_Section):
     on_run_end: bool = Field(default=False, strict=True)
 
 
+OnLostAttempt = Literal["ask", "retry", "fail"]
+"""What becomes of a node when nobody has heard how an attempt at it ended, and nothing is known of that: `retry` runs
+it again, `fail` does not, and `ask` goes by whether it may be run twice."""
+
+
 class RetryConfig(_Section):
-    """How a node's transient errors are retried."""
+    """How a node's transient errors are retried, and its lost attempts.
+
+    `on_lost_attempt` may be a mapping of materializations, with `default` for the others.
+    """
 
     max_attempts: int = Field(default=3, ge=1, strict=True)
     initial_interval_secs: Seconds = 5.0
@@ -35,6 +43,18 @@ class RetryConfig(_Section):
     max_interval_secs: Seconds = 60.0
     non_retryable_errors: list[str] = Field(default_factory=list)
     project_hooks: ProjectHookRetries = Field(default_factory=ProjectHookRetries)
+    on_lost_attempt: OnLostAttempt | dict[str, OnLostAttempt] = "ask"
+
+    def runs_again(self, materialization: str | None, own: OnLostAttempt | None, *, repeatable: bool) -> bool:
+        """Whether a node is run again of whose lost attempt nothing is known; `own` is what the node itself says."""
+        mode: OnLostAttempt
+        if own is not None:
+            mode = own
+        elif isinstance(self.on_lost_attempt, str):
+            mode = self.on_lost_attempt
+        else:
+            mode = self.on_lost_attempt.get(materialization or "", self.on_lost_attempt.get("default", "ask"))
+        return repeatable if mode == "ask" else mode == "retry"
 
     @field_validator("non_retryable_errors")
     @classmethod

@@ -19,13 +19,12 @@ def test_a_node_without_the_key_has_no_overrides() -> None:
 
 
 def test_overrides_are_read() -> None:
-    read = node_overrides(
-        NODE, {"dbt_temporal": {"retry": {"max_attempts": 5}, "timeout_secs": 60, "task_queue": "big"}}
-    )
+    retry = {"max_attempts": 5, "on_lost_attempt": "retry"}
+    read = node_overrides(NODE, {"dbt_temporal": {"retry": retry, "timeout_secs": 60, "task_queue": "big"}})
 
     assert read is not None
     assert (read.max_attempts, read.timeout_secs, read.task_queue) == (5, 60.0, "big")
-    assert read.initial_interval_secs is None
+    assert (read.initial_interval_secs, read.on_lost_attempt) == (None, "retry")
 
 
 def test_an_unknown_key_is_named_with_those_that_are_allowed() -> None:
@@ -37,6 +36,7 @@ def test_an_unknown_key_is_named_with_those_that_are_allowed() -> None:
 
 def test_a_wrong_value_is_named() -> None:
     assert "meta.dbt_temporal.retry.max_attempts" in problem({"retry": {"max_attempts": 0}})
+    assert "'ask', 'retry' or 'fail'" in problem({"retry": {"on_lost_attempt": "again"}})
     assert "meta.dbt_temporal.timeout_secs" in problem({"timeout_secs": "soon"})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from temporalio.exceptions import TimeoutError, TimeoutType
 
@@ -12,7 +14,9 @@ from dbt_temporal.application.steps.messages import ExecuteNodeInput, Statements
 from dbt_temporal.application.steps.table import AFTER_RUN, BEFORE_RUN, EXECUTE_NODE
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.project_config import parse_project_config
+from dbt_temporal.domain.run.plan import NodeOverrides
 from dbt_temporal.testing import FakeRuntime, node
+from dbt_temporal.testing.builders import planned
 from tests.unit.run.runs import execute, runtime_of
 
 FACTS = {"host_pid": 7, "sessions": [{"adapter": "postgres", "backend_pid": 42, "seen_at": 1.5}]}
@@ -66,3 +70,33 @@ def test_the_last_heartbeat_of_a_timed_out_attempt_is_kept(kind: TimeoutType) ->
     step = Step(EXECUTE_NODE, ExecuteNodeInput.model_construct(), StepLimits(5, 1), label="model:a")
     assert _timed_out(TimeoutError("lost", type=kind, last_heartbeat_details=[FACTS]), step).last_facts == FACTS
     assert _timed_out(TimeoutError("lost", type=kind, last_heartbeat_details=[]), step).last_facts is None
+
+
+@pytest.mark.parametrize(
+    ("config", "materialization", "own", "repeatable", "again"),
+    [
+        ("ask", "table", None, True, True),
+        ("ask", "incremental", None, False, False),
+        ("retry", "incremental", None, False, True),
+        ("fail", "table", None, True, False),
+        ({"incremental": "retry"}, "incremental", None, False, True),
+        ({"incremental": "retry"}, "mine", None, False, False),
+        ({"incremental": "retry", "default": "fail"}, "table", None, True, False),
+        ("fail", "incremental", "retry", False, True),
+        ("retry", "table", "ask", False, False),
+    ],
+)
+def test_what_becomes_of_a_node_of_which_nothing_is_known(
+    config: Any, materialization: str, own: Any, repeatable: bool, again: bool
+) -> None:
+    retry = parse_project_config({"retry": {"on_lost_attempt": config}}, "f").retry
+    assert retry.runs_again(materialization, own, repeatable=repeatable) is again
+
+
+async def test_the_next_attempt_is_told_whether_the_node_may_be_run_again() -> None:
+    own = node("b", overrides=NodeOverrides(on_lost_attempt="retry"))
+    unrepeatable = ["model.shop.a", "model.shop.b"]
+    runtime = LosingRuntime(planned(node("a"), own).model_copy(update={"unrepeatable": unrepeatable}))
+    await execute(runtime)
+    steps = [step.argument for step in runtime.steps if isinstance(step.argument, ExecuteNodeInput)]
+    assert {(each.unique_id, each.again) for each in steps} == {("model.shop.a", False), ("model.shop.b", True)}

@@ -113,6 +113,15 @@ async def test_an_attempt_of_which_nothing_is_known_is_made_again() -> None:
     assert world.engine.attempts == [(A, 2)]
 
 
+async def test_a_node_that_may_not_be_run_twice_fails_where_nothing_is_known_of_a_lost_attempt() -> None:
+    world = World()
+    request = ExecuteNodeInput(invocation=invocation(), unique_id=A, attempt=2, unheard=[1], again=False)
+    with pytest.raises(DbtTemporalError, match="nobody has heard how attempt 1 ended") as raised:
+        await world.use_cases.execute_node(request, no_progress)
+    assert (raised.value.error_type, raised.value.retryable) == (ErrorType.ENGINE_CRASHED, False)
+    assert world.engine.executed == []
+
+
 async def test_a_plan_carries_what_the_run_needs() -> None:
     config = parse_project_config({"retry": {"max_attempts": 9}}, "f")
     world = World(projects=[ready_project(config=config, revision="r1")], write_artifacts=True, write_run_log=False)

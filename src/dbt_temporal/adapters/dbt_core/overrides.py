@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.limits import Seconds, TaskQueueName
+from dbt_temporal.domain.project_config import OnLostAttempt
 from dbt_temporal.domain.run.plan import NodeOverrides
 
 META_KEY = "dbt_temporal"
@@ -21,6 +22,7 @@ class _RetryMeta(BaseModel):
     initial_interval_secs: Seconds | None = None
     backoff_coefficient: float | None = Field(default=None, ge=1)
     max_interval_secs: Seconds | None = None
+    on_lost_attempt: OnLostAttempt | None = None
 
 
 class _Meta(BaseModel):

@@ -84,6 +84,7 @@ class DbtCoreRun:
             nothing_to_do=answer["nothing_to_do"],
             ephemerals={name: EphemeralTurn.model_validate(turn) for name, turn in answer["ephemerals"].items()},
             taken_over=taken_over,
+            unrepeatable=frozenset(answer["unrepeatable"]),
         )
 
     async def before_run(self, progress: Progress) -> Prepared:

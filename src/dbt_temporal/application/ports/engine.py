@@ -55,6 +55,8 @@ class EnginePlan:
         taken_over: fields of the run's input that a retried run gives, because the input does not.
         fail_fast: dbt's resolved flag: of the run's input, else of the environment or the project's `flags:`.
         ends_on_error: whether the command ends at its first error.
+        unrepeatable: nodes that leave something else in the database when they are run twice, or may do so, as far as
+            their materialization says.
         nothing_to_do: whether nothing is selected; a plan without nodes may stand for ephemeral models, with hooks.
     """
 
@@ -67,6 +69,7 @@ class EnginePlan:
     fail_fast: bool = False
     engine: str = "dbt-core"
     ends_on_error: bool = False
+    unrepeatable: frozenset[str] = frozenset()
     nothing_to_do: bool = False
     ephemerals: Mapping[str, EphemeralTurn] = field(default_factory=dict)
     taken_over: Mapping[str, Any] = field(default_factory=dict)

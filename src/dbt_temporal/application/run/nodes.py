@@ -45,6 +45,7 @@ class NodeSteps:
             at_once=context.planned.ends_on_error is None,
             first_come=context.planned.first_come,
         )
+        self._unrepeatable = frozenset(context.planned.unrepeatable)
         self._tasks: dict[str, asyncio.Task[NodeExecutionResult]] = {}
         self._attempts: dict[str, int] = {}
         self._ended: list[str] = []
@@ -228,6 +229,11 @@ class NodeSteps:
                 write_artifacts=self._context.plan.write_artifacts,
                 lost=None if lost.facts is None else dict(lost.facts),
                 unheard=list(lost.attempts),
+                again=config.retry.runs_again(
+                    node.materialization,
+                    overrides.on_lost_attempt,
+                    repeatable=node.unique_id not in self._unrepeatable,
+                ),
             ),
             limits=statement_limits(timeout, config.timeouts.node_heartbeat_secs),
             label=node.activity_type,

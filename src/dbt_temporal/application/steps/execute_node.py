@@ -19,6 +19,12 @@ from dbt_temporal.domain.results import NodeExecutionResult
 
 logger = logging.getLogger(__name__)
 
+_UNKNOWN = (
+    "{request.unique_id}: nobody has heard how attempt {request.unheard[0]} ended, and it may have written its rows: "
+    "the node is not run again, as that could write them twice (`on_lost_attempt`). Look at what is there, and retry "
+    "the run then"
+)
+
 
 class ExecuteNode:
     """The use case behind every `<resource_type>:<node_name>` activity."""
@@ -73,6 +79,8 @@ async def _outcome(run: EngineRun, request: ExecuteNodeInput, progress: Progress
                 request.unique_id,
             )
             return known
+    if request.unheard and not request.again:
+        raise DbtTemporalError(ErrorType.ENGINE_CRASHED, _UNKNOWN.format(request=request), retryable=False)
     return await run.execute_node(request.unique_id, progress, request.ephemerals, request.part, request.attempt)
 
 

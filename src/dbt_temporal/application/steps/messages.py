@@ -58,6 +58,8 @@ class PlanProjectOutput(BaseModel):
     """By unique_id, the selected ephemeral models that take turns between the nodes, in dbt's order."""
     nothing_to_do: bool = True
     """Whether nothing is selected, where the plan has no nodes; plans from before it was part of them meant that."""
+    unrepeatable: list[str] = Field(default_factory=list)
+    """Nodes that may not be run twice without looking at what the first time has left."""
     write_run_log: bool = True
     """WRITE_RUN_LOG: whether log.txt is among the artifacts."""
     priority_scheduling: bool = False
@@ -141,6 +143,8 @@ class ExecuteNodeInput(StatementsInput):
     non_retryable_errors: list[str] = Field(default_factory=list)
     unheard: list[int] = Field(default_factory=list)
     """Attempts before this one of which nobody has heard how they ended."""
+    again: bool = True
+    """Whether the node is run again where nothing is known of these."""
 
 
 class StoreArtifactsInput(StepInput):

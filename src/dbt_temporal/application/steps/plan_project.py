@@ -108,6 +108,7 @@ class PlanProject:
             fail_fast=engine_plan.fail_fast,
             ends_on_error=engine_plan.ends_on_error,
             nothing_to_do=engine_plan.nothing_to_do,
+            unrepeatable=sorted(engine_plan.unrepeatable),
             first_come=in_dbts_order,
             ephemerals=dict(engine_plan.ephemerals) if in_dbts_order else {},
             write_run_log=self._write_run_log,

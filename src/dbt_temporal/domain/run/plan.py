@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from dbt_temporal.domain.limits import Seconds, TaskQueueName, fit_name
+from dbt_temporal.domain.project_config import OnLostAttempt
 
 OnNodeError = Literal["continue", "skip_children"]
 
@@ -22,6 +23,7 @@ class NodeOverrides(BaseModel):
     max_interval_secs: Seconds | None = None
     timeout_secs: Seconds | None = None
     task_queue: TaskQueueName | None = None
+    on_lost_attempt: OnLostAttempt | None = None
 
 
 class NodeInfo(BaseModel):

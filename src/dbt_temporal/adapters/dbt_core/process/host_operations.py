@@ -32,6 +32,7 @@ from dbt_temporal.adapters.dbt_core.process.kept.graph import ON_RUN_START
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.adapters.dbt_core.process.run.operations import operation_node
 from dbt_temporal.adapters.dbt_core.process.run.plan import make_plan
+from dbt_temporal.adapters.dbt_core.process.run.repeatable import is_repeatable
 from dbt_temporal.adapters.dbt_core.process.run.tasks import TASKS
 from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.run.scheduler import FAIL_FAST_REASON
@@ -76,6 +77,7 @@ class HostOperations:
             "threads": 1 if flags.SINGLE_THREADED else self._run.project.config.threads,
             "ends_on_error": self._run.task.raise_on_first_error(),
             "nothing_to_do": not self._run.selected(),
+            "unrepeatable": [unique_id for unique_id in plan.nodes if not is_repeatable(self._run, unique_id)],
         }
 
     def _before_run(self, _message: wire.Message, request: Request) -> wire.Message:
