@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from temporalio.exceptions import TimeoutError, TimeoutType
@@ -14,6 +14,7 @@ from dbt_temporal.application.steps.messages import ExecuteNodeInput, Statements
 from dbt_temporal.application.steps.table import AFTER_RUN, BEFORE_RUN, EXECUTE_NODE
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.project_config import parse_project_config
+from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.plan import NodeOverrides
 from dbt_temporal.testing import FakeRuntime, node
 from dbt_temporal.testing.builders import planned
@@ -100,3 +101,46 @@ async def test_the_next_attempt_is_told_whether_the_node_may_be_run_again() -> N
     await execute(runtime)
     steps = [step.argument for step in runtime.steps if isinstance(step.argument, ExecuteNodeInput)]
     assert {(each.unique_id, each.again) for each in steps} == {("model.shop.a", False), ("model.shop.b", True)}
+
+
+class LosingAll(FakeRuntime):
+    """Loses every attempt; `ended` is what a look at how the last one ended finds."""
+
+    ended: NodeExecutionResult | StepFailedError | None = None
+
+    async def run_step(self, step: Step[Output]) -> Output:
+        """See `FakeRuntime`."""
+        argument = step.argument
+        if not isinstance(argument, ExecuteNodeInput):
+            return await super().run_step(step)
+        self.steps.append(step)
+        if argument.again or self.ended is None:
+            raise StepFailedError(ErrorType.ENGINE_CRASHED, "lost", retryable=argument.again)
+        if isinstance(self.ended, StepFailedError):
+            raise self.ended
+        return cast(Output, self.ended)
+
+
+FOUND = NodeExecutionResult(unique_id="model.shop.a", status="success", dbt_status="success", attempts=3)
+
+
+@pytest.mark.parametrize(
+    ("ended", "error_type"),
+    [
+        (None, "EngineCrashed"),
+        (FOUND, None),
+        (StepFailedError(ErrorType.ADAPTER, "no such column"), "Adapter"),
+    ],
+    ids=["nothing is known", "it had succeeded", "it had failed"],
+)
+async def test_how_the_last_attempt_ended_is_looked_up(ended: Any, error_type: str | None) -> None:
+    runtime = LosingAll(planned(node("a")))
+    runtime.ended = ended
+    output = await execute(runtime)
+    assert output.success is (error_type is None)
+    if error_type is not None:
+        assert output.node_results[0].message == {"EngineCrashed": "lost", "Adapter": "no such column"}[error_type]
+    inputs = [step.argument for step in runtime.steps if isinstance(step.argument, ExecuteNodeInput)]
+    assert [(each.attempt, each.again) for each in inputs] == [(1, True), (2, True), (3, True), (3, False)]
+    assert inputs[-1].unheard == [1, 2, 3]
+    assert "model:a (how attempt 3 ended)" in [step.summary for step in runtime.steps]

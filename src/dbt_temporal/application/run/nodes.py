@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -207,7 +208,27 @@ class NodeSteps:
             lambda number, lost: self._context.keeping.run_step(self._step(node, ephemerals, part, number, lost)),
             on_retry=partial(self._retried, node, rule.max_attempts),
             may_retry=lambda failure: failure.retryable and runtime.has_room(),
+            look=lambda number, lost: self._look(node, part, number, lost),
         )
+
+    async def _look(
+        self, node: NodeInfo, part: BatchPart | None, attempt: int, lost: Lost
+    ) -> NodeExecutionResult | None:
+        """Finds out how a node's last attempt ended of which nobody has heard; None where nothing is known of it.
+
+        Raises:
+            StepFailedError: the attempt had failed.
+        """
+        step = self._step(node, [], part, attempt, lost)
+        assert isinstance(step.argument, ExecuteNodeInput)
+        summary = f"{_summary(node, part)} (how attempt {attempt} ended)"
+        argument = step.argument.model_copy(update={"again": False})
+        try:
+            return await self._context.keeping.run_step(replace(step, argument=argument, summary=summary))
+        except StepFailedError as failure:
+            if failure.unheard:
+                return None
+            raise
 
     def _step(
         self, node: NodeInfo, ephemerals: list[str], part: BatchPart | None, attempt: int, lost: Lost

@@ -56,12 +56,15 @@ async def with_retries(
     on_retry: Callable[[int, str], None] | None = None,
     may_retry: Callable[[StepFailedError], bool] = _retryable,
     why_again: Callable[[Output], str | None] = _accepted,
+    look: Callable[[int, Lost], Awaitable[Output | None]] | None = None,
 ) -> Output:
     """Makes attempts until one ends well, may not be repeated, or was the last.
 
     Args:
         attempt: makes one attempt; takes its number, from 1, and what is known of those that were lost before it.
         on_retry: told before each further attempt which one failed, and why.
+        look: finds out how the last attempt ended, where nobody has heard of that and there is no further one that
+            would; takes its number and what is known of it and of those before. None where nothing is to be found.
         why_again: why an output is not good enough, or None where it is; the last one is returned as it is.
 
     Raises:
@@ -79,7 +82,12 @@ async def with_retries(
                 return output
         except StepFailedError as failure:
             if last or not may_retry(failure):
-                raise
+                known = None
+                if look is not None and failure.unheard and failure.retryable:
+                    known = await look(number, lost.and_by(failure, number))
+                if known is None:
+                    raise
+                return known
             reason = f"{failure.error_type}: {failure.message}"
             lost = lost.and_by(failure, number)
         if on_retry is not None:
