@@ -134,7 +134,7 @@ FOUND = NodeExecutionResult(unique_id="model.shop.a", status="success", dbt_stat
     ids=["nothing is known", "it had succeeded", "it had failed"],
 )
 async def test_how_the_last_attempt_ended_is_looked_up(ended: Any, error_type: str | None) -> None:
-    runtime = LosingAll(planned(node("a")))
+    runtime = LosingAll(planned(node("a")).model_copy(update={"unrepeatable": []}))
     runtime.ended = ended
     output = await execute(runtime)
     assert output.success is (error_type is None)
@@ -144,3 +144,9 @@ async def test_how_the_last_attempt_ended_is_looked_up(ended: Any, error_type: s
     assert [(each.attempt, each.again) for each in inputs] == [(1, True), (2, True), (3, True), (3, False)]
     assert inputs[-1].unheard == [1, 2, 3]
     assert "model:a (how attempt 3 ended)" in [step.summary for step in runtime.steps]
+
+
+async def test_a_run_that_was_planned_before_such_looks_makes_none() -> None:
+    runtime = LosingAll(planned(node("a")))
+    assert not (await execute(runtime)).success
+    assert len([step for step in runtime.steps if isinstance(step.argument, ExecuteNodeInput)]) == 3

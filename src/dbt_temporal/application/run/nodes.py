@@ -46,7 +46,7 @@ class NodeSteps:
             at_once=context.planned.ends_on_error is None,
             first_come=context.planned.first_come,
         )
-        self._unrepeatable = frozenset(context.planned.unrepeatable)
+        self._unrepeatable = frozenset(context.planned.unrepeatable or ())
         self._tasks: dict[str, asyncio.Task[NodeExecutionResult]] = {}
         self._attempts: dict[str, int] = {}
         self._ended: list[str] = []
@@ -208,7 +208,7 @@ class NodeSteps:
             lambda number, lost: self._context.keeping.run_step(self._step(node, ephemerals, part, number, lost)),
             on_retry=partial(self._retried, node, rule.max_attempts),
             may_retry=lambda failure: failure.retryable and runtime.has_room(),
-            look=lambda number, lost: self._look(node, part, number, lost),
+            look=None if self._context.planned.unrepeatable is None else partial(self._look, node, part),
         )
 
     async def _look(

@@ -58,8 +58,9 @@ class PlanProjectOutput(BaseModel):
     """By unique_id, the selected ephemeral models that take turns between the nodes, in dbt's order."""
     nothing_to_do: bool = True
     """Whether nothing is selected, where the plan has no nodes; plans from before it was part of them meant that."""
-    unrepeatable: list[str] = Field(default_factory=list)
-    """Nodes that may not be run twice without looking at what the first time has left."""
+    unrepeatable: list[str] | None = None
+    """Nodes that may not be run twice without looking at what the first time has left; null in plans from before it was
+    part of them, whose runs do not look how the last attempt at a node ended."""
     write_run_log: bool = True
     """WRITE_RUN_LOG: whether log.txt is among the artifacts."""
     priority_scheduling: bool = False
