@@ -274,3 +274,31 @@ async def test_retry_runs_what_did_not_succeed(engine: DbtCoreEngine, tmp_path: 
     narrowed = await plan_of(engine, location, env=env, retry_from=str(results), select="sql_error+")
     assert narrowed.nodes.keys() < failed
     assert "model.with_failures.sql_error" in narrowed.nodes
+
+
+async def test_models_that_add_rows_may_not_be_run_twice(
+    engine: DbtCoreEngine, own_shop: ProjectLocation, env: dict[str, str]
+) -> None:
+    configs = {
+        "adds": "materialized='incremental'",
+        "appends": "materialized='incremental', incremental_strategy='append', unique_key='id'",
+        "of_its_own": "materialized='mine'",
+        "replaces_rows": "materialized='incremental', unique_key='id'",
+        "merges": "materialized='incremental', incremental_strategy='delete+insert', unique_key=['id']",
+        "always_anew": "materialized='incremental', full_refresh=true",
+        "never_anew": "materialized='incremental', full_refresh=false",
+        "table": "materialized='table'",
+        "view": "materialized='view'",
+    }
+    models = {f"models/{name}.sql": f"{{{{ config({config}) }}}} select 1 as id" for name, config in configs.items()}
+    mine = "{% materialization mine, default %}{{ return({'relations': []}) }}{% endmaterialization %}"
+    write_files(own_shop.project_dir, {**models, "macros/mine.sql": mine})
+
+    async def unrepeatable(**run_input: Any) -> set[str]:
+        asked = new_invocation(env=env, select=" ".join(configs), **run_input)
+        plan = await opened(engine, own_shop, asked).plan()
+        return {unique_id.removeprefix("model.jaffle_shop.") for unique_id in plan.unrepeatable}
+
+    assert await unrepeatable(command="build") == {"adds", "appends", "of_its_own", "never_anew"}
+    assert await unrepeatable(command="run", full_refresh=True) == {"of_its_own", "never_anew"}
+    assert await unrepeatable(command="compile") == set()
