@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -24,6 +25,8 @@ def build_worker(
     deployment: WorkerDeploymentConfig | None = None,
 ) -> Worker:
     """A worker for runs and their nodes; it starts with `run()`, or as an async context."""
+    # A heartbeat that the SDK has held back goes out when an attempt has told its own end, and comes back as a cancel.
+    warnings.filterwarnings("ignore", "Cannot find activity to cancel for token")
     return Worker(
         client,
         task_queue=task_queue,
