@@ -140,10 +140,9 @@ async def test_a_duckdb_file_that_somebody_is_about_to_make_is_waited_for(
 ) -> None:
     file = tmp_path / "w.duckdb"
     file.write_bytes(b"not yet" * 100)
-    made = asyncio.get_running_loop().call_later(1, file.unlink)
+    asyncio.get_running_loop().call_later(1, file.unlink)
     run = await drive(engine, small, new_invocation(command="run", select="one"))
     assert set(run.statuses().values()) == {"success"}
-    made.cancel()
     file.write_bytes(b"never one" * 100)
     os.utime(file, (0, 0))
     with pytest.raises(DbtTemporalError, match="not a valid DuckDB database file"):

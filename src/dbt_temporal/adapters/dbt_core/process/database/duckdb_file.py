@@ -22,6 +22,7 @@ LINGER_SECS = 0.1
 
 OPEN_LIMIT_SECS = 300.0
 NEW_FILE_SECS = 5.0
+"""How old a file may be that DuckDB does not know for its own, and still be one that is being made."""
 _FIRST_WAIT_SECS = 0.02
 _LONGEST_WAIT_SECS = 0.5
 
@@ -78,11 +79,8 @@ class DuckDbFileGate(WarehouseGate):
                 return
             except Exception as error:
                 self._close()
-                if (
-                    not (_is_locked(error) or self._is_being_made(error))
-                    or request.cancelled.is_set()
-                    or time.monotonic() > deadline
-                ):
+                passes = _is_locked(error) or self._is_being_made(error)
+                if not passes or request.cancelled.is_set() or time.monotonic() > deadline:
                     raise
             time.sleep(wait)
             wait = min(wait * 1.5, _LONGEST_WAIT_SECS)
