@@ -51,6 +51,7 @@ class Router:
     def __init__(self) -> None:
         self.service: ServiceClient | None = None
         self.taken = Taken()
+        self._manifests: dict[Path, Manifest] = {}
 
     def install(self) -> None:
         """Replaces `run_dbt` and `run_dbt_and_capture` wherever scenarios have imported them."""
@@ -112,8 +113,10 @@ class Router:
         given = {**request.input, "env": {**self._environment(), **request.input.get("env", {})}}
         answer = self.service.run(project_dir, Path(str(flags.PROFILES_DIR)).resolve(), given)
         manifest = take_over(answer, project_dir / "target")
+        if manifest is not None:
+            self._manifests = {project_dir: manifest}  # a command may leave none, and dbt has it all the same
         if answer.success is not None:
-            _register_adapter(flags, manifest)
+            _register_adapter(flags, self._manifests.get(project_dir))
         return answer, result_of(request.input["command"], answer, manifest)
 
     def _environment(self) -> dict[str, str]:

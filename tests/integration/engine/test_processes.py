@@ -135,6 +135,20 @@ async def test_two_runs_on_one_duckdb_file_take_turns(engine: DbtCoreEngine, sma
         assert set(run.statuses().values()) == {"success"}
 
 
+async def test_a_duckdb_file_that_somebody_is_about_to_make_is_waited_for(
+    engine: DbtCoreEngine, small: ProjectLocation, tmp_path: Path
+) -> None:
+    file = tmp_path / "w.duckdb"
+    file.write_bytes(b"not yet" * 100)
+    asyncio.get_running_loop().call_later(1, file.unlink)
+    run = await drive(engine, small, new_invocation(command="run", select="one"))
+    assert set(run.statuses().values()) == {"success"}
+    file.write_bytes(b"never one" * 100)
+    os.utime(file, (0, 0))
+    with pytest.raises(DbtTemporalError, match="not a valid DuckDB database file"):
+        await drive(engine, small, new_invocation(command="run", select="one"))
+
+
 async def test_nothing_is_written_into_the_project(engine: DbtCoreEngine, small: ProjectLocation) -> None:
     def snapshot() -> dict[str, tuple[int, int]]:
         stats = {str(path): path.stat() for path in small.project_dir.rglob("*")}

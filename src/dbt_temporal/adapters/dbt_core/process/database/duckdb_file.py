@@ -10,6 +10,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from dbt.adapters.base.impl import BaseAdapter
@@ -20,6 +21,8 @@ LINGER_SECS = 0.1
 """How long the file stays open after the last node: the next one of a chain usually comes within that time."""
 
 OPEN_LIMIT_SECS = 300.0
+NEW_FILE_SECS = 5.0
+"""How old a file may be that DuckDB does not know for its own, and still be one that is being made."""
 _FIRST_WAIT_SECS = 0.02
 _LONGEST_WAIT_SECS = 0.5
 
@@ -76,10 +79,23 @@ class DuckDbFileGate(WarehouseGate):
                 return
             except Exception as error:
                 self._close()
-                if not _is_locked(error) or request.cancelled.is_set() or time.monotonic() > deadline:
+                passes = _is_locked(error) or self._is_being_made(error)
+                if not passes or request.cancelled.is_set() or time.monotonic() > deadline:
                     raise
             time.sleep(wait)
             wait = min(wait * 1.5, _LONGEST_WAIT_SECS)
+
+    def _is_being_made(self, error: BaseException) -> bool:
+        """Whether another process has created the file a moment ago, and not written what DuckDB knows it by.
+
+        DuckDB looks at a file before it asks for the lock on it.
+        """
+        if "not a valid DuckDB database file" not in str(error):
+            return False
+        try:
+            return time.time() - Path(self._adapter.config.credentials.path).stat().st_mtime < NEW_FILE_SECS
+        except OSError:
+            return False
 
     def _close_if_unused(self) -> None:
         with self._lock:
