@@ -50,3 +50,41 @@ async def test_the_end_of_a_process_that_is_told_before_its_number_is_known() ->
         await process.channel.request("anything")
     await forker.channel.close()
     theirs.close()
+
+
+async def test_a_process_whose_connection_is_known_to_be_lost_is_taken_for_no_further_request() -> None:
+    ours, theirs = socket.socketpair()
+    channel = await Channel.over(ours)
+    known = asyncio.Event()
+    settled = asyncio.Event()
+
+    async def wait_for_how_it_ended() -> None:
+        known.set()
+        await settled.wait()
+
+    channel.settle_end = wait_for_how_it_ended
+    theirs.close()
+    await known.wait()
+    assert not channel.alive
+    assert not channel.closed.is_set()
+    settled.set()
+    await channel.closed.wait()
+    await channel.close()
+
+
+async def test_a_request_with_descriptors_to_a_process_that_has_gone_marks_it_as_gone() -> None:
+    ours, theirs = socket.socketpair()
+    channel = await Channel.over(ours)
+    theirs.close()
+    with pytest.raises(DbtTemporalError, match="has ended"):
+        channel.start("fork_host", fds=[0])
+    assert not channel.alive
+    await channel.close()
+
+
+def test_an_answer_to_a_worker_that_has_gone_is_no_error_and_the_next_request_tells() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    with ours:
+        wire.answer(ours, {"event": "exited", "pid": 4711, "status": 0})
+        assert wire.receive(ours) == (None, [])

@@ -28,6 +28,8 @@ class Channel:
         self.on_event: EventHandler | None = None
         """Hears of messages that answer no request."""
         self.closed = asyncio.Event()
+        self.alive = True
+        """Whether the process may still answer; `closed` follows when it is known how it ended."""
         self.describe_end: Callable[[], str] = lambda: "its connection closed"
         self.settle_end: Callable[[], Any] | None = None
         self._read_task = asyncio.get_running_loop().create_task(self._read())
@@ -88,6 +90,7 @@ class Channel:
             sent = socket.send_fds(self._fd_socket, [data], fds)
         except ConnectionError:  # it has ended, and this worker has not heard of it yet
             sent = 0
+            self.alive = False
         if sent != len(data):
             raise self._crash()
 
@@ -102,9 +105,11 @@ class Channel:
                 body = await self._reader.readexactly(wire.HEADER.unpack(header)[0])
                 self._dispatch(wire.loads(body))
         except (asyncio.IncompleteReadError, OSError):
+            self.alive = False
             if self.settle_end is not None:
                 await self.settle_end()
         finally:
+            self.alive = False
             self.closed.set()
             error = self._crash()
             for future in list(self._pending.values()):

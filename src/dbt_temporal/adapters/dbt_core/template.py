@@ -125,7 +125,7 @@ class Template:
     async def fork_parent(self) -> tuple[ForkedProcess, Forker]:
         """A new project parent, and the forker through which it forks hosts."""
         async with self._lock:
-            if self._forker is None or self._forker.channel.closed.is_set():
+            if self._forker is None or not self._forker.channel.alive:
                 await self._start()
             assert self._forker is not None
             self._has_forked = True

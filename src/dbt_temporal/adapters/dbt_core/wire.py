@@ -6,6 +6,7 @@ is an event. One message may carry open file descriptors.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import struct
@@ -43,6 +44,12 @@ def loads(body: bytes) -> Any:
 def encode(message: Message) -> bytes:
     body = dumps(message)
     return HEADER.pack(len(body)) + body
+
+
+def answer(sock: socket.socket, message: Message) -> None:
+    """Sends a message to whoever asks; of a peer that has gone, the next `receive` tells."""
+    with contextlib.suppress(ConnectionError):
+        sock.sendall(encode(message))
 
 
 def receive(sock: socket.socket) -> tuple[Message | None, list[int]]:

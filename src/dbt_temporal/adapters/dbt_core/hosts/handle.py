@@ -56,7 +56,7 @@ class HostHandle:
 
     @property
     def alive(self) -> bool:
-        return not self.process.channel.closed.is_set()
+        return self.process.channel.alive
 
     def is_idle(self, idle_secs: float) -> bool:
         """Whether it has gone, or had no request for that long; a run's database is kept for longer."""

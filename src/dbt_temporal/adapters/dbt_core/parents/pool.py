@@ -62,7 +62,7 @@ class ParentHandle:
 
     @property
     def alive(self) -> bool:
-        return not self.process.channel.closed.is_set()
+        return self.process.channel.alive
 
     @property
     def forkable(self) -> bool:

@@ -72,7 +72,7 @@ class ForkServer:
                     self._await_children()
                     return
                 if takeovers and message["op"] in takeovers:
-                    self._control.sendall(wire.encode({"id": message["id"], "ok": {"pid": os.getpid()}}))
+                    wire.answer(self._control, {"id": message["id"], "ok": {"pid": os.getpid()}})
                     self._reset_signals()
                     takeovers[message["op"]](_take_over(fds))
                     return
@@ -109,7 +109,7 @@ class ForkServer:
         finally:
             for fd in fds:
                 os.close(fd)
-        self._control.sendall(wire.encode(answer))
+        wire.answer(self._control, answer)
 
     def _fork(self, fds: list[int], main: ChildMain) -> int:
         own_pid = os.getpid()
@@ -156,8 +156,8 @@ class ForkServer:
 
     def _report_exits(self) -> None:
         for pid, status in self._take_exits():
-            event = {"event": "exited", "pid": pid, "status": os.waitstatus_to_exitcode(status)}
-            self._control.sendall(wire.encode(event))
+            status = os.waitstatus_to_exitcode(status)
+            wire.answer(self._control, {"event": "exited", "pid": pid, "status": status})
 
     def _take_exits(self) -> list[tuple[int, int]]:
         """Which children have ended since the last call, and with which wait status."""

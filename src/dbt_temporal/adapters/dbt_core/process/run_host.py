@@ -40,10 +40,10 @@ def serve_host(sock: socket.socket, parent: LoadedParent) -> None:
         invocation = DbtInvocation.model_validate(message["invocation"])
         run = open_run(parent, invocation, Path(message["run_dir"]), message["local_references"])
     except Exception as error:
-        sock.sendall(wire.encode({"id": message["id"], "error": forking.error_to_wire(error)}))
+        wire.answer(sock, {"id": message["id"], "error": forking.error_to_wire(error)})
         return
     host = RunHost(sock, run)
-    sock.sendall(wire.encode({"id": message["id"], "ok": {"pid": os.getpid()}}))
+    wire.answer(sock, {"id": message["id"], "ok": {"pid": os.getpid()}})
     host.serve()
 
 
