@@ -66,6 +66,8 @@ _PATHS = frozenset({"log_path", "profiles_dir", "project_dir", "target_path", "s
 
 _SIDE = re.compile(r"side_[a-z]*(_[0-9a-f]*)?\.\.\.")
 """What PostgreSQL's messages have of a database's name where they cut a line off."""
+_CUT_SIDE = re.compile(r'\.\.\.[a-z0-9_]*(?=\\"\.\\"main\\")')
+"""The same where they cut off a line's begin."""
 _SUGGESTED = re.compile(r'Did you mean \\".*?\\"\?')
 
 _EPHEMERAL_CAUSE = "caused by compilation error in referenced ephemeral model"
@@ -77,7 +79,8 @@ def documents(ended: Ended, database: str, *, in_order: bool, retry: bool = Fals
     """The artifacts of a step as they are compared; `in_order` where results have an order that dbt would repeat."""
     comparable = {}
     for name, text in ended.artifacts.items():
-        text = _SIDE.sub("side_...", text_of_side(text, {**ended.paths, database: "<database>"}))
+        text = text_of_side(text, {**ended.paths, database: "<database>"})
+        text = _CUT_SIDE.sub("...", _SIDE.sub("side_...", text))
         document = json.loads(text if in_order else _SUGGESTED.sub("", text))
         if "results" in document:
             if in_order:

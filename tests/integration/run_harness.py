@@ -16,12 +16,12 @@ from temporalio.worker import Worker
 from dbt_temporal.adapters.artifact_stores.fsspec_store import FsspecArtifactStore
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.adapters.secrets import SecretSettings, WorkerSecrets
+from dbt_temporal.adapters.temporal.connection.connect import namespace_id
 from dbt_temporal.adapters.temporal.connection.search_attributes import registered_search_attributes
 from dbt_temporal.adapters.temporal.gateway import TemporalRun, TemporalRunGateway
 from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
 from dbt_temporal.adapters.temporal.worker.build import build_worker
-from dbt_temporal.adapters.temporal.worker.heartbeat import silence_secs
-from dbt_temporal.adapters.temporal.worker.job import JobVariables
+from dbt_temporal.adapters.temporal.worker.current_step import CurrentStep
 from dbt_temporal.adapters.temporal.worker.own_queue import build_own_worker, own_task_queue
 from dbt_temporal.adapters.temporal.worker.tuning import WorkerTuning
 from dbt_temporal.adapters.temporal.worker.versioning import VersioningSettings
@@ -89,8 +89,7 @@ class WorkerHarness(Generic[Engine]):
                 static_search_attributes=self.static_search_attributes,
                 registered_search_attributes=await registered_search_attributes(self.client),
                 own_queue=self.own_queue,
-                job=JobVariables({"TEMPORAL_UI_URL": "http://ui.internal/"}),
-                silence=silence_secs,
+                step=CurrentStep({"TEMPORAL_UI_URL": "http://ui.internal/"}, await namespace_id(self.client)),
             )
             activities = DbtActivities(use_cases)
             worker = build_worker(

@@ -95,3 +95,8 @@ class BatchResults(BaseModel):
 
     successful: list[Window] = Field(default_factory=list)
     failed: list[Window] = Field(default_factory=list)
+
+
+def step_name(unique_id: str, part: BatchPart | None) -> str:
+    """What tells a node's step from all others of its run, whichever attempt it is."""
+    return unique_id if part is None else f"{unique_id} {part.stage} {part.index}"

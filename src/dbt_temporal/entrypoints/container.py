@@ -16,8 +16,7 @@ from dbt_temporal.adapters.secrets import WorkerSecrets
 from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
 from dbt_temporal.adapters.temporal.telemetry.steps import SpanFactory, no_span
 from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
-from dbt_temporal.adapters.temporal.worker.heartbeat import silence_secs
-from dbt_temporal.adapters.temporal.worker.job import JobVariables
+from dbt_temporal.adapters.temporal.worker.current_step import CurrentStep
 from dbt_temporal.adapters.temporal.worker.own_queue import own_task_queue
 from dbt_temporal.application.ports.telemetry import NoTelemetry, Telemetry
 from dbt_temporal.application.projects.engines import EngineByProject
@@ -32,14 +31,15 @@ from dbt_temporal.entrypoints.settings import Settings
 class WorkerContainer(containers.DeclarativeContainer):
     """What a worker is made of.
 
-    Given from outside: `settings`, `environ`, `current_dir`; `registered_search_attributes` once connected; `telemetry`
-    and `spans` where somebody listens; `registry`
-    is one object that is filled when the projects are loaded.
+    Given from outside: `settings`, `environ`, `current_dir`; `registered_search_attributes` and `namespace_id` once
+    connected; `telemetry` and `spans` where somebody listens; `registry` is one object that is filled when the projects
+    are loaded.
     """
 
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
     environ: providers.Dependency[Mapping[str, str]] = providers.Dependency()
     current_dir: providers.Dependency[Path] = providers.Dependency(instance_of=Path)
+    namespace_id: providers.Dependency[str] = providers.Dependency(default="")
     registered_search_attributes: providers.Dependency[frozenset[str]] = providers.Dependency(default=frozenset())
     telemetry: providers.Dependency[Telemetry] = providers.Dependency(default=NoTelemetry())
     spans: providers.Dependency[SpanFactory] = providers.Dependency(default=no_span)
@@ -71,7 +71,7 @@ class WorkerContainer(containers.DeclarativeContainer):
         check=engine_by_project.provided.engine_of,
         strict=settings.provided.projects.strict_start,
     )
-    job = providers.Singleton(JobVariables, environ)
+    step = providers.Singleton(CurrentStep, environ, namespace_id)
     own_queue = providers.Singleton(own_task_queue, settings.provided.connection.task_queue)
     use_cases = providers.Singleton(
         UseCases.build,
@@ -86,7 +86,6 @@ class WorkerContainer(containers.DeclarativeContainer):
         static_search_attributes=settings.provided.search_attributes,
         registered_search_attributes=registered_search_attributes,
         own_queue=own_queue,
-        job=job,
-        silence=providers.Object(silence_secs),
+        step=step,
     )
     activities = providers.Singleton(DbtActivities, use_cases, telemetry, spans)

@@ -61,7 +61,6 @@ class FakeEngine:
         parts: every part of a microbatch model that was begun, in order.
         cancelled: what was cancelled of these.
         ended_runs: invocation ids that were ended.
-        ended_sessions: the facts of lost attempts whose sessions were to be ended.
         run_class: what `open` makes; a test may give one of its own.
         stuck: whether `ping` never answers.
         planned: the invocations that were planned.
@@ -84,7 +83,6 @@ class FakeEngine:
         self.parts: list[BatchPart] = []
         self.cancelled: list[str] = []
         self.ended_runs: list[str] = []
-        self.ended_sessions: list[dict[str, Any]] = []
         self.stuck = False
         self.folder = TemporaryDirectory()
         self.run_class: type[FakeEngineRun] = FakeEngineRun
@@ -200,10 +198,6 @@ class FakeEngineRun:
         """What `left` has."""
         del part
         return self._engine.left.get((unique_id, attempt))
-
-    async def end_session(self, facts: Mapping[str, Any]) -> None:
-        """Takes note."""
-        self._engine.ended_sessions.append(dict(facts))
 
     async def after_run(self, results: list[CompletedNode], progress: Progress) -> list[NodeOutcome]:
         """The scripted hooks."""

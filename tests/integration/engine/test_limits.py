@@ -16,6 +16,7 @@ from dbt_temporal.application.ports.telemetry import Fact, HostsCounted
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.entrypoints.settings import read_settings
 from tests.integration.engine.test_postgres import PROJECT as PG_PROJECT
+from tests.integration.engine.test_postgres import SLEEPERS
 from tests.integration.engine_driver import drive, new_invocation, open_engine, opened, write_files
 from tests.integration.postgres import PostgresDatabase, postgres_env
 from tests.integration.servers import wait_for
@@ -106,7 +107,7 @@ async def test_a_host_that_dies_makes_room_although_it_was_being_replaced(
         dying = asyncio.ensure_future(
             opened(engine, location, invocation).execute_node("model.pg.sleeps", facts.update)
         )
-        await wait_for(lambda: _told(facts, "sessions"), within=60)
+        await wait_for(lambda: _sleeps(postgres), within=60, what="the node sleeps")
         # The first request that ends lets the host be measured, and the one after it needs a new one.
         await opened(engine, location, invocation).plan()
         waiting = asyncio.ensure_future(
@@ -120,8 +121,8 @@ async def test_a_host_that_dies_makes_room_although_it_was_being_replaced(
         assert (await asyncio.wait_for(waiting, 120)).result.status == "success"
 
 
-async def _told(facts: dict[str, Any], key: str) -> bool:
-    return key in facts
+async def _sleeps(database: PostgresDatabase) -> bool:
+    return database.query(SLEEPERS) == [(1,)]
 
 
 async def _has_begun(facts: dict[str, Any]) -> bool:

@@ -85,8 +85,7 @@ async def test_a_cancelled_node_ends_its_statement_and_no_other(
     invocation = new_invocation(command="run")
     facts: dict[str, Any] = {}
     sleeping = asyncio.ensure_future(opened(engine, project, invocation).execute_node("model.pg.sleeps", facts.update))
-    await eventually(lambda: "sessions" in facts and count(postgres, SLEEPERS) == 1)
-    assert [session["backend_pid"] > 0 for session in facts["sessions"]] == [True]
+    await eventually(lambda: count(postgres, SLEEPERS) == 1)
 
     sleeping.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -128,7 +127,7 @@ async def test_the_statement_of_a_killed_host_is_ended_by_the_next_one(
     invocation = new_invocation(command="run")
     facts: dict[str, Any] = {}
     sleeping = asyncio.ensure_future(opened(engine, project, invocation).execute_node("model.pg.sleeps", facts.update))
-    await eventually(lambda: "sessions" in facts and count(postgres, SLEEPERS) == 1)
+    await eventually(lambda: count(postgres, SLEEPERS) == 1)
 
     os.kill(facts["host_pid"], signal.SIGKILL)
     with pytest.raises(DbtTemporalError) as caught:

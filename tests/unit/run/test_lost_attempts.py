@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
-from temporalio.exceptions import TimeoutError, TimeoutType
 
-from dbt_temporal.adapters.temporal.failures import _timed_out
-from dbt_temporal.application.ports.runtime import Output, Step, StepFailedError, StepLimits
+from dbt_temporal.application.ports.runtime import Output, Step, StepFailedError
 from dbt_temporal.application.run.retries import Lost
 from dbt_temporal.application.steps.messages import ExecuteNodeInput, StatementsInput
-from dbt_temporal.application.steps.table import AFTER_RUN, BEFORE_RUN, EXECUTE_NODE
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.project_config import parse_project_config
 from dbt_temporal.domain.results import NodeExecutionResult
@@ -19,8 +16,6 @@ from dbt_temporal.domain.run.plan import NodeOverrides
 from dbt_temporal.testing import FakeRuntime, node
 from dbt_temporal.testing.builders import planned
 from tests.unit.run.runs import execute, runtime_of
-
-FACTS = {"host_pid": 7, "sessions": [{"adapter": "postgres", "backend_pid": 42, "seen_at": 1.5}]}
 
 
 class LosingRuntime(FakeRuntime):
@@ -31,19 +26,8 @@ class LosingRuntime(FakeRuntime):
         argument = step.argument
         if isinstance(argument, StatementsInput) and argument.attempt == 1:
             self.steps.append(step)
-            raise StepFailedError(ErrorType.ENGINE_CRASHED, "lost", retryable=True, timed_out=True, last_facts=FACTS)
+            raise StepFailedError(ErrorType.ENGINE_CRASHED, "lost", retryable=True, timed_out=True)
         return await super().run_step(step)
-
-
-async def test_the_next_attempt_is_told_what_the_lost_one_last_said() -> None:
-    config = parse_project_config({"retry": {"project_hooks": {"on_run_start": True, "on_run_end": True}}}, "f")
-    with_hooks = runtime_of(node("a"), config=config, has_on_run_start=True, has_on_run_end=True)
-    runtime = LosingRuntime(with_hooks.planned)
-    output = await execute(runtime)
-    assert output.success
-    told = [(step.name, step.argument.lost) for step in runtime.steps if isinstance(step.argument, StatementsInput)]
-    names = [BEFORE_RUN.name, node("a").activity_type, AFTER_RUN.name]
-    assert told == [(name, facts) for name in names for facts in (None, FACTS)]
 
 
 async def test_the_next_attempt_is_told_of_which_attempts_nobody_has_heard() -> None:
@@ -63,14 +47,7 @@ async def test_the_next_attempt_is_told_of_which_attempts_nobody_has_heard() -> 
     ],
 )
 def test_an_attempt_that_said_how_it_ended_was_heard(failure: StepFailedError, unheard: bool) -> None:
-    assert Lost(FACTS, (1,)).and_by(failure, 2) == Lost(FACTS, (1, 2) if unheard else (1,))
-
-
-@pytest.mark.parametrize("kind", [TimeoutType.HEARTBEAT, TimeoutType.START_TO_CLOSE])
-def test_the_last_heartbeat_of_a_timed_out_attempt_is_kept(kind: TimeoutType) -> None:
-    step = Step(EXECUTE_NODE, ExecuteNodeInput.model_construct(), StepLimits(5, 1), label="model:a")
-    assert _timed_out(TimeoutError("lost", type=kind, last_heartbeat_details=[FACTS]), step).last_facts == FACTS
-    assert _timed_out(TimeoutError("lost", type=kind, last_heartbeat_details=[]), step).last_facts is None
+    assert Lost((1,)).and_by(failure, 2) == Lost((1, 2) if unheard else (1,))
 
 
 @pytest.mark.parametrize(

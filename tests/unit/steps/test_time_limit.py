@@ -1,4 +1,4 @@
-"""Project hooks are kept within their limit, and fenced from a lost attempt, as nodes are."""
+"""Project hooks are kept within their limit, as nodes are."""
 
 import asyncio
 from typing import Any
@@ -21,14 +21,6 @@ async def test_project_hooks_that_take_too_long_are_cancelled_and_tried_again_on
         await run_project_hooks(world, step, timeout_secs=0.01, repeatable=repeatable)
     assert world.engine.cancelled == [step]
     assert (caught.value.error_type, caught.value.retryable) == (ErrorType.ADAPTER, repeatable)
-
-
-@pytest.mark.parametrize("step", ["before_run", "after_run"])
-async def test_the_session_of_lost_project_hooks_is_ended_before_they_run_again(step: str) -> None:
-    world = World()
-    lost = {"sessions": [{"backend_pid": 1}]}
-    await run_project_hooks(world, step, lost=lost)
-    assert world.engine.ended_sessions == [lost]
 
 
 async def run_project_hooks(world: World, step: str, **asked: Any) -> None:

@@ -23,7 +23,6 @@ class Channel:
         # asyncio's transport can send no descriptors; they go over a second handle of the same socket.
         self._fd_socket = sock
         self._pending: dict[int, asyncio.Future[Any]] = {}
-        self._progress: dict[int, EventHandler] = {}
         self._next_id = 0
         self.on_event: EventHandler | None = None
         """Hears of messages that answer no request."""
@@ -43,12 +42,10 @@ class Channel:
         reader, writer = await asyncio.open_unix_connection(sock=sock)
         return cls(twin, reader, writer)
 
-    def start(
-        self, op: str, *, progress: EventHandler | None = None, fds: Sequence[int] = (), **fields: Any
-    ) -> tuple[int, asyncio.Future[Any]]:
+    def start(self, op: str, *, fds: Sequence[int] = (), **fields: Any) -> tuple[int, asyncio.Future[Any]]:
         """Sends a request; the future brings its answer, or raises `DbtTemporalError`.
 
-        `progress` hears of events that belong to the request; the caller keeps its own copies of `fds`, which go along.
+        The caller keeps its own copies of `fds`, which go along.
         """
         if self.closed.is_set():
             raise self._crash()
@@ -56,9 +53,7 @@ class Channel:
         request_id = self._next_id
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._pending[request_id] = future
-        if progress is not None:
-            self._progress[request_id] = progress
-        future.add_done_callback(lambda _: self._forget(request_id))
+        future.add_done_callback(lambda _: self._pending.pop(request_id, None))
         data = wire.encode({"id": request_id, "op": op, **fields})
         if fds:
             self._send_fds(data, fds)
@@ -94,10 +89,6 @@ class Channel:
         if sent != len(data):
             raise self._crash()
 
-    def _forget(self, request_id: int) -> None:
-        self._pending.pop(request_id, None)
-        self._progress.pop(request_id, None)
-
     async def _read(self) -> None:
         try:
             while True:
@@ -127,10 +118,6 @@ class Channel:
             if future is not None and not future.done():
                 future.set_exception(error_from_wire(message["error"]))
                 future.exception()
-        elif isinstance(request_id, int):
-            handler = self._progress.get(request_id)
-            if handler is not None:
-                handler(message)
         elif self.on_event is not None:
             self.on_event(message)
 

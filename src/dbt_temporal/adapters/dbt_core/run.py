@@ -27,7 +27,7 @@ from dbt_temporal.application.ports.engine import (
     StatePart,
 )
 from dbt_temporal.application.shielding import shielded
-from dbt_temporal.domain.batches import BatchPart
+from dbt_temporal.domain.batches import BatchPart, step_name
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase
@@ -89,7 +89,7 @@ class DbtCoreRun:
 
     async def before_run(self, progress: Progress) -> Prepared:
         async with self._host() as host:
-            answer = await self._run_statements(host, progress, "before_run")
+            answer = await self._run_statements(host, progress, "before_run", self._owner("before_run", whole_run=True))
             host.holds_database = answer["in_memory"]
             host.has_state, host.keeps_state = True, answer["keeps_graph"] is not None
         name = f"profile {answer['profile']!r}, target {answer['target']!r}"
@@ -127,6 +127,7 @@ class DbtCoreRun:
                 host,
                 progress,
                 "execute",
+                self._owner(step_name(unique_id, part), attempt),
                 unique_id=unique_id,
                 ephemerals=list(ephemerals),
                 part=part and part.model_dump(mode="json"),
@@ -136,6 +137,8 @@ class DbtCoreRun:
 
     async def outcome_of(self, unique_id: str, attempt: int, part: BatchPart | None = None) -> NodeOutcome | None:
         place = self._outcomes.place(self._invocation.invocation_id, unique_id, attempt, part)
+        async with self._host() as host:
+            await host.process.channel.request("end_sessions", owner=self._owner(step_name(unique_id, part)))
         for host in self._hosts.hosts_of(self._invocation.invocation_id):
             under_way = host.attempts.get(place)
             if under_way is not None:  # Temporal has given it up before this worker has heard of that
@@ -151,16 +154,12 @@ class DbtCoreRun:
         # One that is worth another attempt has it here.
         return None if outcome.error is not None and outcome.error.retryable else outcome
 
-    async def end_session(self, facts: Mapping[str, Any]) -> None:
-        sessions = facts.get("sessions")
-        if sessions:
-            async with self._host() as host:
-                await host.process.channel.request("end_sessions", sessions=sessions)
-
     async def after_run(self, results: list[CompletedNode], progress: Progress) -> list[NodeOutcome]:
         sent = [_sent(item) for item in results]
         async with self._host_with_all() as host:
-            answers = await self._run_statements(host, progress, "after_run", results=sent)
+            answers = await self._run_statements(
+                host, progress, "after_run", self._owner("after_run", whole_run=True), results=sent
+            )
         return [_outcome(answer) for answer in answers]
 
     async def artifacts(
@@ -214,16 +213,20 @@ class DbtCoreRun:
         held = self._invocation.database
         return held is None or held.process == host.name
 
-    async def _run_statements(self, host: HostHandle, progress: Progress, op: str, **fields: Any) -> Any:
-        """Makes a request that is cancelled with the task that awaits it, and tells of its sessions in the database."""
+    def _owner(self, step: str, attempt: int = 1, *, whole_run: bool = False) -> dict[str, Any]:
+        """Whose the sessions of a step are (`SessionOwner`)."""
+        invocation_id = self._invocation.invocation_id
+        run = self._invocation.owner or invocation_id
+        return {"invocation_id": invocation_id, "run": run, "step": step, "attempt": attempt, "whole_run": whole_run}
 
-        def hear(message: dict[str, Any]) -> None:
-            host.sessions[request_id] = message["sessions"]
-            progress({"sessions": message["sessions"]})
-
+    async def _run_statements(
+        self, host: HostHandle, progress: Progress, op: str, owner: dict[str, Any], **fields: Any
+    ) -> Any:
+        """Makes a request that is cancelled with the task that awaits it, and whose sessions have the owner's name."""
         progress({"host_pid": host.process.pid})
         silence = self._invocation.silence_secs
-        request_id, future = host.process.channel.start(op, progress=hear, silence_secs=silence, **fields)
+        request_id, future = host.process.channel.start(op, owner=owner, silence_secs=silence, **fields)
+        host.owners[request_id] = owner
         place = Path(fields["outcome"]) if "outcome" in fields else None
         if place is not None:
             host.attempts[place] = request_id, future
@@ -237,7 +240,7 @@ class DbtCoreRun:
             await shielded(self._clean_up(host))
             raise
         finally:
-            host.sessions.pop(request_id, None)
+            host.owners.pop(request_id, None)
             if place is not None:
                 host.attempts.pop(place, None)
 

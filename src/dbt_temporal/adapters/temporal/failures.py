@@ -92,14 +92,8 @@ def _timed_out(error: TimeoutError, step: Step[Any]) -> StepFailedError:
         message,
         retryable=True,
         timed_out=True,
-        last_facts=_last_facts(error),
         never_taken=error.type == TimeoutType.SCHEDULE_TO_START,
     )
-
-
-def _last_facts(error: TimeoutError) -> dict[str, Any] | None:
-    details = error.last_heartbeat_details
-    return dict(details[0]) if details and isinstance(details[0], dict) else None
 
 
 def to_hook_failed(error: FailureError, hook: HookConfig) -> HookFailedError:

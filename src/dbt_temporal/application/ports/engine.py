@@ -147,7 +147,7 @@ class CompletedNode:
 
 ReadState = Callable[[], Awaitable[Sequence[StatePart]]]
 Progress = Callable[[Mapping[str, Any]], None]
-"""Called with facts about what runs (processes, sessions in the database), which heartbeats carry on."""
+"""Called with facts about what runs (its process), which heartbeats carry on."""
 
 
 def no_progress(_facts: Mapping[str, Any]) -> None:
@@ -162,6 +162,10 @@ class EngineRun(Protocol):
 
     They also raise ProjectNotFound, retryable, where the files that are there have another revision than the location
     and nothing that was parsed of its own is at hand.
+
+    The statements of `before_run`, `execute_node` and `after_run` begin when no other attempt at the same step runs any
+    more in the database, as far as it has means to end them: not even one of another run with the same
+    `DbtInvocation.owner`.
 
     Cancelling the task that awaits `before_run`, `execute_node` or `after_run` cancels the statements of that call in
     the database, and only those; the call returns (by raising CancelledError) when they have ended or could not be
@@ -217,10 +221,15 @@ class EngineRun(Protocol):
         """
 
     async def outcome_of(self, unique_id: str, attempt: int, part: BatchPart | None = None) -> NodeOutcome | None:
-        """How an attempt ended of which nobody has heard, as far as this machine knows; what of it still runs is ended.
+        """How an attempt ended of which nobody has heard, as far as this machine knows.
+
+        What still runs of it, or of any other attempt at the node, is ended first, in the database too.
 
         Returns:
             The outcome, where the attempt came to its own end; None where it did not, or nothing is known of it.
+
+        Raises:
+            DbtTemporalError: what still runs could not be ended.
         """
 
     async def after_run(self, results: list[CompletedNode], progress: Progress) -> list[NodeOutcome]:
@@ -238,16 +247,6 @@ class EngineRun(Protocol):
 
         Returns:
             The place of each on this machine, by file name. They stay there until the run ends.
-        """
-
-    async def end_session(self, facts: Mapping[str, Any]) -> None:
-        """Ends what a lost attempt may still be running in the database, and waits for its end.
-
-        Args:
-            facts: what the attempt told by its `Progress`.
-
-        Raises:
-            DbtTemporalError: the database could not be asked.
         """
 
 

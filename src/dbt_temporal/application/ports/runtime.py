@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -130,7 +130,6 @@ class StepFailedError(Exception):
         retryable: whether another attempt may help.
         result: the node's result, where the step ran a node that came to one.
         timed_out: whether it ran out of time.
-        last_facts: what the step last told of itself by a heartbeat, where it was lost.
         never_taken: whether no worker took it in time.
     """
 
@@ -142,7 +141,6 @@ class StepFailedError(Exception):
         retryable: bool = False,
         result: NodeExecutionResult | None = None,
         timed_out: bool = False,
-        last_facts: Mapping[str, Any] | None = None,
         never_taken: bool = False,
     ) -> None:
         super().__init__(message)
@@ -151,7 +149,6 @@ class StepFailedError(Exception):
         self.retryable = retryable
         self.result = result
         self.timed_out = timed_out
-        self.last_facts = last_facts
         self.never_taken = never_taken
 
     @property

@@ -248,7 +248,6 @@ class NodeSteps:
                 attempt=attempt,
                 non_retryable_errors=config.retry.non_retryable_errors,
                 write_artifacts=self._context.plan.write_artifacts,
-                lost=None if lost.facts is None else dict(lost.facts),
                 unheard=list(lost.attempts),
                 again=config.retry.runs_again(
                     node.materialization,

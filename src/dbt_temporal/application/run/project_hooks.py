@@ -133,13 +133,12 @@ class ProjectHookSteps:
         return output
 
     async def _attempt(
-        self, kind: _HookStep, argument: BeforeRunInput | AfterRunInput, what: str, number: int, lost: Lost
+        self, kind: _HookStep, argument: BeforeRunInput | AfterRunInput, what: str, number: int, _lost: Lost
     ) -> ProjectHooksOutput:
-        of_attempt = {"attempt": number, "lost": None if lost.facts is None else dict(lost.facts)}
         return await self._context.keeping.run_step(
             Step(
                 kind=kind,
-                argument=argument.model_copy(update=of_attempt),
+                argument=argument.model_copy(update={"attempt": number}),
                 limits=kind.limits(self._context.config.timeouts),
                 summary=attempt_summary(what, number),
                 priority=self._context.priority(1),

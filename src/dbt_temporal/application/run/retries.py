@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from dbt_temporal.application.ports.runtime import RunRuntime, StepFailedError
 
 Output = TypeVar("Output")
-Facts = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -24,20 +23,13 @@ class RetryRule:
 
 @dataclass(frozen=True)
 class Lost:
-    """What is known of the attempts before, of which nobody has heard how they ended.
+    """The attempts before, by number, of which nobody has heard how they ended."""
 
-    Attributes:
-        facts: what one of them last told of itself, until another has told of itself.
-        attempts: their numbers.
-    """
-
-    facts: Facts | None = None
     attempts: tuple[int, ...] = ()
 
     def and_by(self, failure: StepFailedError, attempt: int) -> Lost:
         """With another attempt, as far as it is one of them."""
-        attempts = (*self.attempts, attempt) if failure.unheard else self.attempts
-        return Lost(failure.last_facts or self.facts, attempts)
+        return Lost((*self.attempts, attempt)) if failure.unheard else self
 
 
 def _retryable(failure: StepFailedError) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
 from dbt_temporal.application.ports.engine import DbtEngine, EngineRun, ProjectLocation
@@ -15,25 +16,27 @@ from dbt_temporal.domain.run.invocation import DbtInvocation
 Output = TypeVar("Output")
 
 
-class EngineRuns:
-    """Opens runs on the engine.
+@dataclass(frozen=True)
+class StepOfRun:
+    """What a worker knows of the step that it does; the fields are those of `DbtInvocation`."""
 
-    Args:
-        job: variables that name the run of the step that is being done, for its environment.
-        silence: `DbtInvocation.silence_secs` of that step.
-    """
+    job: Mapping[str, str] = field(default_factory=dict)
+    silence_secs: float | None = None
+    owner: str = ""
+
+
+class EngineRuns:
+    """Opens runs on the engine. `step` tells of the step that is being done."""
 
     def __init__(
         self,
         engine: DbtEngine,
         registry: ProjectRegistry,
-        job: Callable[[], Mapping[str, str]] | None = None,
-        silence: Callable[[], float | None] | None = None,
+        step: Callable[[], StepOfRun] = StepOfRun,
     ) -> None:
         self._engine = engine
         self._registry = registry
-        self._job = job or dict
-        self._silence = silence or _for_ever
+        self._step = step
 
     async def open(self, invocation: DbtInvocation) -> EngineRun:
         """The run of an invocation, on the revision that it was planned on.
@@ -46,23 +49,17 @@ class EngineRuns:
 
     async def open_at(self, location: ProjectLocation, invocation: DbtInvocation) -> EngineRun:
         """The run of an invocation on the project at this place. Raises what the engine raises."""
-        of_step = {"job": dict(self._job()), "silence_secs": self._silence()}
-        return await self._engine.open(location, invocation.model_copy(update=of_step))
-
-
-def _for_ever() -> None:
-    """Nobody takes a step for lost."""
+        return await self._engine.open(location, invocation.model_copy(update=asdict(self._step())))
 
 
 async def within_limit(
-    run: EngineRun,
     request: StatementsInput,
     what: str,
     work: Callable[[], Awaitable[Output]],
     *,
     retryable: bool = True,
 ) -> Output:
-    """Does a step's work, after what a lost attempt at it left in the database was ended.
+    """Does a step's work.
 
     The limit is kept here, where the statements can be ended with it: whoever made another attempt, or reported the end
     of the run, while they go on in the database would be wrong about it.
@@ -72,8 +69,6 @@ async def within_limit(
     """
     try:
         async with asyncio.timeout(request.timeout_secs) as limit:
-            if request.lost:
-                await run.end_session(request.lost)
             return await work()
     except TimeoutError as error:
         if not limit.expired():

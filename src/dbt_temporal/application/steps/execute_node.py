@@ -49,7 +49,6 @@ class ExecuteNode:
         await self._state.use_in(run, request.invocation)
         try:
             outcome = await within_limit(
-                run,
                 request,
                 request.unique_id,
                 lambda: _outcome(run, request, progress),

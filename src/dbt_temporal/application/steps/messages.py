@@ -74,8 +74,6 @@ class StatementsInput(StepInput):
     timeout_secs: float | None = None
     """How long the step may take; then its statements are ended in the database."""
     write_artifacts: bool = False
-    lost: dict[str, Any] | None = None
-    """What an attempt before this one last told of itself, where it was lost: its statements may still run."""
 
 
 class ProjectHooksInput(StatementsInput):

@@ -67,7 +67,7 @@ class BeforeRun(_ProjectHooks):
         """
         run = await self._runs.open(request.invocation)
         prepared = await within_limit(
-            run, request, "before_run", lambda: run.before_run(progress), retryable=request.repeatable
+            request, "before_run", lambda: run.before_run(progress), retryable=request.repeatable
         )
         await self._state.keep(request.invocation.invocation_id, prepared.state)
         output = await self._keep(request, prepared.hooks)
@@ -93,7 +93,7 @@ class ResumeRun(_ProjectHooks):
         """
         run = await self._runs.open(request.invocation)
         await self._state.use_in(run, request.invocation, request.without)
-        prepared = await within_limit(run, request, "resume_run", lambda: run.resume(progress))
+        prepared = await within_limit(request, "resume_run", lambda: run.resume(progress))
         await self._state.keep(request.invocation.invocation_id, prepared.state)
         return ProjectHooksOutput(database=prepared.database, worker=self._keeper(prepared))
 
@@ -115,6 +115,6 @@ class AfterRun(_ProjectHooks):
         else:
             completed = [CompletedNode(result) for result in request.results]
         outcomes = await within_limit(
-            run, request, "on-run-end", lambda: run.after_run(completed, progress), retryable=request.repeatable
+            request, "on-run-end", lambda: run.after_run(completed, progress), retryable=request.repeatable
         )
         return await self._keep(request, outcomes)

@@ -13,7 +13,7 @@ from dbt_temporal.application.ports.engine import DbtEngine, Progress
 from dbt_temporal.application.ports.runtime import UNLIMITED, Budget, StepKind
 from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.end_run import EndRun
-from dbt_temporal.application.steps.engine_runs import EngineRuns
+from dbt_temporal.application.steps.engine_runs import EngineRuns, StepOfRun
 from dbt_temporal.application.steps.execute_node import ExecuteNode
 from dbt_temporal.application.steps.plan_project import PlanProject
 from dbt_temporal.application.steps.project_hooks import AfterRun, BeforeRun, ResumeRun
@@ -53,19 +53,17 @@ class UseCases:
         priority_scheduling: bool = False,
         write_catalog: bool = False,
         own_queue: str | None = None,
-        job: Callable[[], Mapping[str, str]] | None = None,
-        silence: Callable[[], float | None] | None = None,
+        step: Callable[[], StepOfRun] = StepOfRun,
         static_search_attributes: Mapping[str, str] | None = None,
         registered_search_attributes: Collection[str] | None = None,
         patience: Patience | None = None,
     ) -> UseCases:
         """All use cases on the same ports.
 
-        `write_catalog` is WRITE_CATALOG; `own_queue` is the task queue of which this worker alone takes steps; `job`
-        and `silence` are those of `EngineRuns`; `patience` is with the store; the others are those of
-        `PlanProject`.
+        `write_catalog` is WRITE_CATALOG; `own_queue` is the task queue of which this worker alone takes steps; `step`
+        is that of `EngineRuns`; `patience` is with the store; the others are those of `PlanProject`.
         """
-        runs = EngineRuns(engine, registry, job, silence)
+        runs = EngineRuns(engine, registry, step)
         late = LateWrites(patience)
         state = KeptState(store)
         return cls(

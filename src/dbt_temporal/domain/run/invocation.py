@@ -32,7 +32,7 @@ class DbtInvocation(BaseModel):
     """Identity and settings of a run. Every activity carries it, because any worker may get the activity.
 
     Attributes:
-        invocation_id: the id that dbt reports in artifacts, query comments and Jinja.
+        invocation_id: the id that dbt reports in artifacts and Jinja.
         project: the resolved project name.
         revision: the revision of the project that was planned, or null where the source has none.
         started_at: RFC 3339; Jinja's `run_started_at` on every host of the run.
@@ -45,6 +45,8 @@ class DbtInvocation(BaseModel):
         job: variables of the environment that name the run to packages; each worker adds them, and history has none.
         silence_secs: how long a process that does a step may hear nothing of its worker, before it takes the step for
             lost and ends it; None where it waits for ever. As with `job`, it is the worker that says so.
+        owner: which workflow the run is of; a run that takes its place has the same, and ends what it has left running.
+            Empty where nobody but the run itself has it. Said by the worker too.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -60,6 +62,7 @@ class DbtInvocation(BaseModel):
     state_begun: bool = False
     job: dict[str, str] = Field(default_factory=dict)
     silence_secs: float | None = None
+    owner: str = ""
 
     @field_serializer("input")
     def _without_defaults(self, run_input: DbtRunInput) -> dict[str, Any]:

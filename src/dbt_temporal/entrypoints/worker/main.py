@@ -19,7 +19,7 @@ from temporalio.worker import Worker
 from dbt_temporal.adapters.health.beat import beat, check_health
 from dbt_temporal.adapters.health.readiness import Readiness
 from dbt_temporal.adapters.health.server import health_server
-from dbt_temporal.adapters.temporal.connection.connect import connect
+from dbt_temporal.adapters.temporal.connection.connect import connect, namespace_id
 from dbt_temporal.adapters.temporal.connection.polling import is_heard
 from dbt_temporal.adapters.temporal.connection.search_attributes import (
     DBT_SEARCH_ATTRIBUTES,
@@ -116,12 +116,13 @@ async def run_worker(
 
 
 async def _connect(container: WorkerContainer, settings: Settings, runtime: Runtime, tracing: Tracing | None) -> Client:
-    """Connects, and asks which search attributes there are."""
+    """Connects, and asks for the namespace's search attributes and id."""
     plugins = [] if tracing is None else [tracing.plugin]
     client = await connect(settings.connection, patience_secs=CONNECT_PATIENCE_SECS, runtime=runtime, plugins=plugins)
     registered = await registered_search_attributes(client)
     warn_of_missing(frozenset(DBT_SEARCH_ATTRIBUTES) | frozenset(settings.search_attributes), registered)
     container.registered_search_attributes.override(providers.Object(registered))
+    container.namespace_id.override(providers.Object(await namespace_id(client)))
     return client
 
 

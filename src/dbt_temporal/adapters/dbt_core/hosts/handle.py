@@ -29,7 +29,7 @@ class HostHandle:
 
     Attributes:
         parent: where it came from, held until the host ends.
-        sessions: by request, what identifies the database sessions that it has.
+        owners: by request that is under way, whose its sessions in the database are (`SessionOwner`).
         attempts: requests for attempts at nodes that are under way, by the place of their outcome.
         users: requests under way.
         served: requests that it has ended.
@@ -44,7 +44,7 @@ class HostHandle:
     parent: ParentHandle
     settings: ParseSettings
     invocation: DbtInvocation
-    sessions: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    owners: dict[int, dict[str, Any]] = field(default_factory=dict)
     attempts: dict[Path, tuple[int, asyncio.Future[Any]]] = field(default_factory=dict)
     users: int = 0
     served: int = 0

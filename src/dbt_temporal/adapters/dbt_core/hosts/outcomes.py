@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dbt_temporal.adapters.dbt_core import wire
-from dbt_temporal.domain.batches import BatchPart
+from dbt_temporal.domain.batches import BatchPart, step_name
 
 KEPT_SECS = 24 * 3600.0
 """For runs whose end this worker does not hear of."""
@@ -27,8 +27,7 @@ class Outcomes:
 
     def place(self, invocation_id: str, unique_id: str, attempt: int, part: BatchPart | None) -> Path:
         """Where the outcome of an attempt is, or will be."""
-        of_node = unique_id if part is None else f"{unique_id} {part.stage} {part.index}"
-        name = hashlib.sha256(of_node.encode()).hexdigest()[:32]
+        name = hashlib.sha256(step_name(unique_id, part).encode()).hexdigest()[:32]
         return self._folder / invocation_id / f"{name}.{attempt}.json"
 
     def forget(self, invocation_id: str) -> None:

@@ -21,9 +21,9 @@ from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
 )
 from dbt_temporal.adapters.dbt_core.process.artifacts.skipped import on_run_start_failed, skipped_ephemerals
 from dbt_temporal.adapters.dbt_core.process.database.classification import classify_exception
-from dbt_temporal.adapters.dbt_core.process.database.connections import end_session
 from dbt_temporal.adapters.dbt_core.process.database.duckdb_file import WarehouseGate, gate_for, is_in_memory
 from dbt_temporal.adapters.dbt_core.process.database.request import Request
+from dbt_temporal.adapters.dbt_core.process.database.sessions import SessionOwner, end_sessions
 from dbt_temporal.adapters.dbt_core.process.execution import hooks
 from dbt_temporal.adapters.dbt_core.process.execution.executor import Attempt, NodeExecutor
 from dbt_temporal.adapters.dbt_core.process.execution.operations import execute_operation
@@ -200,8 +200,9 @@ class HostOperations:
             self._executor.ephemerals.compile_rest(done, request)
 
     def _end_sessions(self, message: wire.Message, _request: Request) -> None:
-        for session in message["sessions"]:
-            end_session(self._run.adapter, session)
+        adapter = self._run.adapter
+        with adapter.connection_named("end_sessions"):
+            end_sessions(adapter, adapter.connections.get_thread_connection(), SessionOwner(**message["owner"]).mark)
 
     def _take_over(self, message: wire.Message, request: Request) -> wire.Message | None:
         with self._gate.using(request):

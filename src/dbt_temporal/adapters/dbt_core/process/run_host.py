@@ -15,7 +15,8 @@ from dbt_common.context import get_invocation_context
 
 from dbt_temporal.adapters.dbt_core import wire
 from dbt_temporal.adapters.dbt_core.process import bootstrap, forking
-from dbt_temporal.adapters.dbt_core.process.database.request import CANCEL_AGAIN_SECS, Facts, Request, watch_connections
+from dbt_temporal.adapters.dbt_core.process.database.request import CANCEL_AGAIN_SECS, Request, watch_connections
+from dbt_temporal.adapters.dbt_core.process.database.sessions import SessionOwner
 from dbt_temporal.adapters.dbt_core.process.host_operations import HostOperations
 from dbt_temporal.adapters.dbt_core.process.parsing.loading import LoadedParent
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
@@ -75,7 +76,7 @@ class RunHost:
             if message["op"] == "cancel":
                 self._cancel(message["target"])
             else:
-                self._requests[message["id"]] = self._new_request(message["id"], message.get("silence_secs"))
+                self._requests[message["id"]] = self._new_request(message)
                 self._pool.submit(self._answer, message)
 
     def _answer(self, message: wire.Message) -> None:
@@ -120,11 +121,9 @@ class RunHost:
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)  # the loop takes it for the worker's end
 
-    def _new_request(self, request_id: int, silence_secs: float | None) -> Request:
-        def tell(sessions: list[Facts]) -> None:
-            self._send({"id": request_id, "sessions": sessions})
-
-        request = Request(self._run.adapter, self._context, tell)
+    def _new_request(self, message: wire.Message) -> Request:
+        owner, silence_secs = message.get("owner"), message.get("silence_secs")
+        request = Request(self._run.adapter, self._context, owner and SessionOwner(**owner))
         if silence_secs is not None:
             request.silence_secs = silence_secs
             if self._watch is None:

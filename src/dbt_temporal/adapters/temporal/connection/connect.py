@@ -220,6 +220,21 @@ async def _open(settings: ConnectionSettings, runtime: Runtime | None, plugins: 
     )
 
 
+async def namespace_id(client: Client) -> str:
+    """What no other namespace of any server has; empty, with a warning, where the server does not say."""
+    try:
+        answer = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
+    except RPCError as error:
+        logger.warning(
+            "the namespace %r does not say its id (%s): what a terminated or replaced run has left in the database is "
+            "not ended by the one in its place",
+            client.namespace,
+            error,
+        )
+        return ""
+    return answer.namespace_info.id
+
+
 async def _has_namespace(client: Client, settings: ConnectionSettings) -> bool:
     """Whether the namespace is there, as far as the server says.
 

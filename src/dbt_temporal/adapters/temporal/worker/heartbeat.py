@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
-from contextvars import copy_context
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -25,19 +24,13 @@ HEARTBEATS_PER_TIMEOUT = 4
 async def with_heartbeats(work: Callable[[Progress], Awaitable[Output]]) -> Output:
     """Does the work, and heartbeats until it has ended: while it is being cancelled as well.
 
-    The work tells facts about itself by the `Progress` that it is given; each heartbeat carries all of them.
+    The work tells facts about itself by the `Progress` that it is given; each heartbeat carries all of them. What has
+    ended before the first one is due costs the server none.
     """
     facts: dict[str, Any] = {}
-    # News may come on a task that another activity has made; its heartbeat must be this one's.
-    here = copy_context()
-
-    def progress(news: Mapping[str, Any]) -> None:
-        facts.update(news)
-        here.run(activity.heartbeat, dict(facts))
-
     beating = asyncio.create_task(_beat(facts))
     try:
-        return await work(progress)
+        return await work(facts.update)
     finally:
         beating.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -61,5 +54,5 @@ def _interval(timeout: timedelta | None) -> float:
 async def _beat(facts: dict[str, Any]) -> None:
     interval = _interval(activity.info().heartbeat_timeout)
     while True:
-        activity.heartbeat(dict(facts))
         await asyncio.sleep(interval)
+        activity.heartbeat(dict(facts))

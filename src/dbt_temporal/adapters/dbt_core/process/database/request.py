@@ -20,22 +20,25 @@ from dbt.adapters.contracts.connection import Connection, ConnectionState
 from dbt_common.context import try_get_invocation_context
 
 from dbt_temporal.adapters.dbt_core.process import bootstrap
-from dbt_temporal.adapters.dbt_core.process.database.connections import cancel_statement, session_facts
+from dbt_temporal.adapters.dbt_core.process.database.connections import cancel_statement
+from dbt_temporal.adapters.dbt_core.process.database.sessions import SessionOwner, end_sessions, name_session
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 
 CANCEL_AGAIN_SECS = 0.1
 
-Facts = dict[str, Any]
-
 
 class Request:
-    """One request of the worker. `tell` hears of its sessions in the database, whenever it opens another."""
+    """One request of the worker. Its sessions in the database are named after `owner`, where it runs the user's
+    statements, and its first one ends those of other attempts at the same."""
 
-    def __init__(self, adapter: BaseAdapter, context: Any, tell: Callable[[list[Facts]], None]) -> None:
+    def __init__(self, adapter: BaseAdapter, context: Any, owner: SessionOwner | None = None) -> None:
         self._adapter = adapter
         self._context = copy.copy(context)
         self._context.request = self
-        self._tell = tell
+        self._owner = owner
+        self._alone = owner is None
+        """Whether no other attempt has a session any more."""
+        self._first = threading.Lock()
         self._lock = threading.Lock()
         self._opened: list[_Opened] = []
         self.silence_secs = math.inf
@@ -47,15 +50,22 @@ class Request:
         """Makes the calling thread, and those that it starts, work for the request."""
         bootstrap.share_invocation_context(self._context)
 
-    def connection_opened(self, connection: Connection) -> None:
-        """Takes note of a connection, before its first statement runs."""
-        facts = session_facts(self._adapter, connection)
+    def open(self, connection: Connection, by_adapter: Callable[[Connection], Connection]) -> Connection:
+        """Opens a connection, and takes note of it before its first statement runs."""
+        with self._first if not self._alone else contextlib.nullcontext():
+            if self._owner is not None:
+                name_session(self._adapter, connection, self._owner)
+            opened = by_adapter(connection)
+            self._take_note(connection)
+            if not self._alone and self._owner is not None:
+                end_sessions(self._adapter, connection, self._owner.mark)
+                self._alone = True
+        return opened
+
+    def _take_note(self, connection: Connection) -> None:
         with self._lock:
             still_open = [each for each in self._opened if each.is_open]
-            self._opened = [*still_open, _Opened(connection, connection.handle, facts)]
-            sessions = [each.facts for each in self._opened if each.facts is not None]
-        if facts is not None:
-            self._tell(sessions)
+            self._opened = [*still_open, _Opened(connection, connection.handle)]
 
     def cancel_statements(self) -> None:
         with self._lock:
@@ -100,7 +110,6 @@ class Request:
 class _Opened:
     connection: Connection
     handle: Any
-    facts: Facts | None
 
     @property
     def is_open(self) -> bool:
@@ -114,10 +123,7 @@ def watch_connections(adapter: BaseAdapter) -> None:
     open_connection = manager.open
 
     def watched(connection: Connection) -> Connection:
-        result = open_connection(connection)
-        request = getattr(try_get_invocation_context(), "request", None)
-        if request is not None:
-            request.connection_opened(connection)
-        return result
+        request: Request | None = getattr(try_get_invocation_context(), "request", None)
+        return open_connection(connection) if request is None else request.open(connection, open_connection)
 
     manager.open = watched  # dbt takes it from the instance: LazyHandle(self.open)
