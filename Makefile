@@ -168,6 +168,12 @@ fmt: setup ## Format, and fix what ruff can fix
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
+# SEED: the same faults again. MORE: `--go-on`.
+MINUTES ?= 30
+
+soak: setup ## Do runs for MINUTES while processes die at random, and look at what they leave (see docs/reliability.md)
+	$(VENV)/bin/python -m tests.faults --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(MORE)
+
 bench: setup ## Compare a warm build through dbt-temporal with the dbt CLI (see benchmarks/README.md)
 	$(VENV)/bin/python benchmarks/bench.py
 

@@ -22,6 +22,7 @@ from tests.unit.repository.doc_pages import ROOT, Page
 INPUT = Page("docs/run-input.md")
 ERRORS = Page("docs/error-handling.md")
 PROOFS = Page("docs/contract-tests.md")
+FAULTS = Page("docs/reliability.md")
 
 
 def code(cell: str) -> list[str]:
@@ -34,7 +35,7 @@ def test_every_example_is_of_a_kind_that_a_test_reads() -> None:
     assert ERRORS.kinds == {("bash", None), ("text", None), ("yaml", "dbt_temporal.yml"), ("yaml", "meta")}
 
 
-@pytest.mark.parametrize("page", [INPUT, ERRORS], ids=lambda page: page.path.name)
+@pytest.mark.parametrize("page", [INPUT, ERRORS, FAULTS], ids=lambda page: page.path.name)
 def test_every_linked_file_exists(page: Page) -> None:
     assert page.broken_links() == []
 
@@ -139,16 +140,26 @@ def test_the_meta_of_the_example_is_accepted() -> None:
     }
 
 
-def proofs() -> list[str]:
-    """What stands in the second column: `file` or `file: test, test`, all tests without their `test_`."""
-    cells = [line.strip("| ").split(" | ")[1] for line in PROOFS.text.splitlines() if line.startswith("| ")]
-    told = {proof.strip() for cell in cells for proof in cell.split(";")}
-    return sorted(told - {"proven by", "---"})
+def proofs(page: Page, heading: str) -> list[str]:
+    """What stands in the last columns of this heading: `file` or `file: test, test`, tests without their `test_`."""
+    told: set[str] = set()
+    for table in re.findall(rf"^\|.*\| {heading} \|\n\|[- |]*\n((?:\|.*\n)*)", page.text, re.MULTILINE):
+        for line in table.splitlines():
+            told |= {proof.strip() for proof in line.strip("| ").split(" | ")[-1].split(";")}
+    return sorted(told)
 
 
-@pytest.mark.parametrize("proof", proofs())
-def test_every_proof_of_the_contract_is_there(proof: str) -> None:
+def there(path: str, proof: str) -> bool:
     name, _, tests = proof.partition(": ")
-    path = ROOT / "tests" / (f"{name}.py" if name.startswith("unit/") else f"integration/{name}.py")
-    text = path.read_text(encoding="utf-8")
-    assert [test for test in tests.split(", ") if test and f"def test_{test}" not in text] == []
+    text = (ROOT / "tests" / path.format(name)).with_suffix(".py").read_text(encoding="utf-8")
+    return all(f"def test_{test}" in text for test in tests.split(", ") if test)
+
+
+@pytest.mark.parametrize("proof", proofs(PROOFS, "proven by"))
+def test_every_proof_of_the_contract_is_there(proof: str) -> None:
+    assert there("{}" if proof.startswith("unit/") else "integration/{}", proof)
+
+
+@pytest.mark.parametrize("proof", proofs(FAULTS, "kept by"))
+def test_every_proof_of_what_is_promised_is_there(proof: str) -> None:
+    assert there("{}", proof)
