@@ -57,7 +57,10 @@ async def test_a_node_that_commits_while_its_worker_stands_still_is_not_run_agai
     first.process.send_signal(then)
 
 
-async def test_a_node_is_ended_before_its_worker_that_stands_still_is_given_up(site: Site) -> None:
+async def test_a_node_is_ended_before_its_worker_that_stands_still_is_given_up(site: Site, tmp_path: Path) -> None:
+    # The second worker has a cache folder of its own, and so knows nothing of how the first attempt ended.
+    runs_again = SOON_LOST.replace("retry: {", "retry: {on_lost_attempt: retry, ")
+    write_files(tmp_path / "pg", {"dbt_temporal.yml": runs_again})
     first = await site.worker(SLEEP_SECS="8")
     run = await site.run()
     first.process.send_signal(signal.SIGSTOP)
