@@ -57,6 +57,10 @@ RULES = (
         "with several threads, whether a skipped node with several parents names an ephemeral one as the cause",
         "it names the parent that was handled last, and those of one level are skipped side by side",
     ),
+    Rule(
+        "the order of nodes that are skipped because on-run-start failed",
+        "dbt takes them out of a set, in another order each time",
+    ),
     Rule("the order of models in manifest.json's group_map", "it is that in which partial parsing has read files anew"),
     Rule("dbt_scd_id", "a snapshot's hash of the instant at which it was taken"),
 )
@@ -107,7 +111,14 @@ def _first(results: list[dict[str, Any]], manifest: str | None) -> list[str]:
         above = [each for each in parents.get(unique_id, []) if each not in seen]
         return any(each in ran or waited(each, seen | {each}) for each in above)
 
-    return [result["unique_id"] for result in results if not waited(result["unique_id"], set())]
+    first = [result for result in results if not waited(result["unique_id"], set())]
+    if any(_is_hook(result, "start") and result["status"] == "error" for result in first):
+        first.sort(key=lambda result: (_is_hook(result, "end"), not _is_hook(result, "start"), result["unique_id"]))
+    return [result["unique_id"] for result in first]
+
+
+def _is_hook(result: dict[str, Any], when: str) -> bool:
+    return f"-on-run-{when}-" in result["unique_id"] and result["unique_id"].startswith("operation.")
 
 
 def _forget_causes(results: list[dict[str, Any]], manifest: str | None) -> None:

@@ -17,6 +17,7 @@ from dbt.artifacts.schemas.results import NodeStatus, RunStatus
 from dbt.artifacts.schemas.run import RunResult, RunResultsArtifact
 from dbt.artifacts.schemas.run.v5.run import RunResultOutput, process_run_result
 from dbt.contracts.graph.nodes import UnitTestNode
+from dbt.node_types import NodeType, RunHookType
 from dbt.utils import args_to_dict
 
 from dbt_temporal.adapters.dbt_core.process.artifacts.catalog import is_catalog, write_docs
@@ -111,15 +112,20 @@ def with_skip_messages(run: HostRun, completed: list[Completed], skipped: frozen
 
 def as_dbt_skips_rest(run: HostRun, completed: list[Completed], message: str | None) -> list[Completed]:
     """The results of a run whose further nodes were skipped with `message`: dbt then has results of what its queue
-    holds, ephemeral models with it, but of no unit tests."""
+    holds, ephemeral models with it, but of no unit tests. They come before those of on-run-end."""
     results = [item for item in completed if not _is_unit_test_skipped_with(run, item, message)]
+    at_end = next((i for i, item in enumerate(results) if _is_on_run_end(run, item)), len(results))
     missing = run.selected() - {item.result.unique_id for item in results}
-    for unique_id in sorted(missing):
-        skipped = NodeExecutionResult(
-            unique_id=unique_id, status="skipped", dbt_status="skipped", message=message, attempts=0
-        )
-        results.append(Completed(skipped, None))
-    return results
+    skipped = [
+        NodeExecutionResult(unique_id=unique_id, status="skipped", dbt_status="skipped", message=message, attempts=0)
+        for unique_id in sorted(missing)
+    ]
+    return [*results[:at_end], *(Completed(result, None) for result in skipped), *results[at_end:]]
+
+
+def _is_on_run_end(run: HostRun, item: Completed) -> bool:
+    node = run.manifest.nodes.get(item.result.unique_id)
+    return node is not None and node.resource_type == NodeType.Operation and RunHookType.End in node.tags
 
 
 def _is_unit_test_skipped_with(run: HostRun, item: Completed, message: str | None) -> bool:
