@@ -15,6 +15,7 @@ import pytest
 
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.application.ports.engine import ProjectLocation
+from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from tests.integration.engine_driver import new_invocation, open_engine, opened, write_files
 from tests.integration.postgres import POSTGRES_PROJECT, PostgresDatabase, postgres_env
@@ -34,6 +35,12 @@ PROJECT = {
     "models/times_out.sql": "{{ config(materialized='table', pre_hook=\"set statement_timeout = 100\") }} "
     "select 1 as one from pg_sleep(60)",
 }
+BATCHED = """
+{{ config(materialized='incremental', incremental_strategy='microbatch', unique_key='one', event_time='at',
+          begin='2024-01-01', batch_size='year') }}
+select extract(year from timestamp '{{ model.batch.event_time_start }}')::int as one,
+    timestamp '{{ model.batch.event_time_start }}' as at
+"""
 ENDS_ITS_SESSION = """
 {{{{ config(
     materialized='incremental',
@@ -186,6 +193,29 @@ async def test_a_host_sees_relations_that_another_worker_built_in_the_same_run(
     outcome = await opened(engine, project, invocation).execute_node("model.pg.sees", lambda _: None)
     assert b"'True' as found" in outcome.record
     again = await opened(engine, project, invocation).execute_node("model.pg.grows", lambda _: None)
+    assert (again.result.status, again.result.message) == ("success", "INSERT 0 1")
+
+
+async def test_a_host_sees_what_another_worker_has_built_of_the_same_model(
+    engine: DbtCoreEngine, project: ProjectLocation, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    write_files(project.project_dir, {"models/batched.sql": BATCHED})
+    invocation = new_invocation(command="run", select="grows batched")
+    run = opened(engine, project, invocation)
+    await run.before_run(lambda _: None)
+    async with open_engine(tmp_path / "other_cache", environ=environ) as other:
+        elsewhere = opened(other, project, invocation)
+        await elsewhere.execute_node("model.pg.base", lambda _: None)
+        grown = await elsewhere.execute_node("model.pg.grows", lambda _: None)
+        assert (grown.result.status, grown.result.message) == ("success", "SELECT 1")
+        begun = await elsewhere.execute_node("model.pg.batched", lambda _: None, part=BatchPart(stage="begin"))
+        assert begun.result.batches is not None
+        first, second = (begun.result.batches.step(index, index > 0) for index in range(2))
+        await elsewhere.execute_node("model.pg.batched", lambda _: None, part=first)
+
+    batch = await run.execute_node("model.pg.batched", lambda _: None, part=second)
+    assert (batch.result.status, batch.result.message) == ("success", "MERGE 1")
+    again = await run.execute_node("model.pg.grows", lambda _: None, attempt=2)
     assert (again.result.status, again.result.message) == ("success", "INSERT 0 1")
 
 

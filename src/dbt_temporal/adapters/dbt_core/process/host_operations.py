@@ -125,7 +125,9 @@ class HostOperations:
                 outcome = execute_operation(self._run, operation)
             else:
                 part = BatchPart.model_validate(message["part"]) if message["part"] else None
-                outcome = self._executor.execute(Attempt(message["unique_id"], message["ephemerals"], request, part))
+                number = message["owner"]["attempt"]
+                attempt = Attempt(message["unique_id"], message["ephemerals"], request, part, number)
+                outcome = self._executor.execute(attempt)
         answer = {
             "result": outcome.result.model_dump(mode="json"),
             "error": outcome.error,

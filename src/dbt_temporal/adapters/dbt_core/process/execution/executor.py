@@ -47,6 +47,8 @@ class Attempt:
     request: Request
     part: BatchPart | None = None
     """Of a microbatch model, what of it is to be done."""
+    number: int = 1
+    """Which of the run's attempts it is."""
     capture: NodeCapture = field(default_factory=NodeCapture)
 
 
@@ -81,7 +83,7 @@ class NodeExecutor:
             run.kept.doing(unique_id),
             task_contextvars(project_root=run.project.config.project_root),
         ):
-            self._refresh_relations(unique_id)
+            self._refresh_relations(attempt)
             self.ephemerals.take_turns(attempt.turns, attempt.request)
             failed_ephemeral, used = self.ephemerals.before(unique_id, attempt.capture, attempt.request)
             node = copy.deepcopy(run.manifest.expect(unique_id))
@@ -139,9 +141,11 @@ class NodeExecutor:
             runner.do_skip(cause=failed_ephemeral)
         return runner
 
-    def _refresh_relations(self, unique_id: str) -> None:
+    def _refresh_relations(self, attempt: Attempt) -> None:
         """Looks again at relations that others may have built since this host filled its cache."""
-        run = self._run
+        run, unique_id = self._run, attempt.unique_id
+        # An earlier attempt, and the batches before this one, may have been another host's.
+        goes_on = attempt.number > 1 or (attempt.part is not None and attempt.part.stage != "begin")
         parents = [
             above
             for above in self._relational_parents(unique_id)
@@ -149,7 +153,7 @@ class NodeExecutor:
         ]
         if parents:
             self.sole_host = False  # somebody else built them, so somebody else may have tried this node too
-        again = unique_id in self._attempted or not self.sole_host
+        again = goes_on or unique_id in self._attempted or not self.sole_host
         self._attempted.add(unique_id)
         nodes = [run.manifest.expect(node) for node in [*parents, *([unique_id] if again else [])]]
         relations.refresh(run.adapter, run.project.config, [node for node in nodes if _has_relation(node)])
