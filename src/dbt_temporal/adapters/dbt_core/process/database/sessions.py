@@ -2,7 +2,7 @@
 
 A lost attempt may still run in the database, and nobody may have heard what it had there. So each session is named by
 run, step and attempt, and whoever makes another attempt at the step first ends what has such a name. Only PostgreSQL
-has such names here. Checked on dbt-postgres 1.11 (`open`: `application_name`, `set role`) and PostgreSQL 16.
+has such names here. Checked on dbt-postgres 1.11 (`open`: `application_name`, `set role`) and PostgreSQL 18.
 """
 
 from __future__ import annotations
