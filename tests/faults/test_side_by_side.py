@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import contextmanager
@@ -67,6 +68,8 @@ class Two:
 
     def begin(self, owner: str = "", attempt: int = 1) -> asyncio.Future[NodeOutcome]:
         invocation = new_invocation(command="run", env=postgres_env(self.database, "PG"))
+        if attempt > 1:  # of the same run
+            invocation = self.invocations[-1]
         self.invocations.append(invocation.model_copy(update={"owner": owner}))
         run = opened(self.engine, self.location, self.invocations[-1])
         return asyncio.ensure_future(run.execute_node("model.pg.sleeps", lambda _: None, attempt=attempt))
@@ -87,13 +90,16 @@ async def test_a_session_says_of_which_run_it_is(two: Two, own: str) -> None:
     if own:
         profile = POSTGRES_PROJECT["profiles.yml"] + f"      application_name: {own}\n"
         write_files(two.location.project_dir, {"profiles.yml": profile})
-    node = two.begin(attempt=3)
-    await until_sleeping(two.database, 1)
-    (name,) = names(two.database)
-    assert name.startswith(f"{own or 'dbt'} {two.invocations[0].invocation_id[:30]}")
-    assert name.endswith(".3")
-    node.cancel()
-    await asyncio.wait([node])
+    # One after the other, on the same thread and the same connection of dbt's.
+    for attempt in (1, 2, 3):
+        node = two.begin(attempt=attempt)
+        await until_sleeping(two.database, 1)
+        (name,) = names(two.database)
+        begin, _, mark = name.rpartition(" ")
+        assert f"{own or 'dbt'} {two.invocations[0].invocation_id}".startswith(begin)
+        assert re.fullmatch(rf"[0-9a-f]{{8}}\.[0-9a-f]{{8}}\.{attempt}", mark)
+        node.cancel()
+        await asyncio.wait([node])
 
 
 async def test_a_run_in_the_place_of_another_ends_what_that_has_left_at_the_same_node(two: Two) -> None:

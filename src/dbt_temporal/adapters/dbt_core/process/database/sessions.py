@@ -61,8 +61,9 @@ class SessionOwner:
 def name_session(adapter: BaseAdapter, connection: Connection, owner: SessionOwner) -> None:
     """Has a connection that is about to be opened tell whose it is."""
     if adapter.type() == "postgres":
-        connection.credentials = copy.copy(connection.credentials)
-        connection.credentials.application_name = owner.name(connection.credentials.application_name)
+        given = adapter.config.credentials  # a connection that was open before has those of its last owner
+        connection.credentials = copy.copy(given)
+        connection.credentials.application_name = owner.name(given.application_name)
 
 
 def end_sessions(adapter: BaseAdapter, connection: Connection, mark: str) -> None:
