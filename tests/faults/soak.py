@@ -172,8 +172,7 @@ class Soak:
 
     def family(self) -> list[psutil.Process]:
         """A worker with its engine processes; the worker comes last."""
-        worker = psutil.Process(self.random.choice(self.workers).process.pid)
-        return [*worker.children(recursive=True), worker]
+        return self.random.choice(self.workers).family()
 
 
 def _wrong(name: str, result: NodeExecutionResult | None, rows: int) -> str:

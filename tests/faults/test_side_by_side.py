@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psutil
 import pytest
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
@@ -25,7 +24,7 @@ from tests.integration.engine_driver import new_invocation, opened, write_files
 from tests.integration.postgres import POSTGRES_PROJECT, PostgresDatabase, postgres_env
 from tests.integration.programs import Program
 from tests.integration.servers import wait_for
-from tests.integration.worker.test_shutdown import SOON_LOST, Site, site_in
+from tests.integration.worker.test_shutdown import Site
 
 APPENDS = (
     "{{ config(materialized='incremental', incremental_strategy='append') }} "
@@ -37,12 +36,6 @@ NAMES = (
     "select application_name from pg_stat_activity where datname = current_database() and state = 'active' "
     "and query like '%public.nap%' and pid <> pg_backend_pid()"
 )
-
-
-def change(database: PostgresDatabase, *statements: str) -> None:
-    with database.connect() as session, session.cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
 
 
 def names(database: PostgresDatabase) -> list[str]:
@@ -78,7 +71,7 @@ class Two:
 @pytest.fixture
 async def two(dbt_engine: DbtCoreEngine, tmp_path: Path, postgres: PostgresDatabase) -> AsyncIterator[Two]:
     write_files(tmp_path / "pg", {**POSTGRES_PROJECT, "models/sleeps.sql": APPENDS})
-    change(postgres, SLEEPS_LONG)
+    postgres.execute(SLEEPS_LONG)
     two = Two(dbt_engine, ProjectLocation(tmp_path / "pg", tmp_path / "pg"), postgres)
     yield two
     for invocation in two.invocations:
@@ -105,7 +98,7 @@ async def test_a_session_says_of_which_run_it_is(two: Two, own: str) -> None:
 async def test_a_run_in_the_place_of_another_ends_what_that_has_left_at_the_same_node(two: Two) -> None:
     first = two.begin("nightly")
     await until_sleeping(two.database, 1)
-    change(two.database, SLEEPS_NO_MORE)
+    two.database.execute(SLEEPS_NO_MORE)
     assert (await two.begin("nightly")).error is None
     outcome = await first
     assert outcome.error is not None
@@ -122,29 +115,19 @@ async def test_runs_of_other_workflows_are_left_alone(two: Two) -> None:
 
 async def test_the_role_of_the_profile_is_kept(two: Two) -> None:
     user = two.database.user
-    change(two.database, "create role writers", f"grant writers to {user}", "create schema main authorization writers")
-    change(two.database, "grant select on public.nap to writers")
+    two.database.execute("create role writers", f"grant writers to {user}", "create schema main authorization writers")
+    two.database.execute("grant select on public.nap to writers")
     try:
         profile = POSTGRES_PROJECT["profiles.yml"] + "      role: writers\n"
         write_files(two.location.project_dir, {"profiles.yml": profile})
         first = two.begin("nightly")
         await until_sleeping(two.database, 1)
-        change(two.database, SLEEPS_NO_MORE)
+        two.database.execute(SLEEPS_NO_MORE)
         assert (await two.begin("nightly")).error is None
         assert (await first).error is not None
         assert two.database.query("select writer from main.sleeps") == [("writers",)]
     finally:
-        change(two.database, "drop owned by writers cascade", "drop role writers")
-
-
-@pytest.fixture
-async def site(
-    tmp_path: Path, temporal_address: str, postgres: PostgresDatabase, temporal_client: Client
-) -> AsyncIterator[Site]:
-    async with site_in(tmp_path, temporal_address, postgres, temporal_client) as site:
-        write_files(tmp_path / "pg", {"models/sleeps.sql": APPENDS, "dbt_temporal.yml": SOON_LOST})
-        change(postgres, SLEEPS_LONG)
-        yield site
+        two.database.execute("drop owned by writers cascade", "drop role writers")
 
 
 async def replaced(client: Client, site: Site, workflow_id: str) -> Any:
@@ -176,10 +159,11 @@ async def reset(client: Client, site: Site, workflow_id: str) -> Any:
 async def test_a_run_that_begins_again_while_its_worker_stands_still_writes_once(
     site: Site, temporal_client: Client, again: Callable[..., Any]
 ) -> None:
+    site.database.execute(SLEEPS_LONG)
     first = await site.worker()
     run = await site.run()
     with _standing_still(first):
-        change(site.database, SLEEPS_NO_MORE)
+        site.database.execute(SLEEPS_NO_MORE)
         handle = await again(temporal_client, site, run.workflow_id)
         await site.worker()
         await asyncio.wait_for(handle.result(), 120)
@@ -191,7 +175,7 @@ async def test_a_run_that_begins_again_while_its_worker_stands_still_writes_once
 
 @contextmanager
 def _standing_still(worker: Program) -> Any:
-    family = [*psutil.Process(worker.process.pid).children(recursive=True), psutil.Process(worker.process.pid)]
+    family = worker.family()
     for process in family:
         process.send_signal(signal.SIGSTOP)
     try:

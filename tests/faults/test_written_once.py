@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from temporalio.client import Client
 
 from dbt_temporal.application.ports.runs import Ending
 from tests.integration.engine_driver import write_files
-from tests.integration.postgres import PostgresDatabase
-from tests.integration.worker.test_shutdown import SOON_LOST, Site, site_in
+from tests.integration.worker.test_shutdown import SOON_LOST, Site
 
 APPENDS = (
     "{{ config(materialized='incremental', incremental_strategy='append') }} "
     "select now() as at from pg_sleep({{ env_var('SLEEP_SECS', '600') }})"
 )
-
-
-@pytest.fixture
-async def site(
-    tmp_path: Path, temporal_address: str, postgres: PostgresDatabase, temporal_client: Client
-) -> AsyncIterator[Site]:
-    async with site_in(tmp_path, temporal_address, postgres, temporal_client) as site:
-        write_files(tmp_path / "pg", {"models/sleeps.sql": APPENDS, "dbt_temporal.yml": SOON_LOST})
-        yield site
 
 
 def rows(site: Site) -> int:

@@ -70,6 +70,12 @@ class PostgresDatabase:
             cursor.execute(statement)
             return cursor.fetchall()
 
+    def execute(self, *statements: str) -> None:
+        """Does statements, each for itself, on a connection of their own."""
+        with closing(self.connect()) as opened, opened.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
     @contextmanager
     def fresh_database(self, label: str = "test") -> Iterator[PostgresDatabase]:
         """An empty database of a new name, dropped at the end even if sessions are still connected to it."""

@@ -107,6 +107,11 @@ class Program:
         """Sends a signal to the program's process group, as a terminal does."""
         os.killpg(self.process.pid, number)
 
+    def family(self) -> list[psutil.Process]:
+        """All processes that it has started, and itself at the end."""
+        program = psutil.Process(self.process.pid)
+        return [*program.children(recursive=True), program]
+
     def ended(self) -> int:
         """Waits for the end. Returns the exit code."""
         try:

@@ -101,11 +101,6 @@ class Warehouse:
         values = {"HOST": d.host, "PORT": str(d.port), "USER": d.user, "PASSWORD": d.password, "DBNAME": d.dbname}
         return {f"UNLUCKY_{name}": value for name, value in values.items()}
 
-    def execute(self, *statements: str) -> None:
-        with closing(self.database.connect()) as session, session, session.cursor() as cursor:
-            for statement in statements:
-                cursor.execute(statement)
-
     @contextmanager
     def session(self) -> Iterator[psycopg2.extensions.cursor]:
         """A transaction beside dbt's, which holds its locks until it is committed."""
@@ -139,7 +134,7 @@ class Warehouse:
 def warehouse(postgres_server: PostgresDatabase) -> Iterator[Warehouse]:
     with postgres_server.fresh_database("unlucky") as database:
         warehouse = Warehouse(database)
-        warehouse.execute(
+        warehouse.database.execute(
             "create table public.pause as select 0 as seconds",
             "create table public.counters (name text primary key, n integer)",
             "insert into public.counters values ('left', 0), ('right', 0)",
@@ -189,28 +184,28 @@ async def succeeds_at_last(run: TemporalRun, name: str, state: str) -> None:
 
 
 async def test_a_lost_connection_is_tried_again(runs: DbtHarness, warehouse: Warehouse) -> None:
-    warehouse.execute("update public.pause set seconds = 60")
+    warehouse.database.execute("update public.pause set seconds = 60")
     run = await runs.submit({"select": "slow", "env": warehouse.env})
     pid = await warehouse.backend("Timeout", "pg_sleep")
-    warehouse.execute("update public.pause set seconds = 0", f"select pg_terminate_backend({pid})")
+    warehouse.database.execute("update public.pause set seconds = 0", f"select pg_terminate_backend({pid})")
     await succeeds_at_last(run, "slow", "connection")
 
 
 async def test_a_run_host_that_is_killed_amid_a_node_is_replaced_and_the_run_succeeds(
     runs: DbtHarness, warehouse: Warehouse
 ) -> None:
-    warehouse.execute("update public.pause set seconds = 60")
+    warehouse.database.execute("update public.pause set seconds = 60")
     run = await runs.submit({"select": "slow", "env": warehouse.env})
     await warehouse.backend("Timeout", "pg_sleep")
     host = await wait_for(lambda: host_pid(run), within=60, what="a heartbeat that names the run host")
-    warehouse.execute("update public.pause set seconds = 0")
+    warehouse.database.execute("update public.pause set seconds = 0")
     os.kill(host, signal.SIGKILL)
     await succeeds_at_last(run, "slow", "EngineCrashed")
     assert warehouse.sleeping() == 0
 
 
 async def test_a_cancelled_run_stops_its_statement_in_the_database(runs: DbtHarness, warehouse: Warehouse) -> None:
-    warehouse.execute("update public.pause set seconds = 600")
+    warehouse.database.execute("update public.pause set seconds = 600")
     run = await runs.submit({"select": "slow", "env": warehouse.env})
     await warehouse.backend("Timeout", "pg_sleep")
     await run.cancel()

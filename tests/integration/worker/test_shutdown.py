@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
-import psutil
 import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
@@ -117,7 +116,7 @@ async def test_a_running_node_ends_and_then_everything_does(site: Site, number: 
     worker = await site.worker(SLEEP_SECS="4")
     run = await site.run()
     # A control group (systemd's default) and a terminal signal all of them.
-    for process in psutil.Process(worker.process.pid).children(recursive=True) if to_all else []:
+    for process in worker.family()[:-1] if to_all else []:
         process.send_signal(number)
     worker.process.send_signal(number)
     await asyncio.to_thread(worker.says, "Shutting down")
@@ -170,7 +169,7 @@ async def test_the_next_attempt_ends_the_query_of_a_worker_that_was_lost_with_al
     worker = await site.worker(WORKER_STICKY_QUEUE_TIMEOUT_SECS="2")
     run = await site.run()
     # As when a machine goes, or a container with all that is in it: nobody is left to end the query.
-    family = [*psutil.Process(worker.process.pid).children(recursive=True), psutil.Process(worker.process.pid)]
+    family = worker.family()
     for process in family:
         process.suspend()
     for process in family:
