@@ -38,7 +38,7 @@ def test_an_option_without_a_field_becomes_its_environment_variable() -> None:
     assert values.get("partial_parse", values.get("DBT_PARTIAL_PARSE")) in (False, "false")
 
 
-@pytest.mark.parametrize("words", [["docs", "generate"], ["debug"], ["list"], ["run", "--no-such-option"]])
+@pytest.mark.parametrize("words", [["docs", "serve"], ["debug"], ["list"], ["run", "--no-such-option"]])
 def test_what_no_input_stands_for_is_left_to_the_command_line(words: list[str]) -> None:
     with pytest.raises(NotOursError):
         run_request(words)
