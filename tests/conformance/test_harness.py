@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,12 @@ from tests.conformance.report import CLI_ALONE, EQUAL, IN_BOTH, NO_RUN, UNEXPLAI
 from tests.conformance.report import KNOWN as DIFFERS
 from tests.conformance.scenarios import scenarios
 from tests.conformance.verdicts import CLI, FAILED, OURS, PASSED, Verdict
+
+
+@pytest.fixture(autouse=True)
+def _a_home_without_dbt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where dbt has never run there is no ~/.dbt, which its command line insists on when nothing names another."""
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(tmp_path))
 
 
 @pytest.mark.parametrize(
