@@ -11,6 +11,8 @@ from tests.integration.conftest import (
     no_task_outlives_the_server,
     postgres,
     postgres_server,
+    runs,
+    task_queue,
     temporal_address,
     temporal_client,
 )
@@ -23,6 +25,8 @@ __all__ = [
     "no_task_outlives_the_server",
     "postgres",
     "postgres_server",
+    "runs",
+    "task_queue",
     "temporal_address",
     "temporal_client",
 ]

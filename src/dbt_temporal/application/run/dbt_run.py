@@ -29,6 +29,7 @@ from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
 from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.domain.run.input import DbtRunInput, parse_run_input
+from dbt_temporal.domain.run.plan import ExecutionPlan
 
 CANCELLED_LINE = "The run was cancelled."
 
@@ -47,6 +48,7 @@ class DbtRun:
         self._fail_fast_by_update: bool | None = None
         self._started_at: datetime | None = None
         self._stored: StoreArtifactsOutput | None = None
+        self._cancel_line = CANCELLED_LINE
         self._has_cancel_line = False
 
     async def execute(self, raw_input: object) -> DbtRunOutput:
@@ -99,6 +101,26 @@ class DbtRun:
 
     def failure_message(self) -> str:
         return self._live.state.failure_message()
+
+    def was_ended(self, line: str, ended_at: datetime) -> None:
+        """Says that the run's workflow was closed from outside: the cancel that follows tells of that in the run's log.
+
+        Args:
+            line: what has happened, for the log.
+            ended_at: when. Other runs may have stored their results since.
+        """
+        self._cancel_line = line
+        self._steps.ended_at = ended_at
+
+    @property
+    def plan(self) -> ExecutionPlan | None:
+        """What was planned, as soon as it is."""
+        return self._live.state.plan
+
+    @property
+    def stored(self) -> StoreArtifactsOutput | None:
+        """Where the artifacts lie, once they are stored."""
+        return self._stored
 
     def set_fail_fast(self, value: bool) -> bool:
         """Turns fail-fast on or off, and returns what is in force. Turned on after a failure, it ends the run now."""
@@ -153,7 +175,7 @@ class DbtRun:
 
     def _tell_of_cancel(self) -> None:
         if not self._has_cancel_line:
-            self._live.log.add(CANCELLED_LINE)
+            self._live.log.add(self._cancel_line)
         self._has_cancel_line = True
 
     async def _close(self, planned: PlanProjectOutput) -> None:

@@ -38,6 +38,8 @@ class RunSteps:
         self._keeping = keeping
         self._live = live
         self._invocation_id = invocation_id
+        self.ended_at: datetime | None = None
+        """When the run was ended from outside, where it was: its artifacts are stored later than other runs'."""
         self._artifacts_stored = False
         self._log_lines_stored = 0
 
@@ -75,6 +77,7 @@ class RunSteps:
             results=fit_step_results(self._live.state.results_as_dbt_has_them, self._runtime.budget.step_results_bytes),
             unrecorded=self._live.state.unrecorded,
             elapsed_time=elapsed,
+            ended_at=None if self.ended_at is None else self.ended_at.isoformat(),
             run_log=self._log_text() if planned.write_run_log else None,
         )
         try:

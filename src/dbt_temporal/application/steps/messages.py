@@ -158,6 +158,8 @@ class StoreArtifactsInput(StepInput):
     """The text of log.txt; null where WRITE_RUN_LOG is off."""
     log_only: bool = False
     """Writes log.txt alone: again, with what hooks added to it, or where the run got no further."""
+    ended_at: str | None = None
+    """When the run ended, where its artifacts are only stored later: those of another run may be newer."""
 
 
 class StoreArtifactsOutput(BaseModel):

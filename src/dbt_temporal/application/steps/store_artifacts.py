@@ -58,7 +58,8 @@ class StoreArtifacts:
         names = list(artifacts)
         written = await asyncio.gather(*(files.upload(name, artifacts[name]) for name in names))
         if RUN_RESULTS_FILE in artifacts:
-            await EarlierRuns(self._store).note(invocation.project, invocation.input, invocation.invocation_id)
+            earlier = EarlierRuns(self._store)
+            await earlier.note(invocation.project, invocation.input, invocation.invocation_id, request.ended_at)
         paths |= {_PATH_OF[name]: place for name, place in zip(names, written, strict=True) if name in _PATH_OF}
         return StoreArtifactsOutput(
             artifacts=ArtifactPaths(**paths), log_path=paths.get("log_path"), unstored=files.missing

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TypeGuard
+
+import orjson
 
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.stored.run_files import safe_name
@@ -22,10 +25,29 @@ class EarlierRuns:
     def __init__(self, store: ArtifactStore) -> None:
         self._store = store
 
-    async def note(self, project: str, run_input: DbtRunInput, invocation_id: str) -> None:
-        """Makes a run the project's latest, where dbt could retry it. Raises ArtifactStore errors."""
-        if COMMANDS[run_input.command].can_be_retried:
+    async def note(self, project: str, run_input: DbtRunInput, invocation_id: str, ended_at: str | None = None) -> None:
+        """Makes a run the project's latest, where dbt could retry it. Raises ArtifactStore errors.
+
+        Args:
+            project: its name.
+            run_input: what was run.
+            invocation_id: the run's.
+            ended_at: when the run ended, in ISO 8601, if that was not just now: it comes before those that ended later.
+        """
+        if not COMMANDS[run_input.command].can_be_retried:
+            return
+        if ended_at is None or not await self._has_later(project, datetime.fromisoformat(ended_at)):
             await self._store.write(_latest_path(project), invocation_id.encode())
+
+    async def _has_later(self, project: str, ended_at: datetime) -> bool:
+        """Whether the latest run has stored its results after this time. What does not say so does not count."""
+        latest = await self._store.read(_latest_path(project))
+        results = None if latest is None else await self._store.read(f"{latest.decode()}/run_results.json")
+        try:
+            generated = orjson.loads(results or b"{}")["metadata"]["generated_at"]
+            return datetime.fromisoformat(generated) > ended_at
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            return False
 
     async def resolved(self, project: str, run_input: DbtRunInput) -> DbtRunInput:
         """The input with places in the store instead of names; the command `retry` is of the latest run.

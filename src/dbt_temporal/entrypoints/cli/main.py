@@ -18,7 +18,7 @@ import click
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.entrypoints.cli.commands import DBT_COMMANDS, CliCommand
-from dbt_temporal.entrypoints.cli.flags import DbtCommand, run_input_of, with_flags
+from dbt_temporal.entrypoints.cli.flags import CONNECTION_FLAGS, DbtCommand, run_input_of, with_flags
 from dbt_temporal.entrypoints.cli.input_flags import Decorator
 from dbt_temporal.entrypoints.cli.versions import version_text
 from dbt_temporal.entrypoints.exit_codes import COULD_NOT_RUN
@@ -137,7 +137,7 @@ def dev(**flags: Any) -> None:
 
 
 def _check_command_to_run(command: str) -> None:
-    allowed = sorted(set(cli.commands) - {"deps", "dev", "worker", "healthcheck"})
+    allowed = sorted(set(cli.commands) - {"deps", "dev", "worker", "healthcheck", "tidy"})
     try:
         words = shlex.split(command)
     except ValueError as error:
@@ -145,6 +145,41 @@ def _check_command_to_run(command: str) -> None:
     if not words or words[0] not in allowed:
         message = f"{command!r} does not begin with a command; allowed are {', '.join(allowed)}"
         raise click.BadParameter(message, param_hint="'--run'")
+
+
+_TIDY_FLAGS: list[Decorator] = [
+    click.argument("workflow_ids", metavar="[WORKFLOW_ID]...", nargs=-1),
+    click.option(
+        "--since", default="7d", show_default=True, metavar="TIME",
+        help="How far back to look where no WORKFLOW_ID is given: a number with m, h or d.",
+    ),
+    *CONNECTION_FLAGS,
+]  # fmt: skip
+
+
+@cli.command()
+@with_flags(_TIDY_FLAGS)
+def tidy(workflow_ids: tuple[str, ...], since: str, **flags: Any) -> None:
+    """Store the artifacts of runs that were terminated, or ran into a timeout of their workflow.
+
+    Workers that write artifacts do so by themselves, some minutes later (DBT_TEMPORAL_TIDY_SECS).
+    """
+    from rich.console import Console
+
+    from dbt_temporal.entrypoints.cli.submit import find_target, server_variables
+    from dbt_temporal.entrypoints.cli.tidy import read_age, tidy_up
+
+    age = read_age(since)
+    if age is None:
+        raise click.BadParameter(
+            f"{since!r} is no number with m, h or d, such as 90m, 24h or 7d", param_hint="'--since'"
+        )
+
+    async def run() -> int:
+        target = find_target(os.environ, server_variables(flags))
+        return await tidy_up(target, workflow_ids, age, Console(highlight=False))
+
+    sys.exit(_run(run))
 
 
 @cli.command("codec-key")
@@ -205,17 +240,10 @@ def _submit(command: str, flags: dict[str, Any]) -> None:
     run_input = run_input_of(command, flags)
     from rich.console import Console
 
-    from dbt_temporal.entrypoints.cli.submit import Submission, find_target, new_workflow_id, submit
+    from dbt_temporal.entrypoints.cli.submit import Submission, find_target, new_workflow_id, server_variables, submit
 
     async def run() -> int:
-        target = find_target(
-            os.environ,
-            {
-                "TEMPORAL_ADDRESS": flags["address"],
-                "TEMPORAL_NAMESPACE": flags["namespace"],
-                "TEMPORAL_TASK_QUEUE": flags["task_queue"],
-            },
-        )
+        target = find_target(os.environ, server_variables(flags))
         workflow_id = flags["workflow_id"] or new_workflow_id(run_input)
         retried = None if run_input.retry_from else flags.get("earlier_run")
         submission = Submission(run_input, workflow_id, not flags["no_wait"], flags["wait_for_worker"], retried)

@@ -82,6 +82,15 @@ def find_target(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> 
     return Target(settings.connection, settings.tracing, merged, ui_url)
 
 
+def server_variables(flags: Mapping[str, str | None]) -> dict[str, str | None]:
+    """What the flags of the server say, by the names of the variables that they go before."""
+    return {
+        "TEMPORAL_ADDRESS": flags["address"],
+        "TEMPORAL_NAMESPACE": flags["namespace"],
+        "TEMPORAL_TASK_QUEUE": flags["task_queue"],
+    }
+
+
 def new_workflow_id(run_input: DbtRunInput) -> str:
     """A readable id that no other run has: `dbt-build-shop-20260131-060000-1a2b3c`."""
     project = re.sub(r"[^A-Za-z0-9_.-]+", "-", run_input.project or "default")

@@ -19,6 +19,7 @@ from temporalio.worker import Worker
 from dbt_temporal.adapters.health.beat import beat, check_health
 from dbt_temporal.adapters.health.readiness import Readiness
 from dbt_temporal.adapters.health.server import health_server
+from dbt_temporal.adapters.temporal.closed_runs.finding import ClosedRuns, notice
 from dbt_temporal.adapters.temporal.connection.connect import connect, namespace_id
 from dbt_temporal.adapters.temporal.connection.polling import is_heard
 from dbt_temporal.adapters.temporal.connection.search_attributes import (
@@ -149,7 +150,8 @@ async def _serve(
         return not polling.done()
 
     watching = asyncio.create_task(readiness.watch(lambda: is_heard(client, queue)))
-    async with _beating(settings.health, alive), _ended(watching):
+    noticing = asyncio.create_task(_notice(ClosedRuns(client, queue), settings))
+    async with _beating(settings.health, alive), _ended(watching), _ended(noticing):
         console.print(
             f"Working on task queue {settings.connection.task_queue!r} of namespace "
             f"{settings.connection.namespace!r} at {settings.connection.target}",
@@ -170,6 +172,12 @@ async def _serve(
         # A worker that ends by itself has failed, and says why here.
         await polling
     console.print("Worker ended.", highlight=False)
+
+
+async def _notice(runs: ClosedRuns, settings: Settings) -> None:
+    """Has runs that were ended from outside get their artifacts, where this worker writes any."""
+    if settings.artifacts.write_artifacts and settings.tuning.tidy_every_secs:
+        await notice(runs, settings.tuning.tidy_every_secs)
 
 
 async def _run_all(*workers: Worker) -> None:

@@ -34,7 +34,7 @@ class DbtActivities:
     """
 
     def __init__(self, use_cases: UseCases, telemetry: Telemetry | None = None, spans: SpanFactory = no_span) -> None:
-        self._use_cases = use_cases
+        self.use_cases = use_cases
         self._spans = spans
         self._telemetry = telemetry or NoTelemetry()
 
@@ -49,7 +49,7 @@ class DbtActivities:
     async def _carry_out(self, kind: StepKind[Any, BaseModel], request: StepInput, progress: Progress) -> BaseModel:
         """Does an activity's work; its errors leave as application failures."""
         name = activity.info().activity_type
-        use_case = self._use_cases.of(kind)
+        use_case = self.use_cases.of(kind)
         step = StepTelemetry(request, self._telemetry, self._spans)
         with step:
             try:

@@ -10,8 +10,10 @@ from typing import Any
 from temporalio.client import Client
 from temporalio.worker import Interceptor, Worker, WorkerDeploymentConfig
 
+from dbt_temporal.adapters.temporal.closed_runs.workflow import DbtTidyWorkflow
 from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
 from dbt_temporal.adapters.temporal.worker.heartbeat import HEARTBEAT_INTERVAL
+from dbt_temporal.adapters.temporal.worker.tidying import TidyActivities
 from dbt_temporal.adapters.temporal.worker.tuning import WorkerTuning
 from dbt_temporal.adapters.temporal.workflow.definition import DbtRunWorkflow
 
@@ -30,8 +32,8 @@ def build_worker(
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[DbtRunWorkflow],
-        activities=[activities.carry_out],
+        workflows=[DbtRunWorkflow, DbtTidyWorkflow],
+        activities=[activities.carry_out, TidyActivities(client, activities.use_cases).tidy_run],
         interceptors=interceptors,
         deployment_config=deployment,
         **worker_options(tuning),

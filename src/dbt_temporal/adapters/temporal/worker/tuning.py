@@ -28,7 +28,7 @@ _A_SHARE = "a number above 0 and up to 1"
 
 
 class WorkerTuning(EnvironmentModel):
-    """The WORKER_* variables. Times in seconds, rates per second; None means no limit."""
+    """The WORKER_* variables, and how often it tidies up. Times in seconds, rates per second; None means no limit."""
 
     tuner: Literal["fixed", "resource-based"] = variable("WORKER_TUNER", "fixed", allowed="fixed or resource-based")
     max_concurrent_workflow_tasks: int = variable(
@@ -59,6 +59,13 @@ class WorkerTuning(EnvironmentModel):
     )
     poller_autoscaling: bool = variable("WORKER_POLLER_AUTOSCALING", False, allowed="true or false")
     priority_scheduling: bool = variable("TEMPORAL_PRIORITY_SCHEDULING", False, allowed="true or false")
+    tidy_every_secs: float = variable(
+        "DBT_TEMPORAL_TIDY_SECS",
+        300.0,
+        allowed="a number of seconds of at least 0 (0: never)",
+        ge=0,
+        allow_inf_nan=False,
+    )
     graceful_shutdown_secs: float | None = variable(
         "WORKER_GRACEFUL_SHUTDOWN_SECS",
         None,

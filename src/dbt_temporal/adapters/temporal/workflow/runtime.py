@@ -9,17 +9,17 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 from temporalio import workflow
 from temporalio.common import Priority, RawValue, RetryPolicy
-from temporalio.exceptions import ActivityError, ChildWorkflowError, FailureError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ChildWorkflowError, FailureError
 
-from dbt_temporal.adapters.temporal.failures import to_hook_failed, to_step_failed
+from dbt_temporal.adapters.temporal.answers import hook_answer, step_failure, step_output
+from dbt_temporal.adapters.temporal.failures import to_hook_failed
 from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
 from dbt_temporal.adapters.temporal.telemetry.metrics import MeterTelemetry
 from dbt_temporal.adapters.temporal.workflow.publisher import StatePublisher
 from dbt_temporal.application.log_context import log_fields
-from dbt_temporal.application.ports.runtime import StateChange, Step, StepFailedError
+from dbt_temporal.application.ports.runtime import StateChange, Step
 from dbt_temporal.application.ports.telemetry import Fact
-from dbt_temporal.application.shielding import cancel_again, cancels_asked
-from dbt_temporal.domain.errors import ErrorType
+from dbt_temporal.application.shielding import cancels_asked
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.limits import fit_name
 
@@ -67,18 +67,8 @@ class TemporalRuntime:
                 priority=_priority(step),
             )
         except ActivityError as error:
-            if is_cancelled_exception(error):
-                raise asyncio.CancelledError from error
-            failure = to_step_failed(error, step)
-            if cancels_asked() > cancels_before:
-                # The SDK has used the cancel up. Whatever the step failed by, it is not tried again.
-                failure.retryable = False
-                cancel_again()
-            raise failure from error
-        if cancels_asked() > cancels_before:
-            # The activity ended well before the cancel reached it. Its result counts, and the cancel comes after it.
-            cancel_again()
-        return _read_output(answer, step)
+            raise step_failure(error, step, cancels_before) from error
+        return step_output(answer, step, cancels_before, workflow.payload_converter())
 
     async def run_hook(self, hook: HookConfig, argument: Any, hook_id: str) -> Any:
         info = workflow.info()
@@ -88,7 +78,7 @@ class TemporalRuntime:
                 hook.workflow_type,
                 argument,
                 # The run id keeps an abandoned hook of an earlier run apart, where workflow ids are used again.
-                id=fit_name(f"{info.workflow_id}/{info.first_execution_run_id}/{hook_id}"),
+                id=hook_workflow_id(info.workflow_id, info.first_execution_run_id, hook_id),
                 task_queue=hook.task_queue,
                 execution_timeout=timedelta(seconds=hook.timeout_secs),
                 parent_close_policy=(
@@ -105,7 +95,7 @@ class TemporalRuntime:
                 result_type=RawValue,
                 static_summary=fit_name(f"hook {hook_id} of {info.workflow_id}", MAX_SUMMARY_BYTES),
             )
-            answer = None if hook.fire_and_forget else _read_answer(await handle)
+            answer = None if hook.fire_and_forget else hook_answer(await handle, workflow.payload_converter(), _warn)
         except (ChildWorkflowError, FailureError) as error:
             if cancels_asked() > cancels_before:
                 raise asyncio.CancelledError from error
@@ -121,7 +111,7 @@ class TemporalRuntime:
     def has_room(self) -> bool:
         """Whether the history is far enough from its limits, where the server would terminate the workflow."""
         info = workflow.info()
-        return info.get_current_history_length() < MAX_EVENTS and info.get_current_history_size() < MAX_HISTORY_BYTES
+        return has_room_after(info.get_current_history_length(), info.get_current_history_size())
 
     def publish(self, changed: StateChange) -> None:
         self._publisher.add(changed)
@@ -134,27 +124,19 @@ class TemporalRuntime:
         self._telemetry.record(fact)
 
 
-def _read_output(answer: RawValue | None, step: Step[Output]) -> Output:
-    kind = step.kind.output
-    why = "it is empty"
-    try:
-        output = None if answer is None else workflow.payload_converter().from_payload(answer.payload, kind)
-    except FailureError as error:
-        output, why = None, str(error)
-    if not isinstance(output, kind):
-        message = f"{step.name} was completed with a result that is no {kind.__name__}: {why}"
-        raise StepFailedError(ErrorType.CONFIGURATION, message)
-    return output
+def has_room_after(events: int, size: int) -> bool:
+    """Whether a history of so many events and bytes takes further attempts at nodes."""
+    return events < MAX_EVENTS and size < MAX_HISTORY_BYTES
 
 
-def _read_answer(raw: RawValue) -> Any:
-    """A hook's answer; one that is no JSON says nothing to the run (contract: anything else continues)."""
-    try:
-        return workflow.payload_converter().from_payload(raw.payload)
-    except Exception as error:
-        with log_fields(invocation_id=workflow.info().first_execution_run_id):
-            workflow.logger.warning("the answer of a hook cannot be read, and is ignored: %s", error)
-        return None
+def hook_workflow_id(workflow_id: str, first_run_id: str, hook_id: str) -> str:
+    """The id of a hook's workflow, within the server's limit."""
+    return fit_name(f"{workflow_id}/{first_run_id}/{hook_id}")
+
+
+def _warn(error: Exception) -> None:
+    with log_fields(invocation_id=workflow.info().first_execution_run_id):
+        workflow.logger.warning("the answer of a hook cannot be read, and is ignored: %s", error)
 
 
 def _priority(step: Step[Any]) -> Priority:
