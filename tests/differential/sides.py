@@ -125,7 +125,8 @@ class CommandLine:
     def _forget_parse_with_other_flags(self, step: Step, target: Path) -> None:
         """Has dbt parse anew where what it keeps of a parse would not be what this step's flags make of the files."""
         given = step.options.get("store_failures") or step.env.get("DBT_STORE_FAILURES") == "true"
-        stores_failures = self._stored_failures if step.retry else bool(given)
+        takes = step.command in ("build", "test")  # other commands of dbt have no such flag, nor read its variable
+        stores_failures = self._stored_failures if step.retry else bool(given) and takes
         if stores_failures != self._stored_failures or _warns_otherwise(step):
             (target / "partial_parse.msgpack").unlink(missing_ok=True)
         self._stored_failures = stores_failures

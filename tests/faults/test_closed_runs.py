@@ -16,7 +16,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowFailureError, WorkflowHistory
 from temporalio.exceptions import ApplicationError
 
-from dbt_temporal.adapters.temporal.closed_runs.finding import ClosedRuns, notice
+from dbt_temporal.adapters.temporal.closed_runs.finding import ClosedRuns
 from dbt_temporal.adapters.temporal.closed_runs.history import read_history
 from dbt_temporal.adapters.temporal.closed_runs.messages import TidiedRun, TidyInput
 from dbt_temporal.adapters.temporal.closed_runs.recorded_runtime import RecordedRuntime
@@ -32,7 +32,7 @@ from tests.faults.test_side_by_side import SLEEPS_LONG, reset
 from tests.integration.contract.test_outcomes import dbt_status
 from tests.integration.run_harness import RunHarness
 from tests.integration.servers import wait_for
-from tests.integration.worker.test_shutdown import Site
+from tests.integration.worker.test_shutdown import SLEEPERS, Site
 from tests.record_histories import HISTORIES
 
 A, B, C = "model.shop.a", "model.shop.b", "model.shop.c"
@@ -168,34 +168,21 @@ async def test_a_run_that_ended_by_itself_is_refused(runs: RunHarness) -> None:
     assert runs.store.files == before
 
 
-async def test_workers_notice_by_themselves(runs: RunHarness) -> None:
-    run = await terminated(runs)
-    an_hour_on = datetime.now(UTC) + timedelta(hours=1)
-    noticing = asyncio.create_task(notice(ClosedRuns(runs.client, runs.task_queue), 0.1, lambda: an_hour_on))
-    invocation_id = (await which(run)).run_id
-
-    async def is_stored() -> bool:
-        return f"{invocation_id}/run_results.json" in runs.store.files
-
-    try:
-        await wait_for(is_stored, what="the artifacts are stored")
-    finally:
-        noticing.cancel()
-
-
-async def test_the_command_tidies_up_and_the_rest_can_be_retried(site: Site, tmp_path: Path) -> None:
+async def test_a_worker_notices_by_itself_and_the_rest_can_be_retried(site: Site, tmp_path: Path) -> None:
     store = tmp_path / "artifacts"
     site.database.execute(SLEEPS_LONG)
-    await site.worker(WRITE_ARTIFACTS="true", ARTIFACT_STORE=str(store))
+    await site.worker(WRITE_ARTIFACTS="true", ARTIFACT_STORE=str(store), DBT_TEMPORAL_TIDY_SECS="1")
     run = await site.run()
     await run.terminate("test")
-    program = await asyncio.to_thread(_command, site, "tidy", run.workflow_id)
-    assert run.workflow_id in program
-    invocation_id = (await which(run)).run_id
-    results = json.loads((store / invocation_id / "run_results.json").read_text())
+    folder = store / (await which(run)).run_id
+    await site.eventually((folder / "manifest.json").exists, "the artifacts are stored")
+    report = await asyncio.to_thread(_command, site, "tidy", run.workflow_id)
+    assert f"{run.workflow_id} was terminated" in report
+    assert str(folder / "run_results.json") in report
+    results = json.loads((folder / "run_results.json").read_text())
     assert [result["unique_id"] for result in results["results"]] == ["model.pg.sleeps"]
-    assert (store / invocation_id / "manifest.json").exists()
-    assert "was not ended from outside" not in program
+    assert "No run of" in await asyncio.to_thread(_command, site, "tidy", "--since", "0m")
+    await site.eventually(lambda: site.count(SLEEPERS) == 0, "its statement has ended")
     site.database.execute("update public.nap set secs = 0")
     assert "PASS=1" in await asyncio.to_thread(_command, site, "retry")
     assert site.count("select count(*) from main.sleeps") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Literal
 
 from hypothesis import given, settings
 
@@ -144,3 +145,35 @@ def test_nodes_that_are_ready_together_start_in_the_order_of_their_heights(nodes
     s = Scheduler(nodes, command="build", max_running=100)
     heights = [s.height(unique_id) for unique_id in s.start().start]
     assert heights == sorted(heights, reverse=True)
+
+
+def test_whoever_waits_for_a_skipped_ephemeral_model_is_skipped_behind_the_last_one_that_took_its_turn() -> None:
+    unit_test, first, last = "unit_test.shop.u", *ids("first", "last")
+    nodes = {
+        each.unique_id: each
+        for each in (
+            node("broken", rank=0),
+            node("seed", rank=0),
+            node(unit_test, "seed", rank=1),
+            node("user", "broken", unit_test, rank=2),
+            node("below", "user", rank=3),
+        )
+    }
+    ephemerals = {
+        first: EphemeralTurn(depends_on=ids("broken"), children=ids("user"), rank=1),
+        last: EphemeralTurn(depends_on=[*ids("seed"), unit_test], children=ids("user"), rank=1),
+    }
+
+    def skips(on_error: Literal["continue"] | None) -> dict[str, str | None]:
+        own = ephemerals | {last: ephemerals[last].model_copy(update={"on_error": on_error})}
+        s = Scheduler(nodes, ephemerals=own, command="build", max_running=1, first_come=True)
+        s.start()
+        s.complete(model_id("broken"), "error")
+        s = Scheduler.restore(nodes, json.loads(json.dumps(s.snapshot())), own)
+        assert s.complete(model_id("seed"), "success").start == [unit_test]
+        turn = s.complete(unit_test, "error", "fail")
+        assert turn.ephemerals == {}
+        return {skip.unique_id: skip.behind for skip in turn.skipped}
+
+    assert skips(None) == {model_id("user"): last, model_id("below"): None}
+    assert skips("continue") == {model_id("user"): first, model_id("below"): None}

@@ -305,4 +305,4 @@ def _state(answer: dict[str, Any] | None) -> StatePart | None:
 
 
 def _sent(item: CompletedNode) -> dict[str, Any]:
-    return {"result": item.result.model_dump(mode="json"), "record": item.record.decode()}
+    return {"result": item.result.model_dump(mode="json"), "record": item.record.decode(), "behind": item.behind}

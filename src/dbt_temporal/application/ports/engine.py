@@ -139,10 +139,18 @@ class Prepared:
 
 @dataclass(frozen=True)
 class CompletedNode:
-    """A result with the engine's record of it; the record is empty for nodes that never ran."""
+    """A result with the engine's record of it.
+
+    Attributes:
+        result: the result.
+        record: empty for nodes that never ran.
+        behind: of a skipped node, the ephemeral model that dbt names as the cause; empty where there is none, and None
+            where the run does not know.
+    """
 
     result: NodeExecutionResult
     record: bytes = b""
+    behind: str | None = None
 
 
 ReadState = Callable[[], Awaitable[Sequence[StatePart]]]

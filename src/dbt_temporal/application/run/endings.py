@@ -76,6 +76,7 @@ class RunSteps:
             invocation=planned.invocation,
             results=fit_step_results(self._live.state.results_as_dbt_has_them, self._runtime.budget.step_results_bytes),
             unrecorded=self._live.state.unrecorded,
+            behind=self._live.state.behind,
             elapsed_time=elapsed,
             ended_at=None if self.ended_at is None else self.ended_at.isoformat(),
             run_log=self._log_text() if planned.write_run_log else None,

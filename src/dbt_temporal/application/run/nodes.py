@@ -46,6 +46,8 @@ class NodeSteps:
             at_once=context.planned.ends_on_error is None,
             first_come=context.planned.first_come,
         )
+        if context.planned.first_come:
+            self._live.state.behind = {}
         self._unrepeatable = frozenset(context.planned.unrepeatable or ())
         self._tasks: dict[str, asyncio.Task[NodeExecutionResult]] = {}
         self._attempts: dict[str, int] = {}
@@ -140,6 +142,8 @@ class NodeSteps:
         result = NodeExecutionResult(
             unique_id=skip.unique_id, status="skipped", dbt_status="skipped", message=message, attempts=0
         )
+        if skip.behind is not None and self._live.state.behind is not None:
+            self._live.state.behind[skip.unique_id] = skip.behind
         node = self._context.plan.nodes[skip.unique_id]
         self._live.log.skipped(node, skip)
         self._live.state.node_ended(result, skipped_by_parent=skip.cause is not None)

@@ -69,6 +69,7 @@ class ProjectHookSteps:
             timeout_secs=context.config.timeouts.hook_secs,
             results=fit_step_results(results, context.runtime.budget.step_results_bytes),
             unrecorded=context.live.state.unrecorded,
+            behind=context.live.state.behind,
             write_artifacts=context.plan.write_artifacts,
             repeatable=context.config.retry.project_hooks.on_run_end,
         )

@@ -98,6 +98,8 @@ class AfterRunInput(ProjectHooksInput):
     results: list[NodeExecutionResult] = Field(default_factory=list)
     unrecorded: list[str] = Field(default_factory=list)
     """Nodes whose result is no attempt's own word: what an attempt has recorded of them does not count."""
+    behind: dict[str, str] | None = None
+    """Skipped nodes with the ephemeral model that dbt names as the cause; null where the run does not know."""
 
 
 class Keeper(BaseModel):
@@ -152,7 +154,8 @@ class StoreArtifactsInput(StepInput):
     invocation: DbtInvocation
     results: list[NodeExecutionResult] = Field(default_factory=list)
     unrecorded: list[str] = Field(default_factory=list)
-    """As in `AfterRunInput`."""
+    behind: dict[str, str] | None = None
+    """Both as in `AfterRunInput`."""
     elapsed_time: float = 0.0
     run_log: str | None = None
     """The text of log.txt; null where WRITE_RUN_LOG is off."""

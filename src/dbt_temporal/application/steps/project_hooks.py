@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dbt_temporal.application.fitting import fit_result
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
-from dbt_temporal.application.ports.engine import CompletedNode, NodeOutcome, Prepared, Progress, no_progress
+from dbt_temporal.application.ports.engine import NodeOutcome, Prepared, Progress, no_progress
 from dbt_temporal.application.ports.runtime import Budget
 from dbt_temporal.application.steps.engine_runs import EngineRuns, within_limit
 from dbt_temporal.application.steps.messages import (
@@ -17,7 +17,7 @@ from dbt_temporal.application.steps.messages import (
 )
 from dbt_temporal.application.stored.kept_state import KeptState
 from dbt_temporal.application.stored.late_writes import LateWrites
-from dbt_temporal.application.stored.run_files import RunFiles
+from dbt_temporal.application.stored.run_files import RunFiles, completed_nodes
 
 
 class _ProjectHooks:
@@ -111,9 +111,9 @@ class AfterRun(_ProjectHooks):
         await self._state.use_in(run, request.invocation)
         files = self._files(request)
         if files is not None:
-            completed = await files.with_records(request.results, request.unrecorded)
+            completed = await files.with_records(request.results, request.unrecorded, request.behind)
         else:
-            completed = [CompletedNode(result) for result in request.results]
+            completed = completed_nodes(request.results, {}, request.behind)
         outcomes = await within_limit(
             request, "on-run-end", lambda: run.after_run(completed, progress), retryable=request.repeatable
         )

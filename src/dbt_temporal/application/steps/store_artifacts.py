@@ -53,7 +53,7 @@ class StoreArtifacts:
         run = await self._runs.open(invocation)
         attempted = COMMANDS[invocation.input.command].executes
         unrecorded = request.unrecorded if attempted else [result.unique_id for result in request.results]
-        completed = await files.with_records(request.results, unrecorded)
+        completed = await files.with_records(request.results, unrecorded, request.behind)
         artifacts = await run.artifacts(completed, request.elapsed_time, with_catalog=self._write_catalog)
         names = list(artifacts)
         written = await asyncio.gather(*(files.upload(name, artifacts[name]) for name in names))

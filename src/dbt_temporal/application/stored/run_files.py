@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -68,7 +68,10 @@ class RunFiles:
         return log_location
 
     async def with_records(
-        self, results: Sequence[NodeExecutionResult], unrecorded: Collection[str] = ()
+        self,
+        results: Sequence[NodeExecutionResult],
+        unrecorded: Collection[str] = (),
+        behind: Mapping[str, str] | None = None,
     ) -> list[CompletedNode]:
         """Results with the engine's records of the attempts that counted; where there is none, the small result is all
         that is known. What the run itself has skipped was never attempted.
@@ -76,6 +79,7 @@ class RunFiles:
         Args:
             results: of nodes and hooks.
             unrecorded: ids of those that are no attempt's own word.
+            behind: as in `AfterRunInput`.
         """
         no_record = frozenset(unrecorded)
         paths = {
@@ -85,7 +89,9 @@ class RunFiles:
         }
         records = await self._read(set(paths.values()))
         self.missing = [unique_id for unique_id, path in paths.items() if path not in records]
-        return [CompletedNode(result, records.get(paths.get(result.unique_id, ""), b"")) for result in results]
+        return completed_nodes(
+            results, {unique_id: records[path] for unique_id, path in paths.items() if path in records}, behind
+        )
 
     async def _read(self, paths: set[str]) -> dict[str, bytes]:
         """What is there, and what a worker is still writing."""
@@ -114,6 +120,20 @@ class RunFiles:
             await self._store.delete(self._records)
         except DbtTemporalError as error:
             logger.warning("the records of run %s could not be deleted: %s", self._root, error.message)
+
+
+def completed_nodes(
+    results: Sequence[NodeExecutionResult], records: Mapping[str, bytes], behind: Mapping[str, str] | None
+) -> list[CompletedNode]:
+    """Results with the records that there are, by unique_id; `behind` as in `AfterRunInput`."""
+    return [
+        CompletedNode(
+            result,
+            records.get(result.unique_id, b""),
+            behind=None if behind is None else behind.get(result.unique_id, ""),
+        )
+        for result in results
+    ]
 
 
 def _record_path(unique_id: str, attempt: int) -> str:

@@ -72,6 +72,8 @@ class EphemeralTurn(BaseModel):
     depends_on: list[str] = Field(default_factory=list)
     children: list[str] = Field(default_factory=list)
     rank: int = 0
+    on_error: OnNodeError | None = None
+    """As in `NodeInfo`."""
 
 
 class ExecutionPlan(BaseModel):

@@ -9,7 +9,7 @@ Which endings skip dependents is dbt's rule (dbt/task/runnable.py and dbt/task/b
 - A unit test's failure skips its model. The model's own children follow the model.
 - A model with `on_error: continue` (dbt-core 1.12) never skips its descendants.
 - An ephemeral model takes its turn, as in dbt's queue, although it has no result: what waits for it is ready then. It
-  is compiled before the node that starts next.
+  is compiled before the node that starts next, or skipped, and whoever waits for it is skipped behind it.
 - A skipped node is reported at its turn: in dbt's order when it would have started, else when its parents have ended.
 - With fail-fast, the run ends early after an `error`, `fail` or `partial success`; a command that ends at its first
   error does after an `error`. dbt looks at that when its queue hands out a node, so what is ready by then still runs:
@@ -89,6 +89,7 @@ class Scheduler:
         self._passed: dict[str, None] = {}
         self._passed_since_start: list[str] = []
         self._doomed: dict[str, str] = {}
+        self._behind: dict[str, str] = {}
         self._swept: dict[str, None] = {}
         self._failed = False
         self._erred = False
@@ -198,6 +199,7 @@ class Scheduler:
             "passed": list(self._passed),
             "passed_since_start": list(self._passed_since_start),
             "doomed": dict(self._doomed),
+            "behind": dict(self._behind),
             "swept": list(self._swept),
         }
 
@@ -228,6 +230,7 @@ class Scheduler:
         scheduler._passed = dict.fromkeys(snapshot["passed"])
         scheduler._passed_since_start = list(snapshot["passed_since_start"])
         scheduler._doomed = dict(snapshot["doomed"])
+        scheduler._behind = dict(snapshot["behind"])
         scheduler._swept = dict.fromkeys(snapshot["swept"])
         past = {**scheduler._ended, **scheduler._passed}
         for unique_id in past:
@@ -245,9 +248,11 @@ class Scheduler:
         while self._ready and self.room > 0:
             unique_id = self._ready.pop()
             if unique_id in self._ephemerals:
-                if unique_id not in self._doomed:
+                passes = unique_id not in self._doomed
+                if passes:
                     self._passed_since_start.append(unique_id)
-                self._finish(unique_id, "success", "success", turn)
+                status: NodeStatus = "success" if passes else "skipped"
+                self._finish(unique_id, status, status, turn)
             elif unique_id in self._doomed:
                 turn.skipped.append(self._skipped(unique_id))
                 self._finish(unique_id, "skipped", "skipped", turn)
@@ -292,7 +297,7 @@ class Scheduler:
         ending = [(unique_id, word)]
         while ending:
             ended_id, ended_word = ending.pop(0)
-            if ended_id in self._nodes and self._skips_dependents(self._nodes[ended_id], ended_word):
+            if self._skips_dependents(ended_id, ended_word):
                 self._doom_dependents(ended_id)
             for child in self._followers[ended_id]:
                 self._waiting_for[child] -= 1
@@ -311,17 +316,29 @@ class Scheduler:
     def _skipped(self, unique_id: str) -> SkippedNode:
         cause = self._doomed[unique_id]
         how = {"cancelled": "was cancelled", "skipped": "was skipped"}.get(self._ended[cause], "failed")
-        return SkippedNode(unique_id, f"{cause} {how}", cause)
+        return SkippedNode(unique_id, f"{cause} {how}", cause, self._behind.get(unique_id))
 
-    def _skips_dependents(self, node: NodeInfo, word: str) -> bool:
-        if node.resource_type == "model" and node.on_error == "continue":
+    def _skips_dependents(self, unique_id: str, word: str) -> bool:
+        node = self._ephemerals.get(unique_id) or self._nodes[unique_id]
+        is_model = isinstance(node, EphemeralTurn) or node.resource_type == "model"
+        if is_model and node.on_error == "continue":
             return False
         return word in _SKIPPING.get(self._command, _SKIPPING_ELSEWHERE)
 
     def _doom_dependents(self, unique_id: str) -> None:
         cause = self._doomed.get(unique_id, unique_id)
-        if self._ready.is_unit_test(unique_id):
-            for child in self._children[unique_id]:
+        followers = self._followers[unique_id]
+        is_unit_test = self._ready.is_unit_test(unique_id)
+        if is_unit_test:
+            # That of an ephemeral model dooms the model, which then dooms its children in its turn.
+            followers = [child for child in followers if child in self._ephemerals] or followers
+        for child in followers:  # dbt names the last of those above (dbt/task/runnable.py, _mark_dependent_errors)
+            if unique_id in self._ephemerals:
+                self._behind[child] = unique_id
+            else:
+                self._behind.pop(child, None)
+        if is_unit_test:
+            for child in followers:
                 self._doomed.setdefault(child, cause)
             return
         to_sweep = [unique_id]

@@ -26,6 +26,9 @@ class RunState:
         """Project hooks and nodes, in the order in which they ended."""
         self.unrecorded: list[str] = []
         """Nodes whose result is no attempt's own word: the attempt was lost, cancelled, or ran out of time."""
+        self.behind: dict[str, str] | None = None
+        """Skipped nodes with the skipped ephemeral model that took its turn last above them; None where the run does
+        not know."""
         self._upstream_skips: dict[str, None] = {}
         self._error_types: dict[str, str] = {}
         self._problems: list[tuple[str, str, str]] = []

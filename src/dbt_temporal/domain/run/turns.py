@@ -7,11 +7,19 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class SkippedNode:
-    """A node that will not run. `cause` is the node that it is skipped for, or None where no node is to blame."""
+    """A node that will not run.
+
+    Attributes:
+        unique_id: the node.
+        reason: in words.
+        cause: the node that it is skipped for, or None where no node is to blame.
+        behind: the skipped ephemeral model that was the last above it to take its turn, where one was.
+    """
 
     unique_id: str
     reason: str
     cause: str | None = None
+    behind: str | None = None
 
 
 @dataclass

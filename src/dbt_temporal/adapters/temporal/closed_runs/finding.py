@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from temporalio.client import Client, WorkflowHandle
@@ -17,7 +16,8 @@ from dbt_temporal.adapters.temporal.closed_runs.workflow import DbtTidyWorkflow
 
 RUN_WORKFLOW_TYPE = "dbt_run"
 SETTLED_AFTER = timedelta(seconds=60)
-"""The activities of a workflow that was ended learn of it with their next heartbeat, and then end their statements."""
+"""The activities of a workflow that was ended learn of it with their next heartbeat, and then end their statements.
+Who looks more often than that waits for as long as between two looks."""
 NOTICED_WITHIN = timedelta(days=1)
 """How far back a worker looks by itself. `dbt-temporal tidy` looks as far back as it is told."""
 
@@ -64,12 +64,13 @@ class ClosedRuns:
             return self._client.get_workflow_handle_for(DbtTidyWorkflow.run, tidy_id)
 
 
-async def notice(runs: ClosedRuns, every_secs: float, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+async def notice(runs: ClosedRuns, every_secs: float) -> None:
     """Looks for such runs again and again, and has each tidied up. Ends when cancelled."""
+    settled_after = min(SETTLED_AFTER, timedelta(seconds=every_secs))
     known: set[str] = set()
     while True:
         await asyncio.sleep(every_secs)
-        until = now() - SETTLED_AFTER
+        until = datetime.now(UTC) - settled_after
         try:
             for which in await runs.find(until - NOTICED_WITHIN, until):
                 if which.run_id not in known:

@@ -27,7 +27,7 @@ from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
     read_record,
     restore_fields,
 )
-from dbt_temporal.adapters.dbt_core.process.artifacts.skipped import is_hook, marking, skip_message
+from dbt_temporal.adapters.dbt_core.process.artifacts.skipped import behind_message, is_hook, last_above, marking
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.adapters.dbt_core.process.run.operations import NoNodesTask
 from dbt_temporal.adapters.dbt_core.process.run.tasks import TASKS
@@ -50,10 +50,11 @@ _SHARED_FIELDS = (
 
 @dataclass(frozen=True)
 class Completed:
-    """A node's result, and the document of its record where it has one."""
+    """A node's result, and the document of its record where it has one. `behind` is that of `CompletedNode`."""
 
     result: NodeExecutionResult
     record: dict[str, Any] | None
+    behind: str | None = None
 
 
 def read_completed(items: list[dict[str, Any]]) -> list[Completed]:
@@ -61,6 +62,7 @@ def read_completed(items: list[dict[str, Any]]) -> list[Completed]:
         Completed(
             NodeExecutionResult.model_validate(item["result"]),
             read_record(item["record"].encode()) if item["record"] else None,
+            item["behind"],
         )
         for item in items
     ]
@@ -101,11 +103,12 @@ def with_skip_messages(run: HostRun, completed: list[Completed], skipped: frozen
     for item in completed:
         result = item.result
         if item.record is None and result.status == "skipped" and result.message is None:
-            message = skip_message(run, result.unique_id, skipped, marks)
-            item = Completed(result.model_copy(update={"message": message}), None)
+            behind = last_above(run, result.unique_id, skipped, marks) if item.behind is None else item.behind
+            message = behind_message(result.unique_id, behind) if behind else None
+            item = Completed(result.model_copy(update={"message": message}), None, item.behind)
         elif item.record is not None and not skipped.isdisjoint(item.record["nodes"]):
             nodes = {name: fields for name, fields in item.record["nodes"].items() if name not in skipped}
-            item = Completed(result, {**item.record, "nodes": nodes})
+            item = Completed(result, {**item.record, "nodes": nodes}, item.behind)
         complete.append(item)
     return complete
 

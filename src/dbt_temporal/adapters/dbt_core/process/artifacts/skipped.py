@@ -40,8 +40,13 @@ def skipped_ephemerals(
     return frozenset(unique_id for unique_id in below if is_ephemeral(run.manifest.expect(unique_id)))
 
 
-def skip_message(run: HostRun, unique_id: str, skipped: frozenset[str], marks: Set[str]) -> str | None:
-    """What dbt says of a node that is skipped behind a skipped ephemeral model; None where there is none.
+def behind_message(unique_id: str, ephemeral: str) -> str:
+    """What dbt says of a node that is skipped behind a skipped ephemeral model."""
+    return f"Compilation Error in {unique_id}, caused by compilation error in referenced ephemeral model {ephemeral}"
+
+
+def last_above(run: HostRun, unique_id: str, skipped: frozenset[str], marks: Set[str]) -> str | None:
+    """The skipped ephemeral model that dbt names as the cause of a skipped node, where the run itself does not know.
 
     The last one of those above it that dbt handled is named, if it is ephemeral; unit tests of the node come after all.
 
@@ -59,9 +64,7 @@ def skip_message(run: HostRun, unique_id: str, skipped: frozenset[str], marks: S
     causes = [above for above in queue.predecessors(unique_id) if above in skipped or above in marks]
     scores = run.task.job_queue._scores
     last = max(causes, key=lambda above: (scores.get(above, 0), above), default=None)
-    if last not in skipped:
-        return None
-    return f"Compilation Error in {unique_id}, caused by compilation error in referenced ephemeral model {last}"
+    return last if last in skipped else None
 
 
 def marking(run: HostRun, statuses: Mapping[str, str | None], also: Set[str] = frozenset()) -> set[str]:

@@ -64,6 +64,7 @@ def make_plan(run: HostRun) -> tuple[ExecutionPlan, dict[str, EphemeralTurn]]:
             depends_on=sorted(queue.predecessors(unique_id)),
             children=sorted(set(queue.successors(unique_id)) - ephemerals),
             rank=ranks.get(unique_id, 0),
+            on_error=_on_error(run.manifest.expect(unique_id)),
         )
         for unique_id in sorted(ephemerals)
     }
@@ -72,6 +73,11 @@ def make_plan(run: HostRun) -> tuple[ExecutionPlan, dict[str, EphemeralTurn]]:
 
 def _has_hooks(task: Any, kind: RunHookType) -> bool:
     return isinstance(task, RunTask) and bool(task.get_hooks_by_type(kind))
+
+
+def _on_error(node: Any) -> Any:
+    on_error = getattr(getattr(node, "config", None), "on_error", None)  # models have it from dbt-core 1.12 on
+    return getattr(on_error, "value", on_error)
 
 
 def _listing(run: HostRun) -> dict[str, str]:
@@ -138,7 +144,6 @@ def _priorities(graph: nx.DiGraph, levels: list[list[str]]) -> dict[str, int]:
 def _node_info(run: HostRun, unique_id: str, depends_on: list[str], priority: int, listing: dict[str, str]) -> NodeInfo:
     node = run.manifest.expect(unique_id)
     config = getattr(node, "config", None)
-    on_error = getattr(config, "on_error", None)  # models have it from dbt-core 1.12 on
     return NodeInfo(
         unique_id=unique_id,
         name=node.name,
@@ -147,7 +152,7 @@ def _node_info(run: HostRun, unique_id: str, depends_on: list[str], priority: in
         package_name=node.package_name,
         depends_on=depends_on,
         priority=priority,
-        on_error=getattr(on_error, "value", on_error),
+        on_error=_on_error(node),
         relation=_shown_name(run, node),
         overrides=node_overrides(unique_id, getattr(config, "meta", None) or getattr(node, "meta", None) or {}),
         batched=_is_batched(run, node),
