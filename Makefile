@@ -142,7 +142,7 @@ test-dbt-1.12: setup-dbt-1.12 ## Compare with the dbt CLI again, on dbt-core 1.1
 CONFORMANCE := -m pytest tests/conformance -n $(TEST_PROCESSES) --dist loadgroup -W ignore --show-capture=no
 CONFORMANCE_VERDICTS := build/conformance
 # What runs with the tests: one scenario of so many, always the same ones.
-CONFORMANCE_SHARE ?= --database duckdb --share 6
+CONFORMANCE_SHARE ?= --database duckdb --share 9
 
 test-conformance: setup ## Compare a share of dbt's own scenarios with the dbt CLI
 	$(VENV)/bin/python $(CONFORMANCE) $(CONFORMANCE_SHARE)

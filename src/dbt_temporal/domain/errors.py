@@ -37,6 +37,7 @@ class DbtTemporalError(Exception):
         retryable: whether another attempt may help; by default what the type says.
         result: the node's result, where the error is the outcome of a node.
         manifest: where the engine has written the manifest, if a run failed between its parse and its plan.
+        unreachable: whether the database took no connection, so that nothing was done there.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class DbtTemporalError(Exception):
         retryable: bool | None = None,
         result: NodeExecutionResult | None = None,
         manifest: Path | None = None,
+        unreachable: bool = False,
     ) -> None:
         super().__init__(message)
         self.error_type = error_type
@@ -54,6 +56,18 @@ class DbtTemporalError(Exception):
         self.retryable = error_type in RETRYABLE_TYPES if retryable is None else retryable
         self.result = result
         self.manifest = manifest
+        self.unreachable = unreachable
+
+    def saying(self, message: str, result: NodeExecutionResult | None = None) -> DbtTemporalError:
+        """The same error with another message, and another result where it has one."""
+        return DbtTemporalError(
+            self.error_type,
+            message,
+            retryable=self.retryable,
+            result=self.result if result is None else result,
+            manifest=self.manifest,
+            unreachable=self.unreachable,
+        )
 
 
 _SCARCE = frozenset(

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.hooks import HooksConfig
-from dbt_temporal.domain.limits import MAX_PLAN_SECS, MIN_SECS, Seconds
+from dbt_temporal.domain.limits import MAX_PLAN_SECS, MAX_SECS, MIN_SECS, Seconds
 from dbt_temporal.domain.validation import input_error
 
 PROJECT_CONFIG_FILE = "dbt_temporal.yml"
@@ -73,6 +73,16 @@ class RetryConfig(_Section):
         return self
 
 
+class BreakerConfig(_Section):
+    """How long a run waits for a database that takes no connections, and how often it asks; in seconds.
+
+    `limit_secs` 0 means that it does not wait: each node then has its own attempts alone.
+    """
+
+    limit_secs: float = Field(default=600.0, ge=0, le=MAX_SECS)
+    probe_secs: Seconds = 15.0
+
+
 class TimeoutsConfig(_Section):
     """Time limits in seconds."""
 
@@ -96,6 +106,7 @@ class ProjectConfig(_Section):
     engine: str | None = Field(default=None, min_length=1)
     scheduling: Literal["dbt", "critical_path"] = "dbt"
     retry: RetryConfig = Field(default_factory=RetryConfig)
+    breaker: BreakerConfig = Field(default_factory=BreakerConfig)
     timeouts: TimeoutsConfig = Field(default_factory=TimeoutsConfig)
     hooks: HooksConfig = Field(default_factory=HooksConfig)
 

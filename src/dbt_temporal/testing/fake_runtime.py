@@ -56,7 +56,7 @@ class FakeRuntime:
         planned: what `plan_project` ends with.
         nodes: for a unique_id, what its step ends with; nodes that are not named succeed.
         lost_queues: queues of workers that are lost: no step that is sent there is taken.
-        retries: for a unique_id, the reasons of failed attempts before the end.
+        retries: for a unique_id, the reasons of failed attempts before the end, or their failures.
         gates: a node with a gate ends only when the gate is set.
         before_run, after_run, resume_run, store_artifacts, end_run: what these steps end with; a sequence is taken in
             turn.
@@ -73,7 +73,7 @@ class FakeRuntime:
         self.planned = planned
         self.nodes: dict[str, NodeEnd] = {}
         self.lost_queues: set[str] = set()
-        self.retries: dict[str, Sequence[str]] = {}
+        self.retries: dict[str, Sequence[str | StepFailedError]] = {}
         self.gates: dict[str, asyncio.Event] = {}
         self.before_run: Sequence[ProjectHooksOutput | StepFailedError] = [ProjectHooksOutput()]
         self.after_run: Sequence[ProjectHooksOutput | StepFailedError] = [ProjectHooksOutput()]
@@ -209,7 +209,10 @@ class FakeRuntime:
             reasons = self.retries.get(unique_id, ())
             attempt = self.step_names.count(str(step.name))
             if attempt <= len(reasons):
-                return StepFailedError(ErrorType.ADAPTER, reasons[attempt - 1], retryable=True)
+                reason = reasons[attempt - 1]
+                if isinstance(reason, StepFailedError):
+                    return reason
+                return StepFailedError(ErrorType.ADAPTER, reason, retryable=True)
             if unique_id in self.gates:
                 await self.gates[unique_id].wait()
         finally:

@@ -97,6 +97,6 @@ def test_the_page_gives_each_variable_its_type_and_default(name: str) -> None:
 
 
 def test_each_variable_stands_in_a_test_of_a_worker_that_runs() -> None:
-    folder = Path(__file__).parents[2] / "integration"
-    tests = "\n".join(path.read_text() for path in folder.rglob("*.py"))
+    folders = [Path(__file__).parents[2] / name for name in ("integration", "faults")]
+    tests = "\n".join(path.read_text() for folder in folders for path in folder.rglob("*.py"))
     assert [name for name in ROWS if not re.search(rf"\b{name}\b", tests)] == []

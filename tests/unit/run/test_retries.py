@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from dbt_temporal.application.ports.runtime import StepFailedError
 from dbt_temporal.application.steps.messages import ProjectHooksOutput
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.project_config import parse_project_config
 from dbt_temporal.domain.run.plan import NodeOverrides
+from dbt_temporal.testing import until
 from dbt_temporal.testing.builders import node, result
-from tests.unit.run.runs import execute, runtime_of, statuses
+from tests.unit.run.runs import execute, runtime_of, start, statuses
 
 LOST = "connection lost"
 
@@ -82,3 +85,64 @@ async def test_a_crash_while_hooks_may_have_run_is_not_repeated() -> None:
     output = await execute(runtime)
     assert not output.success
     assert runtime.step_names.count("after_run") == 1
+
+
+def unreachable() -> StepFailedError:
+    return StepFailedError(ErrorType.ADAPTER, "Database Error\n  connection refused", retryable=True, unreachable=True)
+
+
+async def test_a_run_waits_for_a_database_that_takes_no_connections_and_starts_nothing_else_meanwhile() -> None:
+    runtime = runtime_of(node("a"), node("b"), node("c", "b"), threads=2)
+    runtime.retries["model.shop.a"] = [unreachable()] * 5
+    runtime.gates["model.shop.b"] = asyncio.Event()
+    run, task = start(runtime)
+    await until(lambda: "takes no connections" in "\n".join(run.run_log()))
+    runtime.gates["model.shop.b"].set()
+    output = await task
+    assert statuses(output) == {"a": "success", "b": "success", "c": "success"}
+    assert runtime.slept == [15.0] * 5  # more than there are attempts
+    assert runtime.nodes_started == ["model.shop.b", *["model.shop.a"] * 6, "model.shop.c"]
+    log = "\n".join(run.run_log())
+    assert "The database takes no connections (connection refused)" in log
+    assert "takes connections again" in log
+    assert any("Waits for the database since" in (change.details or "") for change in runtime.changes)
+    assert "Waits for" not in (runtime.changes[-1].details or "")
+
+
+async def test_when_the_limit_has_passed_nodes_fail_as_ever_and_those_that_follow_have_their_own_attempts() -> None:
+    breaker = {"limit_secs": 40, "probe_secs": 15}
+    config = parse_project_config({"breaker": breaker, "retry": {"max_attempts": 2}}, "f")
+    runtime = runtime_of(node("a"), node("b"), threads=1, config=config)
+    runtime.retries["model.shop.a"] = [unreachable()] * 100
+    runtime.retries["model.shop.b"] = [unreachable()] * 100
+    run, task = start(runtime)
+    assert statuses(await task) == {"a": "error", "b": "error"}
+    assert runtime.slept[:3] == [15.0, 15.0, 8.0]
+    assert runtime.nodes_started.count("model.shop.b") == 2
+    assert "waits no longer" in "\n".join(run.run_log())
+
+
+async def test_a_run_need_not_wait() -> None:
+    config = parse_project_config({"breaker": {"limit_secs": 0}, "retry": {"max_attempts": 2}}, "f")
+    runtime = runtime_of(node("a"), config=config)
+    runtime.retries["model.shop.a"] = [unreachable()] * 2
+    assert statuses(await execute(runtime)) == {"a": "error"}
+    assert runtime.slept == [5.0]
+
+
+async def test_an_attempt_that_ends_otherwise_has_the_run_go_on() -> None:
+    runtime = runtime_of(node("a"), node("b"), threads=1)
+    runtime.retries["model.shop.a"] = [unreachable(), LOST, LOST]
+    runtime.nodes["model.shop.a"] = StepFailedError(ErrorType.ADAPTER, "syntax error")
+    assert statuses(await execute(runtime)) == {"a": "error", "b": "success"}
+
+
+async def test_a_run_that_waits_can_be_cancelled() -> None:
+    runtime = runtime_of(node("a"), node("b", "a"))
+    runtime.retries["model.shop.a"] = [unreachable()] * 1000
+    run, task = start(runtime)
+    await until(lambda: "takes no connections" in "\n".join(run.run_log()))
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert run.node_status() == {"model.shop.a": "cancelled", "model.shop.b": "skipped"}

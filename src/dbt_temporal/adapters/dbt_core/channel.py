@@ -126,4 +126,6 @@ class Channel:
 
 
 def error_from_wire(fields: wire.Message) -> DbtTemporalError:
-    return DbtTemporalError(ErrorType(fields["type"]), fields["message"], retryable=fields["retryable"])
+    return DbtTemporalError(
+        ErrorType(fields["type"]), fields["message"], retryable=fields["retryable"], unreachable=fields["unreachable"]
+    )

@@ -289,7 +289,7 @@ def _outcome(answer: dict[str, Any]) -> NodeOutcome:
     error = answer["error"]
     return NodeOutcome(
         result=NodeExecutionResult.model_validate(answer["result"]),
-        error=NodeErrorClass(error[0], error[1]) if error else None,
+        error=NodeErrorClass(error[0], error[1], answer.get("unreachable", False)) if error else None,
         record=answer["record"].encode(),
         log=answer["log"],
         state=_state(answer.get("graph")),

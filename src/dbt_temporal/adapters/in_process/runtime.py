@@ -143,7 +143,13 @@ async def _within(seconds: float, work: Awaitable[Any]) -> Any:
 
 def _step_failed(step: Step[Any], error: DbtTemporalError | TimeoutError) -> StepFailedError:
     if isinstance(error, DbtTemporalError):
-        return StepFailedError(error.error_type, error.message, retryable=error.retryable, result=error.result)
+        return StepFailedError(
+            error.error_type,
+            error.message,
+            retryable=error.retryable,
+            result=error.result,
+            unreachable=error.unreachable,
+        )
     message = f"{step.name}: took longer than its limit of {step.limits.timeout_secs:g} seconds"
     return StepFailedError(ErrorType.ADAPTER, message, retryable=True, timed_out=True)
 

@@ -22,12 +22,16 @@ from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
 
 _FAULT = ApplicationErrorCategory.UNSPECIFIED
+_UNREACHABLE = "unreachable"
+"""The second detail of a failure whose `unreachable` is set."""
 _FAULTS = (ErrorType.ENGINE_CRASHED, ErrorType.ARTIFACT_STORE)
 
 
 def to_application_error(error: DbtTemporalError) -> ApplicationError:
     """Our error as an application failure: its type, whether it is retried, and the node's result as detail."""
-    details = [] if error.result is None else [error.result.model_dump(mode="json")]
+    details: list[Any] = [] if error.result is None else [error.result.model_dump(mode="json")]
+    if error.unreachable:
+        details = [*(details or [None]), _UNREACHABLE]
     return ApplicationError(
         error.message,
         *details,
@@ -71,6 +75,7 @@ def to_step_failed(error: ActivityError, step: Step[Any]) -> StepFailedError:
             message,
             retryable=not cause.non_retryable,
             result=_read_result(cause.details),
+            unreachable=len(cause.details) > 1 and cause.details[1] == _UNREACHABLE,
         )
     reason = str(cause) if cause is not None else error.message
     return StepFailedError(ErrorType.ENGINE_CRASHED, f"{step.name} failed: {reason}")
@@ -124,7 +129,7 @@ def _error_type(name: str | None) -> ErrorType | None:
 
 
 def _read_result(details: Any) -> NodeExecutionResult | None:
-    if not details:
+    if not details or details[0] is None:
         return None
     try:
         return NodeExecutionResult.model_validate(details[0])

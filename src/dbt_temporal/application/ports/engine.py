@@ -110,10 +110,11 @@ class NodeOutcome:
 
 @dataclass(frozen=True)
 class NodeErrorClass:
-    """The classification of a failure, by `dbt_temporal.domain.errors`."""
+    """The classification of a failure, as in `dbt_temporal.domain.errors.DbtTemporalError`."""
 
     error_type: str
     retryable: bool
+    unreachable: bool = False
 
 
 @dataclass(frozen=True)

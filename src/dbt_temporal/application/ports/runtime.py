@@ -131,6 +131,7 @@ class StepFailedError(Exception):
         result: the node's result, where the step ran a node that came to one.
         timed_out: whether it ran out of time.
         never_taken: whether no worker took it in time.
+        unreachable: whether the database took no connection.
     """
 
     def __init__(
@@ -142,6 +143,7 @@ class StepFailedError(Exception):
         result: NodeExecutionResult | None = None,
         timed_out: bool = False,
         never_taken: bool = False,
+        unreachable: bool = False,
     ) -> None:
         super().__init__(message)
         self.error_type = error_type
@@ -150,6 +152,7 @@ class StepFailedError(Exception):
         self.result = result
         self.timed_out = timed_out
         self.never_taken = never_taken
+        self.unreachable = unreachable
 
     @property
     def unheard(self) -> bool:

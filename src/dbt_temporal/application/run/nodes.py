@@ -9,6 +9,7 @@ from typing import Any
 
 from dbt_temporal.application.ports.runtime import Step, StepFailedError
 from dbt_temporal.application.run.batches import BatchSteps
+from dbt_temporal.application.run.breaker import Breaker
 from dbt_temporal.application.run.context import RunContext
 from dbt_temporal.application.run.retries import Lost, RetryRule, attempt_summary, with_retries
 from dbt_temporal.application.shielding import shielded
@@ -54,6 +55,7 @@ class NodeSteps:
         self._ended: list[str] = []
         self._wake = asyncio.Event()
         self._has_room = True
+        self.breaker = Breaker(context.runtime, context.config.breaker, context.live, self._pause)
 
     async def run(self) -> None:
         """Runs all nodes to their ends. Cancelled, it ends every node and then raises CancelledError."""
@@ -198,6 +200,9 @@ class NodeSteps:
         batches = BatchSteps(run_part, lambda: self._scheduler.room, self._occupy, note, self._context.runtime.has_room)
         return await batches.run()
 
+    def _pause(self, value: bool) -> None:
+        self._follow(self._scheduler.pause(value))
+
     def _occupy(self, threads: int) -> None:
         """Batches that run side by side have threads of their own, as in dbt."""
         if threads:
@@ -206,14 +211,24 @@ class NodeSteps:
     async def _run_step(self, node: NodeInfo, ephemerals: list[str], part: BatchPart | None) -> NodeExecutionResult:
         rule = retry_rule(self._context.config.retry, node.overrides)
         runtime = self._context.runtime
-        return await with_retries(
+        began = runtime.now()
+
+        async def attempt(number: int, lost: Lost) -> NodeExecutionResult:
+            nonlocal began
+            began = runtime.now()
+            return await self._context.keeping.run_step(self._step(node, ephemerals, part, number, lost))
+
+        result = await with_retries(
             runtime,
             rule,
-            lambda number, lost: self._context.keeping.run_step(self._step(node, ephemerals, part, number, lost)),
+            attempt,
             on_retry=partial(self._retried, node, rule.max_attempts),
             may_retry=lambda failure: failure.retryable and runtime.has_room(),
+            wait_out=lambda failure: self.breaker.wait_out(failure, began) if runtime.has_room() else None,
             look=None if self._context.planned.unrepeatable is None else partial(self._look, node, part),
         )
+        self.breaker.answered(began)
+        return result
 
     async def _look(
         self, node: NodeInfo, part: BatchPart | None, attempt: int, lost: Lost

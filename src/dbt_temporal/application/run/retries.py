@@ -36,6 +36,10 @@ def _retryable(failure: StepFailedError) -> bool:
     return failure.retryable
 
 
+def _not_waited_out(_failure: StepFailedError) -> float | None:
+    return None
+
+
 def _accepted(_output: object) -> str | None:
     return None
 
@@ -47,6 +51,7 @@ async def with_retries(
     *,
     on_retry: Callable[[int, str], None] | None = None,
     may_retry: Callable[[StepFailedError], bool] = _retryable,
+    wait_out: Callable[[StepFailedError], float | None] = _not_waited_out,
     why_again: Callable[[Output], str | None] = _accepted,
     look: Callable[[int, Lost], Awaitable[Output | None]] | None = None,
 ) -> Output:
@@ -57,22 +62,29 @@ async def with_retries(
         on_retry: told before each further attempt which one failed, and why.
         look: finds out how the last attempt ended, where nobody has heard of that and there is no further one that
             would; takes its number and what is known of it and of those before. None where nothing is to be found.
+        may_retry: whether a failure is worth a further attempt.
+        wait_out: for how many seconds a failure is waited out, so that its attempt does not count; None where it does.
         why_again: why an output is not good enough, or None where it is; the last one is returned as it is.
 
     Raises:
         StepFailedError: the failure of the last attempt.
     """
     pause = rule.initial_interval_secs
-    number = 1
+    number, left = 1, rule.max_attempts
     lost = Lost()
     while True:
-        last = number >= rule.max_attempts
+        last = left <= 1
         try:
             output = await attempt(number, lost)
             reason = why_again(output)
             if last or reason is None:
                 return output
         except StepFailedError as failure:
+            waits = wait_out(failure)
+            if waits is not None:
+                await runtime.sleep(waits)
+                number += 1
+                continue
             if last or not may_retry(failure):
                 known = None
                 if look is not None and failure.unheard and failure.retryable:
@@ -86,7 +98,7 @@ async def with_retries(
             on_retry(number, reason)
         await runtime.sleep(pause)
         pause = min(pause * rule.backoff_coefficient, rule.max_interval_secs)
-        number += 1
+        number, left = number + 1, left - 1
 
 
 def attempt_summary(what: str, number: int) -> str:

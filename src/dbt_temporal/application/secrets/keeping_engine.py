@@ -144,13 +144,8 @@ def _redacted_errors(redactor: Redactor) -> Iterator[None]:
         with log_redactor(redactor):
             yield
     except DbtTemporalError as error:
-        raise DbtTemporalError(
-            error.error_type,
-            redactor.text(error.message),
-            retryable=error.retryable,
-            result=None if error.result is None else redactor.result(error.result),
-            manifest=error.manifest,
-        ) from None
+        result = None if error.result is None else redactor.result(error.result)
+        raise error.saying(redactor.text(error.message), result) from None
     except Exception as error:
         chain = "".join(traceback.format_exception(error))
         if redactor.text(chain) == chain:

@@ -99,6 +99,7 @@ def _failure(
         f"{message}\n\nLog of this node: {log_location}" if log_location else message,
         retryable=outcome.error.retryable and not _matches(non_retryable, outcome.result.message or ""),
         result=result,
+        unreachable=outcome.error.unreachable,
     )
 
 

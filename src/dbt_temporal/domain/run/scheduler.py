@@ -56,7 +56,7 @@ class Scheduler:
         at_once: end with the failure itself, by fail-fast alone, as runs of earlier versions did.
 
     Raises:
-        DbtTemporalError: of type Configuration, where the plan has a cycle or names a node that it does not hold.
+        DbtTemporalError: of type Configuration, where the plan has a cycle or an unknown node.
     """
 
     def __init__(
@@ -84,15 +84,14 @@ class Scheduler:
         waiting_for = Counter(follower for below in self._followers.values() for follower in below)
         self._waiting_for = {unique_id: waiting_for[unique_id] for unique_id in self._followers}
         self._running: dict[str, None] = {}
-        self._occupied = 0
+        self._occupied, self._paused = 0, False
         self._ended: dict[str, NodeStatus] = {}
         self._passed: dict[str, None] = {}
         self._passed_since_start: list[str] = []
         self._doomed: dict[str, str] = {}
         self._behind: dict[str, str] = {}
         self._swept: dict[str, None] = {}
-        self._failed = False
-        self._erred = False
+        self._failed = self._erred = False
         self._stopped: str | None = None
 
     @property
@@ -114,10 +113,6 @@ class Scheduler:
     def stopped(self) -> str | None:
         """The reason for which nothing starts any more; where it is one of ENDS_EARLY, dbt cancels what runs."""
         return self._stopped
-
-    def height(self, unique_id: str) -> int:
-        """How many nodes the longest path from this node to a leaf holds, itself included."""
-        return self._ready.heights[unique_id]
 
     def start(self) -> Turn:
         """The first nodes to run. Called once."""
@@ -150,6 +145,8 @@ class Scheduler:
             self._ended[unique_id] = status
             turn.skipped = [] if self._stopped else self.skip_rest(FAIL_FAST_REASON)
             return turn
+        if word == "skipped":  # by dbt, for an ephemeral model that failed: so is all below that
+            self._doom_dependents(unique_id)
         self._finish(unique_id, status, word, turn)
         self._fill(turn)
         return turn
@@ -162,10 +159,15 @@ class Scheduler:
             self._fill(turn)
         return turn
 
+    def pause(self, value: bool) -> Turn:
+        """Has nothing more start, or goes on with what may start now."""
+        self._paused = value
+        return self.occupy(0)
+
     @property
     def room(self) -> int:
-        """How many threads are free."""
-        return self._max_running - len(self._running) - self._occupied
+        """How many threads are free for what is to start."""
+        return 0 if self._paused else self._max_running - len(self._running) - self._occupied
 
     def skip_rest(self, reason: str) -> list[SkippedNode]:
         """Ends every node that has not started as skipped, in plan order; what runs goes on."""
@@ -195,6 +197,7 @@ class Scheduler:
             "stopped": self._stopped,
             "running": list(self._running),
             "occupied": self._occupied,
+            "paused": self._paused,
             "ended": dict(self._ended),
             "passed": list(self._passed),
             "passed_since_start": list(self._passed_since_start),
@@ -221,17 +224,14 @@ class Scheduler:
             at_once=snapshot["at_once"],
             first_come=snapshot["ready"]["first_come"],
         )
-        scheduler._failed = snapshot["failed"]
-        scheduler._erred = snapshot["erred"]
+        scheduler._failed, scheduler._erred = snapshot["failed"], snapshot["erred"]
         scheduler._stopped = snapshot["stopped"]
         scheduler._running = dict.fromkeys(snapshot["running"])
-        scheduler._occupied = snapshot["occupied"]
+        scheduler._occupied, scheduler._paused = snapshot["occupied"], snapshot["paused"]
         scheduler._ended = dict(snapshot["ended"])
-        scheduler._passed = dict.fromkeys(snapshot["passed"])
+        scheduler._passed, scheduler._swept = dict.fromkeys(snapshot["passed"]), dict.fromkeys(snapshot["swept"])
         scheduler._passed_since_start = list(snapshot["passed_since_start"])
-        scheduler._doomed = dict(snapshot["doomed"])
-        scheduler._behind = dict(snapshot["behind"])
-        scheduler._swept = dict.fromkeys(snapshot["swept"])
+        scheduler._doomed, scheduler._behind = dict(snapshot["doomed"]), dict(snapshot["behind"])
         past = {**scheduler._ended, **scheduler._passed}
         for unique_id in past:
             for follower in scheduler._followers[unique_id]:

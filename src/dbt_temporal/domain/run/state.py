@@ -20,6 +20,8 @@ class RunState:
     def __init__(self) -> None:
         self.phase = "initializing"
         self.fail_fast = False
+        self.notice: str | None = None
+        """What the run waits for, if it does."""
         self.plan: ExecutionPlan | None = None
         self.statuses: dict[str, str] = {}
         self.results: list[NodeExecutionResult] = []
@@ -117,7 +119,7 @@ class RunState:
         done = len(self.statuses) - counts["pending"] - counts["running"]
         parts = [f"{done} of {len(self.statuses)} nodes done"]
         parts += [f"{counts[key]} {key}" for key in ("running", "error", "skipped", "cancelled") if counts[key]]
-        lines = [f"**{self.phase}**: {', '.join(parts)}"]
+        lines = [f"**{self.phase}**: {', '.join(parts)}", *([self.notice] if self.notice else [])]
         for title, status in (("Running", "running"), ("Failed", "error")):
             if counts[status]:
                 ids = self._ids[status]

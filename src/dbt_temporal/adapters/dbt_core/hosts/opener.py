@@ -65,9 +65,7 @@ class HostOpener:
             message = _with_references(error.message, invocation, run_dir)
             if message == error.message:
                 raise
-            raise DbtTemporalError(
-                error.error_type, message, retryable=error.retryable, result=error.result, manifest=error.manifest
-            ) from error
+            raise error.saying(message) from error
 
     async def end(self, host: HostHandle) -> None:
         """Ends a host and waits for it; its parent may then be evicted."""

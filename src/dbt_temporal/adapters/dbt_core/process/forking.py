@@ -193,7 +193,12 @@ def error_to_wire(error: BaseException) -> wire.Message:
     known = as_temporal_error(error)
     if known.error_type is ErrorType.ADAPTER:  # may be a mistake of ours; dbt's own messages need no traceback
         traceback.print_exception(error)
-    return {"type": known.error_type.value, "message": known.message, "retryable": known.retryable}
+    return {
+        "type": known.error_type.value,
+        "message": known.message,
+        "retryable": known.retryable,
+        "unreachable": known.unreachable,
+    }
 
 
 def prepare_process() -> None:

@@ -131,6 +131,7 @@ class HostOperations:
         answer = {
             "result": outcome.result.model_dump(mode="json"),
             "error": outcome.error,
+            "unreachable": outcome.unreachable,
             "graph": self._run.kept.ended(message["unique_id"]),
             "record": outcome.record.decode(),
             "log": outcome.log,
@@ -157,13 +158,15 @@ class HostOperations:
         statuses = artifacts.statuses_of(completed)
         ends_early = artifacts.ends_with_fail_fast(self._run, completed)
         skipped = skipped_ephemerals(self._run, statuses, {"skipped"} if ends_early else frozenset())
-        done = {node for item in completed if item.record for node in item.record["nodes"]} | skipped
+        touched = [fields for item in completed if item.record for fields in item.record["nodes"].items()]
+        done = {unique_id for unique_id, _ in touched} | skipped
+        uncompiled = done - {unique_id for unique_id, fields in touched if fields.get("compiled")}
         ends_with_error = artifacts.ends_with_error(self._run, completed)
         if self._skips_nodes(on_run_start_failed(statuses)):
             skipped = frozenset()  # by no parent of theirs
             completed = artifacts.as_dbt_skips_rest(self._run, completed, None)
         elif not ends_with_error and message["with_database"]:
-            self._compile_rest(done, request)
+            self._compile_rest(done, uncompiled, request)
         if ends_with_error:  # dbt has written the manifest before
             self._executor.ephemerals.forget_all()
         else:
@@ -193,13 +196,13 @@ class HostOperations:
             return {}
         return {path.name: str(path)}
 
-    def _compile_rest(self, done: set[str], request: Request) -> None:
+    def _compile_rest(self, done: set[str], uncompiled: set[str], request: Request) -> None:
         """Compiles the ephemeral models that no node of the run used, as dbt does, for manifest.json."""
         if not self._executor.ephemerals.any_left(done):
             return
         with self._gate.using(request):
             self._prepare(request)
-            self._executor.ephemerals.compile_rest(done, request)
+            self._executor.ephemerals.compile_rest(done, uncompiled, request)
 
     def _end_sessions(self, message: wire.Message, _request: Request) -> None:
         adapter = self._run.adapter

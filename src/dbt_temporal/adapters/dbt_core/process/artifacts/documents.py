@@ -27,7 +27,13 @@ from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
     read_record,
     restore_fields,
 )
-from dbt_temporal.adapters.dbt_core.process.artifacts.skipped import behind_message, is_hook, last_above, marking
+from dbt_temporal.adapters.dbt_core.process.artifacts.skipped import (
+    behind_message,
+    is_hook,
+    last_above,
+    last_failed_above,
+    marking,
+)
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.adapters.dbt_core.process.run.operations import NoNodesTask
 from dbt_temporal.adapters.dbt_core.process.run.tasks import TASKS
@@ -100,10 +106,15 @@ def with_skip_messages(run: HostRun, completed: list[Completed], skipped: frozen
     models that it skipped, which a unit test may have inlined."""
     complete = []
     marks = marking(run, statuses_of(completed))
+    failed = {
+        item.result.unique_id: item.record["behind"] for item in completed if item.record and "behind" in item.record
+    }
     for item in completed:
         result = item.result
         if item.record is None and result.status == "skipped" and result.message is None:
-            behind = last_above(run, result.unique_id, skipped, marks) if item.behind is None else item.behind
+            behind = item.behind or last_failed_above(run, result.unique_id, failed)
+            if item.behind is None:
+                behind = behind or last_above(run, result.unique_id, skipped, marks)
             message = behind_message(result.unique_id, behind) if behind else None
             item = Completed(result.model_copy(update={"message": message}), None, item.behind)
         elif item.record is not None and not skipped.isdisjoint(item.record["nodes"]):

@@ -145,9 +145,17 @@ def _rows(table: Any) -> list[dict[str, Any]]:
     return rows
 
 
-def make_record(result: AnyResult, nodes: dict[str, dict[str, Any]]) -> bytes:
-    """The record of a result; `nodes` are the changed fields of all nodes that it touched."""
+def make_record(result: AnyResult, nodes: dict[str, dict[str, Any]], behind: str | None = None) -> bytes:
+    """The record of a result.
+
+    Args:
+        result: dbt's own.
+        nodes: the changed fields of all nodes that it touched.
+        behind: the ephemeral model for which dbt has skipped the node, if it has.
+    """
     document: dict[str, Any] = {"nodes": nodes}
+    if behind is not None:
+        document["behind"] = behind
     if isinstance(result, RunResult):
         document |= {"kind": "run", "result": process_run_result(result).to_dict(omit_none=False)}
         if isinstance(result.node, UnitTestNode):

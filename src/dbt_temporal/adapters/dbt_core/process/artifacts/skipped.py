@@ -67,6 +67,23 @@ def last_above(run: HostRun, unique_id: str, skipped: frozenset[str], marks: Set
     return last if last in skipped else None
 
 
+def last_failed_above(run: HostRun, unique_id: str, failed: Mapping[str, str]) -> str | None:
+    """The failed ephemeral model that dbt names as the cause of a skipped node where skips mark nothing.
+
+    Args:
+        run: the run.
+        unique_id: the node.
+        failed: nodes that were skipped for such a model, with the model.
+    """
+    if run.command == "build" or not failed:
+        return None
+    queue = run.task.job_queue.graph
+    above = nx.ancestors(queue, unique_id) if unique_id in queue else set()
+    scores = run.task.job_queue._scores
+    causes = {failed[each] for each in above & failed.keys()}
+    return max(causes, key=lambda each: (scores.get(each, 0), each), default=None)
+
+
 def marking(run: HostRun, statuses: Mapping[str, str | None], also: Set[str] = frozenset()) -> set[str]:
     """The nodes for which dbt marks all below them as skipped."""
     words = {str(status) for status in run.task.MARK_DEPENDENT_ERRORS_STATUSES} | also

@@ -65,7 +65,19 @@ def as_temporal_error(error: BaseException) -> DbtTemporalError:
     if classification is None:  # nobody foresaw it: its class says more than its text
         classification, message = PERMANENT, f"{type(error).__name__}: {message}"
     error_type, retryable = classification
-    return DbtTemporalError(error_type, message or type(error).__name__, retryable=retryable)
+    return DbtTemporalError(
+        error_type,
+        message or type(error).__name__,
+        retryable=retryable,
+        unreachable=is_unreachable(error, classification),
+    )
+
+
+def is_unreachable(error: BaseException | None, classification: Classification | None) -> bool:
+    """Whether an error is that the database took no connection, which it may take later."""
+    if error is None or classification != TRANSIENT:
+        return False
+    return any(isinstance(link, FailedToConnectError) for link in _chain(error))
 
 
 def _known(error: BaseException) -> Classification | None:

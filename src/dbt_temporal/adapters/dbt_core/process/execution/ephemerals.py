@@ -1,7 +1,7 @@
 """Compiling ephemeral models before their users, one at a time, as dbt's queue does.
 
 dbt-core 1.11 makes different SQL when users of an uncompiled ephemeral chain compile at once; and where a selected
-ephemeral model fails, dbt skips its users with a message that names it.
+ephemeral model fails, dbt skips all that is below it, across what is not selected too, with a message that names it.
 Checked on dbt-core 1.11.16 and 1.12.0.
 """
 
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from typing import Any
 
+import networkx as nx
 from dbt.artifacts.schemas.results import NodeStatus
 from dbt.task.compile import CompileRunner
 from dbt.task.show import ShowTask
@@ -34,44 +35,95 @@ class Ephemerals:
         """Those that are compiled, as they were parsed."""
         self._failed: dict[str, Any] = {}
         """Results of those that failed in their turns: the models that use them are not built, whatever comes later."""
-        queue = getattr(run.task.job_queue, "graph", None)
-        self._selected = frozenset(queue or ())
+        self._queue = getattr(run.task.job_queue, "graph", None) or nx.DiGraph()
+        self._selected = frozenset(self._queue)
 
     def take_turns(self, unique_ids: Sequence[str], request: Request) -> None:
         """Compiles models now that dbt's queue would hand out now: what they look up may be another thing later."""
         with request.holding(self._lock):
             for unique_id in unique_ids:
-                if unique_id in self._failed or self._failed.keys() & set(self._ancestors(unique_id)):
+                if any(unique_id == failed or self._is_below(unique_id, failed) for failed in self._failed):
                     continue
                 self.before(unique_id, NodeCapture(), request)
                 self._compile(unique_id, NodeCapture(), in_turn=True)
 
     def before(self, unique_id: str, capture: NodeCapture, request: Request) -> tuple[Any, list[str]]:
-        """Compiles what a node inlines.
+        """Compiles what a node inlines, and the selected models for which dbt's queue would have it wait.
 
         Returns:
-            the result of the selected ephemeral model that failed, or None; and the ids of all that were compiled.
+            the result of the selected ephemeral model for which dbt skips the node, or None; and the ids of those
+            that it inlines.
         """
-        needed = self._ancestors(unique_id)
+        inlined = self._ancestors(unique_id)
+        waited_for = self._waited_for(unique_id)
+        ended: dict[str, Any] = {}
         with request.holding(self._lock):
-            for ephemeral in needed:
+            for ephemeral in [*waited_for, *(each for each in inlined if each not in waited_for)]:
+                cause = self._last_of(self._queue.predecessors(ephemeral), ended) if ephemeral in self._queue else None
+                if cause is not None:
+                    ended[ephemeral] = self._skipped(ephemeral, cause)
+                    continue
                 failure = self._compile(ephemeral, capture)
                 if failure is not None and ephemeral in self._selected:
-                    return failure, needed
-        return None, needed
+                    ended[ephemeral] = failure
+            above = self._queue.predecessors(unique_id) if unique_id in self._queue else ended
+            return self._last_of(above, ended), inlined
+
+    def _waited_for(self, unique_id: str) -> list[str]:
+        """Selected ephemeral models above a node with no other nodes between, those first that others wait for."""
+        ordered: dict[str, None] = {}
+
+        def visit(below: str) -> None:
+            for above in sorted(self._queue.predecessors(below)):
+                if above not in ordered and is_ephemeral(self._run.manifest.expect(above)):
+                    visit(above)
+                    ordered[above] = None
+
+        if unique_id in self._queue and unique_id not in self._run.manifest.unit_tests:
+            visit(unique_id)
+        return list(ordered)
+
+    def _last_of(self, above: Iterable[str], ended: Mapping[str, Any]) -> Any:
+        """The result, of those that failed or were skipped, that dbt's queue came to last; None where there is none."""
+        scores = getattr(self._run.task.job_queue, "_scores", {})
+        last = max(
+            (each for each in above if each in ended), key=lambda each: (scores.get(each, 0), each), default=None
+        )
+        return None if last is None else ended[last]
+
+    def _skipped(self, unique_id: str, cause: Any) -> Any:
+        """What all below an ephemeral model that was skipped is skipped for: itself, where dbt marks by skips."""
+        if NodeStatus.Skipped not in self._run.task.MARK_DEPENDENT_ERRORS_STATUSES:
+            return cause
+        with self._run.lock:
+            runner = self._runner(self._run.manifest.nodes[unique_id])
+        runner.do_skip(cause=cause)
+        return self._run.task.call_runner(runner)
+
+    def _is_below(self, unique_id: str, other: str) -> bool:
+        return unique_id in self._queue and other in self._queue and nx.has_path(self._queue, other, unique_id)
 
     def any_left(self, done: set[str]) -> bool:
         """Whether a selected ephemeral model is not among `done`."""
         return any(is_ephemeral(self._run.manifest.expect(unique_id)) for unique_id in self._selected - done)
 
-    def compile_rest(self, done: set[str], request: Request) -> None:
-        """Compiles selected ephemeral models that nobody used, as dbt does for manifest.json, and adds to `done`."""
+    def compile_rest(self, done: set[str], uncompiled: Set[str], request: Request) -> None:
+        """Compiles selected ephemeral models that nobody used, as dbt does for manifest.json, and adds to `done`.
+
+        Not those below one that fails, or that is among `uncompiled`.
+        """
+        below: set[str] = set()
+        for unique_id in uncompiled & self._selected:
+            below |= nx.descendants(self._queue, unique_id)
         with request.holding(self._lock):
-            for unique_id in sorted(self._selected - done):
-                if is_ephemeral(self._run.manifest.expect(unique_id)):
-                    _, used = self.before(unique_id, NodeCapture(), request)
-                    self._compile(unique_id, NodeCapture())
-                    done.update(used)
+            left = {uid for uid in self._selected - done if is_ephemeral(self._run.manifest.expect(uid))}
+            for unique_id in nx.lexicographical_topological_sort(self._queue):
+                if unique_id in below or unique_id not in left:
+                    continue
+                _, used = self.before(unique_id, NodeCapture(), request)
+                if self._compile(unique_id, NodeCapture()) is not None:
+                    below |= nx.descendants(self._queue, unique_id)
+                done.update(used)
 
     def forget_unused(self, done: set[str]) -> None:
         """Makes those uncompiled again that are neither selected nor among `done`: what inlines them failed before."""

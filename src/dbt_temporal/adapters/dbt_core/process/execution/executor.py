@@ -23,7 +23,11 @@ from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
     resource_fields,
     with_own_paths,
 )
-from dbt_temporal.adapters.dbt_core.process.database.classification import COMPILATION, classify_exception
+from dbt_temporal.adapters.dbt_core.process.database.classification import (
+    COMPILATION,
+    classify_exception,
+    is_unreachable,
+)
 from dbt_temporal.adapters.dbt_core.process.database.database_errors import Classification
 from dbt_temporal.adapters.dbt_core.process.database.request import Request
 from dbt_temporal.adapters.dbt_core.process.events import NodeCapture
@@ -60,6 +64,8 @@ class AttemptOutcome:
     log: str
     committed: bool = False
     """Whether the database has confirmed what the node has written."""
+    unreachable: bool = False
+    """Whether it took no connection."""
 
 
 class NodeExecutor:
@@ -110,8 +116,12 @@ class NodeExecutor:
         small = execution_result(result, with_compiled_code=run.command == "compile", output=output)
         if part is not None:
             small = small.model_copy(update=part.facts(attempt.capture.exception))
-        record = b"" if attempt.part is not None and attempt.part.stage == "batch" else make_record(result, nodes)
-        return AttemptOutcome(small, error, record, attempt.capture.log, attempt.capture.committed)
+        behind = None if failed_ephemeral is None else failed_ephemeral.node.unique_id
+        record = (
+            b"" if attempt.part is not None and attempt.part.stage == "batch" else make_record(result, nodes, behind)
+        )
+        unreachable = is_unreachable(attempt.capture.exception, error)
+        return AttemptOutcome(small, error, record, attempt.capture.log, attempt.capture.committed, unreachable)
 
     def _shown(self, result: AnyResult, attempt: Attempt) -> str | None:
         """What dbt shows of the node at the end of `show` and `compile`, which it says by an event."""

@@ -1,0 +1,90 @@
+"""A database that takes no connections: the run waits for it, instead of failing one node after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from dbt_temporal.application.ports.runtime import RunRuntime, StepFailedError
+from dbt_temporal.application.run.live_state import LiveState
+from dbt_temporal.domain.project_config import BreakerConfig
+
+MAX_REASON_CHARS = 300
+
+
+class Breaker:
+    """Open while the database takes no connections. The attempts that learned it ask again, and nothing else starts.
+
+    When the limit has passed it gives up: what fails by that then fails as anything else, until the database answers.
+
+    Args:
+        runtime: the clock.
+        config: how long is waited.
+        live: is told of it.
+        turn: called when it opens (True) and when it closes (False).
+    """
+
+    def __init__(
+        self, runtime: RunRuntime, config: BreakerConfig, live: LiveState, turn: Callable[[bool], None]
+    ) -> None:
+        self._runtime = runtime
+        self._config = config
+        self._live = live
+        self._turn = turn
+        self._since: datetime | None = None
+        self._given_up = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the run waits."""
+        return self._since is not None and not self._given_up
+
+    def wait_out(self, failure: StepFailedError, began: datetime) -> float | None:
+        """For how many seconds the attempt that failed so waits; None where it is to be treated as any other."""
+        if not failure.unreachable:
+            # Whatever else it was: this attempt asks no more, and perhaps no other one does.
+            self.answered(began)
+            return None
+        if not failure.retryable or not self._config.limit_secs or self._given_up:
+            return None
+        now = self._runtime.now()
+        if self._since is None:
+            self._open(now, failure.message)
+        assert self._since is not None
+        left = self._config.limit_secs - (now - self._since).total_seconds()
+        if left <= 0:
+            self._give_up()
+            return None
+        return min(self._config.probe_secs, left)
+
+    def answered(self, began: datetime) -> None:
+        """An attempt came to another end: the database takes connections again, if that has begun meanwhile."""
+        if self._since is None or began < self._since:
+            return
+        seconds = (self._runtime.now() - self._since).total_seconds()
+        was_open, self._since, self._given_up = self.is_open, None, False
+        if was_open:
+            self._tell(f"The database takes connections again after {seconds:.0f} s; the run goes on", None)
+            self._turn(False)
+
+    def _open(self, now: datetime, message: str) -> None:
+        self._since = now
+        reason = message.strip().splitlines()[-1].strip()[:MAX_REASON_CHARS] if message.strip() else "no message"
+        config = self._config
+        self._tell(
+            f"The database takes no connections ({reason}): nothing more starts until it does. The run asks every "
+            f"{config.probe_secs:g} s, and gives up after {config.limit_secs:g} s (breaker)",
+            f"Waits for the database since {now:%H:%M:%S} UTC: {reason}",
+        )
+        self._turn(True)
+
+    def _give_up(self) -> None:
+        self._given_up = True
+        limit = f"{self._config.limit_secs:g} s (breaker.limit_secs)"
+        self._tell(f"The database has taken no connection for {limit}: the run waits no longer", None)
+        self._turn(False)
+
+    def _tell(self, line: str, notice: str | None) -> None:
+        self._live.log.add(line)
+        self._live.state.notice = notice
+        self._live.changed()
