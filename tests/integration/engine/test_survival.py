@@ -13,6 +13,7 @@ import pytest
 
 from dbt_temporal.adapters.dbt_core import run
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
+from dbt_temporal.adapters.dbt_core.hosts.outcomes import Outcomes
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from tests.integration.engine.test_processes import engine, eventually, folders, small
@@ -97,6 +98,22 @@ async def test_another_worker_of_the_machine_knows_how_an_attempt_ended(tmp_path
         assert await known.outcome_of("model.small.two", 3) is None
         await second.end_run(invocation.invocation_id)
         assert await known.outcome_of("model.small.one", 3) is None
+
+
+async def test_an_attempt_that_begins_has_not_the_outcome_of_one_with_its_number_before_a_reset(
+    engine: DbtCoreEngine, small: ProjectLocation, tmp_path: Path
+) -> None:
+    invocation = new_invocation(command="run")
+    run = opened(engine, small, invocation)
+    place = Outcomes(tmp_path / "cache" / "outcomes").place(invocation.invocation_id, "model.small.slow", 1, None)
+    place.parent.mkdir(parents=True)
+    place.write_text("of the attempt before")
+    facts: dict[str, Any] = {}
+    running = asyncio.ensure_future(run.execute_node("model.small.slow", facts.update))
+    await eventually(lambda: "host_pid" in facts)
+    assert not place.exists()
+    running.cancel()
+    await asyncio.wait([running])
 
 
 async def test_an_attempt_that_was_given_up_but_still_runs_here_is_ended_and_has_no_outcome(

@@ -122,6 +122,7 @@ class DbtCoreRun:
         attempt: int = 1,
     ) -> NodeOutcome:
         place = self._outcomes.place(self._invocation.invocation_id, unique_id, attempt, part)
+        self._outcomes.begin(place)
         async with self._host_with_all() as host:
             answer = await self._run_statements(
                 host,
@@ -132,6 +133,7 @@ class DbtCoreRun:
                 ephemerals=list(ephemerals),
                 part=part and part.model_dump(mode="json"),
                 outcome=str(place),
+                again=attempt > 1 or self._invocation.goes_on,
             )
             return _outcome(answer)
 

@@ -23,6 +23,7 @@ class StepOfRun:
     job: Mapping[str, str] = field(default_factory=dict)
     silence_secs: float | None = None
     owner: str = ""
+    execution: str = ""
 
 
 class EngineRuns:

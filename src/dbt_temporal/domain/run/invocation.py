@@ -47,6 +47,8 @@ class DbtInvocation(BaseModel):
             lost and ends it; None where it waits for ever. As with `job`, it is the worker that says so.
         owner: which workflow the run is of; a run that takes its place has the same, and ends what it has left running.
             Empty where nobody but the run itself has it. Said by the worker too.
+        execution: which execution of the workflow does the step: after a reset another one than the invocation's first,
+            so that nodes may have been run before. Said by the worker too; empty where there is one alone.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -63,6 +65,12 @@ class DbtInvocation(BaseModel):
     job: dict[str, str] = Field(default_factory=dict)
     silence_secs: float | None = None
     owner: str = ""
+    execution: str = ""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether an execution before this one may have run nodes already."""
+        return self.execution not in ("", self.invocation_id)
 
     @field_serializer("input")
     def _without_defaults(self, run_input: DbtRunInput) -> dict[str, Any]:

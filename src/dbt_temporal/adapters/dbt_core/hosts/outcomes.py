@@ -30,6 +30,10 @@ class Outcomes:
         name = hashlib.sha256(step_name(unique_id, part).encode()).hexdigest()[:32]
         return self._folder / invocation_id / f"{name}.{attempt}.json"
 
+    def begin(self, place: Path) -> None:
+        """An attempt begins: what lies at its place is of an attempt with its number, before the run was reset."""
+        place.unlink(missing_ok=True)
+
     def forget(self, invocation_id: str) -> None:
         """Removes those of a run that has ended, and old ones."""
         shutil.rmtree(self._folder / invocation_id, ignore_errors=True)

@@ -125,8 +125,7 @@ class HostOperations:
                 outcome = execute_operation(self._run, operation)
             else:
                 part = BatchPart.model_validate(message["part"]) if message["part"] else None
-                number = message["owner"]["attempt"]
-                attempt = Attempt(message["unique_id"], message["ephemerals"], request, part, number)
+                attempt = Attempt(message["unique_id"], message["ephemerals"], request, part, message["again"])
                 outcome = self._executor.execute(attempt)
         answer = {
             "result": outcome.result.model_dump(mode="json"),

@@ -36,6 +36,7 @@ class CurrentStep:
             silence_secs=silence_secs(),
             # Of a workflow id, one run is open at a time. Other servers may have the same id for another workflow.
             owner=f"{self._namespace_id} {workflow_id}" if self._namespace_id else "",
+            execution=info.workflow_run_id or "",
         )
 
     def _job(self, namespace: str, workflow_id: str, run_id: str) -> dict[str, str]:

@@ -51,8 +51,8 @@ class Attempt:
     request: Request
     part: BatchPart | None = None
     """Of a microbatch model, what of it is to be done."""
-    number: int = 1
-    """Which of the run's attempts it is."""
+    again: bool = False
+    """Whether the run may have tried the node before."""
     capture: NodeCapture = field(default_factory=NodeCapture)
 
 
@@ -155,7 +155,7 @@ class NodeExecutor:
         """Looks again at relations that others may have built since this host filled its cache."""
         run, unique_id = self._run, attempt.unique_id
         # An earlier attempt, and the batches before this one, may have been another host's.
-        goes_on = attempt.number > 1 or (attempt.part is not None and attempt.part.stage != "begin")
+        goes_on = attempt.again or (attempt.part is not None and attempt.part.stage != "begin")
         parents = [
             above
             for above in self._relational_parents(unique_id)
