@@ -44,8 +44,9 @@ class Ephemerals:
             for unique_id in unique_ids:
                 if any(unique_id == failed or self._is_below(unique_id, failed) for failed in self._failed):
                     continue
-                self.before(unique_id, NodeCapture(), request)
-                self._compile(unique_id, NodeCapture(), in_turn=True)
+                cause, _ = self.before(unique_id, NodeCapture(), request)
+                if cause is None:
+                    self._compile(unique_id, NodeCapture(), in_turn=True)
 
     def before(self, unique_id: str, capture: NodeCapture, request: Request) -> tuple[Any, list[str]]:
         """Compiles what a node inlines, and the selected models for which dbt's queue would have it wait.
@@ -120,8 +121,8 @@ class Ephemerals:
             for unique_id in nx.lexicographical_topological_sort(self._queue):
                 if unique_id in below or unique_id not in left:
                     continue
-                _, used = self.before(unique_id, NodeCapture(), request)
-                if self._compile(unique_id, NodeCapture()) is not None:
+                cause, used = self.before(unique_id, NodeCapture(), request)
+                if cause is not None or self._compile(unique_id, NodeCapture()) is not None:
                     below |= nx.descendants(self._queue, unique_id)
                 done.update(used)
 
