@@ -86,6 +86,9 @@ def _own_differences(ours: Ended) -> list[str]:
         result = recorded.get(node.unique_id)
         if result is None and node.unique_id.startswith("catalog."):
             continue  # of which dbt has no result
+        is_unit_test = node.unique_id.startswith("unit_test.")
+        if result is None and is_unit_test and node.status == "skipped" and ended_early(ours):
+            continue  # nor of one that was not reached when fail-fast ended the run
         if result is None:
             found.append(f"output: {node.unique_id} is not in run_results.json")
         elif node.dbt_status != result["status"]:
