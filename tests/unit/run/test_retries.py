@@ -134,7 +134,13 @@ async def test_an_attempt_that_ends_otherwise_has_the_run_go_on() -> None:
     runtime = runtime_of(node("a"), node("b"), threads=1)
     runtime.retries["model.shop.a"] = [unreachable(), LOST, LOST]
     runtime.nodes["model.shop.a"] = StepFailedError(ErrorType.ADAPTER, "syntax error")
-    assert statuses(await execute(runtime)) == {"a": "error", "b": "success"}
+    run, task = start(runtime)
+    assert statuses(await task) == {"a": "error", "b": "success"}
+    retries = [line for line in run.run_log() if "RETRY" in line]
+    assert [line.partition("[")[2] for line in retries] == [
+        "RETRY after attempt 1 of 3]",
+        "RETRY after attempt 2 of 3]",
+    ]
 
 
 async def test_a_run_that_waits_can_be_cancelled() -> None:

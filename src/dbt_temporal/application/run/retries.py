@@ -59,7 +59,7 @@ async def with_retries(
 
     Args:
         attempt: makes one attempt; takes its number, from 1, and what is known of those that were lost before it.
-        on_retry: told before each further attempt which one failed, and why.
+        on_retry: told before each further attempt which one failed, of those that count, and why.
         look: finds out how the last attempt ended, where nobody has heard of that and there is no further one that
             would; takes its number and what is known of it and of those before. None where nothing is to be found.
         may_retry: whether a failure is worth a further attempt.
@@ -95,7 +95,7 @@ async def with_retries(
             reason = f"{failure.error_type}: {failure.message}"
             lost = lost.and_by(failure, number)
         if on_retry is not None:
-            on_retry(number, reason)
+            on_retry(rule.max_attempts - left + 1, reason)
         await runtime.sleep(pause)
         pause = min(pause * rule.backoff_coefficient, rule.max_interval_secs)
         number, left = number + 1, left - 1
