@@ -56,10 +56,12 @@ class Ephemerals:
             that it inlines.
         """
         inlined = self._ancestors(unique_id)
-        waited_for = self._waited_for(unique_id)
+        ordered: dict[str, None] = {}  # each after what it inlines, or dbt would compile that by the way
+        for waited_for in self._waited_for(unique_id):
+            ordered |= dict.fromkeys([*self._ancestors(waited_for), waited_for])
         ended: dict[str, Any] = {}
         with request.holding(self._lock):
-            for ephemeral in [*waited_for, *(each for each in inlined if each not in waited_for)]:
+            for ephemeral in ordered | dict.fromkeys(inlined):
                 cause = self._last_of(self._queue.predecessors(ephemeral), ended) if ephemeral in self._queue else None
                 if cause is not None:
                     ended[ephemeral] = self._skipped(ephemeral, cause)
@@ -67,8 +69,8 @@ class Ephemerals:
                 failure = self._compile(ephemeral, capture)
                 if failure is not None and ephemeral in self._selected:
                     ended[ephemeral] = failure
-            above = self._queue.predecessors(unique_id) if unique_id in self._queue else ended
-            return self._last_of(above, ended), inlined
+            above = self._queue.predecessors(unique_id) if unique_id in self._queue else ()
+            return self._last_of([*above, *inlined], ended), inlined
 
     def _waited_for(self, unique_id: str) -> list[str]:
         """Selected ephemeral models above a node with no other nodes between, those first that others wait for."""
@@ -87,9 +89,8 @@ class Ephemerals:
     def _last_of(self, above: Iterable[str], ended: Mapping[str, Any]) -> Any:
         """The result, of those that failed or were skipped, that dbt's queue came to last; None where there is none."""
         scores = getattr(self._run.task.job_queue, "_scores", {})
-        last = max(
-            (each for each in above if each in ended), key=lambda each: (scores.get(each, 0), each), default=None
-        )
+        known = [each for each in above if each in ended]
+        last = max(known, key=lambda each: (scores.get(each, 0), each), default=None)
         return None if last is None else ended[last]
 
     def _skipped(self, unique_id: str, cause: Any) -> Any:
