@@ -58,6 +58,8 @@ class NodeExecutionResult(BaseModel):
     batches: Batches | None = Field(default=None, exclude_if=_is_none)
     batch: EndedBatch | None = Field(default=None, exclude_if=_is_none)
     """Of a part of a microbatch model, for the run alone."""
+    failed_ephemerals: list[str] | None = Field(default=None, exclude_if=_is_none)
+    """Ephemeral models of the run that had failed by then: of them dbt has no results. For the run alone."""
 
 
 class ArtifactPaths(BaseModel):

@@ -89,6 +89,7 @@ class FakeEngine:
         self.planned: list[DbtInvocation] = []
         self.seen_by_on_run_end: list[CompletedNode] = []
         self.seen_by_artifacts: list[CompletedNode] = []
+        self.failed_ephemerals: frozenset[str] = frozenset()
 
     async def load_project(self, location: ProjectLocation) -> LoadedProject:
         """A project named like its folder."""
@@ -222,6 +223,10 @@ class FakeEngineRun:
         for name, document in documents.items():
             (folder / name).write_text(json.dumps(document), encoding="utf-8")
         return {name: folder / name for name in documents}
+
+    async def failed_ephemerals(self) -> frozenset[str]:
+        """What the engine has."""
+        return self._engine.failed_ephemerals
 
     async def _through_gate(self, what: str, progress: Progress) -> None:
         progress({"attempt": self._engine.executed.count(what)})

@@ -247,3 +247,23 @@ async def test_the_log_says_of_which_nodes_the_artifacts_have_less() -> None:
     some = ", ".join(f"model.shop.{letter}" for letter in "abcde")
     line = f"the artifacts have less of 6 nodes, whose records were not in the store: {some}, ..."
     assert any(line in each for each in run.run_log())
+
+
+async def test_fail_fast_ends_the_run_for_an_ephemeral_model_too_of_which_there_are_no_results() -> None:
+    runtime = runtime_of(node("a"), node("b", "a"))
+    runtime.nodes["model.shop.a"] = result("a").model_copy(update={"failed_ephemerals": ["model.shop.e"]})
+    output = await execute(runtime, fail_fast=True)
+    assert (output.success, statuses(output)) == (False, {"a": "success", "b": "skipped"})
+    assert output.node_results[0].failed_ephemerals is None
+    without = runtime_of(node("a"), node("b", "a"))
+    without.nodes = runtime.nodes
+    assert (await execute(without)).success
+
+
+async def test_an_ephemeral_model_that_fails_at_the_end_fails_the_run_by_fail_fast() -> None:
+    runtime = runtime_of(node("a"), write_artifacts=True)
+    stored = StoreArtifactsOutput(artifacts=ArtifactPaths(), failed_ephemerals=["model.shop.e"])
+    runtime.store_artifacts = stored
+    run, task = start(runtime, fail_fast=True)
+    assert not (await task).success
+    assert "model.shop.e" in run.failure_message()

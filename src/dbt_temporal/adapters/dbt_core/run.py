@@ -179,6 +179,10 @@ class DbtCoreRun:
             )
         return {name: Path(place) for name, place in files.items()}
 
+    async def failed_ephemerals(self) -> frozenset[str]:
+        async with self._host() as host:
+            return frozenset(await host.process.channel.request("failed_ephemerals"))
+
     def _host(self) -> contextlib.AbstractAsyncContextManager[HostHandle]:
         run_input = self._invocation.input
         env = {key: str(value) for key, value in run_input.env.items()}

@@ -258,6 +258,12 @@ class EngineRun(Protocol):
             The place of each on this machine, by file name. They stay there until the run ends.
         """
 
+    async def failed_ephemerals(self) -> frozenset[str]:
+        """The selected ephemeral models of which this process knows that they do not compile, once artifacts are made.
+
+        dbt has no results of them, and does not fail a run for one that nothing uses, but fail-fast ends with it.
+        """
+
 
 class DbtEngine(Protocol):
     """Runs dbt."""

@@ -78,6 +78,7 @@ class RunSteps:
             unrecorded=self._live.state.unrecorded,
             behind=self._live.state.behind,
             elapsed_time=elapsed,
+            fail_fast=self._live.state.fail_fast,
             ended_at=None if self.ended_at is None else self.ended_at.isoformat(),
             run_log=self._log_text() if planned.write_run_log else None,
         )
@@ -85,6 +86,7 @@ class RunSteps:
             stored = await self._store(planned, argument, "store artifacts")
             self._artifacts_stored = True
             self._tell_unstored(stored.unstored)
+            self._live.ephemerals_failed(stored.failed_ephemerals)
             return stored
         except StepFailedError as failure:
             self._live.state.problem("storing artifacts", failure.error_type.value, failure.message)

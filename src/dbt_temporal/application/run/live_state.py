@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dbt_temporal.application.ports.runtime import RunPhase, RunRuntime, RunView, StateChange
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.log import RunLog
@@ -22,6 +24,7 @@ class LiveState:
         self._view = RunView(self.state, self.log)
         self._published_lines = 0
         self._has_status_attribute = False
+        self._failed_ephemerals: set[str] = set()
 
     def enter(self, phase: RunPhase) -> None:
         self.state.phase = phase.value
@@ -36,6 +39,16 @@ class LiveState:
     def set_outcome(self, status: str) -> None:
         """The run has ended as passed, failed, skipped or cancelled."""
         self.changed({STATUS_ATTRIBUTE: status} if self._has_status_attribute else None)
+
+    def ephemerals_failed(self, unique_ids: Sequence[str]) -> None:
+        """Ephemeral models do not compile, and fail-fast ends the run for that. Each is told once."""
+        for unique_id in unique_ids:
+            if unique_id not in self._failed_ephemerals:
+                message = "it does not compile, which ends the run by fail-fast (`compile` tells why)"
+                self.state.problem(f"the ephemeral model {unique_id}", "Compilation", message)
+                self.log.problem(f"The ephemeral model {unique_id}", message)
+                self._failed_ephemerals.add(unique_id)
+                self.changed()
 
     def changed(self, search_attributes: dict[str, str] | None = None) -> None:
         """Publishes what has changed since the last time."""

@@ -19,7 +19,7 @@ from dbt_temporal.domain.batches import Batches, BatchPart, EndedBatch
 from dbt_temporal.domain.project_config import RetryConfig
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.plan import NodeInfo, NodeOverrides
-from dbt_temporal.domain.run.scheduler import ENDS_EARLY, Scheduler
+from dbt_temporal.domain.run.scheduler import ENDS_EARLY, FAIL_FAST_REASON, Scheduler
 from dbt_temporal.domain.run.turns import SkippedNode, Turn
 
 CANCELLED_REASON = "Skipping due to cancellation"
@@ -131,10 +131,19 @@ class NodeSteps:
             error_type = None
         else:
             result, error_type = self._outcome(unique_id, task)
+            if result.failed_ephemerals:
+                self._ephemerals_failed(result.failed_ephemerals)
+                result = result.model_copy(update={"failed_ephemerals": None})
         self._live.log.ended(node, result)
         self._live.state.node_ended(result, error_type=error_type)
         self._context.count(node, result)
         return result
+
+    def _ephemerals_failed(self, unique_ids: list[str]) -> None:
+        """Ends the run where fail-fast is in force: dbt looks at ephemeral models too, of which it has no results."""
+        if self._live.state.fail_fast and not self._scheduler.stopped:
+            self._live.ephemerals_failed(unique_ids)
+            self._record_skips(self._scheduler.skip_rest(FAIL_FAST_REASON))
 
     def _record_skips(self, skips: list[SkippedNode]) -> None:
         for skip in skips:

@@ -89,7 +89,7 @@ class _SecretKeepingRun:
 async def _redacted(answer: Any, redactor: Redactor) -> Any:
     """An answer without secrets. One of a kind that is not known here is a fault: it could carry them out."""
     match answer:
-        case None | EnginePlan():
+        case None | EnginePlan() | frozenset():  # names of nodes
             return answer
         case NodeOutcome():
             return _outcome(answer, redactor)

@@ -163,6 +163,8 @@ class StoreArtifactsInput(StepInput):
     """Writes log.txt alone: again, with what hooks added to it, or where the run got no further."""
     ended_at: str | None = None
     """When the run ended, where its artifacts are only stored later: those of another run may be newer."""
+    fail_fast: bool = False
+    """Whether an ephemeral model that fails ends the run, though nothing uses it."""
 
 
 class StoreArtifactsOutput(BaseModel):
@@ -170,6 +172,8 @@ class StoreArtifactsOutput(BaseModel):
     log_path: str | None = None
     unstored: list[str] = Field(default_factory=list)
     """Nodes of which the artifacts have the small result alone, because their record could not be stored."""
+    failed_ephemerals: list[str] = Field(default_factory=list)
+    """Ephemeral models that do not compile, where `fail_fast` asks for them."""
 
 
 class EndRunInput(StepInput):

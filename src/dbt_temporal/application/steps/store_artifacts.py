@@ -55,6 +55,7 @@ class StoreArtifacts:
         unrecorded = request.unrecorded if attempted else [result.unique_id for result in request.results]
         completed = await files.with_records(request.results, unrecorded, request.behind)
         artifacts = await run.artifacts(completed, request.elapsed_time, with_catalog=self._write_catalog)
+        failed = await run.failed_ephemerals() if request.fail_fast else frozenset()
         names = list(artifacts)
         written = await asyncio.gather(*(files.upload(name, artifacts[name]) for name in names))
         if RUN_RESULTS_FILE in artifacts:
@@ -62,5 +63,8 @@ class StoreArtifacts:
             await earlier.note(invocation.project, invocation.input, invocation.invocation_id, request.ended_at)
         paths |= {_PATH_OF[name]: place for name, place in zip(names, written, strict=True) if name in _PATH_OF}
         return StoreArtifactsOutput(
-            artifacts=ArtifactPaths(**paths), log_path=paths.get("log_path"), unstored=files.missing
+            artifacts=ArtifactPaths(**paths),
+            log_path=paths.get("log_path"),
+            unstored=files.missing,
+            failed_ephemerals=sorted(failed),
         )

@@ -63,6 +63,7 @@ class HostOperations:
             "execute": self._execute,
             "after_run": self._after_run,
             "artifacts": self._artifacts,
+            "failed_ephemerals": lambda _message, _request: sorted(self._executor.ephemerals.failed),
             "end_sessions": self._end_sessions,
             "take_over": self._take_over,
         }

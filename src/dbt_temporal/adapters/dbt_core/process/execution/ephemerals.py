@@ -35,6 +35,8 @@ class Ephemerals:
         """Those that are compiled, as they were parsed."""
         self._failed: dict[str, Any] = {}
         """Results of those that failed in their turns: the models that use them are not built, whatever comes later."""
+        self.failed: set[str] = set()
+        """Selected ones that do not compile, in their turns or before a node."""
         self._queue = getattr(run.task.job_queue, "graph", None) or nx.DiGraph()
         self._selected = frozenset(self._queue)
 
@@ -181,6 +183,7 @@ class Ephemerals:
         use_own_paths(self._run, nodes[unique_id])
         changed = changed_fields(resource_fields(pristine), nodes[unique_id])
         if result.status == NodeStatus.Error:
+            self.failed |= {unique_id} & self._selected
             if in_turn:
                 self._changed[unique_id], self._failed[unique_id] = changed, result
             nodes[unique_id] = pristine  # another attempt starts afresh

@@ -117,9 +117,10 @@ class NodeExecutor:
         if part is not None:
             small = small.model_copy(update=part.facts(attempt.capture.exception))
         behind = None if failed_ephemeral is None else failed_ephemeral.node.unique_id
-        record = (
-            b"" if attempt.part is not None and attempt.part.stage == "batch" else make_record(result, nodes, behind)
-        )
+        if self.ephemerals.failed:
+            small = small.model_copy(update={"failed_ephemerals": sorted(self.ephemerals.failed)})
+        is_batch = attempt.part is not None and attempt.part.stage == "batch"
+        record = b"" if is_batch else make_record(result, nodes, behind)
         unreachable = is_unreachable(attempt.capture.exception, error)
         return AttemptOutcome(small, error, record, attempt.capture.log, attempt.capture.committed, unreachable)
 
