@@ -149,6 +149,16 @@ def test_nodes_that_are_ready_together_start_in_the_order_of_their_heights(nodes
     assert heights == sorted(heights, reverse=True)
 
 
+def test_a_unit_test_is_never_skipped_behind_an_ephemeral_model() -> None:
+    test = "unit_test.shop.u"
+    nodes = {each.unique_id: each for each in (node("a", rank=0), node(test, "a", rank=2), node("user", test, rank=2))}
+    ephemerals = {model_id("e"): EphemeralTurn(depends_on=ids("a"), children=[test, model_id("user")], rank=1)}
+    s = Scheduler(nodes, ephemerals=ephemerals, command="build", max_running=1, first_come=True)
+    s.start()
+    skips = {skip.unique_id: skip.behind for skip in s.complete(model_id("a"), "error").skipped}
+    assert skips == {test: None, model_id("user"): None}
+
+
 def test_whoever_waits_for_a_skipped_ephemeral_model_is_skipped_behind_the_last_one_that_took_its_turn() -> None:
     unit_test, first, last = "unit_test.shop.u", *ids("first", "last")
     nodes = {

@@ -118,7 +118,8 @@ class Ephemerals:
         """
         below: set[str] = set()
         for unique_id in uncompiled & self._selected:
-            below |= nx.descendants(self._queue, unique_id)
+            if is_ephemeral(self._run.manifest.expect(unique_id)):
+                below |= nx.descendants(self._queue, unique_id)
         with request.holding(self._lock):
             left = {uid for uid in self._selected - done if is_ephemeral(self._run.manifest.expect(uid))}
             for unique_id in nx.lexicographical_topological_sort(self._queue):
