@@ -85,6 +85,7 @@ async def test_a_run_waits_for_a_database_that_is_away_and_writes_once(site: Sit
             return any(text in line for line in lines)
 
         await wait_for(lambda: says("The database takes no connections"), what="the run waits")
+        assert any("no connections (connection to server" in line and "refused)" in line for line in lines)
         site.database.execute(SLEEPS_NO_MORE)
         await door.open()
         outcome = await run.outcome()

@@ -8,8 +8,7 @@ from datetime import datetime
 from dbt_temporal.application.ports.runtime import RunRuntime, StepFailedError
 from dbt_temporal.application.run.live_state import LiveState
 from dbt_temporal.domain.project_config import BreakerConfig
-
-MAX_REASON_CHARS = 300
+from dbt_temporal.domain.run.state import first_line
 
 
 class Breaker:
@@ -34,11 +33,6 @@ class Breaker:
         self._since: datetime | None = None
         self._given_up = False
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the run waits."""
-        return self._since is not None and not self._given_up
-
     def wait_out(self, failure: StepFailedError, began: datetime) -> float | None:
         """For how many seconds the attempt that failed so waits; None where it is to be treated as any other."""
         if not failure.unreachable:
@@ -62,14 +56,16 @@ class Breaker:
         if self._since is None or began < self._since:
             return
         seconds = (self._runtime.now() - self._since).total_seconds()
-        was_open, self._since, self._given_up = self.is_open, None, False
+        was_open, self._since, self._given_up = not self._given_up, None, False
         if was_open:
             self._tell(f"The database takes connections again after {seconds:.0f} s; the run goes on", None)
             self._turn(False)
 
     def _open(self, now: datetime, message: str) -> None:
         self._since = now
-        reason = message.strip().splitlines()[-1].strip()[:MAX_REASON_CHARS] if message.strip() else "no message"
+        # The first line is dbt's own, on the kind of the error; behind the second there may be the place of a log.
+        lines = [line for line in message.splitlines() if line.strip()]
+        reason = first_line("\n".join(lines[1:2] or lines))
         config = self._config
         self._tell(
             f"The database takes no connections ({reason}): nothing more starts until it does. The run asks every "

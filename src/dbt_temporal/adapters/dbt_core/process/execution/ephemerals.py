@@ -33,7 +33,7 @@ class Ephemerals:
         """What compiling changed of each model that is compiled, or has failed in its turn."""
         self._pristine: dict[str, Any] = {}
         """Those that are compiled, as they were parsed."""
-        self._failed: dict[str, Any] = {}
+        self._failed_in_turn: dict[str, Any] = {}
         """Results of those that failed in their turns: the models that use them are not built, whatever comes later."""
         self.failed: set[str] = set()
         """Selected ones that do not compile, in their turns or before a node."""
@@ -44,8 +44,6 @@ class Ephemerals:
         """Compiles models now that dbt's queue would hand out now: what they look up may be another thing later."""
         with request.holding(self._lock):
             for unique_id in unique_ids:
-                if any(unique_id == failed or self._is_below(unique_id, failed) for failed in self._failed):
-                    continue
                 cause, _ = self.before(unique_id, NodeCapture(), request)
                 if cause is None:
                     self._compile(unique_id, NodeCapture(), in_turn=True)
@@ -103,9 +101,6 @@ class Ephemerals:
             runner = self._runner(self._run.manifest.nodes[unique_id])
         runner.do_skip(cause=cause)
         return self._run.task.call_runner(runner)
-
-    def _is_below(self, unique_id: str, other: str) -> bool:
-        return unique_id in self._queue and other in self._queue and nx.has_path(self._queue, other, unique_id)
 
     def any_left(self, done: set[str]) -> bool:
         """Whether a selected ephemeral model is not among `done`."""
@@ -174,7 +169,7 @@ class Ephemerals:
 
     def _compile(self, unique_id: str, capture: NodeCapture, *, in_turn: bool = False) -> Any:
         if unique_id in self._changed:
-            return self._failed.get(unique_id)
+            return self._failed_in_turn.get(unique_id)
         nodes = self._run.manifest.nodes
         pristine = copy.deepcopy(nodes[unique_id])
         with self._run.router.capturing(unique_id, capture):
@@ -186,7 +181,7 @@ class Ephemerals:
         if result.status == NodeStatus.Error:
             self.failed |= {unique_id} & self._selected
             if in_turn:
-                self._changed[unique_id], self._failed[unique_id] = changed, result
+                self._changed[unique_id], self._failed_in_turn[unique_id] = changed, result
             nodes[unique_id] = pristine  # another attempt starts afresh
             return result
         self._changed[unique_id] = changed
