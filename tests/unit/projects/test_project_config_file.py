@@ -46,7 +46,10 @@ def test_the_file_is_read(tmp_path: Path) -> None:
     ("content", "problem"),
     [
         (b"retry:\n  max_attempts: [1\n", "line 3, column 1: is not valid YAML"),
-        (b"retires: {}\n", "unknown field `retires` (allowed: breaker, engine, hooks, retry, scheduling, timeouts)"),
+        (
+            b"retires: {}\n",
+            "unknown field `retires` (allowed: breaker, engine, hold_secs, hooks, retry, scheduling, timeouts)",
+        ),
         (
             b"retry:\n  attempts: 5\n",
             "unknown field `retry.attempts` (allowed: backoff_coefficient, initial_interval_secs,",

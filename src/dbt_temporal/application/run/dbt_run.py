@@ -21,11 +21,11 @@ from dbt_temporal.application.run.endings import RunSteps, as_error
 from dbt_temporal.application.run.keeping import Keeping
 from dbt_temporal.application.run.lifecycle_hooks import LifecycleHooks, PreRunOutcome
 from dbt_temporal.application.run.live_state import LiveState
-from dbt_temporal.application.run.nodes import NodeSteps
+from dbt_temporal.application.run.nodes.steps import NodeSteps
 from dbt_temporal.application.run.project_hooks import ProjectHookSteps
 from dbt_temporal.application.shielding import shielded
 from dbt_temporal.application.steps.messages import PlanProjectOutput, StoreArtifactsOutput
-from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
 from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.domain.run.input import DbtRunInput, parse_run_input
@@ -132,6 +132,17 @@ class DbtRun:
             self._nodes.set_fail_fast(value)
         self._live.changed()
         return self._live.state.fail_fast
+
+    @property
+    def open_nodes(self) -> NodeSteps:
+        """The nodes, as long as operators may do something about them.
+
+        Raises:
+            DbtTemporalError: of type Configuration, where there are none, or not any more.
+        """
+        if self._nodes is None or self._live.state.phase != RunPhase.EXECUTING:
+            raise configuration_error(f"the run has no nodes to operate on: its phase is {self._live.state.phase}")
+        return self._nodes
 
     def _take_fail_fast(self, value: bool | None) -> None:
         if self._fail_fast_by_update is None:

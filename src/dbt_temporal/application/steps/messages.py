@@ -61,6 +61,8 @@ class PlanProjectOutput(BaseModel):
     unrepeatable: list[str] | None = None
     """Nodes that may not be run twice without looking at what the first time has left; null in plans from before it was
     part of them, whose runs do not look how the last attempt at a node ended."""
+    named_activities: bool = False
+    """Whether the activity of a node has an id that people know; false in plans from before it was part of them."""
     write_run_log: bool = True
     """WRITE_RUN_LOG: whether log.txt is among the artifacts."""
     priority_scheduling: bool = False

@@ -9,6 +9,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, TemporalError
 
 from dbt_temporal.adapters.temporal.failures import run_failed, to_application_error
+from dbt_temporal.adapters.temporal.workflow.operators import OperatorUpdates
 from dbt_temporal.adapters.temporal.workflow.runtime import TemporalRuntime
 from dbt_temporal.application.run.dbt_run import DbtRun
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
@@ -19,7 +20,7 @@ BUG_TYPE = "Internal"
 
 
 @workflow.defn(name="dbt_run", sandboxed=False)
-class DbtRunWorkflow:
+class DbtRunWorkflow(OperatorUpdates):
     """One dbt invocation. See the run contract for its input, output and live state.
 
     Without the SDK's sandbox, which is passed through several times for every payload: it doubles the time in which a
