@@ -9,8 +9,8 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, TemporalError
 
 from dbt_temporal.adapters.temporal.failures import run_failed, to_application_error
-from dbt_temporal.adapters.temporal.workflow.operators import OperatorUpdates
 from dbt_temporal.adapters.temporal.workflow.runtime import TemporalRuntime
+from dbt_temporal.adapters.temporal.workflow.updates import RunUpdates
 from dbt_temporal.application.run.dbt_run import DbtRun
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.results import DbtRunOutput
@@ -20,7 +20,7 @@ BUG_TYPE = "Internal"
 
 
 @workflow.defn(name="dbt_run", sandboxed=False)
-class DbtRunWorkflow(OperatorUpdates):
+class DbtRunWorkflow(RunUpdates):
     """One dbt invocation. See the run contract for its input, output and live state.
 
     Without the SDK's sandbox, which is passed through several times for every payload: it doubles the time in which a
@@ -78,17 +78,3 @@ class DbtRunWorkflow(OperatorUpdates):
     def run_log(self, since: int = 0) -> list[str]:
         """Every line of the run log so far; whoever follows a run asks for those after the `since` that they have."""
         return self._run.run_log(since)
-
-    @workflow.update
-    def set_fail_fast(self, value: Any) -> bool:
-        """Turns fail-fast on or off; returns the value now in force."""
-        return self._run.set_fail_fast(value)
-
-    @set_fail_fast.validator
-    def _check_fail_fast(self, value: Any) -> None:
-        if not isinstance(value, bool):
-            raise ApplicationError(
-                f"set_fail_fast takes true or false, got {type(value).__name__}",
-                type="Configuration",
-                non_retryable=True,
-            )
