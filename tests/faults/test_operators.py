@@ -82,6 +82,28 @@ async def test_a_run_that_is_repaired_in_place_does_nothing_twice(site: Site, tm
     assert all(nodes[f"model.pg.{name}"]["compiled_code"] for name in ("sleeps", "needs", "after"))
 
 
+async def test_a_run_that_is_kept_open_goes_on_with_a_mended_model(site: Site, tmp_path: Path) -> None:
+    write_files(tmp_path / "pg", {"models/needs.sql": NEEDS.replace("writer", "no_such"), "models/after.sql": AFTER})
+    site.database.execute(SLEEPS_LONG, SLEEPS_NO_MORE, "create table public.delivered as select 1 as one")
+    await site.worker(ARTIFACT_STORE=str(tmp_path / "store"), WRITE_ARTIFACTS="true")
+    run = await site.gateway.submit({"command": "build", "on_failure": "hold"}, f"mended-{site.task_queue}")
+    await until_kept_open(run)
+    write_files(tmp_path / "pg", {"models/needs.sql": NEEDS, "models/last.sql": AFTER.replace("needs", "after")})
+    words = ("node", run.workflow_id, "needs", "retry")
+    code, said = await asyncio.to_thread(operator, site, *words, "--new-revision")
+    assert code == 0, said
+    assert "The run goes on with revision" in said
+    outcome = await run.outcome()
+    assert outcome.output is not None, outcome.message
+    assert outcome.output.success
+    assert [rows(site, f"main.{name}") for name in ("sleeps", "needs", "after", "last")] == [1, 1, 1, 1]
+    assert outcome.output.artifacts is not None
+    nodes = read(outcome.output.artifacts.manifest_path)["nodes"]
+    assert "no_such" not in nodes["model.pg.needs"]["compiled_code"]
+    assert nodes["model.pg.last"]["compiled_code"]
+    assert len(read(outcome.output.artifacts.run_results_path)["results"]) == len(nodes)
+
+
 async def until_kept_open(run: TemporalRun) -> None:
     async def kept_open() -> bool:
         return any("The run is kept open until" in line for line in await run.handle.query("run_log"))

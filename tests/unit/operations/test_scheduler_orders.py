@@ -100,6 +100,18 @@ def test_a_run_that_fail_fast_has_ended_goes_on_with_all_that_it_kept_from_runni
     assert s.complete(model_id("a"), "success").start == ids("c")
 
 
+def test_what_has_ended_well_does_not_run_again_when_a_node_above_it_does() -> None:
+    s = scheduler(node("a"), node("b", "a"))
+    s.start()
+    s.order(ids("a"), "accept")
+    s.complete(model_id("a"), "success", "success")
+    s.complete(model_id("b"), "success")
+    assert s.reopen(ids("a")) == ids("a")
+    assert s.order(ids("a"), None).start == ids("a")
+    assert s.complete(model_id("a"), "success").start == []
+    assert s.done
+
+
 @st.composite
 def graphs(draw: st.DrawFn) -> tuple[list[NodeInfo], set[str]]:
     names = [f"n{index}" for index in range(draw(st.integers(1, 9)))]

@@ -55,6 +55,11 @@ class RunContext:
             self.planned = self.planned.model_copy(update={"invocation": invocation})
             self.__dict__.pop("invocation", None)
 
+    def take_plan(self, planned: PlanProjectOutput) -> None:
+        """Goes on by another plan, of the same run."""
+        self.planned = planned
+        self.__dict__.pop("invocation", None)
+
     def priority(self, level: int) -> StepPriority | None:
         return step_priority(self.planned, level)
 

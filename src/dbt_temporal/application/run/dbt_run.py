@@ -21,6 +21,7 @@ from dbt_temporal.application.run.endings import RunSteps, as_error
 from dbt_temporal.application.run.keeping import Keeping
 from dbt_temporal.application.run.lifecycle_hooks import LifecycleHooks, PreRunOutcome
 from dbt_temporal.application.run.live_state import LiveState
+from dbt_temporal.application.run.nodes.revision import take_revision
 from dbt_temporal.application.run.nodes.steps import NodeSteps
 from dbt_temporal.application.run.project_hooks import ProjectHookSteps
 from dbt_temporal.application.shielding import shielded
@@ -44,7 +45,7 @@ class DbtRun:
         self._keeping = Keeping(runtime)
         self._steps = RunSteps(runtime, self._keeping, self._live, invocation_id)
         self._nodes: NodeSteps | None = None
-        self._context: RunContext | None = None
+        self.context: RunContext | None = None
         self._fail_fast_by_update: bool | None = None
         self._started_at: datetime | None = None
         self._stored: StoreArtifactsOutput | None = None
@@ -144,6 +145,15 @@ class DbtRun:
             raise configuration_error(f"the run has no nodes to operate on: its phase is {self._live.state.phase}")
         return self._nodes
 
+    async def take_revision(self) -> str | None:
+        """Has a run that is kept open go on with the project as it is now. Returns and raises as `revision` says."""
+        nodes = self.open_nodes
+        assert self.context is not None
+        try:
+            return await take_revision(self.context, nodes, self._steps.plan_again)
+        except StepFailedError as failure:
+            raise as_error(failure) from failure
+
     def _take_fail_fast(self, value: bool | None) -> None:
         if self._fail_fast_by_update is None:
             self._live.state.fail_fast = bool(value)
@@ -164,8 +174,9 @@ class DbtRun:
         try:
             planned = await self._with_extra_env(planned, decision, hooks)
             self._live.enter(RunPhase.EXECUTING)
-            self._context = RunContext(self._runtime, self._live, self._keeping, planned)
-            await self._execute(self._context)
+            self.context = context = RunContext(self._runtime, self._live, self._keeping, planned)
+            await self._execute(context)
+            planned, hooks.plan = context.planned, context.plan
         except StepFailedError as failure:
             self._live.state.problem("before_run", failure.error_type.value, failure.message)
             self._live.log.problem("Setting up the run", failure.message)
@@ -195,7 +206,7 @@ class DbtRun:
 
     def _as_begun(self, planned: PlanProjectOutput) -> PlanProjectOutput:
         """The plan with what the run has in the memory of its process, where it has begun."""
-        return planned if self._context is None else self._context.planned
+        return planned if self.context is None else self.context.planned
 
     def _describe(self, planned: PlanProjectOutput) -> None:
         plan, run_input = planned.plan, planned.invocation.input

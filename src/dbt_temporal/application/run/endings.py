@@ -49,6 +49,18 @@ class RunSteps:
         Raises:
             DbtTemporalError: the run could not be planned; the outcome is published as failed.
         """
+        try:
+            planned = await self.plan_again(run_input, started_at)
+        except StepFailedError as failure:
+            self._live.log.problem("Planning", failure.message)
+            self._live.state.problem("planning", failure.error_type.value, failure.message)
+            self._live.set_outcome("failed")
+            raise as_error(failure) from failure
+        self._live.state.plan_known(planned.plan)
+        return planned
+
+    async def plan_again(self, run_input: DbtRunInput, started_at: datetime) -> PlanProjectOutput:
+        """A plan of the run on the project as it is now. Raises StepFailedError."""
         argument = PlanProjectInput(
             invocation_id=self._invocation_id, started_at=started_at.isoformat(), input=run_input
         )
@@ -58,15 +70,7 @@ class RunSteps:
             limits=PLAN_PROJECT.limits(TimeoutsConfig()),
             summary=f"dbt {run_input.command}",
         )
-        try:
-            planned = await self._retried(step)
-        except StepFailedError as failure:
-            self._live.log.problem("Planning", failure.message)
-            self._live.state.problem("planning", failure.error_type.value, failure.message)
-            self._live.set_outcome("failed")
-            raise as_error(failure) from failure
-        self._live.state.plan_known(planned.plan)
-        return planned
+        return await self._retried(step)
 
     async def store_artifacts(self, planned: PlanProjectOutput, elapsed: float) -> StoreArtifactsOutput | None:
         """Stores the artifacts. That they could not be stored fails the run: who reads them must not miss it."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from dbt_temporal.application.run.dbt_run import DbtRun
 from dbt_temporal.application.run.nodes.operations import Operation
+from dbt_temporal.application.run.nodes.revision import check_at_rest
 from dbt_temporal.domain.errors import configuration_error
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -31,12 +32,16 @@ def check_update(run: DbtRun, name: str, *arguments: Any) -> None:
         if not isinstance(nodes, list) or not nodes or not all(isinstance(each, str) for each in nodes):
             raise configuration_error(f"{name} takes a list of unique_ids or names of nodes")
         run.open_nodes.operations.find(OPERATIONS[name], nodes)
+    elif name == "take_revision":
+        nodes = run.open_nodes
+        assert run.context is not None
+        check_at_rest(run.context, nodes)
     else:
         run.open_nodes  # noqa: B018 -- raises where there are none
 
 
 def carry_out_update(run: DbtRun, name: str, *arguments: Any) -> Any:
-    """Carries one out that was checked, and returns its answer. Raises as `check_update`."""
+    """Carries one out that was checked, and returns its answer, or what awaits it. Raises as `check_update`."""
     if name in OPERATIONS:
         return run.open_nodes.operations.do(OPERATIONS[name], *arguments)
     return _OTHERS[name](run, *arguments)
@@ -49,6 +54,7 @@ def _finish(run: DbtRun) -> bool:
 
 _OTHERS: Mapping[str, Callable[..., Any]] = {
     "set_fail_fast": DbtRun.set_fail_fast,
+    "take_revision": DbtRun.take_revision,
     "retry_now": lambda run: run.open_nodes.operations.retry_now(),
     "finish": _finish,
 }

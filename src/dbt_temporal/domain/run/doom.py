@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
 
 from dbt_temporal.domain.results import NodeStatus
 from dbt_temporal.domain.run.plan import EphemeralTurn, NodeInfo
@@ -85,8 +84,7 @@ class Doom:
         sources = [source for source in self._sources if source not in unique_ids]
         for past in (self._causes, self._behind, self._swept, self._sources):
             past.clear()
-        for source in sources:
-            self.spread(source)
+        self.restore(sources)
 
     def below(self, unique_ids: Iterable[str]) -> dict[str, None]:
         """All that waits for these, through whatever lies between."""
@@ -106,19 +104,14 @@ class Doom:
         how = {"cancelled": "was cancelled", "skipped": "was skipped"}.get(ended[cause], "failed")
         return SkippedNode(unique_id, f"{cause} {how}", cause, self._behind.get(unique_id))
 
-    def snapshot(self) -> dict[str, Any]:
-        """The state as plain JSON data, from which `restore` continues."""
-        return {
-            "causes": dict(self._causes),
-            "behind": dict(self._behind),
-            "swept": list(self._swept),
-            "sources": list(self._sources),
-        }
+    def snapshot(self) -> list[str]:
+        """The state as plain JSON data, from which `restore` continues: all whose ends have doomed others, in order."""
+        return list(self._sources)
 
-    def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Continues where the snapshot was taken."""
-        self._causes, self._behind = dict(snapshot["causes"]), dict(snapshot["behind"])
-        self._swept, self._sources = dict.fromkeys(snapshot["swept"]), list(snapshot["sources"])
+    def restore(self, snapshot: Iterable[str]) -> None:
+        """Continues where the snapshot was taken. Whom they doom follows from the edges that there are now."""
+        for source in snapshot:
+            self.spread(source)
 
     def _is_unit_test(self, unique_id: str) -> bool:
         node = self._nodes.get(unique_id)

@@ -336,7 +336,7 @@ class Scheduler:
             self._doom.ended(ended_id, ended_word)
             for child in self._followers[ended_id]:
                 self._waiting_for[child] -= 1
-                if self._waiting_for[child]:
+                if self._waiting_for[child] or child in self._ended or child in self._passed:
                     continue
                 if until_ready and not self._ready.is_unit_test(ended_id):
                     return True

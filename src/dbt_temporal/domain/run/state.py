@@ -47,6 +47,22 @@ class RunState:
         self._counts["pending"] = len(plan.nodes)
         self._level_of = {unique_id: level for level, ids in enumerate(plan.levels) for unique_id in ids}
         self._open_in_level = [len(ids) for ids in plan.levels]
+        for ids in self._ids.values():
+            ids.clear()
+
+    def plan_changed(self, plan: ExecutionPlan) -> None:
+        """The run goes on by another plan: nodes that are not in it are no part of the run any more."""
+        before, results = self.statuses, self.results
+        gone = before.keys() - plan.nodes.keys()
+        self.plan_known(plan)
+        self.results = [result for result in results if result.unique_id not in gone]
+        self.unrecorded = [unique_id for unique_id in self.unrecorded if unique_id not in gone]
+        for unique_id, status in before.items():
+            if unique_id not in gone and status != "pending":
+                self._set(unique_id, status)
+                level = self._level_of.get(unique_id)
+                if level is not None:
+                    self._open_in_level[level] -= 1
 
     def node_started(self, unique_id: str) -> None:
         """A node runs."""

@@ -179,13 +179,17 @@ _NODE_FLAGS: list[Decorator] = [
     click.argument("workflow_id", metavar="ID"),
     click.argument("names", metavar="[NAME]...", nargs=-1),
     click.argument("action", type=click.Choice(["retry", "skip", "accept", "hold", "reset"])),
+    click.option(
+        "--new-revision", is_flag=True,
+        help="With `retry`, of a run that is kept open: first take the project as it is now.",
+    ),
     *CONNECTION_FLAGS,
-]
+]  # fmt: skip
 
 
 @cli.command()
 @with_flags(_NODE_FLAGS)
-def node(workflow_id: str, names: tuple[str, ...], action: str, **flags: Any) -> None:
+def node(workflow_id: str, names: tuple[str, ...], action: str, new_revision: bool, **flags: Any) -> None:
     """Do something about nodes of the run with the workflow id ID, which goes on meanwhile.
 
     A NAME is a node's name, its unique_id, or its label such as model:orders.
@@ -199,9 +203,11 @@ def node(workflow_id: str, names: tuple[str, ...], action: str, **flags: Any) ->
     """
     if not names and action != "retry":
         raise click.UsageError(f"{action} needs the NAME of a node.")
+    if new_revision and (action != "retry" or not names):
+        raise click.UsageError("--new-revision is for `NAME retry`.")
     from dbt_temporal.entrypoints.cli.operators.nodes import operate
 
-    _operate(flags, lambda target, console: operate(target, workflow_id, names, action, console))
+    _operate(flags, lambda target, console: operate(target, workflow_id, names, action, new_revision, console))
 
 
 @cli.command()

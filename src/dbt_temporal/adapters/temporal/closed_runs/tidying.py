@@ -77,11 +77,12 @@ async def go_through(history: RunHistory, runtime: RecordedRuntime) -> DbtRun:
     if len(history.arguments) > 1:
         return run
     task = asyncio.create_task(run.execute(*(history.arguments or [None])))
+    updating: list[asyncio.Task[Any] | None] = []
     try:
         for turn in history.turns:
             runtime.take(turn)
             for name, arguments in turn.updates:
-                await _settled_for(run, name, arguments)
+                updating.append(await _settled_for(run, name, arguments))
             if turn.cancelled:
                 task.cancel()
             await _settle(runtime, turn)
@@ -91,20 +92,23 @@ async def go_through(history: RunHistory, runtime: RecordedRuntime) -> DbtRun:
         await asyncio.wait({task})
         _look_at(task)
     finally:
-        task.cancel()
+        for each in (task, *filter(None, updating)):
+            each.cancel()
     return run
 
 
-async def _settled_for(run: DbtRun, name: str, arguments: list[Any]) -> None:
-    """Carries an update out that the run took, when it is where the update found it."""
+async def _settled_for(run: DbtRun, name: str, arguments: list[Any]) -> asyncio.Task[Any] | None:
+    """Carries an update out that the run took, when it is where the update found it. Returns what goes on with it."""
     for _ in range(MAX_ROUNDS):
         try:
             check_update(run, name, *arguments)
         except DbtTemporalError:
             await asyncio.sleep(0)
         else:
-            carry_out_update(run, name, *arguments)
-            return
+            under_way = carry_out_update(run, name, *arguments)
+            if asyncio.iscoroutine(under_way):
+                return asyncio.create_task(under_way)
+            return None
     raise configuration_error(
         f"this release of dbt-temporal does not take the update {name} where the run did: have a worker of its release "
         "tidy up"

@@ -55,6 +55,14 @@ class RunUpdates:
         """Keeps the run open no longer: it ends with what it has."""
         return bool(self._carry_out("finish"))
 
+    @workflow.update
+    async def take_revision(self) -> str | None:
+        """Has a run that is kept open go on with the project as it is now; returns the revision."""
+        try:
+            return await self._run.take_revision()
+        except DbtTemporalError as error:
+            raise to_application_error(error) from None
+
     @set_fail_fast.validator
     def _check_fail_fast(self, value: Any) -> None:
         self._check("set_fail_fast", value)
@@ -82,6 +90,10 @@ class RunUpdates:
     @finish.validator
     def _check_finish(self) -> None:
         self._check("finish")
+
+    @take_revision.validator
+    def _check_take_revision(self) -> None:
+        self._check("take_revision")
 
     def _carry_out(self, name: str, *arguments: Any) -> Any:
         try:

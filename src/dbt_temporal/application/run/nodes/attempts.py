@@ -46,10 +46,15 @@ class NodeAttempts:
         self._waits = waits
         self._room = room
         self._occupy = occupy
-        self._unrepeatable = frozenset(context.planned.unrepeatable or ())
-        self._activity_ids = activity_ids(context.plan.nodes.values()) if context.planned.named_activities else {}
         self._made: dict[str, int] = {}
         self._first: dict[str, int] = {}
+        self.plan_changed()
+
+    def plan_changed(self) -> None:
+        """The run has a plan, or another one."""
+        planned = self._context.planned
+        self._unrepeatable = frozenset(planned.unrepeatable or ())
+        self._activity_ids = activity_ids(planned.plan.nodes.values()) if planned.named_activities else {}
 
     def made(self, unique_id: str) -> int:
         """How many attempts were made at a node."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from dbt_temporal.application.run.live_state import LiveState
+from dbt_temporal.application.run.context import RunContext
 from dbt_temporal.application.run.nodes.attempts import NodeAttempts
 from dbt_temporal.application.run.nodes.waits import Waits
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.node_names import find_nodes
 from dbt_temporal.domain.results import NodeExecutionResult
-from dbt_temporal.domain.run.plan import ExecutionPlan
 from dbt_temporal.domain.run.scheduler import Order, Scheduler
 from dbt_temporal.domain.run.turns import Turn
 
@@ -28,8 +27,7 @@ class NodeOperations:
     """Carries operators' words out. Each is checked whole before any of it is done.
 
     Args:
-        plan: the run's nodes.
-        live: the run's state, and its log.
+        context: the run.
         scheduler: has the nodes whose turn has not come.
         waits: has those between two attempts.
         attempts: makes the attempts.
@@ -39,17 +37,16 @@ class NodeOperations:
 
     def __init__(
         self,
-        plan: ExecutionPlan,
-        live: LiveState,
+        context: RunContext,
         scheduler: Scheduler,
         waits: Waits,
         attempts: NodeAttempts,
         cancel: Callable[[str], None],
         follow: Callable[[Turn], None],
     ) -> None:
-        self._plan = plan
-        self._live = live
-        self._scheduler = scheduler
+        self._context = context
+        self._live = context.live
+        self.scheduler = scheduler
         self._waits = waits
         self._attempts = attempts
         self._cancel = cancel
@@ -65,7 +62,7 @@ class NodeOperations:
         Raises:
             DbtTemporalError: of type Configuration, naming the node and why not.
         """
-        unique_ids = find_nodes(self._plan.nodes, names)
+        unique_ids = find_nodes(self._context.plan.nodes, names)
         for unique_id in unique_ids:
             reason = self._why_not(operation, unique_id)
             if reason is not None:
@@ -85,7 +82,7 @@ class NodeOperations:
         pending = [uid for uid in unique_ids if self._status(uid) == "pending"]
         order: Order | None = None if operation == "retry" else operation
         self._ordered |= dict.fromkeys(pending, order)
-        self._follow(self._scheduler.order(pending, order))
+        self._follow(self.scheduler.order(pending, order))
         self._live.changed()
         return unique_ids
 
@@ -110,7 +107,7 @@ class NodeOperations:
         """
         self._accepted.add(unique_id)
         last = last or self._ended_so.get(unique_id)
-        kind = self._plan.nodes[unique_id].resource_type
+        kind = self._context.plan.nodes[unique_id].resource_type
         message = f"{_ACCEPTED}: {last.message}" if last is not None and last.message else _ACCEPTED
         return NodeExecutionResult(
             unique_id=unique_id,
@@ -154,7 +151,7 @@ class NodeOperations:
         for result in self._live.state.node_results:
             if result.unique_id in unique_ids:
                 self._ended_so[result.unique_id] = result
-        opened = self._scheduler.reopen(unique_ids)
+        opened = self.scheduler.reopen(unique_ids)
         for unique_id in opened:
             self._attempts.begin_again(unique_id)
             self._accepted.discard(unique_id)

@@ -14,7 +14,9 @@ from dbt_temporal.application.run.nodes.hold import HOLD_ENDED_REASON, Hold
 from dbt_temporal.application.run.nodes.operations import NodeOperations, Verdict
 from dbt_temporal.application.run.nodes.waits import Waits
 from dbt_temporal.application.shielding import shielded
+from dbt_temporal.application.steps.messages import PlanProjectOutput
 from dbt_temporal.domain.results import NodeExecutionResult
+from dbt_temporal.domain.run.replanning import scheduler_of_new_plan
 from dbt_temporal.domain.run.scheduler import ENDS_EARLY, FAIL_FAST_REASON, SKIP_ORDERED_REASON, Scheduler
 from dbt_temporal.domain.run.turns import SkippedNode, Turn
 
@@ -54,7 +56,7 @@ class NodeSteps:
         breaker = Breaker(context.runtime, context.config.breaker, context.live, self._pause)
         self._attempts = NodeAttempts(context, breaker, self._waits, lambda: self._scheduler.room, self._occupy)
         self.operations = NodeOperations(
-            context.plan, context.live, self._scheduler, self._waits, self._attempts, self._cancel_node, self._take_turn
+            context, self._scheduler, self._waits, self._attempts, self._cancel_node, self._take_turn
         )
         keeps_open = context.run_input.on_failure == "hold"
         self.hold = Hold(context.runtime, context.live, context.config.hold_secs, keeps_open, self._wake)
@@ -78,6 +80,22 @@ class NodeSteps:
         except (asyncio.CancelledError, Exception):
             await shielded(self._cancel())
             raise
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing runs, and nothing will before an operator has spoken."""
+        return not self._tasks and not self._ended
+
+    def take_plan(self, planned: PlanProjectOutput) -> None:
+        """Goes on by another plan, of the project as it is now; the nodes that are new take their turns."""
+        self._context.take_plan(planned)
+        self._scheduler = scheduler_of_new_plan(self._scheduler, planned.plan.nodes, planned.ephemerals)
+        self.operations.scheduler = self._scheduler
+        self._attempts.plan_changed()
+        self._live.state.plan_changed(planned.plan)
+        self._live.log.add(f"The run goes on with revision {planned.invocation.revision}")
+        self._take_turn(self._scheduler.order((), None))
+        self._live.changed()
 
     def skip_all(self) -> None:
         """Ends all nodes without running them, because on-run-start failed; dbt gives them no message."""

@@ -16,12 +16,15 @@ from temporalio.service import RPCError, RPCStatusCode
 from dbt_temporal.adapters.temporal.connection.connect import connect
 from dbt_temporal.adapters.temporal.telemetry.metrics_export import MetricsSettings, build_runtime
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
+from dbt_temporal.domain.limits import MAX_PLAN_SECS
 from dbt_temporal.entrypoints.cli.submit import Target
 from dbt_temporal.entrypoints.exit_codes import SUCCESS
 
 ACTIONS = ("retry", "skip", "accept", "hold", "reset")
 ANSWER_SECS = 20.0
 """A worker carries an update out; without one, nobody answers."""
+PLAN_SECS = MAX_PLAN_SECS
+"""To take another revision, the run is planned again."""
 
 _DONE = {
     "retry": "runs again, or makes its next attempt now",
@@ -32,19 +35,26 @@ _DONE = {
 }
 
 
-async def operate(target: Target, workflow_id: str, names: Sequence[str], action: str, console: Console) -> int:
+async def operate(
+    target: Target, workflow_id: str, names: Sequence[str], action: str, new_revision: bool, console: Console
+) -> int:
     """Does it, and says of each node what follows. Returns the exit code.
+
+    With `new_revision`, the run takes the project as it is now before that.
 
     Raises:
         DbtTemporalError: of type Configuration, where it cannot be done; then nothing is.
     """
     client = await connect(target.connection, runtime=build_runtime(MetricsSettings()))
+    if new_revision:
+        revision = await _update(client, workflow_id, "take_revision", [], within=PLAN_SECS)
+        console.print(f"The run goes on with revision {revision}", soft_wrap=True, markup=False)
     if action == "reset":
         done = await _reset(client, workflow_id, names)
     elif names:
-        done = await _update(client, workflow_id, f"{action}_nodes", [list(names)])
+        done = list(await _update(client, workflow_id, f"{action}_nodes", [list(names)]))
     else:
-        done = await _update(client, workflow_id, "retry_now", [])
+        done = list(await _update(client, workflow_id, "retry_now", []))
         if not done:
             console.print("No node waits for its next attempt.")
     for node in done:
@@ -60,18 +70,19 @@ async def finish(target: Target, workflow_id: str, console: Console) -> int:
     return SUCCESS
 
 
-async def _update(client: Client, workflow_id: str, name: str, arguments: list[Any]) -> list[str]:
+async def _update(
+    client: Client, workflow_id: str, name: str, arguments: list[Any], within: float = ANSWER_SECS
+) -> Any:
     try:
-        async with asyncio.timeout(ANSWER_SECS):
-            answer: Any = await client.get_workflow_handle(workflow_id).execute_update(name, args=arguments)
+        async with asyncio.timeout(within):
+            return await client.get_workflow_handle(workflow_id).execute_update(name, args=arguments)
     except WorkflowUpdateFailedError as failure:
         cause = failure.cause
         raise configuration_error(cause.message if isinstance(cause, ApplicationError) else str(cause)) from failure
     except TimeoutError as error:
-        raise configuration_error(f"no worker has answered for {workflow_id!r} in {ANSWER_SECS:g} seconds") from error
+        raise configuration_error(f"no worker has answered for {workflow_id!r} in {within:g} seconds") from error
     except RPCError as error:
         raise _refused(workflow_id, error) from error
-    return answer if isinstance(answer, list) else []
 
 
 async def _reset(client: Client, workflow_id: str, names: Sequence[str]) -> list[str]:
