@@ -112,7 +112,7 @@ async def test_a_late_record_of_a_run_that_has_ended_is_dropped_and_a_late_log_i
     await files.keep(FakeEngine.succeeds(A), attempt=1)
     await files.forget_records()
     store.gate.set()
-    await late.settle(f"{INVOCATION.invocation_id}/logs")
+    await late.settle(f"{INVOCATION.invocation_id}/logs", 10)
     assert set(store.files) == {LOG}
 
 
@@ -122,3 +122,19 @@ async def test_an_attempt_that_has_nothing_to_record_is_not_missed() -> None:
     other = model_id("b")
     await files.with_records([FakeEngine.succeeds(A).result, FakeEngine.succeeds(other).result])
     assert files.missing == [other]
+
+
+async def test_records_that_this_worker_cannot_write_are_not_waited_for_longer_than_others() -> None:
+    class StandingStill(InMemoryArtifactStore):
+        async def write(self, path: str, content: bytes) -> str:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    late = LateWrites(Patience(step_secs=0.01, late_step_secs=0.01, missing_secs=0.5))
+    files = RunFiles(StandingStill(), INVOCATION.invocation_id, late)
+    await files.keep(FakeEngine.succeeds(A), attempt=1)
+    async with asyncio.timeout(2):
+        await files.with_records([FakeEngine.succeeds(A).result])
+    assert files.missing == [A]
+    late.forget(f"{INVOCATION.invocation_id}/records")
+    late.forget(f"{INVOCATION.invocation_id}/logs")

@@ -67,11 +67,11 @@ class LateWrites:
         logger.warning("%s is not stored yet; the run goes on", what)
         return False
 
-    async def settle(self, group: str) -> None:
-        """Waits for what this worker still writes of a group, as long as is reasonable."""
+    async def settle(self, group: str, limit_secs: float) -> None:
+        """Waits for what this worker still writes of a group, for so many seconds."""
         tasks = self._groups.get(group)
         if tasks:
-            await asyncio.wait(set(tasks), timeout=self.patience.missing_secs)
+            await asyncio.wait(set(tasks), timeout=max(limit_secs, 0.0))
 
     def forget(self, group: str) -> None:
         """Says that nobody needs the files of a group any more."""

@@ -97,11 +97,12 @@ class RunFiles:
         """What is there, and what a worker is still writing."""
         records = await self._store.read_many(sorted(paths))
         patience = self._late.patience
-        left, pause = patience.missing_secs, patience.late_step_secs
-        while len(records) < len(paths) and left > 0:
-            await self._late.settle(self._records)
+        loop = asyncio.get_running_loop()
+        deadline, pause = loop.time() + patience.missing_secs, patience.late_step_secs
+        while len(records) < len(paths) and loop.time() < deadline:
+            await self._late.settle(self._records, deadline - loop.time())
             await asyncio.sleep(pause)
-            left, pause = left - pause, 2 * pause
+            pause *= 2
             records |= await self._store.read_many(sorted(paths - records.keys()))
         return records
 
