@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from tests.faults.doors import door_to
 from tests.faults.test_side_by_side import SLEEPS_LONG, SLEEPS_NO_MORE
 from tests.integration.engine_driver import write_files
-from tests.integration.postgres import PostgresDatabase
-from tests.integration.servers import free_port, wait_for
+from tests.integration.servers import wait_for
 from tests.integration.worker.test_shutdown import Site
 
 APPENDS = (
@@ -21,58 +18,10 @@ AFTER = "{{ config(materialized='table') }} select * from {{ ref('sleeps') }}"
 SETTINGS = "retry: {max_attempts: 2, initial_interval_secs: 0.2}\nbreaker: {probe_secs: 0.5}\n"
 
 
-class Door:
-    """A way to a database that can be shut: what goes through it is cut, and nobody gets in."""
-
-    def __init__(self, database: PostgresDatabase) -> None:
-        self.port = free_port()
-        self._database = database
-        self._server: asyncio.Server | None = None
-        self._inside: set[asyncio.StreamWriter] = set()
-
-    async def open(self) -> None:
-        self._server = await asyncio.start_server(self._through, "127.0.0.1", self.port)
-
-    async def shut(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        for writer in list(self._inside):
-            writer.close()
-
-    async def _through(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(self._database.host, self._database.port)
-        both = {writer, far_writer}
-        self._inside |= both
-        try:
-            ways = ((reader, far_writer), (far_reader, writer))
-            await asyncio.wait([asyncio.create_task(_carry(*way)) for way in ways], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            self._inside -= both
-            for each in both:
-                each.close()
-
-
-async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
-        while content := await reader.read(65_536):
-            writer.write(content)
-            await writer.drain()
-
-
-@asynccontextmanager
-async def door_to(database: PostgresDatabase) -> AsyncIterator[Door]:
-    door = Door(database)
-    await door.open()
-    try:
-        yield door
-    finally:
-        await door.shut()
-
-
 async def test_a_run_waits_for_a_database_that_is_away_and_writes_once(site: Site, tmp_path: Path) -> None:
     write_files(tmp_path / "pg", {"models/after.sql": AFTER, "dbt_temporal.yml": SETTINGS})
     site.database.execute(SLEEPS_LONG)
-    async with door_to(site.database) as door:
+    async with door_to(site.database.port) as door:
         await site.worker(PG_PORT=str(door.port))
         run = await site.run()
         await door.shut()

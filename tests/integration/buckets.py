@@ -60,6 +60,12 @@ class S3:
         self._client.create_bucket(Bucket=self.bucket)
 
     @property
+    def missing(self) -> type[Exception]:
+        """What `get` raises for an object that is not there."""
+        error: type[Exception] = self._client.exceptions.NoSuchKey
+        return error
+
+    @property
     def url(self) -> str:
         return f"s3://{self.bucket}"
 

@@ -1,0 +1,1 @@
+"""What happens outside while a run is in each of its phases."""
