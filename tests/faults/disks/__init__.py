@@ -1,0 +1,1 @@
+"""Files and disks that go wrong: full, locked, corrupt."""
