@@ -1,0 +1,1 @@
+"""What many runs leave behind: nothing that grows, and no secret."""
