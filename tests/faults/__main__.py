@@ -10,19 +10,24 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.faults.soak import Soak
-from tests.integration.postgres import running_postgres
+from tests.faults.databases.own_server import own_postgres
+from tests.faults.soak import FAULTS, LONG_FAULTS, Soak
+
+LONG_MINUTES = 20
+"""From here on there is time for faults that take minutes."""
 
 
 async def soak(seed: int, minutes: float, *, go_on: bool) -> list[str]:
     """Does runs, and returns what was wrong with them."""
-    with running_postgres() as server, server.fresh_database("soak") as database, TemporaryDirectory() as folder:
+    faults = FAULTS + (LONG_FAULTS if minutes >= LONG_MINUTES else [])
+    chance = random.Random(seed)
+    with own_postgres() as server, TemporaryDirectory() as folder:
         until = time.monotonic() + 60 * minutes
         number = 0
-        async with Soak(Path(folder), database, random.Random(seed), lambda text: _tell(number, text)) as runs:
+        async with Soak(Path(folder), server, chance, lambda text: _tell(number, text)) as runs:
             while time.monotonic() < until and (go_on or not runs.wrong):
                 number += 1
-                await runs.one_run()
+                await runs.one_run(chance.choice(faults))
             return runs.wrong
 
 

@@ -23,6 +23,7 @@ from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings
 from dbt_temporal.adapters.temporal.gateway import TemporalRun, TemporalRunGateway
 from dbt_temporal.application.ports.runs import Ending, Outcome
 from dbt_temporal.domain.results import NodeExecutionResult
+from tests.faults.databases.own_server import OwnPostgres
 from tests.integration.engine_driver import write_files
 from tests.integration.postgres import POSTGRES_PROJECT, PostgresDatabase, postgres_env
 from tests.integration.programs import Desk, Program
@@ -67,7 +68,7 @@ class Soak:
     """The servers, the workers, and what went wrong so far."""
 
     folder: Path
-    database: PostgresDatabase
+    postgres: OwnPostgres
     random: random.Random
     tell: Callable[[str], None]
     port: int = field(default_factory=free_port)
@@ -76,6 +77,11 @@ class Soak:
     started: int = 0
     wrong: list[str] = field(default_factory=list)
     _server: contextlib.ExitStack | None = None
+
+    @property
+    def database(self) -> PostgresDatabase:
+        """Where the runs write."""
+        return self.postgres.database
 
     async def __aenter__(self) -> Soak:
         write_files(self.folder / "pg", PROJECT)
@@ -127,12 +133,11 @@ class Soak:
             self.workers.append(worker)
             await asyncio.to_thread(worker.says, "Working on task queue")
 
-    async def one_run(self, fault: Fault | None = None) -> None:
-        """A run with a fault, by default one of all, and the look at what it has left."""
+    async def one_run(self, fault: Fault) -> None:
+        """A run with a fault, and the look at what it has left."""
         await self.staff()
         gateway = TemporalRunGateway(await self.client(), self.task_queue)
         run = await gateway.submit({"command": "run"}, f"soak-{uuid4().hex}")
-        fault = fault or self.random.choice(FAULTS)
         pause = self.random.uniform(0, 4)
         await asyncio.sleep(pause)
         what = f"{fault.__name__} after {pause:.1f} s"
@@ -241,6 +246,24 @@ def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:
             process.send_signal(number)
 
 
+async def crash_database(soak: Soak) -> None:
+    """It ends all sessions, and starts again."""
+    await asyncio.to_thread(soak.postgres.crash)
+
+
+async def freeze_database(soak: Soak) -> None:
+    """It stands still for a while, and nobody is told."""
+    with soak.postgres.frozen():
+        await asyncio.sleep(soak.random.uniform(0.5, 3 * HEARTBEAT_SECS))
+
+
+async def stay_without_temporal(soak: Soak) -> None:
+    """For one minute, or for five."""
+    await asyncio.to_thread(soak.stop_server)
+    await asyncio.sleep(soak.random.choice([60, 300]))
+    await asyncio.to_thread(soak.start_server)
+
+
 async def nothing(soak: Soak) -> None:
     """The comparison."""
     del soak
@@ -254,5 +277,9 @@ FAULTS: list[Fault] = [
     end_worker_in_good_order,
     restart_temporal,
     cut_sessions,
+    crash_database,
+    freeze_database,
     nothing,
 ]
+LONG_FAULTS: list[Fault] = [stay_without_temporal]
+"""They take minutes."""

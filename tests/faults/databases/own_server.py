@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psutil
+import psycopg2
 
 from examples.postgres_server import HOST, USER, embedded_postgres
 from tests.integration.postgres import PostgresDatabase
+from tests.integration.programs import eventually
 from tests.integration.servers import free_port
 
 
@@ -42,6 +44,12 @@ class OwnPostgres:
         session = self.database.connect()
         with contextlib.closing(session):
             psutil.Process(session.info.backend_pid).kill()
+        eventually(self._answers, lambda: "the server answers again")
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(psycopg2.OperationalError):
+            return self.database.query("select 1") == [(1,)]
+        return False
 
 
 def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:

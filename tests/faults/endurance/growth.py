@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,27 +16,21 @@ class Held:
     """At one moment.
 
     Attributes:
-        kib: of memory that is the worker's or its engine processes' own, hosts left out, as they end with their runs.
-        descriptors: of the same processes.
+        kib: of memory that is the worker's own.
+        descriptors: of the worker.
         files: below the cache folder.
-        processes: how many there are, hosts included.
     """
 
     kib: int
     descriptors: int
     files: int
-    processes: int
 
 
 def held(worker: Program, cache: Path) -> Held:
-    """What a worker holds now, that has no run."""
-    kib, descriptors, processes = 0, 0, 0
-    for process in worker.family():
-        with contextlib.suppress(psutil.NoSuchProcess):
-            kib += process.memory_full_info().uss // 1024
-            descriptors += process.num_fds()
-            processes += 1
-    return Held(kib, descriptors, sum(1 for _ in cache.rglob("*")), processes)
+    """What a worker holds now, between two runs; engine processes end, or are limited in number."""
+    process = psutil.Process(worker.process.pid)
+    files = sum(1 for _ in cache.rglob("*"))
+    return Held(process.memory_full_info().uss // 1024, process.num_fds(), files)
 
 
 def slope(values: Sequence[float]) -> float:
