@@ -57,7 +57,7 @@ async def test_a_node_that_is_completed_by_hand_has_that_result_and_its_statemen
     assert rows(site) == 0
 
 
-@pytest.mark.parametrize("error_type", ["Adapter", "EngineCrashed", "ours"])
+@pytest.mark.parametrize("error_type", ["Adapter", "EngineCrashed"])
 async def test_a_node_that_is_failed_by_hand_and_tried_again_is_written_as_often_as_the_run_says(
     site: Site, temporal_client: Client, error_type: str
 ) -> None:
