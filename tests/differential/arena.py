@@ -118,7 +118,7 @@ class Arena:
         found: list[str] = []
         for side, ended in zip(self.ours, ours, strict=True):
             names = (databases[side].name, databases["cli"].name)
-            lines = step_differences(step, ended, theirs, names, in_order=scenario.threads == 1)
+            lines = step_differences(step, ended, theirs, names, in_order=scenario.threads == 1, own=scenario.own)
             if not report.ended_early:
                 lines += database_differences(relations[side], relations["cli"], (ended, theirs), names, scenario.own)
             found += [f"{side}: {line}" for line in lines]

@@ -22,9 +22,15 @@ _DATABASE = re.compile(r"side_(cli|one|two)_[0-9a-f]{8}")
 
 
 def step_differences(
-    step: Step, ours: Ended, theirs: Ended, databases: tuple[str, str], *, in_order: bool
+    step: Step,
+    ours: Ended,
+    theirs: Ended,
+    databases: tuple[str, str],
+    *,
+    in_order: bool,
+    own: Iterable[str] = (),
 ) -> list[str]:
-    """Of outcome and artifacts; `databases` are the names that each side's database has."""
+    """Of outcome and artifacts; `databases` are the names that each side's database has, and `own` is as below."""
     found: list[str] = []
     if step.retry and _DBT_CANNOT_RETRY_DOCS in theirs.message:
         return found
@@ -43,7 +49,8 @@ def step_differences(
     found += [f"{name}: only ours; theirs: {_end(theirs)}" for name in sorted(mine.keys() - other.keys())]
     found += [f"{name}: only theirs; ours: {ours.message[:300]}" for name in sorted(other.keys() - mine.keys())]
     for name in sorted(mine.keys() & other.keys()):
-        found += difference(mine[name], other[name], name)
+        lines = difference(mine[name], other[name], name)
+        found += [line for line in lines if not any(re.match(f"{each}: ", line) for each in own)]
     return found + _own_differences(ours) + _shown_differences(ours, theirs)
 
 

@@ -83,7 +83,8 @@ class Scenario:
 
     Attributes:
         threads: of the profile: with one, the order of nodes is dbt's own and compared too.
-        own: columns that no two runs of dbt fill alike, as regular expressions for `schema.relation.column`.
+        own: columns that no two runs of dbt fill alike, as regular expressions for `schema.relation.column`, and places
+            in artifacts (`manifest.json.nodes.<id>.compiled_code`).
     """
 
     files: Mapping[str, str]
