@@ -3,7 +3,7 @@
 The same code is the body of the Temporal workflow and of a run in this process, so it is deterministic: no clock but
 the runtime's, no randomness, no sets of tasks, no I/O but by the runtime.
 
-    plan -> pre_run hooks -> before_run -> nodes -> after_run -> store artifacts -> on_success or on_failure hooks
+    plan -> take lease -> pre_run hooks -> before_run -> nodes -> after_run -> store artifacts -> other hooks
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dbt_temporal.application.ports.telemetry import RunEnded
 from dbt_temporal.application.run.context import RunContext
 from dbt_temporal.application.run.endings import RunSteps, as_error
 from dbt_temporal.application.run.keeping import Keeping
+from dbt_temporal.application.run.lease import LeaseTakenError, RunLease
 from dbt_temporal.application.run.lifecycle_hooks import LifecycleHooks, PreRunOutcome
 from dbt_temporal.application.run.live_state import LiveState
 from dbt_temporal.application.run.nodes import NodeSteps
@@ -43,6 +44,7 @@ class DbtRun:
         self._live = LiveState(runtime)
         self._keeping = Keeping(runtime)
         self._steps = RunSteps(runtime, self._keeping, self._live, invocation_id)
+        self._lease = RunLease(runtime, self._steps, self._live)
         self._nodes: NodeSteps | None = None
         self._context: RunContext | None = None
         self._fail_fast_by_update: bool | None = None
@@ -77,16 +79,14 @@ class DbtRun:
         self._take_fail_fast(run_input.fail_fast)
         self._live.log.header(__version__)
         self._live.enter(RunPhase.PLANNING)
-        planned = await self._steps.plan(run_input, started_at)
-        if planned.fail_fast is not None:
-            self._take_fail_fast(planned.fail_fast)
+        planned = await self._plan(run_input, started_at)
         try:
-            output = await self._run_planned(planned)
+            output = await self._run_planned(planned, run_input)
         except (asyncio.CancelledError, Exception) as error:
             # No `finally`: a runtime that throws the run away (a workflow that leaves the cache) must not start steps.
             await self._end_badly(planned, error)
             raise
-        await shielded(self._steps.end_run(self._as_begun(planned)))
+        await shielded(self._steps.end_run(self._as_begun(planned), self._lease.scope))
         return output
 
     def run_status(self) -> dict[str, Any]:
@@ -137,24 +137,32 @@ class DbtRun:
         if self._fail_fast_by_update is None:
             self._live.state.fail_fast = bool(value)
 
-    async def _run_planned(self, planned: PlanProjectOutput) -> DbtRunOutput:
+    async def _plan(self, run_input: DbtRunInput, started_at: datetime) -> PlanProjectOutput:
+        planned = await self._steps.plan(run_input, started_at)
+        if planned.fail_fast is not None:
+            self._take_fail_fast(planned.fail_fast)
         self._describe(planned)
-        run_input = planned.invocation.input
-        configured = planned.config.hooks if run_input.hooks is None else run_input.hooks
-        hooks = LifecycleHooks(self._runtime, self._live, configured, self._invocation_id, planned.plan)
-        self._live.enter(RunPhase.PRE_RUN_HOOKS)
-        decision = await hooks.before(run_input)
-        if decision.skipped_by is not None:
-            return self._skipped(planned, decision, hooks)
-        if decision.aborted_by is not None:
-            error = decision.aborted_by
-            self._live.state.problem(f"pre_run hook {error.hook_workflow_type}", "Hook", error.error)
-            return await self._finish(planned, hooks)
+        return planned
+
+    async def _run_planned(self, planned: PlanProjectOutput, asked: DbtRunInput) -> DbtRunOutput:
+        hooks = self._hooks_of(planned)
         try:
+            planned = await self._with_lease(planned, asked)
+            hooks = self._hooks_of(planned)
+            self._live.enter(RunPhase.PRE_RUN_HOOKS)
+            decision = await hooks.before(planned.invocation.input)
+            if decision.skipped_by is not None:
+                return self._skipped(planned, hooks, f"by pre_run hook {decision.skipped_by}", decision.skip_reason)
+            if decision.aborted_by is not None:
+                error = decision.aborted_by
+                self._live.state.problem(f"pre_run hook {error.hook_workflow_type}", "Hook", error.error)
+                return await self._finish(planned, hooks)
             planned = await self._with_extra_env(planned, decision, hooks)
             self._live.enter(RunPhase.EXECUTING)
             self._context = RunContext(self._runtime, self._live, self._keeping, planned)
             await self._execute(self._context)
+        except LeaseTakenError as taken:
+            return self._skipped(planned, hooks, "for another run (concurrency.if_taken)", str(taken))
         except StepFailedError as failure:
             self._live.state.problem("before_run", failure.error_type.value, failure.message)
             self._live.log.problem("Setting up the run", failure.message)
@@ -180,7 +188,7 @@ class DbtRun:
 
     async def _close(self, planned: PlanProjectOutput) -> None:
         await self._steps.store_log(planned)
-        await self._steps.end_run(self._as_begun(planned))
+        await self._steps.end_run(self._as_begun(planned), self._lease.scope)
 
     def _as_begun(self, planned: PlanProjectOutput) -> PlanProjectOutput:
         """The plan with what the run has in the memory of its process, where it has begun."""
@@ -208,10 +216,15 @@ class DbtRun:
         self._live.log.add(f"Planning again, because pre_run hooks set {', '.join(sorted(decision.extra_env))}")
         # The project by its name. Its files count as they are now, if they were edited meanwhile: nothing has run yet.
         again = run_input.model_copy(update={"env": env, "project": planned.plan.project})
-        planned = await self._steps.plan(again, datetime.fromisoformat(planned.invocation.started_at))
+        planned = await self._plan(again, datetime.fromisoformat(planned.invocation.started_at))
         hooks.plan = planned.plan
-        self._describe(planned)
+        planned = await self._with_lease(planned, again)
+        hooks.plan = planned.plan
         return planned
+
+    async def _with_lease(self, planned: PlanProjectOutput, asked: DbtRunInput) -> PlanProjectOutput:
+        began = datetime.fromisoformat(planned.invocation.started_at)
+        return await self._lease.have(planned, lambda: self._plan(asked, began))
 
     async def _execute(self, context: RunContext) -> None:
         """Runs what dbt runs between selection and artifacts.
@@ -267,13 +280,17 @@ class DbtRun:
                 NodeExecutionResult(unique_id=node.unique_id, status="success", dbt_status="success", message=line)
             )
 
-    def _skipped(self, planned: PlanProjectOutput, decision: PreRunOutcome, hooks: LifecycleHooks) -> DbtRunOutput:
-        reason = f": {decision.skip_reason}" if decision.skip_reason else ""
-        self._live.log.add(f"The run is skipped by pre_run hook {decision.skipped_by}{reason}")
+    def _hooks_of(self, planned: PlanProjectOutput) -> LifecycleHooks:
+        given = planned.invocation.input.hooks
+        configured = planned.config.hooks if given is None else given
+        return LifecycleHooks(self._runtime, self._live, configured, self._invocation_id, planned.plan)
+
+    def _skipped(self, planned: PlanProjectOutput, hooks: LifecycleHooks, why: str, reason: str | None) -> DbtRunOutput:
+        self._live.log.add(f"The run is skipped {why}" + (f": {reason}" if reason else ""))
         self._live.enter(RunPhase.FINALIZING)
         self._live.set_outcome("skipped")
         output = self._output(planned, hooks)
-        return output.model_copy(update={"success": True, "skipped": True, "skip_reason": decision.skip_reason})
+        return output.model_copy(update={"success": True, "skipped": True, "skip_reason": reason})
 
     async def _finish(self, planned: PlanProjectOutput, hooks: LifecycleHooks) -> DbtRunOutput:
         self._live.enter(RunPhase.FINALIZING)

@@ -39,12 +39,14 @@ class CommandFacts:
         fields: fields of the run's input that only some commands have, and that this one has.
         can_be_retried: whether dbt retries a run of it.
         executes: whether it does more than dbt does while it plans.
+        writes: whether what it selects may be written.
     """
 
     words: str
     fields: frozenset[str] = frozenset()
     can_be_retried: bool = True
     executes: bool = True
+    writes: bool = False
 
     @property
     def which(self) -> str:
@@ -53,18 +55,18 @@ class CommandFacts:
 
 
 COMMANDS: dict[str, CommandFacts] = {
-    "run": CommandFacts("run"),
-    "build": CommandFacts("build"),
-    "test": CommandFacts("test"),
-    "seed": CommandFacts("seed"),
-    "snapshot": CommandFacts("snapshot"),
-    "clone": CommandFacts("clone"),
+    "run": CommandFacts("run", writes=True),
+    "build": CommandFacts("build", writes=True),
+    "test": CommandFacts("test", writes=True),
+    "seed": CommandFacts("seed", writes=True),
+    "snapshot": CommandFacts("snapshot", writes=True),
+    "clone": CommandFacts("clone", writes=True),
     "compile": CommandFacts("compile", frozenset({"inline", "output"})),
     "show": CommandFacts("show", frozenset({"inline", "limit", "output"}), can_be_retried=False),
     "list": CommandFacts("list", frozenset({"output", "output_keys"}), can_be_retried=False, executes=False),
     "source-freshness": CommandFacts("source freshness", can_be_retried=False),
     "docs-generate": CommandFacts("docs generate", frozenset({"compile", "static", "empty_catalog"})),
-    "run-operation": CommandFacts("run-operation", frozenset({"macro", "args", "sql"})),
+    "run-operation": CommandFacts("run-operation", frozenset({"macro", "args", "sql"}), writes=True),
     "parse": CommandFacts("parse", can_be_retried=False, executes=False),
     "debug": CommandFacts("debug", frozenset({"connection"}), can_be_retried=False),
     "retry": CommandFacts("retry", can_be_retried=False),

@@ -1,0 +1,129 @@
+"""Leases from a worker's side: they are asked of the workflow that keeps them, which starts where there is none."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from temporalio import activity
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.service import RPCError, RPCStatusCode
+
+from dbt_temporal.adapters.temporal.leases.messages import (
+    LOOK_ACTIVITY,
+    Claimants,
+    lease_workflow_id,
+)
+from dbt_temporal.adapters.temporal.leases.workflow import DbtLeaseWorkflow
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+from dbt_temporal.domain.leases.messages import Claimant, Lease, LeaseAnswer, LeaseRequest
+
+ANSWER_SECS = 20.0
+"""The workflow only looks into a table; where it does not answer by then, no worker has it."""
+_MAX_SUMMARY_CHARS = 200
+
+
+class TemporalLeases:
+    """Implements `Leases`, within an activity of the run that asks: it is by this run's client and task queue."""
+
+    async def take(self, owner: str, lease: Lease, *, waits: bool) -> LeaseAnswer:
+        client = activity.client()
+        request = LeaseRequest(owner=owner, workflow_id=activity.info().workflow_id or "", lease=lease, waits=waits)
+        try:
+            answer = await _ask(client, request)
+            if not answer.granted and (above := await _runs_above(client, request.workflow_id)):
+                request = request.model_copy(update={"within": above})
+                answer = await _ask(client, request)
+            # An answer names some of those who are in the way, so there may be others behind them.
+            while closed := await _closed(client, answer.behind):
+                answer = await _ask(client, request.model_copy(update={"closed": closed}))
+            return answer
+        except (RPCError, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+            raise _no_answer(lease.scope, error) from error
+
+    async def give_back(self, scope: str, owner: str) -> None:
+        handle = activity.client().get_workflow_handle_for(DbtLeaseWorkflow.run, lease_workflow_id(scope))
+        try:
+            await handle.signal(DbtLeaseWorkflow.give_back, owner, rpc_timeout=timedelta(seconds=ANSWER_SECS))
+        except RPCError as error:
+            if error.status != RPCStatusCode.NOT_FOUND:  # it ends with the last claim
+                raise _no_answer(scope, error) from error
+
+
+class LeaseActivities:
+    """The activity of `dbt_lease`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    @activity.defn(name=LOOK_ACTIVITY)
+    async def look(self, those: Claimants) -> Claimants:
+        """Which of these runs are closed."""
+        return Claimants(claimants=await _closed(self._client, those.claimants))
+
+
+async def _runs_above(client: Client, workflow_id: str) -> list[str]:
+    """The first run ids of the workflows that this one is a child of, as far as they are open."""
+    found = []
+    description = await client.get_workflow_handle(workflow_id).describe()
+    while description.parent_id is not None:
+        description = await client.get_workflow_handle(description.parent_id).describe()
+        if description.close_time is not None:
+            break
+        found.append(description.raw_info.first_run_id)
+    return found
+
+
+async def _closed(client: Client, claimants: list[Claimant]) -> list[Claimant]:
+    """Those whose runs are closed. One that goes on after a reset, or is tried again, is not."""
+    closed = await asyncio.gather(*(_is_closed(client, each) for each in claimants))
+    return [each for each, is_closed in zip(claimants, closed, strict=True) if is_closed]
+
+
+async def _is_closed(client: Client, claimant: Claimant) -> bool:
+    try:
+        newest = await client.get_workflow_handle(claimant.workflow_id).describe()
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            return True
+        raise
+    # The invocation id is that of the first execution of the chain.
+    return newest.close_time is not None or newest.raw_info.first_run_id != claimant.owner
+
+
+async def _ask(client: Client, request: LeaseRequest) -> LeaseAnswer:
+    scope = request.lease.scope
+    start: WithStartWorkflowOperation[DbtLeaseWorkflow, Any] = WithStartWorkflowOperation(
+        DbtLeaseWorkflow.run,
+        id=lease_workflow_id(scope),
+        task_queue=activity.info().task_queue,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        static_summary=f"who has what of {scope}"[:_MAX_SUMMARY_CHARS],
+    )
+    started = asyncio.create_task(start.workflow_handle())
+    try:
+        return await client.execute_update_with_start_workflow(
+            DbtLeaseWorkflow.take,
+            request,
+            start_workflow_operation=start,
+            rpc_timeout=timedelta(seconds=ANSWER_SECS),
+        )
+    finally:
+        # It has the same error, which asyncio would call forgotten otherwise.
+        started.cancel()
+        await asyncio.gather(started, return_exceptions=True)
+
+
+def _no_answer(scope: str, error: Exception) -> DbtTemporalError:
+    message = (
+        f"the workflow {lease_workflow_id(scope)!r}, which keeps the leases, does not answer (are there workers on its "
+        f"task queue?): {type(error).__name__}: {error}"
+    )
+    return DbtTemporalError(ErrorType.ADAPTER, message)
