@@ -27,6 +27,8 @@ from dbt_temporal.domain.leases.messages import Claimant, Lease, LeaseAnswer, Le
 
 ANSWER_SECS = 20.0
 """The workflow only looks into a table; where it does not answer by then, no worker has it."""
+BUSY_PAUSE_SECS = 0.5
+_BUSY = (RPCStatusCode.RESOURCE_EXHAUSTED, RPCStatusCode.UNAVAILABLE, RPCStatusCode.ABORTED)
 _MAX_SUMMARY_CHARS = 200
 
 
@@ -34,18 +36,11 @@ class TemporalLeases:
     """Implements `Leases`, within an activity of the run that asks: it is by this run's client and task queue."""
 
     async def take(self, owner: str, lease: Lease, *, waits: bool) -> LeaseAnswer:
-        client = activity.client()
         request = LeaseRequest(owner=owner, workflow_id=activity.info().workflow_id or "", lease=lease, waits=waits)
         try:
-            answer = await _ask(client, request)
-            if not answer.granted and (above := await _runs_above(client, request.workflow_id)):
-                request = request.model_copy(update={"within": above})
-                answer = await _ask(client, request)
-            # An answer names some of those who are in the way, so there may be others behind them.
-            while closed := await _closed(client, answer.behind):
-                answer = await _ask(client, request.model_copy(update={"closed": closed}))
-            return answer
-        except (RPCError, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+            async with asyncio.timeout(ANSWER_SECS):
+                return await _standing(activity.client(), activity.info().task_queue, request)
+        except (RPCError, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError) as error:
             raise _no_answer(lease.scope, error) from error
 
     async def give_back(self, scope: str, owner: str) -> None:
@@ -67,6 +62,18 @@ class LeaseActivities:
     async def look(self, those: Claimants) -> Claimants:
         """Which of these runs are closed."""
         return Claimants(claimants=await _closed(self._client, those.claimants))
+
+
+async def _standing(client: Client, task_queue: str, request: LeaseRequest) -> LeaseAnswer:
+    """How a request stands among runs that are open."""
+    answer = await ask(client, task_queue, request)
+    if not answer.granted and (above := await _runs_above(client, request.workflow_id)):
+        request = request.model_copy(update={"within": above})
+        answer = await ask(client, task_queue, request)
+    # An answer names some of those who are in the way, so there may be others behind them.
+    while closed := await _closed(client, answer.behind):
+        answer = await ask(client, task_queue, request.model_copy(update={"closed": closed}))
+    return answer
 
 
 async def _runs_above(client: Client, workflow_id: str) -> list[str]:
@@ -98,12 +105,28 @@ async def _is_closed(client: Client, claimant: Claimant) -> bool:
     return newest.close_time is not None or newest.raw_info.first_run_id != claimant.owner
 
 
-async def _ask(client: Client, request: LeaseRequest) -> LeaseAnswer:
+async def ask(client: Client, task_queue: str, request: LeaseRequest) -> LeaseAnswer:
+    """Asks the workflow that keeps the leases of the request's scope; where there is none, it starts on the queue.
+
+    Raises:
+        RPCError, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError: it does not answer.
+    """
+    while True:
+        try:
+            return await _ask_once(client, task_queue, request)
+        except RPCError as error:
+            # The server lets a workflow have ten updates at a time, and lets those go that meet its end.
+            if error.status not in _BUSY:
+                raise
+            await asyncio.sleep(BUSY_PAUSE_SECS)
+
+
+async def _ask_once(client: Client, task_queue: str, request: LeaseRequest) -> LeaseAnswer:
     scope = request.lease.scope
     start: WithStartWorkflowOperation[DbtLeaseWorkflow, Any] = WithStartWorkflowOperation(
         DbtLeaseWorkflow.run,
         id=lease_workflow_id(scope),
-        task_queue=activity.info().task_queue,
+        task_queue=task_queue,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         static_summary=f"who has what of {scope}"[:_MAX_SUMMARY_CHARS],
     )
