@@ -91,7 +91,7 @@ class WorkerHarness(Generic[Engine]):
                 registered_search_attributes=await registered_search_attributes(self.client),
                 own_queue=self.own_queue,
                 step=CurrentStep({"TEMPORAL_UI_URL": "http://ui.internal/"}, await namespace_id(self.client)),
-                leases=TemporalLeases(),
+                leases=TemporalLeases(self.task_queue),
             )
             activities = DbtActivities(use_cases)
             worker = build_worker(

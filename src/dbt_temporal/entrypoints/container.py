@@ -88,6 +88,6 @@ class WorkerContainer(containers.DeclarativeContainer):
         registered_search_attributes=registered_search_attributes,
         own_queue=own_queue,
         step=step,
-        leases=providers.Singleton(TemporalLeases),
+        leases=providers.Singleton(TemporalLeases, settings.provided.connection.task_queue),
     )
     activities = providers.Singleton(DbtActivities, use_cases, telemetry, spans)

@@ -30,7 +30,7 @@ class LeasedRuns:
         self.runs = runs
         self.gate = asyncio.Event()
         self.scope = f"relations/fake/{uuid4().hex[:8]}"
-        self.keeper = runs.client.get_workflow_handle(lease_workflow_id(self.scope))
+        self.keeper = runs.client.get_workflow_handle(lease_workflow_id(runs.task_queue, self.scope))
         runs.config["concurrency"] = {"per": "relation", "if_taken": if_taken}
         runs.engine.run_plan = plan(node("a"))
         runs.engine.gates[A] = self.gate

@@ -33,23 +33,30 @@ _MAX_SUMMARY_CHARS = 200
 
 
 class TemporalLeases:
-    """Implements `Leases`, within an activity of the run that asks: it is by this run's client and task queue."""
+    """Implements `Leases` for the runs of a task queue, within their activities.
+
+    So whoever asks has a worker that can answer: itself, if there is no other.
+    """
+
+    def __init__(self, task_queue: str) -> None:
+        self._task_queue = task_queue
 
     async def take(self, owner: str, lease: Lease, *, waits: bool) -> LeaseAnswer:
         request = LeaseRequest(owner=owner, workflow_id=activity.info().workflow_id or "", lease=lease, waits=waits)
         try:
             async with asyncio.timeout(ANSWER_SECS):
-                return await _standing(activity.client(), activity.info().task_queue, request)
+                return await _standing(activity.client(), self._task_queue, request)
         except (RPCError, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError, TimeoutError) as error:
-            raise _no_answer(lease.scope, error) from error
+            raise _no_answer(lease_workflow_id(self._task_queue, lease.scope), error) from error
 
     async def give_back(self, scope: str, owner: str) -> None:
-        handle = activity.client().get_workflow_handle_for(DbtLeaseWorkflow.run, lease_workflow_id(scope))
+        workflow_id = lease_workflow_id(self._task_queue, scope)
+        handle = activity.client().get_workflow_handle_for(DbtLeaseWorkflow.run, workflow_id)
         try:
             await handle.signal(DbtLeaseWorkflow.give_back, owner, rpc_timeout=timedelta(seconds=ANSWER_SECS))
         except RPCError as error:
             if error.status != RPCStatusCode.NOT_FOUND:  # it ends with the last claim
-                raise _no_answer(scope, error) from error
+                raise _no_answer(workflow_id, error) from error
 
 
 class LeaseActivities:
@@ -125,7 +132,7 @@ async def _ask_once(client: Client, task_queue: str, request: LeaseRequest) -> L
     scope = request.lease.scope
     start: WithStartWorkflowOperation[DbtLeaseWorkflow, Any] = WithStartWorkflowOperation(
         DbtLeaseWorkflow.run,
-        id=lease_workflow_id(scope),
+        id=lease_workflow_id(task_queue, scope),
         task_queue=task_queue,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         static_summary=f"who has what of {scope}"[:_MAX_SUMMARY_CHARS],
@@ -144,9 +151,7 @@ async def _ask_once(client: Client, task_queue: str, request: LeaseRequest) -> L
         await asyncio.gather(started, return_exceptions=True)
 
 
-def _no_answer(scope: str, error: Exception) -> DbtTemporalError:
-    message = (
-        f"the workflow {lease_workflow_id(scope)!r}, which keeps the leases, does not answer (are there workers on its "
-        f"task queue?): {type(error).__name__}: {error}"
-    )
+def _no_answer(workflow_id: str, error: Exception) -> DbtTemporalError:
+    why = f"{type(error).__name__}: {error}"
+    message = f"the workflow {workflow_id!r}, which keeps the leases, does not answer: {why}"
     return DbtTemporalError(ErrorType.ADAPTER, message)

@@ -19,6 +19,6 @@ class Claimants(BaseModel):
     claimants: list[Claimant]
 
 
-def lease_workflow_id(scope: str) -> str:
-    """The id of the workflow that keeps the leases of a scope."""
-    return fit_name(f"{LEASE_WORKFLOW_TYPE}/{scope}")
+def lease_workflow_id(task_queue: str, scope: str) -> str:
+    """The id of the workflow that keeps the leases of a scope, for the runs of a task queue."""
+    return fit_name(f"{LEASE_WORKFLOW_TYPE}/{task_queue}/{scope}")
