@@ -13,6 +13,7 @@ from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from dbt_temporal.adapters.temporal.closed_runs.finding import ClosedRuns
 from dbt_temporal.adapters.temporal.closed_runs.messages import TidiedRun, TidyInput
 from dbt_temporal.adapters.temporal.gateway import TemporalRun
+from dbt_temporal.adapters.temporal.leases import client as lease_client
 from dbt_temporal.adapters.temporal.leases import workflow as lease_workflow
 from dbt_temporal.application.ports.runs import Ending
 from tests.integration.leases.leased_runs import A, LeasedRuns
@@ -23,6 +24,7 @@ from tests.integration.servers import wait_for
 @pytest.fixture
 def leased(runs: RunHarness, monkeypatch: pytest.MonkeyPatch) -> LeasedRuns:
     monkeypatch.setattr(lease_workflow, "LOOK_SECS", 0.5)
+    monkeypatch.setattr(lease_client, "SETTLED_SECS", 1.0)
     return LeasedRuns(runs)
 
 
@@ -64,6 +66,21 @@ async def test_a_run_that_was_terminated_has_it_no_longer(leased: LeasedRuns) ->
     assert (await second.outcome()).ending is Ending.COMPLETED
 
 
+async def test_a_run_that_was_terminated_has_it_until_its_statements_have_ended(
+    leased: LeasedRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease_client, "SETTLED_SECS", 600.0)
+    first = await leased.holder("a")
+    second = await leased.waiter("a")
+    await first.terminate("test")
+    third = await leased.waiter("a")  # which has looked, too
+    assert [name for name, granted in await leased.claimants() if granted] == [first.workflow_id]
+    monkeypatch.setattr(lease_client, "SETTLED_SECS", 0.0)
+    leased.gate.set()
+    assert (await second.outcome()).ending is Ending.COMPLETED
+    assert (await third.outcome()).ending is Ending.COMPLETED
+
+
 async def test_a_run_that_was_terminated_while_it_waited_is_in_nobodys_way(leased: LeasedRuns) -> None:
     first = await leased.holder("a")
     second = await leased.waiter("a b")
@@ -77,6 +94,7 @@ async def test_who_does_not_wait_is_not_refused_for_a_run_that_was_terminated(
     leased: LeasedRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease_workflow, "LOOK_SECS", 600.0)
+    monkeypatch.setattr(lease_client, "SETTLED_SECS", 0.0)
     leased.runs.config["concurrency"] = {"per": "relation", "if_taken": "fail"}
     first = await leased.holder()
     await first.terminate("test")

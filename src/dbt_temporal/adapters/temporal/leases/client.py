@@ -10,6 +10,7 @@ from temporalio import activity
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
+    WorkflowExecutionStatus,
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
@@ -27,7 +28,15 @@ from dbt_temporal.domain.leases.messages import Claimant, Lease, LeaseAnswer, Le
 
 ANSWER_SECS = 20.0
 """The workflow only looks into a table; where it does not answer by then, no worker has it."""
+SETTLED_SECS = 30.0
+"""After which the activities of a run that was ended from outside have heard of it, and ended their statements."""
 BUSY_PAUSE_SECS = 0.5
+_IN_GOOD_ORDER = (
+    WorkflowExecutionStatus.COMPLETED,
+    WorkflowExecutionStatus.FAILED,
+    WorkflowExecutionStatus.CANCELED,
+)
+"""How a run ends whose statements have ended before it."""
 _BUSY = (RPCStatusCode.RESOURCE_EXHAUSTED, RPCStatusCode.UNAVAILABLE, RPCStatusCode.ABORTED)
 _MAX_SUMMARY_CHARS = 200
 
@@ -96,7 +105,7 @@ async def _runs_above(client: Client, workflow_id: str) -> list[str]:
 
 
 async def _closed(client: Client, claimants: list[Claimant]) -> list[Claimant]:
-    """Those whose runs are closed. One that goes on after a reset, or is tried again, is not."""
+    """Those whose runs are closed and write no more. One that goes on after a reset, or is tried again, is not."""
     closed = await asyncio.gather(*(_is_closed(client, each) for each in claimants))
     return [each for each, is_closed in zip(claimants, closed, strict=True) if is_closed]
 
@@ -108,8 +117,15 @@ async def _is_closed(client: Client, claimant: Claimant) -> bool:
         if error.status == RPCStatusCode.NOT_FOUND:
             return True
         raise
-    # The invocation id is that of the first execution of the chain.
-    return newest.close_time is not None or newest.raw_info.first_run_id != claimant.owner
+    # The invocation id is that of the first execution of the chain; another one began when this one had ended.
+    is_same = newest.raw_info.first_run_id == claimant.owner
+    ended_at = newest.close_time if is_same else newest.start_time
+    if ended_at is None:
+        return False
+    # By the server's clock, as the end of the run.
+    silent = activity.info().current_attempt_scheduled_time - ended_at
+    may_write = claimant.granted and not (is_same and newest.status in _IN_GOOD_ORDER)
+    return not may_write or silent >= timedelta(seconds=SETTLED_SECS)
 
 
 async def ask(client: Client, task_queue: str, request: LeaseRequest) -> LeaseAnswer:
