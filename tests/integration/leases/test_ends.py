@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ import pytest
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 
+from dbt_temporal.adapters.temporal.closed_runs import finding
 from dbt_temporal.adapters.temporal.closed_runs.finding import ClosedRuns
 from dbt_temporal.adapters.temporal.closed_runs.messages import TidiedRun, TidyInput
 from dbt_temporal.adapters.temporal.gateway import TemporalRun
@@ -147,6 +149,7 @@ async def test_a_run_that_has_waited_and_was_terminated_later_is_tidied_up_and_g
     leased: LeasedRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease_workflow, "LOOK_SECS", 600.0)
+    monkeypatch.setattr(finding, "SETTLED_AFTER", timedelta())
     leased.runs.write_artifacts = True
 
     async def second_has_begun() -> bool:

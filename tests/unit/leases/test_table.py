@@ -107,13 +107,17 @@ def test_closed_runs_are_dropped_unless_they_have_asked_again() -> None:
     table = LeaseTable()
     ask(table, "1", "a")
     ask(table, "2", "a")
-    found = table.in_the_way()
-    assert [each.owner for each in found] == ["1"]
+    ask(table, "3", "b")
+    found = table.to_look_at()
+    assert [each.owner for each in found] == ["1", "2"]
     ask(table, "1", "a")  # after a reset
     table.drop_closed(found)
-    assert claims(table) == {"1": True, "2": False}
-    table.drop_closed(table.in_the_way())
-    assert claims(table) == {"2": True}
+    assert claims(table) == {"1": True, "3": True}
+    table.drop_closed(found)
+    assert claims(table) == {"1": True, "3": True}
+    ask(table, "2", "a")
+    table.drop_closed(table.to_look_at()[:1])
+    assert claims(table) == {"3": True, "2": True}
 
 
 def test_an_answer_names_some_and_counts_all() -> None:

@@ -126,10 +126,10 @@ class LeaseTable:
         if claim is not None:
             claim.told = claim.granted
 
-    def in_the_way(self) -> list[Claimant]:
-        """Those who keep another one waiting, in order."""
+    def to_look_at(self) -> list[Claimant]:
+        """Those who wait, and those for whom they wait, in order."""
         waiting = [claim for claim in self._claims if not claim.granted]
-        found = {each.owner: each for claim in waiting for each in self._in_the_way_of(claim)}
+        found = {each.owner for claim in waiting for each in (claim, *self._in_the_way_of(claim))}
         return [claim.claimant() for claim in self._claims if claim.owner in found]
 
     def claimants(self) -> list[Claimant]:

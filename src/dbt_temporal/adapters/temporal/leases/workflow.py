@@ -20,7 +20,7 @@ from dbt_temporal.domain.leases.messages import KeptTable, LeaseAnswer, LeaseReq
 from dbt_temporal.domain.leases.table import LeaseTable
 
 LOOK_SECS = 10.0
-"""How often it is looked whether the runs are still there for which others wait."""
+"""How often it is looked whether the runs that wait are still there, and those for which they wait."""
 LOOK_LIMIT_SECS = 30.0
 
 
@@ -78,7 +78,7 @@ class DbtLeaseWorkflow:
             await workflow.wait_condition(lambda: self._changed, timeout=pause)
 
     async def _look(self) -> None:
-        those = self._table.in_the_way()
+        those = self._table.to_look_at()
         with suppress(ActivityError):  # it is looked again
             closed: Claimants = await workflow.execute_activity(
                 LOOK_ACTIVITY,
