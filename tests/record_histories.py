@@ -1,4 +1,4 @@
-"""Records the histories in tests/histories: `python -m tests.record_histories`.
+"""Records the histories in tests/histories: `python -m tests.record_histories [NAME]...`.
 
 They are what runs of released versions left behind: a workflow code change that cannot replay them would break runs
 that go on during an upgrade. Record anew only on purpose, never to make a failing replay test pass.
@@ -10,7 +10,7 @@ import asyncio
 import re
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
 from pathlib import Path
 from uuid import uuid4
@@ -134,6 +134,34 @@ async def kept_leases(runs: RunHarness) -> TemporalRun:
     return TemporalRun(leased.keeper)
 
 
+async def repaired_run(runs: RunHarness) -> TemporalRun:
+    """A run that is kept open: an attempt that an operator has come at once, a retry after the end, a skip, a hold."""
+    runs.config = {"retry": {"initial_interval_secs": 600, "max_interval_secs": 600}}
+    runs.write_artifacts = True
+    runs.engine.run_plan = plan(node("a"), node("b", "a"), node("c", "b"), node("d", "b"), has_on_run_end=True)
+    runs.engine.script[A] = [FakeEngine.fails(A), FakeEngine.fails(A, retryable=False), FakeEngine.succeeds(A)]
+    run = await runs.submit({"on_failure": "hold"})
+
+    async def says(text: str, times: int) -> None:
+        async def said() -> bool:
+            return sum(text in line for line in await run.handle.query("run_log")) == times
+
+        await wait_for(said, what=text)
+
+    await says("RETRY after attempt 1", 1)
+    await run.handle.execute_update("hold_nodes", ["c"])
+    await run.handle.execute_update("skip_nodes", ["d"])
+    await run.handle.execute_update("retry_now")
+    await says("The run is kept open", 1)
+    await run.handle.execute_update("retry_nodes", ["a"])
+    await says("The run is kept open", 2)
+    await run.handle.execute_update("retry_nodes", ["c"])
+    await says("The run is kept open", 3)
+    await run.handle.execute_update("finish")
+    await run.outcome()
+    return run
+
+
 SCENARIOS: dict[str, Callable[[RunHarness], Awaitable[TemporalRun]]] = {
     "failed_build": failed_build,
     "cancelled_run": cancelled_run,
@@ -142,15 +170,18 @@ SCENARIOS: dict[str, Callable[[RunHarness], Awaitable[TemporalRun]]] = {
     "kept_run": kept_run,
     "leased_run": leased_run,
     "leases/kept_leases": kept_leases,
+    "repaired_run": repaired_run,
 }
 
 
-async def record(address: str) -> dict[str, WorkflowHistory]:
-    """Runs every scenario on a server, and returns their histories."""
+async def record(address: str, names: Collection[str] = ()) -> dict[str, WorkflowHistory]:
+    """Runs the scenarios of these names, else all, on a server, and returns their histories."""
     client = await connect(ConnectionSettings(address=address))
     await register_search_attributes(client, SEARCH_ATTRIBUTES)
     histories = {}
     for name, scenario in SCENARIOS.items():
+        if names and name not in names:
+            continue
         async with AsyncExitStack() as stack:
             run = await scenario(RunHarness(client, f"record-{uuid4().hex}", stack))
             histories[name] = await run.handle.fetch_history()
@@ -163,10 +194,10 @@ def without_traces(history: str) -> str:
 
 
 def main() -> int:
-    """Writes the histories as files."""
+    """Writes the histories as files: those that are named, else all."""
     HISTORIES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, temporal_dev_server(Path(folder) / "server.log") as address:
-        for name, history in asyncio.run(record(address)).items():
+        for name, history in asyncio.run(record(address, sys.argv[1:])).items():
             path = HISTORIES / f"{name}.json"
             path.parent.mkdir(exist_ok=True)
             path.write_text(without_traces(history.to_json()) + "\n")

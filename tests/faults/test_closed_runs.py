@@ -234,3 +234,20 @@ async def test_a_run_can_end_after_any_event_of_its_history(path: Path) -> None:
         statuses = list(run.node_status().values())
         assert "running" not in statuses, end
         assert statuses.count("success") == completed_nodes(events[:end]), end
+
+
+async def test_what_operators_did_counts_in_the_artifacts_of_a_terminated_run(runs: RunHarness) -> None:
+    runs.engine.script[A] = [FakeEngine.fails(A, "no", retryable=False), FakeEngine.succeeds(A)]
+    run = await runs.submit({"on_failure": "hold"})
+
+    async def kept_open() -> bool:
+        return any("The run is kept open" in line for line in await run.handle.query("run_log"))
+
+    await wait_for(kept_open, what="the run is kept open")
+    await run.handle.execute_update("retry_nodes", ["a"])
+    await runs.has_begun(B)
+    await run.handle.execute_update("hold_nodes", ["c"])
+    await run.terminate("it was in the way")
+    report = await tidied(runs, run)
+    assert (report.succeeded, report.failed, report.skipped) == (1, 1, 1)
+    assert stored(runs, report.invocation_id)["statuses"] == {A: "success", B: None, C: "skipped"}

@@ -64,6 +64,7 @@ class FakeRuntime:
             is taken in turn.
         hooks: for a workflow type, its answer, or the error to raise; None for those that are not named.
         steps, hooks_started, changes, slept, waited: what was asked, in order.
+        awake: while it is not set, whoever sleeps goes on sleeping.
         cancelled: names of the steps that were cancelled.
         facts: what was recorded for metrics, in order.
         most_running: how many nodes ran at once at most.
@@ -99,6 +100,8 @@ class FakeRuntime:
         self.most_running = 0
         self.room = 1_000_000
         self.budget: Budget = UNLIMITED
+        self.awake = asyncio.Event()
+        self.awake.set()
         self._running = 0
         self._now = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -167,6 +170,7 @@ class FakeRuntime:
     async def sleep(self, seconds: float) -> None:
         """Lets the fake clock run."""
         self.slept.append(seconds)
+        await self.awake.wait()
         self._now += timedelta(seconds=seconds)
         await asyncio.sleep(0)
 

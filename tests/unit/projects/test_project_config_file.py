@@ -61,7 +61,10 @@ def test_concurrency_is_one_word_or_says_more(tmp_path: Path, text: str, per: st
     ("content", "problem"),
     [
         (b"retry:\n  max_attempts: [1\n", "line 3, column 1: is not valid YAML"),
-        (b"retires: {}\n", "unknown field `retires` (allowed: breaker, concurrency, engine, hooks, retry,"),
+        (
+            b"retires: {}\n",
+            "unknown field `retires` (allowed: breaker, concurrency, engine, hold_secs, hooks, retry, scheduling,",
+        ),
         (
             b"retry:\n  attempts: 5\n",
             "unknown field `retry.attempts` (allowed: backoff_coefficient, initial_interval_secs,",

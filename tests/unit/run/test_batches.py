@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from dbt_temporal.application.ports.runtime import StepFailedError
-from dbt_temporal.application.run.batches import MAX_REASONS, BatchSteps
+from dbt_temporal.application.run.nodes.batches import MAX_REASONS, BatchSteps
 from dbt_temporal.domain.batches import Batches, BatchPart, EndedBatch
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.results import NodeExecutionResult

@@ -122,6 +122,16 @@ async def test_a_node_that_may_not_be_run_twice_fails_where_nothing_is_known_of_
     assert world.engine.executed == []
 
 
+@pytest.mark.parametrize("failed", [False, True], ids=["succeeded", "failed"])
+async def test_an_attempt_under_its_own_number_takes_a_success_of_it_and_runs_after_a_failure(failed: bool) -> None:
+    world = World()
+    error = NodeErrorClass(ErrorType.ADAPTER, retryable=True) if failed else None
+    world.engine.left[A, 1] = replace(world.engine.succeeds(A), error=error)
+    request = ExecuteNodeInput(invocation=invocation(), unique_id=A, attempt=1, unheard=[1], again=False)
+    await world.use_cases.execute_node(request, no_progress)
+    assert world.engine.attempts == ([(A, 1)] if failed else [])
+
+
 async def test_a_plan_carries_what_the_run_needs() -> None:
     config = parse_project_config({"retry": {"max_attempts": 9}}, "f")
     world = World(projects=[ready_project(config=config, revision="r1")], write_artifacts=True, write_run_log=False)

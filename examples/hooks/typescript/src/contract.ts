@@ -57,6 +57,7 @@ export interface DbtRunInput {
   /** RFC 3339, as the other times. */
   event_time_start: string | null;
   event_time_end: string | null;
+  on_failure: "fail" | "hold" | null;
   macro: string | null;
   args: Record<string, unknown> | null;
   sql: string | null;

@@ -24,6 +24,8 @@ from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
 _FAULT = ApplicationErrorCategory.UNSPECIFIED
 _UNREACHABLE = "unreachable"
 """The second detail of a failure whose `unreachable` is set."""
+RESET_TYPE = "ActivityReset"
+"""The type that Temporal's SDKs give the failure of an attempt that an operator has reset."""
 _FAULTS = (ErrorType.ENGINE_CRASHED, ErrorType.ARTIFACT_STORE)
 
 
@@ -70,6 +72,8 @@ def to_step_failed(error: ActivityError, step: Step[Any]) -> StepFailedError:
     if isinstance(cause, ApplicationError):
         known = _error_type(cause.type)
         message = cause.message if known else f"{cause.type or 'error'}: {cause.message}"
+        if cause.type == RESET_TYPE:
+            return StepFailedError(ErrorType.ENGINE_CRASHED, message, retryable=True, reset=True)
         return StepFailedError(
             known or ErrorType.ENGINE_CRASHED,
             message,

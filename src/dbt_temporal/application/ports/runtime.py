@@ -76,6 +76,7 @@ class Step(Generic[Output]):
         argument: its input.
         limits: its time.
         label: the activity type where that is not the kind's name, as with nodes.
+        activity_id: what operators call it by, unique among the steps under way; None for one that nobody knows.
         summary: one line for the UI.
         task_queue: another queue than the run's own, or None.
         priority: None for first come, first served.
@@ -86,6 +87,7 @@ class Step(Generic[Output]):
     argument: BaseModel
     limits: StepLimits
     label: str | None = None
+    activity_id: str | None = None
     summary: str | None = None
     task_queue: str | None = None
     priority: StepPriority | None = None
@@ -132,6 +134,7 @@ class StepFailedError(Exception):
         timed_out: whether it ran out of time.
         never_taken: whether no worker took it in time.
         unreachable: whether the database took no connection.
+        reset: whether an operator has ended the attempt, so that another begins.
     """
 
     def __init__(
@@ -144,6 +147,7 @@ class StepFailedError(Exception):
         timed_out: bool = False,
         never_taken: bool = False,
         unreachable: bool = False,
+        reset: bool = False,
     ) -> None:
         super().__init__(message)
         self.error_type = error_type
@@ -153,10 +157,13 @@ class StepFailedError(Exception):
         self.timed_out = timed_out
         self.never_taken = never_taken
         self.unreachable = unreachable
+        self.reset = reset
 
     @property
     def unheard(self) -> bool:
         """Whether nobody has heard how the step ended, although it may have done all its work."""
+        if self.reset:
+            return False
         return self.error_type is ErrorType.ENGINE_CRASHED or (self.timed_out and not self.never_taken)
 
 

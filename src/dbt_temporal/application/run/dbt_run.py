@@ -22,11 +22,11 @@ from dbt_temporal.application.run.keeping import Keeping
 from dbt_temporal.application.run.lease import LeaseTakenError, RunLease
 from dbt_temporal.application.run.lifecycle_hooks import LifecycleHooks, PreRunOutcome
 from dbt_temporal.application.run.live_state import LiveState
-from dbt_temporal.application.run.nodes import NodeSteps
+from dbt_temporal.application.run.nodes.steps import NodeSteps
 from dbt_temporal.application.run.project_hooks import ProjectHookSteps
 from dbt_temporal.application.shielding import shielded
 from dbt_temporal.application.steps.messages import PlanProjectOutput, StoreArtifactsOutput
-from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
 from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.domain.run.input import DbtRunInput, parse_run_input
@@ -63,7 +63,7 @@ class DbtRun:
         self._started_at = self._runtime.now()
         run_input = parse_run_input(raw_input)
         try:
-            output = await self._execute_input(run_input, self._started_at)
+            output = await self._execute_input(run_input)
         except asyncio.CancelledError:
             self._count(run_input, "cancelled")
             raise
@@ -74,12 +74,12 @@ class DbtRun:
         self._count(run_input, "skipped" if output.skipped else "passed" if output.success else "failed")
         return output
 
-    async def _execute_input(self, run_input: DbtRunInput, started_at: datetime) -> DbtRunOutput:
+    async def _execute_input(self, run_input: DbtRunInput) -> DbtRunOutput:
         # An update may have come before the run began.
         self._take_fail_fast(run_input.fail_fast)
         self._live.log.header(__version__)
         self._live.enter(RunPhase.PLANNING)
-        planned = await self._plan(run_input, started_at)
+        planned = await self._plan(run_input)
         try:
             output = await self._run_planned(planned, run_input)
         except (asyncio.CancelledError, Exception) as error:
@@ -133,12 +133,24 @@ class DbtRun:
         self._live.changed()
         return self._live.state.fail_fast
 
+    @property
+    def open_nodes(self) -> NodeSteps:
+        """The nodes, as long as operators may do something about them.
+
+        Raises:
+            DbtTemporalError: of type Configuration, where there are none, or not any more.
+        """
+        if self._nodes is None or self._live.state.phase != RunPhase.EXECUTING:
+            raise configuration_error(f"the run has no nodes to operate on: its phase is {self._live.state.phase}")
+        return self._nodes
+
     def _take_fail_fast(self, value: bool | None) -> None:
         if self._fail_fast_by_update is None:
             self._live.state.fail_fast = bool(value)
 
-    async def _plan(self, run_input: DbtRunInput, started_at: datetime) -> PlanProjectOutput:
-        planned = await self._steps.plan(run_input, started_at)
+    async def _plan(self, run_input: DbtRunInput) -> PlanProjectOutput:
+        assert self._started_at is not None
+        planned = await self._steps.plan(run_input, self._started_at)
         if planned.fail_fast is not None:
             self._take_fail_fast(planned.fail_fast)
         self._describe(planned)
@@ -147,7 +159,7 @@ class DbtRun:
     async def _run_planned(self, planned: PlanProjectOutput, asked: DbtRunInput) -> DbtRunOutput:
         hooks = self._hooks_of(planned)
         try:
-            planned = await self._with_lease(planned, asked)
+            planned = await self._lease.have(planned, lambda: self._plan(asked))
             hooks = self._hooks_of(planned)
             self._live.enter(RunPhase.PRE_RUN_HOOKS)
             decision = await hooks.before(planned.invocation.input)
@@ -216,15 +228,11 @@ class DbtRun:
         self._live.log.add(f"Planning again, because pre_run hooks set {', '.join(sorted(decision.extra_env))}")
         # The project by its name. Its files count as they are now, if they were edited meanwhile: nothing has run yet.
         again = run_input.model_copy(update={"env": env, "project": planned.plan.project})
-        planned = await self._plan(again, datetime.fromisoformat(planned.invocation.started_at))
+        planned = await self._plan(again)
         hooks.plan = planned.plan
-        planned = await self._with_lease(planned, again)
+        planned = await self._lease.have(planned, lambda: self._plan(again))
         hooks.plan = planned.plan
         return planned
-
-    async def _with_lease(self, planned: PlanProjectOutput, asked: DbtRunInput) -> PlanProjectOutput:
-        began = datetime.fromisoformat(planned.invocation.started_at)
-        return await self._lease.have(planned, lambda: self._plan(asked, began))
 
     async def _execute(self, context: RunContext) -> None:
         """Runs what dbt runs between selection and artifacts.
@@ -281,9 +289,7 @@ class DbtRun:
             )
 
     def _hooks_of(self, planned: PlanProjectOutput) -> LifecycleHooks:
-        given = planned.invocation.input.hooks
-        configured = planned.config.hooks if given is None else given
-        return LifecycleHooks(self._runtime, self._live, configured, self._invocation_id, planned.plan)
+        return LifecycleHooks(self._runtime, self._live, planned.hooks, self._invocation_id, planned.plan)
 
     def _skipped(self, planned: PlanProjectOutput, hooks: LifecycleHooks, why: str, reason: str | None) -> DbtRunOutput:
         self._live.log.add(f"The run is skipped {why}" + (f": {reason}" if reason else ""))

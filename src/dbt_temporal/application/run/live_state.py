@@ -37,7 +37,7 @@ class LiveState:
         self.changed(search_attributes or None)
 
     def set_outcome(self, status: str) -> None:
-        """The run has ended as passed, failed, skipped or cancelled."""
+        """What the run has ended as (passed, failed, skipped, cancelled), or waits for (held)."""
         self.changed({STATUS_ATTRIBUTE: status} if self._has_status_attribute else None)
 
     def ephemerals_failed(self, unique_ids: Sequence[str]) -> None:
@@ -49,6 +49,17 @@ class LiveState:
                 self.log.problem(f"The ephemeral model {unique_id}", message)
                 self._failed_ephemerals.add(unique_id)
                 self.changed()
+
+    def hold_begins(self, line: str) -> None:
+        """The run waits for an operator."""
+        self.log.add(line)
+        self.state.notice = line
+        self.set_outcome("held")
+
+    def hold_ends(self) -> None:
+        """The run goes on, or comes to its end."""
+        self.state.notice = None
+        self.set_outcome(RUNNING)
 
     def changed(self, search_attributes: dict[str, str] | None = None) -> None:
         """Publishes what has changed since the last time."""

@@ -9,7 +9,7 @@ from typing import Any
 from dbt_temporal.application.fitting import fit_step_results
 from dbt_temporal.application.ports.runtime import Step, StepFailedError, StepKind
 from dbt_temporal.application.run.context import RunContext
-from dbt_temporal.application.run.nodes import retry_rule
+from dbt_temporal.application.run.nodes.attempts import retry_rule
 from dbt_temporal.application.run.retries import Lost, attempt_summary, with_retries
 from dbt_temporal.application.steps.messages import (
     AfterRunInput,

@@ -54,35 +54,47 @@ async def with_retries(
     wait_out: Callable[[StepFailedError], float | None] = _not_waited_out,
     why_again: Callable[[Output], str | None] = _accepted,
     look: Callable[[int, Lost], Awaitable[Output | None]] | None = None,
+    first: int = 1,
+    wait: Callable[[float], Awaitable[bool]] | None = None,
 ) -> Output:
     """Makes attempts until one ends well, may not be repeated, or was the last.
 
     Args:
-        attempt: makes one attempt; takes its number, from 1, and what is known of those that were lost before it.
+        attempt: makes one attempt; takes its number, and what is known of those that were lost before it.
         on_retry: told before each further attempt which one failed, of those that count, and why.
         look: finds out how the last attempt ended, where nobody has heard of that and there is no further one that
             would; takes its number and what is known of it and of those before. None where nothing is to be found.
         may_retry: whether a failure is worth a further attempt.
         wait_out: for how many seconds a failure is waited out, so that its attempt does not count; None where it does.
         why_again: why an output is not good enough, or None where it is; the last one is returned as it is.
+        first: the first attempt's number.
+        wait: waits for so many seconds before a further attempt; false where there is to be none. By default, sleeps.
 
     Raises:
         StepFailedError: the failure of the last attempt.
     """
+
+    async def sleep(seconds: float) -> bool:
+        await runtime.sleep(seconds)
+        return True
+
+    wait = wait or sleep
     pause = rule.initial_interval_secs
-    number, left = 1, rule.max_attempts
+    number, left = first, rule.max_attempts
     lost = Lost()
     while True:
-        last = left <= 1
+        last, failed = left <= 1, None
         try:
             output = await attempt(number, lost)
             reason = why_again(output)
             if last or reason is None:
                 return output
         except StepFailedError as failure:
+            failed = failure
             waits = wait_out(failure)
             if waits is not None:
-                await runtime.sleep(waits)
+                if waits and not await wait(waits):
+                    raise
                 number += 1
                 continue
             if last or not may_retry(failure):
@@ -96,7 +108,8 @@ async def with_retries(
             lost = lost.and_by(failure, number)
         if on_retry is not None:
             on_retry(rule.max_attempts - left + 1, reason)
-        await runtime.sleep(pause)
+        if not await wait(pause) and failed is not None:
+            raise failed
         pause = min(pause * rule.backoff_coefficient, rule.max_interval_secs)
         number, left = number + 1, left - 1
 

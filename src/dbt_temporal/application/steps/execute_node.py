@@ -68,17 +68,23 @@ class ExecuteNode:
 
 
 async def _outcome(run: EngineRun, request: ExecuteNodeInput, progress: Progress) -> NodeOutcome:
-    """That of an attempt of which nobody has heard, where it came to its end; else that of this one."""
+    """That of an attempt of which nobody has heard, where it came to its end; else that of this one.
+
+    An attempt that is made once more under its own number was heard of where it failed: that is why it is made again.
+    """
+    nothing_known = False
     for attempt in request.unheard:
         known = await run.outcome_of(request.unique_id, attempt, request.part)
-        if known is not None:
+        if known is None:
+            nothing_known = True
+        elif attempt != request.attempt or known.error is None:
             logger.warning(
                 "attempt %d at %s had ended, and nobody had heard of it: it is not run again",
                 attempt,
                 request.unique_id,
             )
             return known
-    if request.unheard and not request.again:
+    if nothing_known and not request.again:
         raise DbtTemporalError(ErrorType.ENGINE_CRASHED, _UNKNOWN.format(request=request), retryable=False)
     return await run.execute_node(request.unique_id, progress, request.ephemerals, request.part, request.attempt)
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
 from dbt_temporal.domain.batches import BatchPart
+from dbt_temporal.domain.hooks import HooksConfig
 from dbt_temporal.domain.leases.messages import Lease, LeaseAnswer
 from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult
@@ -62,6 +63,8 @@ class PlanProjectOutput(BaseModel):
     unrepeatable: list[str] | None = None
     """Nodes that may not be run twice without looking at what the first time has left; null in plans from before it was
     part of them, whose runs do not look how the last attempt at a node ended."""
+    named_activities: bool = False
+    """Whether the activity of a node has an id that people know; false in plans from before it was part of them."""
     write_run_log: bool = True
     """WRITE_RUN_LOG: whether log.txt is among the artifacts."""
     priority_scheduling: bool = False
@@ -69,6 +72,12 @@ class PlanProjectOutput(BaseModel):
     lease: Lease | None = None
     """What the run has to have for itself alone; null where it needs nothing, and in plans from before there were
     leases."""
+
+    @property
+    def hooks(self) -> HooksConfig:
+        """The lifecycle hooks: the input's own in place of the project's."""
+        given = self.invocation.input.hooks
+        return self.config.hooks if given is None else given
 
 
 class TakeLeaseInput(StepInput):

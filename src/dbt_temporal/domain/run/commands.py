@@ -54,22 +54,24 @@ class CommandFacts:
         return self.words.rpartition(" ")[2]
 
 
+_KEPT_OPEN = frozenset({"on_failure"})
+
 COMMANDS: dict[str, CommandFacts] = {
-    "run": CommandFacts("run", writes=True),
-    "build": CommandFacts("build", writes=True),
-    "test": CommandFacts("test", writes=True),
-    "seed": CommandFacts("seed", writes=True),
-    "snapshot": CommandFacts("snapshot", writes=True),
-    "clone": CommandFacts("clone", writes=True),
+    "run": CommandFacts("run", _KEPT_OPEN, writes=True),
+    "build": CommandFacts("build", _KEPT_OPEN, writes=True),
+    "test": CommandFacts("test", _KEPT_OPEN, writes=True),
+    "seed": CommandFacts("seed", _KEPT_OPEN, writes=True),
+    "snapshot": CommandFacts("snapshot", _KEPT_OPEN, writes=True),
+    "clone": CommandFacts("clone", _KEPT_OPEN, writes=True),
     "compile": CommandFacts("compile", frozenset({"inline", "output"})),
     "show": CommandFacts("show", frozenset({"inline", "limit", "output"}), can_be_retried=False),
     "list": CommandFacts("list", frozenset({"output", "output_keys"}), can_be_retried=False, executes=False),
-    "source-freshness": CommandFacts("source freshness", can_be_retried=False),
+    "source-freshness": CommandFacts("source freshness", _KEPT_OPEN, can_be_retried=False),
     "docs-generate": CommandFacts("docs generate", frozenset({"compile", "static", "empty_catalog"})),
     "run-operation": CommandFacts("run-operation", frozenset({"macro", "args", "sql"}), writes=True),
     "parse": CommandFacts("parse", can_be_retried=False, executes=False),
     "debug": CommandFacts("debug", frozenset({"connection"}), can_be_retried=False),
-    "retry": CommandFacts("retry", can_be_retried=False),
+    "retry": CommandFacts("retry", _KEPT_OPEN, can_be_retried=False),
 }
 """By the names of the run contract. `retry` becomes the command of the run that it retries, while it is planned."""
 

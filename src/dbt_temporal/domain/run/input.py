@@ -57,6 +57,8 @@ class DbtRunInput(DbtFlags):
     connection: bool | None = None
     event_time_start: str | None = None
     event_time_end: str | None = None
+    on_failure: Literal["fail", "hold"] | None = None
+    """Whether a run of which nodes have failed is kept open, so that operators can have them run again."""
 
     @field_validator("vars", "args", mode="before")
     @classmethod

@@ -127,6 +127,11 @@ class RunLog:
         """A node will not run."""
         self.add(f"{self._number(node)} SKIP {node_kind(node)} {node_label(node)}  [{skip.reason}]")
 
+    def accepted(self, node: NodeInfo, result: NodeExecutionResult) -> None:
+        """A node counts as done, by an operator's word."""
+        self.add(f"{self._number(node)} ACCEPT {node_kind(node)} {node_label(node)}")
+        self._add_message(result.message)
+
     def listed(self, text: str) -> None:
         """`list` found a node."""
         self.add(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from dbt_temporal.domain.errors import configuration_error
@@ -78,6 +78,14 @@ class ReadyQueue:
         self._arrived = dict(snapshot["arrived"])
         for unique_id in ready:
             self._push(unique_id, self._arrived.get(unique_id, 0))
+
+    def refill(self, ready: Iterable[str], anew: Container[str]) -> None:
+        """Holds these nodes alone; those of `anew` come as if they were ready only now."""
+        self._heap.clear()
+        self._arrivals += 1
+        for unique_id in ready:
+            arrival = self._arrivals if unique_id in anew else self._arrived.get(unique_id, self._arrivals)
+            self._push(unique_id, arrival)
 
     def _push(self, unique_id: str, arrival: int) -> None:
         rank = self._ranks[unique_id]

@@ -3,11 +3,8 @@
 A node starts when everything in its `depends_on` has ended, at most `max_running` at once. Which of the ready ones
 starts first is the queue's order (`ready_queue.py`), by default dbt's own, on which projects lean.
 
-Which endings skip dependents is dbt's rule (dbt/task/runnable.py and dbt/task/build.py, dbt-core 1.10 to 1.12):
+Whom an ending dooms to be skipped is said in `doom.py`; the rest is dbt's too (dbt/task/runnable.py, 1.10 to 1.12):
 
-- `error` and `partial success` skip all descendants; `build` adds `fail` and `skipped`. `warn` never does.
-- A unit test's failure skips its model. The model's own children follow the model.
-- A model with `on_error: continue` (dbt-core 1.12) never skips its descendants.
 - An ephemeral model takes its turn, as in dbt's queue, although it has no result: what waits for it is ready then. It
   is compiled before the node that starts next, or skipped, and whoever waits for it is skipped behind it.
 - A skipped node is reported at its turn: in dbt's order when it would have started, else when its parents have ended.
@@ -17,15 +14,19 @@ Which endings skip dependents is dbt's rule (dbt/task/runnable.py and dbt/task/b
   all. A model is handed out together with its unit tests.
 
 `cancelled` has no word in dbt (there, a cancelled query is an error), and counts like `error`.
+
+An operator may hold a node, have it skipped or accepted before its turn, and open it again after its end.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from copy import copy
+from typing import Any, Literal
 
 from dbt_temporal.domain.results import NodeStatus
+from dbt_temporal.domain.run.doom import Doom
 from dbt_temporal.domain.run.plan import EphemeralTurn, NodeInfo
 from dbt_temporal.domain.run.ready_queue import ReadyQueue
 from dbt_temporal.domain.run.turns import SkippedNode, Turn
@@ -38,8 +39,16 @@ FIRST_ERROR_REASON = "Skipping because the command ends at its first error"
 ENDS_EARLY = frozenset({FAIL_FAST_REASON, FIRST_ERROR_REASON})
 
 _FAILURES = frozenset({"error", "fail", "partial success"})
-_SKIPPING = {"build": frozenset({"error", "fail", "skipped", "partial success"})}
-_SKIPPING_ELSEWHERE = frozenset({"error", "partial success"})
+
+Order = Literal["hold", "skip", "accept"]
+"""What an operator has said of a node before its turn: that it waits, is skipped, or counts as done without a run."""
+SKIP_ORDERED_REASON = "Skipped by an operator"
+
+_PROGRESS = (
+    "_running", "_occupied", "_paused", "_ended", "_words", "_failed", "_erred", "_passed", "_passed_since_start",
+    "_rest", "_orders", "_set_aside", "_stopped",
+)  # fmt: skip
+"""What of a scheduler's state is plain data."""
 
 
 class Scheduler:
@@ -81,17 +90,18 @@ class Scheduler:
         self._ready = ReadyQueue(nodes, self._ephemerals, first_come=first_come)
         self._children = self._ready.children
         self._followers = self._ready.followers
-        waiting_for = Counter(follower for below in self._followers.values() for follower in below)
-        self._waiting_for = {unique_id: waiting_for[unique_id] for unique_id in self._followers}
+        self._waiting_for: dict[str, int] = {}
         self._running: dict[str, None] = {}
         self._occupied, self._paused = 0, False
         self._ended: dict[str, NodeStatus] = {}
         self._passed: dict[str, None] = {}
         self._passed_since_start: list[str] = []
-        self._doomed: dict[str, str] = {}
-        self._behind: dict[str, str] = {}
-        self._swept: dict[str, None] = {}
+        self._doom = Doom(nodes, self._ephemerals, self._followers, command)
+        self._words: dict[str, str] = {}
         self._failed = self._erred = False
+        self._rest: dict[str, None] = {}
+        self._orders: dict[str, Order] = {}
+        self._set_aside: dict[str, None] = {}
         self._stopped: str | None = None
 
     @property
@@ -105,23 +115,15 @@ class Scheduler:
         return list(self._running)
 
     @property
-    def fail_fast(self) -> bool:
-        """Whether fail-fast is in force."""
-        return self._fail_fast
-
-    @property
     def stopped(self) -> str | None:
         """The reason for which nothing starts any more; where it is one of ENDS_EARLY, dbt cancels what runs."""
         return self._stopped
 
     def start(self) -> Turn:
         """The first nodes to run. Called once."""
-        turn = Turn()
-        for unique_id, count in self._waiting_for.items():
-            if count == 0:
-                self._ready.push(unique_id)
-        self._fill(turn)
-        return turn
+        for unique_id in self._count_anew():
+            self._ready.push(unique_id)
+        return self._turn()
 
     def complete(self, unique_id: str, status: NodeStatus, dbt_status: str | None = None) -> Turn:
         """Takes note that a running node has ended, and says what follows.
@@ -139,14 +141,14 @@ class Scheduler:
         del self._running[unique_id]
         turn = Turn()
         word = "error" if status == "cancelled" else dbt_status or status
-        self._failed = self._failed or word in _FAILURES
-        self._erred = self._erred or word == "error"
-        if self._stopped or (self._at_once and self._failed and self._fail_fast):
+        self._words[unique_id] = word
+        self._failed, self._erred = self._failed or word in _FAILURES, self._erred or word == "error"
+        if self._stopped or (self._at_once and self._fail_fast and self._failed):
             self._ended[unique_id] = status
             turn.skipped = [] if self._stopped else self.skip_rest(FAIL_FAST_REASON)
             return turn
         if word == "skipped":  # by dbt, for an ephemeral model that failed: so is all below that
-            self._doom_dependents(unique_id)
+            self._doom.spread(unique_id)
         self._finish(unique_id, status, word, turn)
         self._fill(turn)
         return turn
@@ -154,15 +156,52 @@ class Scheduler:
     def occupy(self, threads: int) -> Turn:
         """Takes note that a running node has so many more threads (or fewer), and says what may start now."""
         self._occupied += threads
-        turn = Turn()
-        if not self._stopped:
-            self._fill(turn)
-        return turn
+        return self._turn()
 
     def pause(self, value: bool) -> Turn:
         """Has nothing more start, or goes on with what may start now."""
         self._paused = value
         return self.occupy(0)
+
+    def order(self, unique_ids: Collection[str], order: Order | None) -> Turn:
+        """Takes an operator's word on nodes whose turn has not come, or takes it back (None); says what may start."""
+        for unique_id in unique_ids:
+            self._orders.pop(unique_id, None)
+            if order is not None:
+                self._orders[unique_id] = order
+            if order != "hold" and unique_id in self._set_aside:
+                del self._set_aside[unique_id]
+                self._ready.push(unique_id)
+        return self._turn()
+
+    @property
+    def held(self) -> list[str]:
+        """Nodes whose turn has come, and that wait for an operator's word."""
+        return list(self._set_aside)
+
+    def reopen(self, unique_ids: Collection[str]) -> list[str]:
+        """Has nodes that have ended take their turns again, and with them what was skipped for them, or for the end.
+
+        What may start is said by the next turn, such as that of `order`.
+
+        Returns:
+            all nodes that have not ended any more, in the order in which they had.
+        """
+        below = self._doom.below(unique_ids)
+        open_again = [
+            unique_id
+            for unique_id, status in self._ended.items()
+            if unique_id in unique_ids or (status == "skipped" and (unique_id in below or unique_id in self._rest))
+        ]
+        anew = {*open_again, *(unique_id for unique_id in below if unique_id in self._ephemerals)}
+        for unique_id in anew:
+            for past in (self._ended, self._words, self._passed):
+                past.pop(unique_id, None)
+        self._failed, self._erred = not _FAILURES.isdisjoint(self._words.values()), "error" in self._words.values()
+        self._rest, self._stopped = {}, None
+        self._doom.take_back(anew)
+        self._ready.refill(self._count_anew(), anew)
+        return open_again
 
     @property
     def room(self) -> int:
@@ -176,6 +215,7 @@ class Scheduler:
         rest = [uid for uid in self._nodes if uid not in self._ended and uid not in self._running]
         for unique_id in rest:
             self._ended[unique_id] = "skipped"
+            self._rest[unique_id] = None
         return [SkippedNode(unique_id, reason) for unique_id in rest]
 
     def set_fail_fast(self, value: bool) -> list[SkippedNode]:
@@ -192,18 +232,8 @@ class Scheduler:
             "ends_on_error": self._ends_on_error,
             "at_once": self._at_once,
             "ready": self._ready.snapshot(),
-            "failed": self._failed,
-            "erred": self._erred,
-            "stopped": self._stopped,
-            "running": list(self._running),
-            "occupied": self._occupied,
-            "paused": self._paused,
-            "ended": dict(self._ended),
-            "passed": list(self._passed),
-            "passed_since_start": list(self._passed_since_start),
-            "doomed": dict(self._doomed),
-            "behind": dict(self._behind),
-            "swept": list(self._swept),
+            "progress": {name: copy(getattr(self, name)) for name in _PROGRESS},
+            "doom": self._doom.snapshot(),
         }
 
     @classmethod
@@ -224,37 +254,48 @@ class Scheduler:
             at_once=snapshot["at_once"],
             first_come=snapshot["ready"]["first_come"],
         )
-        scheduler._failed, scheduler._erred = snapshot["failed"], snapshot["erred"]
-        scheduler._stopped = snapshot["stopped"]
-        scheduler._running = dict.fromkeys(snapshot["running"])
-        scheduler._occupied, scheduler._paused = snapshot["occupied"], snapshot["paused"]
-        scheduler._ended = dict(snapshot["ended"])
-        scheduler._passed, scheduler._swept = dict.fromkeys(snapshot["passed"]), dict.fromkeys(snapshot["swept"])
-        scheduler._passed_since_start = list(snapshot["passed_since_start"])
-        scheduler._doomed, scheduler._behind = dict(snapshot["doomed"]), dict(snapshot["behind"])
-        past = {**scheduler._ended, **scheduler._passed}
-        for unique_id in past:
-            for follower in scheduler._followers[unique_id]:
-                scheduler._waiting_for[follower] -= 1
-        ready = [
-            unique_id
-            for unique_id, count in scheduler._waiting_for.items()
-            if count == 0 and unique_id not in past and unique_id not in scheduler._running
-        ]
-        scheduler._ready.restore(snapshot["ready"], ready)
+        for name in _PROGRESS:
+            setattr(scheduler, name, copy(snapshot["progress"][name]))
+        scheduler._doom.restore(snapshot["doom"])
+        scheduler._ready.restore(snapshot["ready"], scheduler._count_anew())
         return scheduler
+
+    def _count_anew(self) -> list[str]:
+        """Counts what each node waits for, and returns those that wait for nothing and have not had their turn."""
+        past = {**self._ended, **self._passed}
+        waiting_for = Counter(
+            follower for above, below in self._followers.items() if above not in past for follower in below
+        )
+        self._waiting_for = {unique_id: waiting_for[unique_id] for unique_id in self._followers}
+        gone = {**past, **self._running, **self._set_aside}
+        return [unique_id for unique_id, count in self._waiting_for.items() if count == 0 and unique_id not in gone]
+
+    def _turn(self) -> Turn:
+        turn = Turn()
+        if not self._stopped:
+            self._fill(turn)
+        return turn
 
     def _fill(self, turn: Turn) -> None:
         while self._ready and self.room > 0:
             unique_id = self._ready.pop()
-            if unique_id in self._ephemerals:
-                passes = unique_id not in self._doomed
+            order = self._orders.get(unique_id)
+            if order == "hold":
+                self._set_aside[unique_id] = None
+            elif unique_id in self._ephemerals:
+                passes = unique_id not in self._doom
                 if passes:
                     self._passed_since_start.append(unique_id)
                 status: NodeStatus = "success" if passes else "skipped"
                 self._finish(unique_id, status, status, turn)
-            elif unique_id in self._doomed:
-                turn.skipped.append(self._skipped(unique_id))
+            elif order == "accept":
+                turn.accepted.append(unique_id)
+                self._finish(unique_id, "success", "success", turn)
+            elif unique_id in self._doom or order == "skip":
+                if unique_id not in self._doom:
+                    self._doom.spread(unique_id)
+                skip = self._doom.skipped(unique_id, self._ended) or SkippedNode(unique_id, SKIP_ORDERED_REASON)
+                turn.skipped.append(skip)
                 self._finish(unique_id, "skipped", "skipped", turn)
             else:
                 self._running[unique_id] = None
@@ -265,15 +306,11 @@ class Scheduler:
 
     def _finish(self, unique_id: str, status: NodeStatus, word: str, turn: Turn) -> None:
         """Ends a node, and the run with it where there is a reason to and dbt would look for one by now."""
-        reason = self._reason_to_end()
+        reason = FIRST_ERROR_REASON if self._erred and self._ends_on_error else None
+        reason = FAIL_FAST_REASON if self._failed and self._fail_fast else reason
         gives_out = self._end(unique_id, status, word, turn, until_ready=reason is not None)
         if reason is not None and (gives_out or (reason == FAIL_FAST_REASON and self._all_handed_out())):
             turn.skipped += self.skip_rest(reason)
-
-    def _reason_to_end(self) -> str | None:
-        if self._failed and self._fail_fast:
-            return FAIL_FAST_REASON
-        return FIRST_ERROR_REASON if self._erred and self._ends_on_error else None
 
     def _all_handed_out(self) -> bool:
         """Whether what has not ended runs, is ready, or waits for unit tests of its own alone."""
@@ -295,56 +332,19 @@ class Scheduler:
             self._ended[unique_id] = status
         self._ready.next_arrivals()
         ending = [(unique_id, word)]
-        while ending:
-            ended_id, ended_word = ending.pop(0)
-            if self._skips_dependents(ended_id, ended_word):
-                self._doom_dependents(ended_id)
+        for ended_id, ended_word in ending:
+            self._doom.ended(ended_id, ended_word)
             for child in self._followers[ended_id]:
                 self._waiting_for[child] -= 1
                 if self._waiting_for[child]:
                     continue
                 if until_ready and not self._ready.is_unit_test(ended_id):
                     return True
-                if child in self._doomed and not self._ready.first_come:
-                    turn.skipped.append(self._skipped(child))
+                skip = self._doom.skipped(child, self._ended)
+                if skip is not None and not self._ready.first_come and self._orders.get(child) is None:
+                    turn.skipped.append(skip)
                     self._ended[child] = "skipped"
                     ending.append((child, "skipped"))
                 else:
                     self._ready.push(child, after=ended_id)
         return False
-
-    def _skipped(self, unique_id: str) -> SkippedNode:
-        cause = self._doomed[unique_id]
-        how = {"cancelled": "was cancelled", "skipped": "was skipped"}.get(self._ended[cause], "failed")
-        return SkippedNode(unique_id, f"{cause} {how}", cause, self._behind.get(unique_id))
-
-    def _skips_dependents(self, unique_id: str, word: str) -> bool:
-        node = self._ephemerals.get(unique_id) or self._nodes[unique_id]
-        is_model = isinstance(node, EphemeralTurn) or node.resource_type == "model"
-        if is_model and node.on_error == "continue":
-            return False
-        return word in _SKIPPING.get(self._command, _SKIPPING_ELSEWHERE)
-
-    def _doom_dependents(self, unique_id: str) -> None:
-        cause = self._doomed.get(unique_id, unique_id)
-        followers = self._followers[unique_id]
-        is_unit_test = self._ready.is_unit_test(unique_id)
-        if is_unit_test:
-            # That of an ephemeral model dooms the model, which then dooms its children in its turn.
-            followers = [child for child in followers if child in self._ephemerals] or followers
-        for child in followers:  # dbt names the last of those above (dbt/task/runnable.py, _mark_dependent_errors)
-            if unique_id in self._ephemerals and not self._ready.is_unit_test(child):
-                self._behind[child] = unique_id
-            else:
-                self._behind.pop(child, None)
-        if is_unit_test:
-            for child in followers:
-                self._doomed.setdefault(child, cause)
-            return
-        to_sweep = [unique_id]
-        while to_sweep:
-            for child in self._followers[to_sweep.pop()]:
-                self._doomed.setdefault(child, cause)
-                if child not in self._swept:
-                    self._swept[child] = None
-                    to_sweep.append(child)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import islice
 from typing import Any
 
@@ -67,6 +67,21 @@ class RunState:
         level = self._level_of.get(result.unique_id)
         if level is not None:
             self._open_in_level[level] -= 1
+
+    def nodes_reopened(self, unique_ids: Collection[str]) -> None:
+        """Nodes that had ended run again, or are skipped again: what they came to does not count any more."""
+        opened = frozenset(unique_ids)
+        self.results = [result for result in self.results if result.unique_id not in opened]
+        self.unrecorded = [unique_id for unique_id in self.unrecorded if unique_id not in opened]
+        for unique_id in unique_ids:
+            self._set(unique_id, "pending")
+            self._error_types.pop(unique_id, None)
+            self._upstream_skips.pop(unique_id, None)
+            if self.behind is not None:
+                self.behind.pop(unique_id, None)
+            level = self._level_of.get(unique_id)
+            if level is not None:
+                self._open_in_level[level] += 1
 
     def project_hook_ended(self, result: NodeExecutionResult) -> None:
         """An on-run-start or on-run-end hook has ended."""
@@ -152,6 +167,7 @@ class RunState:
         self._counts[status] += 1
         if self.statuses[unique_id] == "running":
             del self._ids["running"][unique_id]
+        self._ids["error"].pop(unique_id, None)
         if status in self._ids:
             self._ids[status][unique_id] = None
         self.statuses[unique_id] = status

@@ -24,7 +24,7 @@ class SkippedNode:
 
 @dataclass
 class Turn:
-    """What follows from one event: nodes to start now, and nodes that ended as skipped, each in order.
+    """What follows from one event: nodes to start now, and nodes that ended as skipped or accepted, each in order.
 
     `ephemerals` are the models that took their turns before a node that starts, and after the one that started last.
     """
@@ -32,3 +32,4 @@ class Turn:
     start: list[str] = field(default_factory=list)
     ephemerals: dict[str, list[str]] = field(default_factory=dict)
     skipped: list[SkippedNode] = field(default_factory=list)
+    accepted: list[str] = field(default_factory=list)

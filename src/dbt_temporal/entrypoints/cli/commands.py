@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import click
 
+from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.entrypoints.cli.flags import (
     ARGS_FLAG,
     EVENT_TIME_FLAGS,
     FULL_REFRESH_FLAG,
     INLINE_FLAG,
+    ON_FAILURE_FLAG,
     RETRY_FROM_FLAG,
     RUN_FLAGS,
     SELECTION_FLAGS,
@@ -40,7 +42,8 @@ class CliCommand:
     @property
     def flags(self) -> list[Decorator]:
         selection = [*SELECTION_FLAGS, RETRY_FROM_FLAG] if self.selects else []
-        return [*self.own, *selection, *STATE_FLAGS, *RUN_FLAGS, *flag_options(self.name), *SUBMIT_FLAGS]
+        ours = [ON_FAILURE_FLAG] if "on_failure" in COMMANDS[self.name].fields else []
+        return [*self.own, *selection, *STATE_FLAGS, *RUN_FLAGS, *ours, *flag_options(self.name), *SUBMIT_FLAGS]
 
 
 _BUILDING = (FULL_REFRESH_FLAG, *EVENT_TIME_FLAGS)

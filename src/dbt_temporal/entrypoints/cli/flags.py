@@ -148,6 +148,12 @@ EVENT_TIME_FLAGS: list[Decorator] = [
     ),
 ]
 
+ON_FAILURE_FLAG: Decorator = click.option(
+    "--on-failure",
+    type=click.Choice(["fail", "hold"]),
+    help="Whether a run of which nodes have failed ends, or is kept open for `dbt-temporal node` [default: fail].",
+)
+
 CONNECTION_FLAGS: list[Decorator] = [
     click.option("--address", metavar="HOST:PORT", help="The Temporal server; else TEMPORAL_ADDRESS, else a dev one."),
     click.option("--namespace", help="The Temporal namespace; else TEMPORAL_NAMESPACE, else `default`."),
@@ -218,6 +224,7 @@ def run_input_of(command: str, flags: dict[str, Any]) -> DbtRunInput:
         "connection": flags.get("connection"),
         "event_time_start": flags.get("event_time_start"),
         "event_time_end": flags.get("event_time_end"),
+        "on_failure": flags.get("on_failure"),
     }
     try:
         return parse_run_input(raw)

@@ -137,7 +137,7 @@ def dev(**flags: Any) -> None:
 
 
 def _check_command_to_run(command: str) -> None:
-    allowed = sorted(set(cli.commands) - {"deps", "dev", "worker", "healthcheck", "tidy"})
+    allowed = sorted(set(cli.commands) - {"deps", "dev", "worker", "healthcheck", "tidy", "node", "finish"})
     try:
         words = shlex.split(command)
     except ValueError as error:
@@ -164,10 +164,7 @@ def tidy(workflow_ids: tuple[str, ...], since: str, **flags: Any) -> None:
 
     Workers that write artifacts do so by themselves, some minutes later (DBT_TEMPORAL_TIDY_SECS).
     """
-    from rich.console import Console
-
-    from dbt_temporal.entrypoints.cli.submit import find_target, server_variables
-    from dbt_temporal.entrypoints.cli.tidy import read_age, tidy_up
+    from dbt_temporal.entrypoints.cli.operators.tidy import read_age, tidy_up
 
     age = read_age(since)
     if age is None:
@@ -175,9 +172,55 @@ def tidy(workflow_ids: tuple[str, ...], since: str, **flags: Any) -> None:
             f"{since!r} is no number with m, h or d, such as 90m, 24h or 7d", param_hint="'--since'"
         )
 
+    _operate(flags, lambda target, console: tidy_up(target, workflow_ids, age, console))
+
+
+_NODE_FLAGS: list[Decorator] = [
+    click.argument("workflow_id", metavar="ID"),
+    click.argument("names", metavar="[NAME]...", nargs=-1),
+    click.argument("action", type=click.Choice(["retry", "skip", "accept", "hold", "reset"])),
+    *CONNECTION_FLAGS,
+]
+
+
+@cli.command()
+@with_flags(_NODE_FLAGS)
+def node(workflow_id: str, names: tuple[str, ...], action: str, **flags: Any) -> None:
+    """Do something about nodes of the run with the workflow id ID, which goes on meanwhile.
+
+    A NAME is a node's name, its unique_id, or its label such as model:orders.
+
+    \b
+    retry   make the next attempt now, or run again after the end; takes a hold back. Without NAME: all that wait
+    skip    end it as skipped, and all below it
+    accept  count it as done, whatever it came to: what is below it runs
+    hold    keep it from its next attempt, or its first, until it is retried, skipped or accepted
+    reset   end the statement that it runs now, and begin again at once; costs none of its attempts
+    """
+    if not names and action != "retry":
+        raise click.UsageError(f"{action} needs the NAME of a node.")
+    from dbt_temporal.entrypoints.cli.operators.nodes import operate
+
+    _operate(flags, lambda target, console: operate(target, workflow_id, names, action, console))
+
+
+@cli.command()
+@with_flags([click.argument("workflow_id", metavar="ID"), *CONNECTION_FLAGS])
+def finish(workflow_id: str, **flags: Any) -> None:
+    """End a run that is kept open after a failure (--on-failure hold), with what it has."""
+    from dbt_temporal.entrypoints.cli.operators.nodes import finish as finish_run
+
+    _operate(flags, lambda target, console: finish_run(target, workflow_id, console))
+
+
+def _operate(flags: dict[str, Any], work: Callable[[Any, Any], Coroutine[Any, Any, int]]) -> None:
+    """Does an operator's work on the server that the flags name, and exits with its code."""
+    from rich.console import Console
+
+    from dbt_temporal.entrypoints.cli.submit import find_target, server_variables
+
     async def run() -> int:
-        target = find_target(os.environ, server_variables(flags))
-        return await tidy_up(target, workflow_ids, age, Console(highlight=False))
+        return await work(find_target(os.environ, server_variables(flags)), Console(highlight=False))
 
     sys.exit(_run(run))
 

@@ -24,6 +24,7 @@ from temporalio.exceptions import (
 )
 
 from dbt_temporal.adapters.temporal.leases.messages import GRANTED_SIGNAL
+from dbt_temporal.application.run.updates import UPDATES
 
 
 class Command(NamedTuple):
@@ -53,7 +54,7 @@ class Turn:
         size: its bytes.
         answers: to earlier commands, in their order.
         cancelled: whether the run was asked to stop.
-        fail_fast: what updates have set it to.
+        updates: names and arguments of those that were carried out.
         has_word: whether it was signalled that its lease is granted.
         commands: what the code asked for then.
     """
@@ -63,7 +64,7 @@ class Turn:
     size: int
     answers: list[tuple[Command, Answer]] = field(default_factory=list)
     cancelled: bool = False
-    fail_fast: list[Any] = field(default_factory=list)
+    updates: list[tuple[str, list[Any]]] = field(default_factory=list)
     has_word: bool = False
     commands: list[Command] = field(default_factory=list)
 
@@ -151,9 +152,10 @@ class _Reader:
 
     async def updated(self, event: HistoryEvent) -> None:
         """An update is accepted in the task that it was brought by."""
-        request = event.workflow_execution_update_accepted_event_attributes.accepted_request
-        if request.input.name == "set_fail_fast" and self.history.turns:
-            self.history.turns[-1].fail_fast += await self._converter.decode(request.input.args.payloads)
+        called = event.workflow_execution_update_accepted_event_attributes.accepted_request.input
+        if called.name in UPDATES and self.history.turns:
+            arguments = await self._converter.decode(called.args.payloads)
+            self.history.turns[-1].updates.append((called.name, arguments))
 
     async def step_asked(self, event: HistoryEvent) -> None:
         self._asked(event, "step", event.activity_task_scheduled_event_attributes.activity_type.name)

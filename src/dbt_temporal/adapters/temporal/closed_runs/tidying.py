@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
@@ -17,6 +18,7 @@ from dbt_temporal.adapters.temporal.closed_runs.messages import TidiedRun, TidyI
 from dbt_temporal.adapters.temporal.closed_runs.recorded_runtime import RecordedRuntime
 from dbt_temporal.application.run.dbt_run import DbtRun
 from dbt_temporal.application.run.live_state import STATUS_ATTRIBUTE
+from dbt_temporal.application.run.updates import carry_out_update, check_update
 from dbt_temporal.application.steps.messages import EndRunInput
 from dbt_temporal.application.steps.store_artifacts import StoreArtifacts
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, configuration_error
@@ -81,8 +83,8 @@ async def go_through(history: RunHistory, runtime: RecordedRuntime) -> DbtRun:
     try:
         for turn in history.turns:
             runtime.take(turn)
-            for value in turn.fail_fast:
-                run.set_fail_fast(value)
+            for name, arguments in turn.updates:
+                await _settled_for(run, name, arguments)
             if turn.cancelled:
                 task.cancel()
             await _settle(runtime, turn)
@@ -94,6 +96,22 @@ async def go_through(history: RunHistory, runtime: RecordedRuntime) -> DbtRun:
     finally:
         task.cancel()
     return run
+
+
+async def _settled_for(run: DbtRun, name: str, arguments: list[Any]) -> None:
+    """Carries an update out that the run took, when it is where the update found it."""
+    for _ in range(MAX_ROUNDS):
+        try:
+            check_update(run, name, *arguments)
+        except DbtTemporalError:
+            await asyncio.sleep(0)
+        else:
+            carry_out_update(run, name, *arguments)
+            return
+    raise configuration_error(
+        f"this release of dbt-temporal does not take the update {name} where the run did: have a worker of its release "
+        "tidy up"
+    )
 
 
 async def _settle(runtime: RecordedRuntime, turn: Turn) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -12,14 +13,15 @@ from temporalio import activity
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
-from dbt_temporal.adapters.temporal.failures import to_application_error, unexpected_to_application_error
+from dbt_temporal.adapters.temporal.failures import RESET_TYPE, to_application_error, unexpected_to_application_error
 from dbt_temporal.adapters.temporal.telemetry.steps import UNEXPECTED, SpanFactory, StepTelemetry, no_span
 from dbt_temporal.adapters.temporal.worker.heartbeat import with_heartbeats
+from dbt_temporal.adapters.temporal.worker.notices import Notices
 from dbt_temporal.adapters.temporal.worker.telling import told
 from dbt_temporal.application.ports.engine import Progress
 from dbt_temporal.application.ports.runtime import StepKind
 from dbt_temporal.application.ports.telemetry import NoTelemetry, Telemetry
-from dbt_temporal.application.steps.messages import StepInput
+from dbt_temporal.application.steps.messages import ExecuteNodeInput, StepInput
 from dbt_temporal.application.steps.table import step_kind
 from dbt_temporal.application.steps.use_cases import UseCases
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, configuration_error
@@ -37,16 +39,26 @@ class DbtActivities:
         self.use_cases = use_cases
         self._spans = spans
         self._telemetry = telemetry or NoTelemetry()
+        self.grace = timedelta()
+        """How long running activities may go on when the worker ends."""
 
     @activity.defn(dynamic=True)
     async def carry_out(self, arguments: Sequence[RawValue]) -> BaseModel:
         try:
             kind, request = _read(activity.info().activity_type, arguments)
+            request = _with_own_number(request)
         except DbtTemporalError as error:
             raise to_application_error(error) from None
-        return await with_heartbeats(lambda progress: told(lambda: self._carry_out(kind, request, progress)))
+        notices = Notices(self.grace)
 
-    async def _carry_out(self, kind: StepKind[Any, BaseModel], request: StepInput, progress: Progress) -> BaseModel:
+        async def work(progress: Progress) -> BaseModel:
+            return await told(lambda: self._carry_out(kind, request, progress, notices), notices)
+
+        return await with_heartbeats(work, notices)
+
+    async def _carry_out(
+        self, kind: StepKind[Any, BaseModel], request: StepInput, progress: Progress, notices: Notices
+    ) -> BaseModel:
         """Does an activity's work; its errors leave as application failures."""
         name = activity.info().activity_type
         use_case = self.use_cases.of(kind)
@@ -62,7 +74,10 @@ class DbtActivities:
                 # Not "from error": history would hold every message twice.
                 raise to_application_error(error) from None
             except asyncio.CancelledError:
-                if _shut_down():
+                if notices.reset:
+                    logger.info("%s was reset", name)
+                    raise ApplicationError("the attempt was reset", type=RESET_TYPE) from None
+                if notices.shut_down:
                     logger.warning("%s ended by the worker's shutdown", name)
                     step.failed(str(ErrorType.ENGINE_CRASHED))
                     # Nobody cancelled the run: another worker may take the node up again.
@@ -87,6 +102,8 @@ def _read(name: str, arguments: Sequence[RawValue]) -> tuple[StepKind[Any, BaseM
     return kind, request
 
 
-def _shut_down() -> bool:
-    why = activity.cancellation_details()
-    return why is not None and why.worker_shutdown and not why.cancel_requested
+def _with_own_number(request: StepInput) -> StepInput:
+    """The request of an attempt that the server has begun again, as after a pause: it asks what it came to itself."""
+    if activity.info().attempt == 1 or not isinstance(request, ExecuteNodeInput):
+        return request
+    return request.model_copy(update={"unheard": [*request.unheard, request.attempt]})

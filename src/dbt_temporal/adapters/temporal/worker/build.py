@@ -31,6 +31,7 @@ def build_worker(
     """A worker for runs and their nodes; it starts with `run()`, or as an async context."""
     # A heartbeat that the SDK has held back goes out when an attempt has told its own end, and comes back as a cancel.
     warnings.filterwarnings("ignore", "Cannot find activity to cancel for token")
+    activities.grace = tuning.grace
     return Worker(
         client,
         task_queue=task_queue,

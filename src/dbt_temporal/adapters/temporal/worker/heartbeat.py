@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from temporalio import activity
 
+from dbt_temporal.adapters.temporal.worker.notices import Notices
 from dbt_temporal.application.ports.engine import Progress
 
 Output = TypeVar("Output")
@@ -21,20 +22,40 @@ HEARTBEATS_PER_TIMEOUT = 4
 """Where the timeout is short, this many heartbeats fit into it."""
 
 
-async def with_heartbeats(work: Callable[[Progress], Awaitable[Output]]) -> Output:
-    """Does the work, and heartbeats until it has ended: while it is being cancelled as well.
+async def with_heartbeats(work: Callable[[Progress], Coroutine[Any, Any, Output]], notices: Notices) -> Output:
+    """Does the work, and heartbeats until it has ended: while it is being cancelled as well. A pause does not end it.
 
     The work tells facts about itself by the `Progress` that it is given; each heartbeat carries all of them. What has
     ended before the first one is due costs the server none.
     """
     facts: dict[str, Any] = {}
+    working = asyncio.create_task(work(facts.update))
     beating = asyncio.create_task(_beat(facts))
     try:
-        return await work(facts.update)
+        while True:
+            try:
+                return await asyncio.shield(working)
+            except asyncio.CancelledError:
+                if working.done():
+                    return working.result()
+                if notices.heard_pause():
+                    await _ended(beating)
+                    beating = asyncio.create_task(_listen(facts, notices, working))
+                else:
+                    working.cancel()
     finally:
-        beating.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await beating
+        await _ended(beating)
+
+
+async def _ended(beating: asyncio.Task[None]) -> None:
+    beating.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await beating
+
+
+async def _listen(facts: dict[str, Any], notices: Notices, working: asyncio.Task[Any]) -> None:
+    await notices.listen(facts, _interval(activity.info().heartbeat_timeout))
+    working.cancel()
 
 
 def silence_secs() -> float | None:

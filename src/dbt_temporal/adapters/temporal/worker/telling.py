@@ -18,6 +18,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from dbt_temporal.adapters.temporal.connection.errors import cause_of
+from dbt_temporal.adapters.temporal.worker.notices import Notices
 
 FIRST_PAUSE_SECS = 0.5
 MAX_PAUSE_SECS = 5.0
@@ -38,7 +39,7 @@ _PASSING = frozenset(
 """Answers of a server, or of what lies before it, that another try may change."""
 
 
-async def told(work: Callable[[], Awaitable[BaseModel]]) -> BaseModel:
+async def told(work: Callable[[], Awaitable[BaseModel]], notices: Notices) -> BaseModel:
     """Does the work of the current activity, and tells the server of its end.
 
     Whatever ends this before the server has heard of it, the worker's shutdown among it, leaves the telling to the SDK,
@@ -53,6 +54,11 @@ async def told(work: Callable[[], Awaitable[BaseModel]]) -> BaseModel:
     except ApplicationError as error:
         failure = error  # Python forgets the name of an exception after its block
         if await _has_heard(lambda handle: handle.fail(failure)):
+            activity.raise_complete_async()
+        raise
+    except asyncio.CancelledError:
+        # The SDK would take it for the end of a paused attempt by the pause.
+        if notices.paused and await _has_heard(lambda handle: handle.report_cancellation()):
             activity.raise_complete_async()
         raise
     if await _has_heard(lambda handle: handle.complete(output)):

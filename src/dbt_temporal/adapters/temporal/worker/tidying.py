@@ -9,6 +9,7 @@ from dbt_temporal.adapters.temporal.closed_runs.messages import TIDY_ACTIVITY, T
 from dbt_temporal.adapters.temporal.closed_runs.tidying import tidy
 from dbt_temporal.adapters.temporal.failures import to_application_error
 from dbt_temporal.adapters.temporal.worker.heartbeat import with_heartbeats
+from dbt_temporal.adapters.temporal.worker.notices import Notices
 from dbt_temporal.application.steps.use_cases import UseCases
 from dbt_temporal.domain.errors import DbtTemporalError
 
@@ -24,6 +25,6 @@ class TidyActivities:
     async def tidy_run(self, which: TidyInput) -> TidyOutput:
         """Stores the artifacts of one run. Repeating it stores the same again."""
         try:
-            return await with_heartbeats(lambda _progress: tidy(self._client, self._store_artifacts, which))
+            return await with_heartbeats(lambda _: tidy(self._client, self._store_artifacts, which), Notices())
         except DbtTemporalError as error:
             raise to_application_error(error) from None

@@ -11,6 +11,7 @@ from temporalio.exceptions import ApplicationError, TemporalError
 from dbt_temporal.adapters.temporal.failures import run_failed, to_application_error
 from dbt_temporal.adapters.temporal.leases.messages import GRANTED_SIGNAL
 from dbt_temporal.adapters.temporal.workflow.runtime import TemporalRuntime
+from dbt_temporal.adapters.temporal.workflow.updates import RunUpdates
 from dbt_temporal.application.run.dbt_run import DbtRun
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.results import DbtRunOutput
@@ -20,7 +21,7 @@ BUG_TYPE = "Internal"
 
 
 @workflow.defn(name="dbt_run", sandboxed=False)
-class DbtRunWorkflow:
+class DbtRunWorkflow(RunUpdates):
     """One dbt invocation. See the run contract for its input, output and live state.
 
     Without the SDK's sandbox, which is passed through several times for every payload: it doubles the time in which a
@@ -83,17 +84,3 @@ class DbtRunWorkflow:
     def lease_granted(self) -> None:
         """Wakes a run that waits for its lease. It asks how it stands."""
         self._runtime.take_word()
-
-    @workflow.update
-    def set_fail_fast(self, value: Any) -> bool:
-        """Turns fail-fast on or off; returns the value now in force."""
-        return self._run.set_fail_fast(value)
-
-    @set_fail_fast.validator
-    def _check_fail_fast(self, value: Any) -> None:
-        if not isinstance(value, bool):
-            raise ApplicationError(
-                f"set_fail_fast takes true or false, got {type(value).__name__}",
-                type="Configuration",
-                non_retryable=True,
-            )

@@ -55,6 +55,7 @@ class TemporalRuntime:
                 step.argument,
                 # Decoded below: one that is wrong, completed by hand, would fail the workflow task again and again.
                 result_type=RawValue,
+                activity_id=step.activity_id,
                 task_queue=step.task_queue,
                 schedule_to_start_timeout=(
                     None if step.taken_within_secs is None else timedelta(seconds=step.taken_within_secs)

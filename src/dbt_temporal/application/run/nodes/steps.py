@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from dbt_temporal.application.ports.runtime import Step, StepFailedError
-from dbt_temporal.application.run.batches import BatchSteps
-from dbt_temporal.application.run.breaker import Breaker
+from dbt_temporal.application.ports.runtime import StepFailedError
 from dbt_temporal.application.run.context import RunContext
-from dbt_temporal.application.run.retries import Lost, RetryRule, attempt_summary, with_retries
+from dbt_temporal.application.run.nodes.attempts import NodeAttempts
+from dbt_temporal.application.run.nodes.breaker import Breaker
+from dbt_temporal.application.run.nodes.hold import HOLD_ENDED_REASON, Hold
+from dbt_temporal.application.run.nodes.operations import NodeOperations, Verdict
+from dbt_temporal.application.run.nodes.waits import Waits
 from dbt_temporal.application.shielding import shielded
-from dbt_temporal.application.steps.messages import ExecuteNodeInput
-from dbt_temporal.application.steps.table import EXECUTE_NODE, statement_limits
-from dbt_temporal.domain.batches import Batches, BatchPart, EndedBatch
-from dbt_temporal.domain.project_config import RetryConfig
 from dbt_temporal.domain.results import NodeExecutionResult
-from dbt_temporal.domain.run.plan import NodeInfo, NodeOverrides
-from dbt_temporal.domain.run.scheduler import ENDS_EARLY, FAIL_FAST_REASON, Scheduler
+from dbt_temporal.domain.run.scheduler import ENDS_EARLY, FAIL_FAST_REASON, SKIP_ORDERED_REASON, Scheduler
 from dbt_temporal.domain.run.turns import SkippedNode, Turn
 
 CANCELLED_REASON = "Skipping due to cancellation"
@@ -49,20 +45,34 @@ class NodeSteps:
         )
         if context.planned.first_come:
             self._live.state.behind = {}
-        self._unrepeatable = frozenset(context.planned.unrepeatable or ())
         self._tasks: dict[str, asyncio.Task[NodeExecutionResult]] = {}
-        self._attempts: dict[str, int] = {}
+        self._cancelled: set[str] = set()
         self._ended: list[str] = []
         self._wake = asyncio.Event()
         self._has_room = True
-        self.breaker = Breaker(context.runtime, context.config.breaker, context.live, self._pause)
+        self._waits = Waits(context.runtime, self._wake.set)
+        breaker = Breaker(context.runtime, context.config.breaker, context.live, self._pause)
+        self._attempts = NodeAttempts(context, breaker, self._waits, lambda: self._scheduler.room, self._occupy)
+        self.operations = NodeOperations(
+            context.plan, context.live, self._scheduler, self._waits, self._attempts, self._cancel_node, self._take_turn
+        )
+        keeps_open = context.run_input.on_failure == "hold"
+        self.hold = Hold(context.runtime, context.live, context.config.hold_secs, keeps_open, self._wake)
 
     async def run(self) -> None:
         """Runs all nodes to their ends. Cancelled, it ends every node and then raises CancelledError."""
         try:
             self._follow(self._scheduler.start())
-            while not self._scheduler.done:
-                await self._wake.wait()
+            while True:
+                held = self._held()
+                if held is not None:
+                    if not (self._has_room and self.hold.is_due(held)):
+                        if self._end_hold():
+                            break
+                        continue
+                    await self.hold.wait(held)
+                else:
+                    await self._wake.wait()
                 self._wake.clear()
                 self._take_ended()
         except (asyncio.CancelledError, Exception):
@@ -82,13 +92,33 @@ class NodeSteps:
         self._record_skips(self._scheduler.set_fail_fast(value))
         self._wake.set()
 
+    def _held(self) -> list[str] | None:
+        """The nodes that wait for an operator's word, where all else is done; None where something goes on."""
+        held = self._waits.held_back
+        at_rest = not self._ended and all(unique_id in held for unique_id in self._scheduler.running)
+        return [*self._scheduler.held, *held] if at_rest else None
+
+    def _end_hold(self) -> bool:
+        """Ends what operators held back. Returns whether the run's nodes have all ended by that."""
+        if self._scheduler.held:
+            self._record_skips(self._scheduler.skip_rest(HOLD_ENDED_REASON))
+        self._waits.give_up()
+        return self._scheduler.done
+
+    def _take_turn(self, turn: Turn) -> None:
+        """Does what follows from an operator's word, which may have been the last that the run waited for."""
+        self._follow(turn)
+        self._wake.set()
+
     def _follow(self, turn: Turn) -> None:
+        for unique_id in turn.accepted:
+            self._record_accepted(unique_id, None)
         self._record_skips(turn.skipped)
         for unique_id in turn.start:
             node = self._context.plan.nodes[unique_id]
             self._live.state.node_started(unique_id)
             self._live.log.started(node)
-            task = asyncio.create_task(self._run_node(node, turn.ephemerals.get(unique_id, [])))
+            task = asyncio.create_task(self._attempts.run(node, turn.ephemerals.get(unique_id, [])))
             self._tasks[unique_id] = task
             task.add_done_callback(partial(self._note_end, unique_id))
         self._live.changed()
@@ -100,6 +130,7 @@ class NodeSteps:
     def _take_ended(self) -> None:
         while self._ended:
             unique_id = self._ended.pop(0)
+            self._cancelled.discard(unique_id)
             result = self._record_end(unique_id, self._tasks.pop(unique_id))
             self._follow(self._scheduler.complete(unique_id, result.status, result.dbt_status))
         if self._scheduler.stopped:
@@ -122,6 +153,9 @@ class NodeSteps:
     def _record_end(self, unique_id: str, task: asyncio.Task[NodeExecutionResult]) -> NodeExecutionResult:
         """Reads how a node's task ended. An exception that is no step's failure is a fault of ours, and goes on."""
         node = self._context.plan.nodes[unique_id]
+        verdict = self.operations.verdict(unique_id)
+        if verdict is not None and (task.cancelled() or isinstance(task.exception(), StepFailedError)):
+            return self._record_verdict(unique_id, verdict, task)
         if task.cancelled():
             reason = self._scheduler.stopped
             if reason in ENDS_EARLY:
@@ -136,6 +170,26 @@ class NodeSteps:
                 result = result.model_copy(update={"failed_ephemerals": None})
         self._live.log.ended(node, result)
         self._live.state.node_ended(result, error_type=error_type)
+        self._context.count(node, result)
+        return result
+
+    def _record_verdict(
+        self, unique_id: str, verdict: Verdict, task: asyncio.Task[NodeExecutionResult]
+    ) -> NodeExecutionResult:
+        """Ends a node as an operator has said, who had its attempt ended for that."""
+        if verdict == "skip":
+            self._live.state.unrecorded.append(unique_id)
+            return self._record_skip(SkippedNode(unique_id, SKIP_ORDERED_REASON), message=SKIP_ORDERED_REASON)
+        last = None if task.cancelled() else self._outcome(unique_id, task)[0]
+        return self._record_accepted(unique_id, last)
+
+    def _record_accepted(self, unique_id: str, last: NodeExecutionResult | None) -> NodeExecutionResult:
+        result = self.operations.accepted(unique_id, last)
+        node = self._context.plan.nodes[unique_id]
+        if unique_id not in self._live.state.unrecorded:
+            self._live.state.unrecorded.append(unique_id)
+        self._live.log.accepted(node, result)
+        self._live.state.node_ended(result)
         self._context.count(node, result)
         return result
 
@@ -162,14 +216,20 @@ class NodeSteps:
         return result
 
     def _cancel_running(self) -> None:
-        for task in self._tasks.values():
-            if not task.cancelling():
-                task.cancel()
+        for unique_id in self._tasks:
+            self._cancel_node(unique_id)
+
+    def _cancel_node(self, unique_id: str) -> None:
+        # Once: whoever is cancelled again waits no longer for the end of its statement.
+        if unique_id not in self._cancelled:
+            self._cancelled.add(unique_id)
+            self._tasks[unique_id].cancel()
 
     async def _cancel(self) -> None:
         """Cancels what runs, waits for it, and ends the rest, because the run was cancelled."""
         # What runs now is cancelled by the user, whatever fail-fast says.
         rest = self._scheduler.skip_rest(CANCELLED_REASON)
+        self._live.state.notice = None
         self._cancel_running()
         while self._tasks:
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -192,22 +252,8 @@ class NodeSteps:
         """A result that is the run's word, not that of an attempt: what a lost attempt has recorded does not count."""
         self._live.state.unrecorded.append(unique_id)
         return NodeExecutionResult.model_validate(
-            {"unique_id": unique_id, "attempts": self._attempts.get(unique_id, 1), **fields}
+            {"unique_id": unique_id, "attempts": self._attempts.made(unique_id), **fields}
         )
-
-    async def _run_node(self, node: NodeInfo, ephemerals: list[str]) -> NodeExecutionResult:
-        if not node.batched:
-            return await self._run_step(node, ephemerals, None)
-
-        async def run_part(part: BatchPart) -> NodeExecutionResult:
-            return await self._run_step(node, ephemerals if part.stage == "begin" else [], part)
-
-        def note(batches: Batches, ended: EndedBatch) -> None:
-            self._live.log.batch_ended(node, batches, ended)
-            self._live.changed()
-
-        batches = BatchSteps(run_part, lambda: self._scheduler.room, self._occupy, note, self._context.runtime.has_room)
-        return await batches.run()
 
     def _pause(self, value: bool) -> None:
         self._follow(self._scheduler.pause(value))
@@ -216,97 +262,3 @@ class NodeSteps:
         """Batches that run side by side have threads of their own, as in dbt."""
         if threads:
             self._follow(self._scheduler.occupy(threads))
-
-    async def _run_step(self, node: NodeInfo, ephemerals: list[str], part: BatchPart | None) -> NodeExecutionResult:
-        rule = retry_rule(self._context.config.retry, node.overrides)
-        runtime = self._context.runtime
-        began = runtime.now()
-
-        async def attempt(number: int, lost: Lost) -> NodeExecutionResult:
-            nonlocal began
-            began = runtime.now()
-            return await self._context.keeping.run_step(self._step(node, ephemerals, part, number, lost))
-
-        result = await with_retries(
-            runtime,
-            rule,
-            attempt,
-            on_retry=partial(self._retried, node, rule.max_attempts),
-            may_retry=lambda failure: failure.retryable and runtime.has_room(),
-            wait_out=lambda failure: self.breaker.wait_out(failure, began) if runtime.has_room() else None,
-            look=None if self._context.planned.unrepeatable is None else partial(self._look, node, part),
-        )
-        self.breaker.answered(began)
-        return result
-
-    async def _look(
-        self, node: NodeInfo, part: BatchPart | None, attempt: int, lost: Lost
-    ) -> NodeExecutionResult | None:
-        """Finds out how a node's last attempt ended of which nobody has heard; None where nothing is known of it.
-
-        Raises:
-            StepFailedError: the attempt had failed.
-        """
-        step = self._step(node, [], part, attempt, lost)
-        assert isinstance(step.argument, ExecuteNodeInput)
-        summary = f"{_summary(node, part)} (how attempt {attempt} ended)"
-        argument = step.argument.model_copy(update={"again": False})
-        try:
-            return await self._context.keeping.run_step(replace(step, argument=argument, summary=summary))
-        except StepFailedError as failure:
-            if failure.unheard:
-                return None
-            raise
-
-    def _step(
-        self, node: NodeInfo, ephemerals: list[str], part: BatchPart | None, attempt: int, lost: Lost
-    ) -> Step[NodeExecutionResult]:
-        self._attempts[node.unique_id] = attempt
-        config = self._context.config
-        overrides = node.overrides or NodeOverrides()
-        timeout = overrides.timeout_secs or config.timeouts.node_secs
-        return Step(
-            kind=EXECUTE_NODE,
-            argument=ExecuteNodeInput(
-                invocation=self._context.invocation,
-                unique_id=node.unique_id,
-                ephemerals=ephemerals,
-                part=part,
-                timeout_secs=timeout,
-                attempt=attempt,
-                non_retryable_errors=config.retry.non_retryable_errors,
-                write_artifacts=self._context.plan.write_artifacts,
-                unheard=list(lost.attempts),
-                again=config.retry.runs_again(
-                    node.materialization,
-                    overrides.on_lost_attempt,
-                    repeatable=node.unique_id not in self._unrepeatable,
-                ),
-            ),
-            limits=statement_limits(timeout, config.timeouts.node_heartbeat_secs),
-            label=node.activity_type,
-            summary=attempt_summary(_summary(node, part), attempt),
-            task_queue=overrides.task_queue,
-            priority=self._context.priority(node.priority),
-        )
-
-    def _retried(self, node: NodeInfo, max_attempts: int, attempt: int, reason: str) -> None:
-        self._live.log.retried(node, attempt, max_attempts, reason)
-        self._live.changed()
-
-
-def _summary(node: NodeInfo, part: BatchPart | None) -> str:
-    if part is None or part.stage != "batch":
-        return node.activity_type if part is None else f"{node.activity_type}: {part.stage} of its batches"
-    return f"{node.activity_type}: batch {part.index + 1} of {part.count}, {part.name}"
-
-
-def retry_rule(retry: RetryConfig, overrides: NodeOverrides | None = None) -> RetryRule:
-    """The project's retry settings with a node's own over them."""
-    own = overrides or NodeOverrides()
-    return RetryRule(
-        max_attempts=own.max_attempts or retry.max_attempts,
-        initial_interval_secs=own.initial_interval_secs or retry.initial_interval_secs,
-        backoff_coefficient=own.backoff_coefficient or retry.backoff_coefficient,
-        max_interval_secs=own.max_interval_secs or retry.max_interval_secs,
-    )

@@ -1,0 +1,191 @@
+"""The attempts at the nodes of a run, each a step of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from dbt_temporal.application.ports.runtime import Step, StepFailedError
+from dbt_temporal.application.run.context import RunContext
+from dbt_temporal.application.run.nodes.batches import BatchSteps
+from dbt_temporal.application.run.nodes.breaker import Breaker
+from dbt_temporal.application.run.nodes.waits import Waits
+from dbt_temporal.application.run.retries import Lost, RetryRule, attempt_summary, with_retries
+from dbt_temporal.application.steps.messages import ExecuteNodeInput
+from dbt_temporal.application.steps.table import EXECUTE_NODE, statement_limits
+from dbt_temporal.domain.batches import Batches, BatchPart, EndedBatch
+from dbt_temporal.domain.node_names import activity_ids
+from dbt_temporal.domain.project_config import RetryConfig
+from dbt_temporal.domain.results import NodeExecutionResult
+from dbt_temporal.domain.run.plan import NodeInfo, NodeOverrides
+
+
+class NodeAttempts:
+    """Makes them, as often as the project's retries say.
+
+    Args:
+        context: the run.
+        breaker: is asked before an attempt that got no connection counts.
+        waits: holds or shortens the time between attempts.
+        room: how many more batches may run beside what runs now.
+        occupy: hears how many threads the batches of a model have more, or fewer, than the model's own.
+    """
+
+    def __init__(
+        self,
+        context: RunContext,
+        breaker: Breaker,
+        waits: Waits,
+        room: Callable[[], int],
+        occupy: Callable[[int], None],
+    ) -> None:
+        self._context = context
+        self._live = context.live
+        self._breaker = breaker
+        self._waits = waits
+        self._room = room
+        self._occupy = occupy
+        self._unrepeatable = frozenset(context.planned.unrepeatable or ())
+        self._activity_ids = activity_ids(context.plan.nodes.values()) if context.planned.named_activities else {}
+        self._made: dict[str, int] = {}
+        self._first: dict[str, int] = {}
+
+    def made(self, unique_id: str) -> int:
+        """How many attempts were made at a node."""
+        return self._made.get(unique_id, 1)
+
+    def begin_again(self, unique_id: str) -> None:
+        """A node that has ended runs again: its attempts are numbered on, so that none has the number of another."""
+        if unique_id in self._made:
+            self._first[unique_id] = self._made[unique_id] + 1
+
+    async def run(self, node: NodeInfo, ephemerals: list[str]) -> NodeExecutionResult:
+        """The result of a node, with the ephemeral models that are compiled before it.
+
+        Raises:
+            StepFailedError: that of the last attempt.
+        """
+        if not node.batched:
+            return await self._run_step(node, ephemerals, None)
+
+        async def run_part(part: BatchPart) -> NodeExecutionResult:
+            return await self._run_step(node, ephemerals if part.stage == "begin" else [], part)
+
+        def note(batches: Batches, ended: EndedBatch) -> None:
+            self._live.log.batch_ended(node, batches, ended)
+            self._live.changed()
+
+        batches = BatchSteps(run_part, self._room, self._occupy, note, self._context.runtime.has_room)
+        return await batches.run()
+
+    async def _run_step(self, node: NodeInfo, ephemerals: list[str], part: BatchPart | None) -> NodeExecutionResult:
+        rule = retry_rule(self._context.config.retry, node.overrides)
+        runtime = self._context.runtime
+        began = runtime.now()
+
+        async def attempt(number: int, lost: Lost) -> NodeExecutionResult:
+            nonlocal began
+            began = runtime.now()
+            return await self._context.keeping.run_step(self._step(node, ephemerals, part, number, lost))
+
+        def wait_out(failure: StepFailedError) -> float | None:
+            if not runtime.has_room():
+                return None
+            if failure.reset:
+                self._live.log.add(f"{node.activity_type} was reset: it begins again")
+                self._live.changed()
+                return 0.0
+            return self._breaker.wait_out(failure, began)
+
+        result = await with_retries(
+            runtime,
+            rule,
+            attempt,
+            on_retry=partial(self._retried, node, rule.max_attempts),
+            may_retry=lambda failure: failure.retryable and runtime.has_room(),
+            wait_out=wait_out,
+            look=None if self._context.planned.unrepeatable is None else partial(self._look, node, part),
+            first=self._first.get(node.unique_id, 1),
+            wait=partial(self._waits.wait, node.unique_id),
+        )
+        self._breaker.answered(began)
+        return result
+
+    async def _look(
+        self, node: NodeInfo, part: BatchPart | None, attempt: int, lost: Lost
+    ) -> NodeExecutionResult | None:
+        """Finds out how a node's last attempt ended of which nobody has heard; None where nothing is known of it.
+
+        Raises:
+            StepFailedError: the attempt had failed.
+        """
+        step = self._step(node, [], part, attempt, lost)
+        assert isinstance(step.argument, ExecuteNodeInput)
+        summary = f"{_summary(node, part)} (how attempt {attempt} ended)"
+        argument = step.argument.model_copy(update={"again": False})
+        try:
+            return await self._context.keeping.run_step(replace(step, argument=argument, summary=summary))
+        except StepFailedError as failure:
+            if failure.unheard:
+                return None
+            raise
+
+    def _step(
+        self, node: NodeInfo, ephemerals: list[str], part: BatchPart | None, attempt: int, lost: Lost
+    ) -> Step[NodeExecutionResult]:
+        self._made[node.unique_id] = max(attempt, self._made.get(node.unique_id, 1))
+        config = self._context.config
+        overrides = node.overrides or NodeOverrides()
+        timeout = overrides.timeout_secs or config.timeouts.node_secs
+        return Step(
+            kind=EXECUTE_NODE,
+            argument=ExecuteNodeInput(
+                invocation=self._context.invocation,
+                unique_id=node.unique_id,
+                ephemerals=ephemerals,
+                part=part,
+                timeout_secs=timeout,
+                attempt=attempt,
+                non_retryable_errors=config.retry.non_retryable_errors,
+                write_artifacts=self._context.plan.write_artifacts,
+                unheard=list(lost.attempts),
+                again=config.retry.runs_again(
+                    node.materialization,
+                    overrides.on_lost_attempt,
+                    repeatable=node.unique_id not in self._unrepeatable,
+                ),
+            ),
+            limits=statement_limits(timeout, config.timeouts.node_heartbeat_secs),
+            label=node.activity_type,
+            activity_id=self._activity_id(node, part),
+            summary=attempt_summary(_summary(node, part), attempt),
+            task_queue=overrides.task_queue,
+            priority=self._context.priority(node.priority),
+        )
+
+    def _activity_id(self, node: NodeInfo, part: BatchPart | None) -> str | None:
+        name = self._activity_ids.get(node.unique_id)
+        is_batch = part is not None and part.stage == "batch"
+        return f"{name}/{part.name}" if name is not None and part is not None and is_batch else name
+
+    def _retried(self, node: NodeInfo, max_attempts: int, attempt: int, reason: str) -> None:
+        self._live.log.retried(node, attempt, max_attempts, reason)
+        self._live.changed()
+
+
+def _summary(node: NodeInfo, part: BatchPart | None) -> str:
+    if part is None or part.stage != "batch":
+        return node.activity_type if part is None else f"{node.activity_type}: {part.stage} of its batches"
+    return f"{node.activity_type}: batch {part.index + 1} of {part.count}, {part.name}"
+
+
+def retry_rule(retry: RetryConfig, overrides: NodeOverrides | None = None) -> RetryRule:
+    """The project's retry settings with a node's own over them."""
+    own = overrides or NodeOverrides()
+    return RetryRule(
+        max_attempts=own.max_attempts or retry.max_attempts,
+        initial_interval_secs=own.initial_interval_secs or retry.initial_interval_secs,
+        backoff_coefficient=own.backoff_coefficient or retry.backoff_coefficient,
+        max_interval_secs=own.max_interval_secs or retry.max_interval_secs,
+    )

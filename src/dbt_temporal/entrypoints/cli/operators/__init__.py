@@ -1,0 +1,1 @@
+"""Commands for operators: what is done about runs that are there already."""
