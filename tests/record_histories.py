@@ -23,6 +23,7 @@ from dbt_temporal.adapters.temporal.gateway import TemporalRun
 from dbt_temporal.application.ports.engine import Prepared
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.testing import FakeEngine, node, plan
+from tests.integration.leases.leased_runs import LeasedRuns
 from tests.integration.run_harness import RunHarness
 from tests.integration.servers import SEARCH_ATTRIBUTES, temporal_dev_server, wait_for
 
@@ -104,6 +105,35 @@ async def kept_run(runs: RunHarness) -> TemporalRun:
     return run
 
 
+async def leased_run(runs: RunHarness) -> TemporalRun:
+    """A run that waits for another one, is planned again, and gives its lease back."""
+    leased = LeasedRuns(runs)
+    first = await leased.holder()
+    second = await leased.waiter()
+    await first.cancel()
+    await first.outcome()
+    leased.gate.set()
+    await second.outcome()
+    return second
+
+
+async def kept_leases(runs: RunHarness) -> TemporalRun:
+    """The workflow that keeps leases: one is given back, one waits for a run that is terminated, one withdraws."""
+    leased = LeasedRuns(runs)
+    first = await leased.holder("a")
+    second = await leased.waiter("a b")
+    third = await leased.waiter("b")
+    fourth = await leased.waiter("a")
+    await third.cancel()
+    await third.outcome()
+    await first.terminate("test")
+    leased.gate.set()
+    await second.outcome()
+    await fourth.outcome()
+    await leased.keeper.result()
+    return TemporalRun(leased.keeper)
+
+
 async def repaired_run(runs: RunHarness) -> TemporalRun:
     """A run that is kept open: an attempt that an operator has come at once, a retry after the end, a skip, a hold."""
     runs.config = {"retry": {"initial_interval_secs": 600, "max_interval_secs": 600}}
@@ -138,6 +168,8 @@ SCENARIOS: dict[str, Callable[[RunHarness], Awaitable[TemporalRun]]] = {
     "run_with_hooks": run_with_hooks,
     "fail_fast_run": fail_fast_run,
     "kept_run": kept_run,
+    "leased_run": leased_run,
+    "leases/kept_leases": kept_leases,
     "repaired_run": repaired_run,
 }
 
@@ -167,6 +199,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, temporal_dev_server(Path(folder) / "server.log") as address:
         for name, history in asyncio.run(record(address, sys.argv[1:])).items():
             path = HISTORIES / f"{name}.json"
+            path.parent.mkdir(exist_ok=True)
             path.write_text(without_traces(history.to_json()) + "\n")
             print(f"{path.name}: {len(history.events)} events")
     return 0

@@ -19,6 +19,7 @@ from dbt_temporal.adapters.secrets import SecretSettings, WorkerSecrets
 from dbt_temporal.adapters.temporal.connection.connect import namespace_id
 from dbt_temporal.adapters.temporal.connection.search_attributes import registered_search_attributes
 from dbt_temporal.adapters.temporal.gateway import TemporalRun, TemporalRunGateway
+from dbt_temporal.adapters.temporal.leases.client import TemporalLeases
 from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
 from dbt_temporal.adapters.temporal.worker.build import build_worker
 from dbt_temporal.adapters.temporal.worker.current_step import CurrentStep
@@ -90,6 +91,7 @@ class WorkerHarness(Generic[Engine]):
                 registered_search_attributes=await registered_search_attributes(self.client),
                 own_queue=self.own_queue,
                 step=CurrentStep({"TEMPORAL_UI_URL": "http://ui.internal/"}, await namespace_id(self.client)),
+                leases=TemporalLeases(self.task_queue),
             )
             activities = DbtActivities(use_cases)
             worker = build_worker(

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -73,18 +73,22 @@ def temporal_binary() -> Path:
 
 
 @contextmanager
-def temporal_dev_server(log: Path, *, port: int | None = None, db_file: Path | None = None) -> Iterator[str]:
+def temporal_dev_server(
+    log: Path, *, port: int | None = None, db_file: Path | None = None, options: Sequence[str] = ()
+) -> Iterator[str]:
     """A development server of its own; yields its `host:port`.
 
     Args:
         log: where it writes.
         port: by default a free one.
         db_file: where it keeps its state; by default in memory.
+        options: further ones of its command line.
     """
     port = port or free_port()
     command = [str(temporal_binary()), "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", str(port)]
     command += ["--http-port", str(free_port()), "--metrics-port", str(free_port()), "--log-level", "error"]
     command += ["--db-filename", str(db_file)] if db_file else []
+    command += options
     for name in SEARCH_ATTRIBUTES:
         command += ["--search-attribute", f"{name}=Keyword"]
     for kind in ("Read", "Write"):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.hooks import HooksConfig
+from dbt_temporal.domain.leases.messages import LeasePer
 from dbt_temporal.domain.limits import MAX_PLAN_SECS, MAX_SECS, MIN_SECS, Seconds
 from dbt_temporal.domain.validation import input_error
 
@@ -83,6 +84,28 @@ class BreakerConfig(_Section):
     probe_secs: Seconds = 15.0
 
 
+class ConcurrencyConfig(_Section):
+    """What a run has for itself alone, and what becomes of it where another one has that; one word is `per`.
+
+    `wait_secs` is how long it waits then; None for as long as it takes.
+    """
+
+    per: LeasePer = "none"
+    if_taken: Literal["wait", "skip", "fail"] = "wait"
+    wait_secs: Seconds | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_one_word(cls, value: Any) -> Any:
+        return {"per": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _limit_is_of_a_wait(self) -> ConcurrencyConfig:
+        if self.wait_secs is not None and self.if_taken != "wait":
+            raise ValueError(f"wait_secs is for if_taken: wait; with {self.if_taken} nothing waits")
+        return self
+
+
 class TimeoutsConfig(_Section):
     """Time limits in seconds."""
 
@@ -108,6 +131,7 @@ class ProjectConfig(_Section):
     scheduling: Literal["dbt", "critical_path"] = "dbt"
     retry: RetryConfig = Field(default_factory=RetryConfig)
     breaker: BreakerConfig = Field(default_factory=BreakerConfig)
+    concurrency: ConcurrencyConfig = Field(default_factory=ConcurrencyConfig)
     hold_secs: Seconds = 86_400.0
     timeouts: TimeoutsConfig = Field(default_factory=TimeoutsConfig)
     hooks: HooksConfig = Field(default_factory=HooksConfig)

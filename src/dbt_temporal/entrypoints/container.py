@@ -13,6 +13,7 @@ from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.adapters.project_config_file import read_project_config, read_project_name
 from dbt_temporal.adapters.project_sources.local import current_revision
 from dbt_temporal.adapters.secrets import WorkerSecrets
+from dbt_temporal.adapters.temporal.leases.client import TemporalLeases
 from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
 from dbt_temporal.adapters.temporal.telemetry.steps import SpanFactory, no_span
 from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
@@ -87,5 +88,6 @@ class WorkerContainer(containers.DeclarativeContainer):
         registered_search_attributes=registered_search_attributes,
         own_queue=own_queue,
         step=step,
+        leases=providers.Singleton(TemporalLeases, settings.provided.connection.task_queue),
     )
     activities = providers.Singleton(DbtActivities, use_cases, telemetry, spans)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,8 +24,10 @@ from dbt_temporal.application.ports.engine import (
 from dbt_temporal.application.projects.loading import ReadyProject
 from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.errors import RETRYABLE_TYPES, DbtTemporalError, ErrorType
+from dbt_temporal.domain.leases.messages import Lease, LeasePer
 from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.results import NodeExecutionResult
+from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.domain.run.plan import ExecutionPlan
 from dbt_temporal.testing.builders import PROJECT, plan, result
@@ -64,11 +66,13 @@ class FakeEngine:
         run_class: what `open` makes; a test may give one of its own.
         stuck: whether `ping` never answers.
         planned: the invocations that were planned.
+        lease_of: for an input, the lease of its run, where the project's `concurrency` asks for any.
         seen_by_on_run_end, seen_by_artifacts: what the engine was given.
     """
 
     def __init__(self, run_plan: ExecutionPlan | None = None) -> None:
         self.run_plan = run_plan or plan()
+        self.lease_of: Callable[[DbtRunInput], Lease | None] = lambda _input: None
         self.script: dict[str, Sequence[NodeOutcome | DbtTemporalError]] = {}
         self.gates: dict[str, asyncio.Event] = {}
         self.on_run_start: list[NodeOutcome] = []
@@ -159,6 +163,10 @@ class FakeEngineRun:
             fail_fast=bool(self.invocation.input.fail_fast),
             nothing_to_do=not run_plan.nodes,
         )
+
+    async def lease(self, per: LeasePer, unique_ids: Collection[str]) -> Lease | None:  # noqa: ARG002 -- the port's
+        """That of the input."""
+        return self._engine.lease_of(self.invocation.input)
 
     async def before_run(self, progress: Progress) -> Prepared:
         """The scripted hooks."""

@@ -28,14 +28,16 @@ from dbt_temporal.application.steps.messages import (
     ProjectHooksOutput,
     StoreArtifactsInput,
     StoreArtifactsOutput,
+    TakeLeaseOutput,
 )
-from dbt_temporal.application.steps.table import BEFORE_RUN, END_RUN, RESUME_RUN, STORE_ARTIFACTS
+from dbt_temporal.application.steps.table import BEFORE_RUN, END_RUN, RESUME_RUN, STORE_ARTIFACTS, TAKE_LEASE
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult
 from dbt_temporal.testing.builders import result
 
 Output = TypeVar("Output", bound=BaseModel)
+Scripted = TypeVar("Scripted")
 
 NodeEnd = NodeExecutionResult | StepFailedError
 
@@ -53,15 +55,15 @@ class FakeRuntime:
     """Implements `RunRuntime`. The clock advances by one second with every step that ends.
 
     Attributes:
-        planned: what `plan_project` ends with.
+        planned: what `plan_project` ends with, in turn where it is a sequence.
         nodes: for a unique_id, what its step ends with; nodes that are not named succeed.
         lost_queues: queues of workers that are lost: no step that is sent there is taken.
         retries: for a unique_id, the reasons of failed attempts before the end, or their failures.
         gates: a node with a gate ends only when the gate is set.
-        before_run, after_run, resume_run, store_artifacts, end_run: what these steps end with; a sequence is taken in
-            turn.
+        take_lease, before_run, after_run, resume_run, store_artifacts, end_run: what these steps end with; a sequence
+            is taken in turn.
         hooks: for a workflow type, its answer, or the error to raise; None for those that are not named.
-        steps, hooks_started, changes, slept: what was asked, in order.
+        steps, hooks_started, changes, slept, waited: what was asked, in order.
         awake: while it is not set, whoever sleeps goes on sleeping.
         cancelled: names of the steps that were cancelled.
         facts: what was recorded for metrics, in order.
@@ -70,12 +72,15 @@ class FakeRuntime:
         budget: how large messages may be.
     """
 
-    def __init__(self, planned: PlanProjectOutput | StepFailedError) -> None:
+    def __init__(
+        self, planned: PlanProjectOutput | StepFailedError | Sequence[PlanProjectOutput | StepFailedError]
+    ) -> None:
         self.planned = planned
         self.nodes: dict[str, NodeEnd] = {}
         self.lost_queues: set[str] = set()
         self.retries: dict[str, Sequence[str | StepFailedError]] = {}
         self.gates: dict[str, asyncio.Event] = {}
+        self.take_lease: Sequence[TakeLeaseOutput | StepFailedError] = [TakeLeaseOutput(granted=True)]
         self.before_run: Sequence[ProjectHooksOutput | StepFailedError] = [ProjectHooksOutput()]
         self.after_run: Sequence[ProjectHooksOutput | StepFailedError] = [ProjectHooksOutput()]
         self.store_artifacts: StoreArtifactsOutput | StepFailedError = StoreArtifactsOutput(
@@ -89,6 +94,7 @@ class FakeRuntime:
         self.hooks_started: list[StartedHook] = []
         self.changes: list[StateChange] = []
         self.slept: list[float] = []
+        self.waited: list[float] = []
         self.facts: list[Fact] = []
         self.cancelled: list[str] = []
         self.most_running = 0
@@ -168,6 +174,12 @@ class FakeRuntime:
         self._now += timedelta(seconds=seconds)
         await asyncio.sleep(0)
 
+    async def wait_for_word(self, seconds: float) -> None:
+        """Lets the fake clock run."""
+        self.waited.append(seconds)
+        self._now += timedelta(seconds=seconds)
+        await asyncio.sleep(0)
+
     def has_room(self) -> bool:
         """Whether fewer steps than `room` have been started."""
         return len(self.steps) < self.room
@@ -186,24 +198,29 @@ class FakeRuntime:
         if isinstance(step.argument, ExecuteNodeInput):
             return await self._end_of_node(step, step.argument.unique_id)
         if isinstance(step.argument, PlanProjectInput):
-            return self._plan(step.argument)
+            return self._plan(step, step.argument)
         if step.kind is STORE_ARTIFACTS:
             return self.store_artifacts
         if step.kind is END_RUN:
             return self.end_run
         if step.kind is RESUME_RUN:
             return self.resume_run
-        script = self.before_run if step.kind is BEFORE_RUN else self.after_run
+        if step.kind is TAKE_LEASE:
+            return self._in_turn(step, self.take_lease)
+        return self._in_turn(step, self.before_run if step.kind is BEFORE_RUN else self.after_run)
+
+    def _in_turn(self, step: Step[Any], script: Sequence[Scripted]) -> Scripted:
         attempt = self.step_names.count(str(step.name))
         return script[min(attempt, len(script)) - 1]
 
-    def _plan(self, request: PlanProjectInput) -> PlanProjectOutput | StepFailedError:
-        if isinstance(self.planned, StepFailedError):
-            return self.planned
-        invocation = self.planned.invocation.model_copy(
+    def _plan(self, step: Step[Any], request: PlanProjectInput) -> PlanProjectOutput | StepFailedError:
+        planned = self._in_turn(step, self.planned) if isinstance(self.planned, Sequence) else self.planned
+        if isinstance(planned, StepFailedError):
+            return planned
+        invocation = planned.invocation.model_copy(
             update={"input": request.input, "invocation_id": request.invocation_id}
         )
-        return self.planned.model_copy(update={"invocation": invocation})
+        return planned.model_copy(update={"invocation": invocation})
 
     async def _end_of_node(self, step: Step[Any], unique_id: str) -> NodeEnd:
         self._running += 1

@@ -50,6 +50,12 @@ async def version(stack: AsyncExitStack, client: Client, task_queue: str, deploy
     harness.versioning = read_settings(environ).versioning
     harness.engine.run_plan = plan(node("a"), node("b", "a"))
     await harness.start_worker()
+    await make_current(client, deployment, build)
+    return harness
+
+
+async def make_current(client: Client, deployment: str, build: str) -> None:
+    """Has new runs go to a version."""
 
     async def is_current() -> bool:
         request = SetWorkerDeploymentCurrentVersionRequest(
@@ -62,7 +68,6 @@ async def version(stack: AsyncExitStack, client: Client, task_queue: str, deploy
         return True
 
     await wait_for(is_current, what=f"{build} is current")
-    return harness
 
 
 async def pinned_to(run: TemporalRun) -> WorkerDeploymentVersion:

@@ -11,6 +11,7 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
 from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings
+from dbt_temporal.adapters.temporal.leases.workflow import DbtLeaseWorkflow
 from dbt_temporal.adapters.temporal.worker.tuning import WorkerTuning
 from dbt_temporal.adapters.temporal.workflow.definition import DbtRunWorkflow
 from tests.integration.run_harness import RunHarness
@@ -20,7 +21,7 @@ DEADLOCK = "[TMPRL1101] Potential deadlock detected"
 
 
 def replayer() -> Replayer:
-    return Replayer(workflows=[DbtRunWorkflow], data_converter=ConnectionSettings().data_converter)
+    return Replayer(workflows=[DbtRunWorkflow, DbtLeaseWorkflow], data_converter=ConnectionSettings().data_converter)
 
 
 def read_history(path: Path) -> WorkflowHistory:
@@ -48,7 +49,7 @@ async def test_a_worker_that_caches_nothing_replays_at_every_step(runs: RunHarne
     assert [message for message in failures if not message.startswith(DEADLOCK)] == []
 
 
-@pytest.mark.parametrize("path", sorted(HISTORIES.glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(HISTORIES.rglob("*.json")), ids=lambda path: path.stem)
 async def test_recorded_histories_replay(path: Path) -> None:
     await replayer().replay_workflow(read_history(path))
 

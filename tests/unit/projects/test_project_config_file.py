@@ -43,12 +43,27 @@ def test_the_file_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "per", "if_taken"),
+    [
+        ("concurrency: relation", "relation", "wait"),
+        ("concurrency: none", "none", "wait"),
+        ("concurrency:", "none", "wait"),
+        ("concurrency: {per: project, if_taken: skip}", "project", "skip"),
+    ],
+)
+def test_concurrency_is_one_word_or_says_more(tmp_path: Path, text: str, per: str, if_taken: str) -> None:
+    (tmp_path / "dbt_temporal.yml").write_text(text)
+    concurrency = read_project_config(tmp_path).concurrency
+    assert (concurrency.per, concurrency.if_taken, concurrency.wait_secs) == (per, if_taken, None)
+
+
+@pytest.mark.parametrize(
     ("content", "problem"),
     [
         (b"retry:\n  max_attempts: [1\n", "line 3, column 1: is not valid YAML"),
         (
             b"retires: {}\n",
-            "unknown field `retires` (allowed: breaker, engine, hold_secs, hooks, retry, scheduling, timeouts)",
+            "unknown field `retires` (allowed: breaker, concurrency, engine, hold_secs, hooks, retry, scheduling,",
         ),
         (
             b"retry:\n  attempts: 5\n",
@@ -66,6 +81,20 @@ def test_the_file_is_read(tmp_path: Path) -> None:
         (b"retry: {max_interval_secs: 1}\n", "max_interval_secs must be at least initial_interval_secs"),
         (b"timeouts: {plan_secs: -1}\n", "`timeouts.plan_secs`: Input should be greater than or equal to 0.001"),
         (b"timeouts: {node_secs: 60, node_heartbeat_secs: 60}\n", "node_heartbeat_secs can never fire"),
+        (b"concurrency: table\n", "`concurrency.per`: Input should be 'none', 'target', 'project' or 'relation'"),
+        (b"concurrency: {if_taken: queue}\n", "`concurrency.if_taken`: Input should be 'wait', 'skip' or 'fail'"),
+        (
+            b"concurrency: {per: target, wait: 5}\n",
+            "unknown field `concurrency.wait` (allowed: if_taken, per, wait_secs)",
+        ),
+        (
+            b"concurrency: {per: target, wait_secs: 0}\n",
+            "`concurrency.wait_secs`: Input should be greater than or equal",
+        ),
+        (
+            b"concurrency: {per: target, if_taken: skip, wait_secs: 5}\n",
+            "`concurrency`: wait_secs is for if_taken: wait; with skip nothing waits",
+        ),
         (b"a: \xff\n", "is not UTF-8 text"),
         (b"- 1\n", "must be a mapping, got list"),
     ],

@@ -124,7 +124,7 @@ def test_each_dbt_temporal_yml_is_accepted(text: str) -> None:
 
 def test_the_first_one_holds_every_default() -> None:
     stated = yaml.safe_load(ERRORS.blocks("yaml", "dbt_temporal.yml")[0])
-    assert stated == ProjectConfig().model_dump(include={"breaker", "hold_secs", "retry", "timeouts"})
+    assert stated == ProjectConfig().model_dump(include={"breaker", "concurrency", "hold_secs", "retry", "timeouts"})
 
 
 def test_the_meta_of_the_example_is_accepted() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from dbt_temporal.application.steps.end_run import EndRun
 from dbt_temporal.application.steps.messages import EndRunInput
+from dbt_temporal.application.steps.take_lease import LeasesOfThisProcess
 from dbt_temporal.application.stored.kept_state import KeptState
 from dbt_temporal.application.stored.late_writes import LateWrites, Patience
 from dbt_temporal.application.stored.run_files import RunFiles
@@ -48,7 +49,7 @@ async def test_the_end_of_a_run_deletes_its_records_once_its_artifacts_are_store
 ) -> None:
     store = InMemoryArtifactStore()
     await RunFiles(store, INVOCATION.invocation_id).keep(FakeEngine.succeeds(A), attempt=1)
-    end_run = EndRun(FakeEngine(), store, LateWrites(), KeptState(store))
+    end_run = EndRun(FakeEngine(), store, LateWrites(), KeptState(store), LeasesOfThisProcess())
     await end_run(EndRunInput(invocation=INVOCATION, has_artifacts=has_artifacts))
     assert set(store.files) == left
 

@@ -18,9 +18,9 @@ PACKAGE = Path(dbt_temporal.__file__).parent
 
 def modules_of_the_workflow() -> list[str]:
     """Whatever importing the workflow imports, in a process of its own."""
-    program = (
-        "import sys, json, dbt_temporal.adapters.temporal.workflow.definition; print(json.dumps(sorted(sys.modules)))"
-    )
+    workflows = ("workflow.definition", "leases.workflow")
+    imports = ", ".join(f"dbt_temporal.adapters.temporal.{name}" for name in workflows)
+    program = f"import sys, json, {imports}; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     found: list[str] = json.loads(done.stdout)
     return found

@@ -29,6 +29,7 @@ from dbt_temporal.application.ports.engine import (
 from dbt_temporal.application.shielding import shielded
 from dbt_temporal.domain.batches import BatchPart, step_name
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
+from dbt_temporal.domain.leases.messages import Lease, LeasePer
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase
 from dbt_temporal.domain.run.plan import EphemeralTurn, ExecutionPlan
@@ -86,6 +87,11 @@ class DbtCoreRun:
             taken_over=taken_over,
             unrepeatable=frozenset(answer["unrepeatable"]),
         )
+
+    async def lease(self, per: LeasePer, unique_ids: Collection[str]) -> Lease | None:
+        async with self._host() as host:
+            answer = await host.process.channel.request("lease", per=per, nodes=list(unique_ids))
+        return None if answer is None else Lease.model_validate(answer)
 
     async def before_run(self, progress: Progress) -> Prepared:
         async with self._host() as host:

@@ -23,6 +23,8 @@ from dbt_temporal.domain.run.input import DbtRunInput
 
 Output = TypeVar("Output", bound=BaseModel)
 
+LOOK_AGAIN_SECS = 0.2
+
 HookFunction = Callable[[Any], Awaitable[Any]]
 """A hook: takes the JSON payload (or the hook's own `input`), returns its answer; raises to fail."""
 
@@ -96,6 +98,10 @@ class InProcessRuntime:
     async def sleep(self, seconds: float) -> None:
         """Waits."""
         await asyncio.sleep(seconds)
+
+    async def wait_for_word(self, seconds: float) -> None:
+        """Waits a moment: whoever looks again by himself needs no word."""
+        await asyncio.sleep(min(seconds, LOOK_AGAIN_SECS))
 
     def has_room(self) -> bool:
         """Always: nothing limits a run here."""

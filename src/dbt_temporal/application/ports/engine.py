@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dbt_temporal.domain.batches import BatchPart
+from dbt_temporal.domain.leases.messages import Lease, LeasePer
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase
 from dbt_temporal.domain.run.plan import EphemeralTurn, ExecutionPlan
@@ -183,6 +184,17 @@ class EngineRun(Protocol):
 
     async def plan(self) -> EnginePlan:
         """Selects nodes and edges by dbt's own code for the invocation's command."""
+
+    async def lease(self, per: LeasePer, unique_ids: Collection[str]) -> Lease | None:
+        """What the run has to have for itself alone, in order to run these nodes.
+
+        Args:
+            per: of which kind.
+            unique_ids: the nodes of the plan.
+
+        Returns:
+            None where it writes nothing of the kind, or where no other process reaches what it writes.
+        """
 
     async def before_run(self, progress: Progress) -> Prepared:
         """Does what the engine does once before the first node, on-run-start with it."""

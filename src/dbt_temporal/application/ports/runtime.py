@@ -217,6 +217,12 @@ class RunRuntime(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Waits (a timer, where the runtime is a workflow)."""
 
+    async def wait_for_word(self, seconds: float) -> None:
+        """Waits until somebody says that something has changed that the run waits for, but no longer than this.
+
+        It may end without that, and ends at once where it was said since the last wait.
+        """
+
     def has_room(self) -> bool:
         """Whether further attempts at nodes may start. Where not, what runs may end, and the run in order."""
 

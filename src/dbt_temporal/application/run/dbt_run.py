@@ -3,7 +3,7 @@
 The same code is the body of the Temporal workflow and of a run in this process, so it is deterministic: no clock but
 the runtime's, no randomness, no sets of tasks, no I/O but by the runtime.
 
-    plan -> pre_run hooks -> before_run -> nodes -> after_run -> store artifacts -> on_success or on_failure hooks
+    plan -> take lease -> pre_run hooks -> before_run -> nodes -> after_run -> store artifacts -> other hooks
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from datetime import datetime
 from typing import Any
 
 from dbt_temporal import __version__
-from dbt_temporal.application.fitting import fit_results
 from dbt_temporal.application.ports.runtime import RunPhase, RunRuntime, StepFailedError
 from dbt_temporal.application.ports.telemetry import RunEnded
 from dbt_temporal.application.run.context import RunContext
 from dbt_temporal.application.run.endings import RunSteps, as_error
 from dbt_temporal.application.run.keeping import Keeping
+from dbt_temporal.application.run.lease import LeaseTakenError, RunLease
 from dbt_temporal.application.run.lifecycle_hooks import LifecycleHooks, PreRunOutcome
 from dbt_temporal.application.run.live_state import LiveState
 from dbt_temporal.application.run.nodes.revision import take_revision
 from dbt_temporal.application.run.nodes.steps import NodeSteps
+from dbt_temporal.application.run.output import run_output
 from dbt_temporal.application.run.project_hooks import ProjectHookSteps
 from dbt_temporal.application.shielding import shielded
 from dbt_temporal.application.steps.messages import PlanProjectOutput, StoreArtifactsOutput
@@ -44,6 +45,7 @@ class DbtRun:
         self._live = LiveState(runtime)
         self._keeping = Keeping(runtime)
         self._steps = RunSteps(runtime, self._keeping, self._live, invocation_id)
+        self._lease = RunLease(runtime, self._steps, self._live)
         self._nodes: NodeSteps | None = None
         self.context: RunContext | None = None
         self._fail_fast_by_update: bool | None = None
@@ -62,7 +64,7 @@ class DbtRun:
         self._started_at = self._runtime.now()
         run_input = parse_run_input(raw_input)
         try:
-            output = await self._execute_input(run_input, self._started_at)
+            output = await self._execute_input(run_input)
         except asyncio.CancelledError:
             self._count(run_input, "cancelled")
             raise
@@ -73,21 +75,19 @@ class DbtRun:
         self._count(run_input, "skipped" if output.skipped else "passed" if output.success else "failed")
         return output
 
-    async def _execute_input(self, run_input: DbtRunInput, started_at: datetime) -> DbtRunOutput:
+    async def _execute_input(self, run_input: DbtRunInput) -> DbtRunOutput:
         # An update may have come before the run began.
         self._take_fail_fast(run_input.fail_fast)
         self._live.log.header(__version__)
         self._live.enter(RunPhase.PLANNING)
-        planned = await self._steps.plan(run_input, started_at)
-        if planned.fail_fast is not None:
-            self._take_fail_fast(planned.fail_fast)
+        planned = await self._plan(run_input)
         try:
-            output = await self._run_planned(planned)
+            output = await self._run_planned(planned, run_input)
         except (asyncio.CancelledError, Exception) as error:
             # No `finally`: a runtime that throws the run away (a workflow that leaves the cache) must not start steps.
             await self._end_badly(planned, error)
             raise
-        await shielded(self._steps.end_run(self._as_begun(planned)))
+        await shielded(self._steps.end_run(self._as_begun(planned), self._lease.scope))
         return output
 
     def run_status(self) -> dict[str, Any]:
@@ -158,25 +158,34 @@ class DbtRun:
         if self._fail_fast_by_update is None:
             self._live.state.fail_fast = bool(value)
 
-    async def _run_planned(self, planned: PlanProjectOutput) -> DbtRunOutput:
+    async def _plan(self, run_input: DbtRunInput) -> PlanProjectOutput:
+        assert self._started_at is not None
+        planned = await self._steps.plan(run_input, self._started_at)
+        if planned.fail_fast is not None:
+            self._take_fail_fast(planned.fail_fast)
         self._describe(planned)
-        run_input = planned.invocation.input
-        configured = planned.config.hooks if run_input.hooks is None else run_input.hooks
-        hooks = LifecycleHooks(self._runtime, self._live, configured, self._invocation_id, planned.plan)
-        self._live.enter(RunPhase.PRE_RUN_HOOKS)
-        decision = await hooks.before(run_input)
-        if decision.skipped_by is not None:
-            return self._skipped(planned, decision, hooks)
-        if decision.aborted_by is not None:
-            error = decision.aborted_by
-            self._live.state.problem(f"pre_run hook {error.hook_workflow_type}", "Hook", error.error)
-            return await self._finish(planned, hooks)
+        return planned
+
+    async def _run_planned(self, planned: PlanProjectOutput, asked: DbtRunInput) -> DbtRunOutput:
+        hooks = self._hooks_of(planned)
         try:
+            planned = await self._lease.have(planned, lambda: self._plan(asked))
+            hooks = self._hooks_of(planned)
+            self._live.enter(RunPhase.PRE_RUN_HOOKS)
+            decision = await hooks.before(planned.invocation.input)
+            if decision.skipped_by is not None:
+                return self._skipped(planned, hooks, f"by pre_run hook {decision.skipped_by}", decision.skip_reason)
+            if decision.aborted_by is not None:
+                error = decision.aborted_by
+                self._live.state.problem(f"pre_run hook {error.hook_workflow_type}", "Hook", error.error)
+                return await self._finish(planned, hooks)
             planned = await self._with_extra_env(planned, decision, hooks)
             self._live.enter(RunPhase.EXECUTING)
             self.context = context = RunContext(self._runtime, self._live, self._keeping, planned)
             await self._execute(context)
             planned, hooks.plan = context.planned, context.plan
+        except LeaseTakenError as taken:
+            return self._skipped(planned, hooks, "for another run (concurrency.if_taken)", str(taken))
         except StepFailedError as failure:
             self._live.state.problem("before_run", failure.error_type.value, failure.message)
             self._live.log.problem("Setting up the run", failure.message)
@@ -202,7 +211,7 @@ class DbtRun:
 
     async def _close(self, planned: PlanProjectOutput) -> None:
         await self._steps.store_log(planned)
-        await self._steps.end_run(self._as_begun(planned))
+        await self._steps.end_run(self._as_begun(planned), self._lease.scope)
 
     def _as_begun(self, planned: PlanProjectOutput) -> PlanProjectOutput:
         """The plan with what the run has in the memory of its process, where it has begun."""
@@ -230,9 +239,10 @@ class DbtRun:
         self._live.log.add(f"Planning again, because pre_run hooks set {', '.join(sorted(decision.extra_env))}")
         # The project by its name. Its files count as they are now, if they were edited meanwhile: nothing has run yet.
         again = run_input.model_copy(update={"env": env, "project": planned.plan.project})
-        planned = await self._steps.plan(again, datetime.fromisoformat(planned.invocation.started_at))
+        planned = await self._plan(again)
         hooks.plan = planned.plan
-        self._describe(planned)
+        planned = await self._lease.have(planned, lambda: self._plan(again))
+        hooks.plan = planned.plan
         return planned
 
     async def _execute(self, context: RunContext) -> None:
@@ -289,13 +299,15 @@ class DbtRun:
                 NodeExecutionResult(unique_id=node.unique_id, status="success", dbt_status="success", message=line)
             )
 
-    def _skipped(self, planned: PlanProjectOutput, decision: PreRunOutcome, hooks: LifecycleHooks) -> DbtRunOutput:
-        reason = f": {decision.skip_reason}" if decision.skip_reason else ""
-        self._live.log.add(f"The run is skipped by pre_run hook {decision.skipped_by}{reason}")
+    def _hooks_of(self, planned: PlanProjectOutput) -> LifecycleHooks:
+        return LifecycleHooks(self._runtime, self._live, planned.hooks, self._invocation_id, planned.plan)
+
+    def _skipped(self, planned: PlanProjectOutput, hooks: LifecycleHooks, why: str, reason: str | None) -> DbtRunOutput:
+        self._live.log.add(f"The run is skipped {why}" + (f": {reason}" if reason else ""))
         self._live.enter(RunPhase.FINALIZING)
         self._live.set_outcome("skipped")
         output = self._output(planned, hooks)
-        return output.model_copy(update={"success": True, "skipped": True, "skip_reason": decision.skip_reason})
+        return output.model_copy(update={"success": True, "skipped": True, "skip_reason": reason})
 
     async def _finish(self, planned: PlanProjectOutput, hooks: LifecycleHooks) -> DbtRunOutput:
         self._live.enter(RunPhase.FINALIZING)
@@ -309,27 +321,9 @@ class DbtRun:
 
     def _output(self, planned: PlanProjectOutput, hooks: LifecycleHooks) -> DbtRunOutput:
         assert self._started_at is not None
-        state = self._live.state
-        shown = state.node_results
-        if planned.ends_on_error and state.ends_with_error:  # dbt raises it, and shows nothing of the nodes before it
-            shown = [result.model_copy(update={"output": None}) for result in shown]
-        results = fit_results(shown, self._runtime.budget.output_bytes)
-        if results != shown:
-            self._live.log.add("The run's output is too large for Temporal, and leaves out details or nodes")
-        return DbtRunOutput(
-            invocation_id=self._invocation_id,
-            success=state.success,
-            node_results=results,
-            rows=next((result.rows for result in results if result.rows is not None), None),
-            elapsed_time=self._seconds_since(self._started_at),
-            artifacts=self._stored.artifacts if self._stored else None,
-            log_path=self._stored.log_path if self._stored else None,
-            hook_errors=list(hooks.errors),
-            project=planned.invocation.project,
-            revision=planned.invocation.revision,
-            engine=planned.engine,
-            dbt_version=planned.dbt_version,
-        )
+        elapsed = self._seconds_since(self._started_at)
+        budget = self._runtime.budget.output_bytes
+        return run_output(planned, self._live, self._stored, hooks.errors, elapsed_time=elapsed, limit=budget)
 
     async def _conclude(self, planned: PlanProjectOutput, began: datetime) -> None:
         elapsed = self._seconds_since(began)

@@ -1,4 +1,4 @@
-"""The steps at the two ends of a run: planning, storing artifacts, and freeing what the run held."""
+"""The steps at the two ends of a run: planning, taking its lease, storing artifacts, and freeing what the run held."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ from dbt_temporal.application.steps.messages import (
     PlanProjectOutput,
     StoreArtifactsInput,
     StoreArtifactsOutput,
+    TakeLeaseInput,
+    TakeLeaseOutput,
 )
-from dbt_temporal.application.steps.table import END_RUN, PLAN_PROJECT, STORE_ARTIFACTS
+from dbt_temporal.application.steps.table import END_RUN, PLAN_PROJECT, STORE_ARTIFACTS, TAKE_LEASE
 from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.leases.messages import Lease
 from dbt_temporal.domain.project_config import TimeoutsConfig
 from dbt_temporal.domain.run.input import DbtRunInput
 
@@ -69,6 +72,29 @@ class RunSteps:
             argument=argument,
             limits=PLAN_PROJECT.limits(TimeoutsConfig()),
             summary=f"dbt {run_input.command}",
+        )
+        return await self._retried(step)
+
+    async def take_lease(
+        self, planned: PlanProjectOutput, lease: Lease, instead_of: str | None = None
+    ) -> TakeLeaseOutput:
+        """Asks for a lease, in place of another one where the run has that, or how the request for it stands.
+
+        Raises:
+            StepFailedError: nobody answers.
+        """
+        argument = TakeLeaseInput(
+            invocation_id=self._invocation_id,
+            lease=lease,
+            waits=planned.config.concurrency.if_taken == "wait",
+            instead_of=instead_of,
+        )
+        step = Step(
+            kind=TAKE_LEASE,
+            argument=argument,
+            limits=TAKE_LEASE.limits(planned.config.timeouts),
+            summary=f"have {lease.what} for itself",
+            priority=step_priority(planned, 1),
         )
         return await self._retried(step)
 
@@ -139,11 +165,15 @@ class RunSteps:
         self._log_lines_stored = lines
         return stored
 
-    async def end_run(self, planned: PlanProjectOutput) -> None:
-        """Frees what the run held, as well as that goes: what remains are idle processes, which end by themselves."""
+    async def end_run(self, planned: PlanProjectOutput, lease_scope: str | None) -> None:
+        """Frees what the run held, as well as that goes: what remains are idle processes, which end by themselves, and
+        a lease of which is found that its run is over.
+        """
         step = Step(
             kind=END_RUN,
-            argument=EndRunInput(invocation=planned.invocation, has_artifacts=self._artifacts_stored),
+            argument=EndRunInput(
+                invocation=planned.invocation, has_artifacts=self._artifacts_stored, lease_scope=lease_scope
+            ),
             limits=END_RUN.limits(planned.config.timeouts),
             summary="free what the run held",
         )

@@ -28,6 +28,7 @@ from dbt_temporal.application.ports.engine import (
 from dbt_temporal.application.ports.secrets import SecretResolver
 from dbt_temporal.application.secrets.revealing import reveal
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, is_transient
+from dbt_temporal.domain.leases.messages import Lease
 from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.domain.secrets.redaction import Redactor, secret_values
 
@@ -89,7 +90,7 @@ class _SecretKeepingRun:
 async def _redacted(answer: Any, redactor: Redactor) -> Any:
     """An answer without secrets. One of a kind that is not known here is a fault: it could carry them out."""
     match answer:
-        case None | EnginePlan() | frozenset():  # names of nodes
+        case None | EnginePlan() | Lease() | frozenset():  # names
             return answer
         case NodeOutcome():
             return _outcome(answer, redactor)

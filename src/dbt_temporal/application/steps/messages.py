@@ -7,6 +7,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
 from dbt_temporal.domain.batches import BatchPart
+from dbt_temporal.domain.hooks import HooksConfig
+from dbt_temporal.domain.leases.messages import Lease, LeaseAnswer
 from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult
 from dbt_temporal.domain.run.input import DbtRunInput
@@ -67,6 +69,30 @@ class PlanProjectOutput(BaseModel):
     """WRITE_RUN_LOG: whether log.txt is among the artifacts."""
     priority_scheduling: bool = False
     """TEMPORAL_PRIORITY_SCHEDULING: whether steps carry priorities."""
+    lease: Lease | None = None
+    """What the run has to have for itself alone; null where it needs nothing, and in plans from before there were
+    leases."""
+
+    @property
+    def hooks(self) -> HooksConfig:
+        """The lifecycle hooks: the input's own in place of the project's."""
+        given = self.invocation.input.hooks
+        return self.config.hooks if given is None else given
+
+
+class TakeLeaseInput(StepInput):
+    """Asks for a lease, or how the request for it stands."""
+
+    invocation_id: str
+    lease: Lease
+    waits: bool = True
+    """Whether the run gets a place in the queue where it cannot have it now."""
+    instead_of: str | None = None
+    """The scope in which the run has another lease, or waits for one, and does not need it any more."""
+
+
+class TakeLeaseOutput(LeaseAnswer):
+    """How it stands."""
 
 
 class StatementsInput(StepInput):
@@ -184,6 +210,8 @@ class EndRunInput(StepInput):
     invocation: DbtInvocation
     has_artifacts: bool = False
     """Whether its artifacts are stored, so that the records they were made from can go too."""
+    lease_scope: str | None = None
+    """Where the run has a lease, or waits for one."""
 
 
 class EndRunOutput(BaseModel):

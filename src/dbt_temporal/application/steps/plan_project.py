@@ -16,6 +16,7 @@ from dbt_temporal.application.steps.messages import PlanProjectInput, PlanProjec
 from dbt_temporal.application.stored.earlier_runs import EarlierRuns
 from dbt_temporal.application.stored.run_files import RunFiles
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
+from dbt_temporal.domain.leases.messages import Lease, LeasePer
 from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.domain.run.plan import NodeInfo
 
@@ -80,7 +81,8 @@ class PlanProject:
         try:
             with log_fields(project=invocation.project):
                 run = await self._runs.open_at(location, invocation)
-                engine_plan = await asyncio.wait_for(self._planned(run, request.invocation_id), limit)
+                per = project.config.concurrency.per
+                engine_plan, lease = await asyncio.wait_for(self._planned(run, per, request.invocation_id), limit)
         except TimeoutError as error:
             raise configuration_error(
                 f"planning {project.loaded.name!r} took longer than {limit:g} seconds (timeouts.plan_secs)"
@@ -114,11 +116,13 @@ class PlanProject:
             ephemerals=dict(engine_plan.ephemerals) if in_dbts_order else {},
             write_run_log=self._write_run_log,
             priority_scheduling=self._priority_scheduling,
+            lease=lease,
         )
 
-    async def _planned(self, run: EngineRun, invocation_id: str) -> EnginePlan:
+    async def _planned(self, run: EngineRun, per: LeasePer, invocation_id: str) -> tuple[EnginePlan, Lease | None]:
         try:
-            return await run.plan()
+            engine_plan = await run.plan()
+            return engine_plan, None if per == "none" else await run.lease(per, engine_plan.plan.nodes)
         except DbtTemporalError as error:
             if self._write_artifacts and error.manifest is not None:
                 await self._keep_manifest(error.manifest, invocation_id)

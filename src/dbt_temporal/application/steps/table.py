@@ -21,6 +21,8 @@ from dbt_temporal.application.steps.messages import (
     ResumeRunInput,
     StoreArtifactsInput,
     StoreArtifactsOutput,
+    TakeLeaseInput,
+    TakeLeaseOutput,
 )
 from dbt_temporal.domain.limits import MAX_PLAN_SECS
 from dbt_temporal.domain.project_config import TimeoutsConfig
@@ -31,6 +33,7 @@ CANCEL_SECS = 120.0
 HEARTBEAT_SECS = 60.0
 """Of steps for which dbt_temporal.yml names no heartbeat."""
 END_RUN_SECS = 30.0
+TAKE_LEASE_SECS = 60.0
 
 
 def statement_limits(timeout_secs: float, heartbeat_secs: float) -> StepLimits:
@@ -57,6 +60,7 @@ def _store_limits(timeouts: TimeoutsConfig) -> StepLimits:
 
 
 PLAN_PROJECT = StepKind("plan_project", PlanProjectInput, PlanProjectOutput, _plan_limits)
+TAKE_LEASE = StepKind("take_lease", TakeLeaseInput, TakeLeaseOutput, lambda _timeouts: StepLimits(TAKE_LEASE_SECS))
 BEFORE_RUN = StepKind("before_run", BeforeRunInput, ProjectHooksOutput, _hook_limits)
 RESUME_RUN = StepKind("resume_run", ResumeRunInput, ProjectHooksOutput, _hook_limits)
 EXECUTE_NODE = StepKind("execute_node", ExecuteNodeInput, NodeExecutionResult, _node_limits)
@@ -66,6 +70,7 @@ END_RUN = StepKind("end_run", EndRunInput, EndRunOutput, lambda _timeouts: StepL
 
 STEPS: tuple[StepKind[Any, Any], ...] = (
     PLAN_PROJECT,
+    TAKE_LEASE,
     BEFORE_RUN,
     RESUME_RUN,
     EXECUTE_NODE,

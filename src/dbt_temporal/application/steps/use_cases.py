@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import DbtEngine, Progress
+from dbt_temporal.application.ports.leases import Leases
 from dbt_temporal.application.ports.runtime import UNLIMITED, Budget, StepKind
 from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.end_run import EndRun
@@ -18,6 +19,7 @@ from dbt_temporal.application.steps.execute_node import ExecuteNode
 from dbt_temporal.application.steps.plan_project import PlanProject
 from dbt_temporal.application.steps.project_hooks import AfterRun, BeforeRun, ResumeRun
 from dbt_temporal.application.steps.store_artifacts import StoreArtifacts
+from dbt_temporal.application.steps.take_lease import LeasesOfThisProcess, TakeLease
 from dbt_temporal.application.stored.kept_state import KeptState
 from dbt_temporal.application.stored.late_writes import LateWrites, Patience
 
@@ -29,6 +31,7 @@ class UseCases:
     """One of each step's, under the step's name."""
 
     plan_project: PlanProject
+    take_lease: TakeLease
     before_run: BeforeRun
     resume_run: ResumeRun
     execute_node: ExecuteNode
@@ -57,15 +60,18 @@ class UseCases:
         static_search_attributes: Mapping[str, str] | None = None,
         registered_search_attributes: Collection[str] | None = None,
         patience: Patience | None = None,
+        leases: Leases | None = None,
     ) -> UseCases:
         """All use cases on the same ports.
 
         `write_catalog` is WRITE_CATALOG; `own_queue` is the task queue of which this worker alone takes steps; `step`
-        is that of `EngineRuns`; `patience` is with the store; the others are those of `PlanProject`.
+        is that of `EngineRuns`; `patience` is with the store; `leases` are by default those of this process; the others
+        are those of `PlanProject`.
         """
         runs = EngineRuns(engine, registry, step)
         late = LateWrites(patience)
         state = KeptState(store)
+        leases = leases or LeasesOfThisProcess()
         return cls(
             plan_project=PlanProject(
                 runs,
@@ -77,10 +83,11 @@ class UseCases:
                 static_search_attributes=static_search_attributes,
                 registered_search_attributes=registered_search_attributes,
             ),
+            take_lease=TakeLease(leases),
             before_run=BeforeRun(runs, store, budget, late, state, own_queue),
             resume_run=ResumeRun(runs, store, budget, late, state, own_queue),
             execute_node=ExecuteNode(runs, store, budget, late, state),
             after_run=AfterRun(runs, store, budget, late, state),
             store_artifacts=StoreArtifacts(runs, store, late, write_catalog=write_catalog),
-            end_run=EndRun(engine, store, late, state),
+            end_run=EndRun(engine, store, late, state, leases),
         )

@@ -39,12 +39,14 @@ class CommandFacts:
         fields: fields of the run's input that only some commands have, and that this one has.
         can_be_retried: whether dbt retries a run of it.
         executes: whether it does more than dbt does while it plans.
+        writes: whether what it selects may be written.
     """
 
     words: str
     fields: frozenset[str] = frozenset()
     can_be_retried: bool = True
     executes: bool = True
+    writes: bool = False
 
     @property
     def which(self) -> str:
@@ -55,18 +57,18 @@ class CommandFacts:
 _KEPT_OPEN = frozenset({"on_failure"})
 
 COMMANDS: dict[str, CommandFacts] = {
-    "run": CommandFacts("run", _KEPT_OPEN),
-    "build": CommandFacts("build", _KEPT_OPEN),
-    "test": CommandFacts("test", _KEPT_OPEN),
-    "seed": CommandFacts("seed", _KEPT_OPEN),
-    "snapshot": CommandFacts("snapshot", _KEPT_OPEN),
-    "clone": CommandFacts("clone", _KEPT_OPEN),
+    "run": CommandFacts("run", _KEPT_OPEN, writes=True),
+    "build": CommandFacts("build", _KEPT_OPEN, writes=True),
+    "test": CommandFacts("test", _KEPT_OPEN, writes=True),
+    "seed": CommandFacts("seed", _KEPT_OPEN, writes=True),
+    "snapshot": CommandFacts("snapshot", _KEPT_OPEN, writes=True),
+    "clone": CommandFacts("clone", _KEPT_OPEN, writes=True),
     "compile": CommandFacts("compile", frozenset({"inline", "output"})),
     "show": CommandFacts("show", frozenset({"inline", "limit", "output"}), can_be_retried=False),
     "list": CommandFacts("list", frozenset({"output", "output_keys"}), can_be_retried=False, executes=False),
     "source-freshness": CommandFacts("source freshness", _KEPT_OPEN, can_be_retried=False),
     "docs-generate": CommandFacts("docs generate", frozenset({"compile", "static", "empty_catalog"})),
-    "run-operation": CommandFacts("run-operation", frozenset({"macro", "args", "sql"})),
+    "run-operation": CommandFacts("run-operation", frozenset({"macro", "args", "sql"}), writes=True),
     "parse": CommandFacts("parse", can_be_retried=False, executes=False),
     "debug": CommandFacts("debug", frozenset({"connection"}), can_be_retried=False),
     "retry": CommandFacts("retry", _KEPT_OPEN, can_be_retried=False),

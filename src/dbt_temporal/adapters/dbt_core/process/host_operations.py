@@ -30,6 +30,7 @@ from dbt_temporal.adapters.dbt_core.process.execution.operations import execute_
 from dbt_temporal.adapters.dbt_core.process.execution.outcomes import keep_outcome
 from dbt_temporal.adapters.dbt_core.process.kept.graph import ON_RUN_START
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
+from dbt_temporal.adapters.dbt_core.process.run.lease import lease_of
 from dbt_temporal.adapters.dbt_core.process.run.operations import operation_node
 from dbt_temporal.adapters.dbt_core.process.run.plan import make_plan
 from dbt_temporal.adapters.dbt_core.process.run.repeatable import is_repeatable
@@ -59,6 +60,7 @@ class HostOperations:
         """What answers a request, by the request's `op`."""
         return {
             "plan": self._plan,
+            "lease": self._lease,
             "before_run": self._before_run,
             "execute": self._execute,
             "after_run": self._after_run,
@@ -80,6 +82,10 @@ class HostOperations:
             "nothing_to_do": not self._run.selected(),
             "unrepeatable": [unique_id for unique_id in plan.nodes if not is_repeatable(self._run, unique_id)],
         }
+
+    def _lease(self, message: wire.Message, _request: Request) -> wire.Message | None:
+        lease = lease_of(self._run, message["per"], message["nodes"])
+        return None if lease is None else lease.model_dump()
 
     def _before_run(self, _message: wire.Message, request: Request) -> wire.Message:
         answers = self._run_start_hooks(request)

@@ -23,6 +23,7 @@ from temporalio.exceptions import (
     WorkflowAlreadyStartedError,
 )
 
+from dbt_temporal.adapters.temporal.leases.messages import GRANTED_SIGNAL
 from dbt_temporal.application.run.updates import UPDATES
 
 
@@ -54,6 +55,7 @@ class Turn:
         answers: to earlier commands, in their order.
         cancelled: whether the run was asked to stop.
         updates: names and arguments of those that were carried out.
+        has_word: whether it was signalled that its lease is granted.
         commands: what the code asked for then.
     """
 
@@ -63,6 +65,7 @@ class Turn:
     answers: list[tuple[Command, Answer]] = field(default_factory=list)
     cancelled: bool = False
     updates: list[tuple[str, list[Any]]] = field(default_factory=list)
+    has_word: bool = False
     commands: list[Command] = field(default_factory=list)
 
 
@@ -142,6 +145,10 @@ class _Reader:
 
     async def cancelled(self, _event: HistoryEvent) -> None:
         self.history.rest.cancelled = True
+
+    async def signalled(self, event: HistoryEvent) -> None:
+        if event.workflow_execution_signaled_event_attributes.signal_name == GRANTED_SIGNAL:
+            self.history.rest.has_word = True
 
     async def updated(self, event: HistoryEvent) -> None:
         """An update is accepted in the task that it was brought by."""
@@ -256,6 +263,7 @@ def _readers(reader: _Reader) -> dict[int, Callable[[HistoryEvent], Awaitable[No
         kind.EVENT_TYPE_WORKFLOW_TASK_STARTED: reader.task_started,
         kind.EVENT_TYPE_WORKFLOW_TASK_COMPLETED: reader.task_completed,
         kind.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED: reader.cancelled,
+        kind.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED: reader.signalled,
         kind.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED: reader.updated,
         kind.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: reader.step_asked,
         kind.EVENT_TYPE_ACTIVITY_TASK_COMPLETED: reader.step_completed,

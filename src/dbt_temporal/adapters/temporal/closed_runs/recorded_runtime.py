@@ -52,10 +52,13 @@ class RecordedRuntime:
         self._answers: dict[Command, asyncio.Future[Answer | None]] = {}
         self._asked: set[Command] = set()
         self._closed = False
+        self._word = asyncio.Event()
 
     def take(self, turn: Turn) -> None:
         """Tells the run what it was told in one turn."""
         self._turn = turn
+        if turn.has_word:
+            self._word.set()
         for command, answer in turn.answers:
             self._answer(command).set_result(answer)
 
@@ -122,6 +125,17 @@ class RecordedRuntime:
         command = self._next("sleep", "")
         if not self._closed:
             await asyncio.shield(self._answer(command))
+
+    async def wait_for_word(self, seconds: float) -> None:
+        if not self._word.is_set():
+            # What the timer of the wait is in the history.
+            waits = {asyncio.ensure_future(each) for each in (self.sleep(seconds), self._word.wait())}
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for each in waits:
+                    each.cancel()
+        self._word.clear()
 
     def has_room(self) -> bool:
         return has_room_after(self._turn.events, self._turn.size)

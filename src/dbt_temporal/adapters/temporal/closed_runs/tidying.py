@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from dbt_temporal.adapters.temporal.closed_runs import finding
 from dbt_temporal.adapters.temporal.closed_runs.history import RunHistory, Turn, read_history
 from dbt_temporal.adapters.temporal.closed_runs.messages import TidiedRun, TidyInput, TidyOutput
 from dbt_temporal.adapters.temporal.closed_runs.recorded_runtime import RecordedRuntime
 from dbt_temporal.application.run.dbt_run import DbtRun
 from dbt_temporal.application.run.live_state import STATUS_ATTRIBUTE
 from dbt_temporal.application.run.updates import carry_out_update, check_update
+from dbt_temporal.application.steps.messages import EndRunInput
 from dbt_temporal.application.steps.store_artifacts import StoreArtifacts
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, configuration_error
 
@@ -152,7 +155,15 @@ def _tidied(history: RunHistory, run: DbtRun, runtime: RecordedRuntime) -> TidyO
     attributes = dict(plan.search_attributes)
     if STATUS_ATTRIBUTE in attributes:
         attributes[STATUS_ATTRIBUTE] = "cancelled"
-    return TidyOutput(report=report, end=runtime.end, search_attributes=attributes)
+    return TidyOutput(report=report, end=_end(history, runtime), search_attributes=attributes)
+
+
+def _end(history: RunHistory, runtime: RecordedRuntime) -> EndRunInput | None:
+    """What is left to do. A lease stays while statements of the run may not have ended: others look after it."""
+    end = runtime.end
+    if end is None or datetime.now(UTC) - history.rest.time >= finding.SETTLED_AFTER:
+        return end
+    return end.model_copy(update={"lease_scope": None})
 
 
 def _report(history: RunHistory, note: str | None = None) -> TidiedRun:

@@ -11,6 +11,8 @@ from temporalio.client import Client
 from temporalio.worker import Interceptor, Worker, WorkerDeploymentConfig
 
 from dbt_temporal.adapters.temporal.closed_runs.workflow import DbtTidyWorkflow
+from dbt_temporal.adapters.temporal.leases.client import LeaseActivities
+from dbt_temporal.adapters.temporal.leases.workflow import DbtLeaseWorkflow, VersionedLeaseWorkflow
 from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
 from dbt_temporal.adapters.temporal.worker.heartbeat import HEARTBEAT_INTERVAL
 from dbt_temporal.adapters.temporal.worker.tidying import TidyActivities
@@ -33,8 +35,12 @@ def build_worker(
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[DbtRunWorkflow, DbtTidyWorkflow],
-        activities=[activities.carry_out, TidyActivities(client, activities.use_cases).tidy_run],
+        workflows=[DbtRunWorkflow, DbtTidyWorkflow, DbtLeaseWorkflow if deployment is None else VersionedLeaseWorkflow],
+        activities=[
+            activities.carry_out,
+            TidyActivities(client, activities.use_cases).tidy_run,
+            LeaseActivities(client).look,
+        ],
         interceptors=interceptors,
         deployment_config=deployment,
         **worker_options(tuning),

@@ -9,6 +9,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, TemporalError
 
 from dbt_temporal.adapters.temporal.failures import run_failed, to_application_error
+from dbt_temporal.adapters.temporal.leases.messages import GRANTED_SIGNAL
 from dbt_temporal.adapters.temporal.workflow.runtime import TemporalRuntime
 from dbt_temporal.adapters.temporal.workflow.updates import RunUpdates
 from dbt_temporal.application.run.dbt_run import DbtRun
@@ -78,3 +79,8 @@ class DbtRunWorkflow(RunUpdates):
     def run_log(self, since: int = 0) -> list[str]:
         """Every line of the run log so far; whoever follows a run asks for those after the `since` that they have."""
         return self._run.run_log(since)
+
+    @workflow.signal(name=GRANTED_SIGNAL)
+    def lease_granted(self) -> None:
+        """Wakes a run that waits for its lease. It asks how it stands."""
+        self._runtime.take_word()

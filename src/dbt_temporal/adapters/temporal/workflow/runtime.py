@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -40,6 +41,7 @@ class TemporalRuntime:
         self._publisher = StatePublisher()
         # A workflow's meter is silent on replay, and knows namespace, task queue and workflow type.
         self._telemetry = MeterTelemetry(workflow.metric_meter())
+        self._has_word = False
 
     def now(self) -> datetime:
         return workflow.now()
@@ -108,6 +110,16 @@ class TemporalRuntime:
 
     async def sleep(self, seconds: float) -> None:
         await workflow.sleep(seconds)
+
+    async def wait_for_word(self, seconds: float) -> None:
+        if not self._has_word:
+            with suppress(TimeoutError):
+                await workflow.wait_condition(lambda: self._has_word, timeout=seconds)
+        self._has_word = False
+
+    def take_word(self) -> None:
+        """Ends the wait for it, or the next one."""
+        self._has_word = True
 
     def has_room(self) -> bool:
         """Whether the history is far enough from its limits, where the server would terminate the workflow."""

@@ -24,6 +24,11 @@ async def take_revision(
     again = invocation.input.model_copy(update={"project": context.plan.project})
     planned = await plan(again, datetime.fromisoformat(invocation.started_at))
     check_at_rest(context, nodes)
+    lease = context.planned.lease
+    if planned.lease is not None and not (lease is not None and lease.includes(planned.lease)):
+        raise configuration_error(
+            "the project as it is now writes what this run does not have for itself: retry the run"
+        )
     nodes.take_plan(planned)
     return planned.invocation.revision
 

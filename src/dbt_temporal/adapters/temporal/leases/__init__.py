@@ -1,0 +1,1 @@
+"""Leases of runs, kept by a workflow of their own."""

@@ -1,0 +1,1 @@
+"""Leases: what a run claims for itself alone, and who has it."""

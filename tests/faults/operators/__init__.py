@@ -1,0 +1,1 @@
+"""Operators, and other runs, at work on a run."""
