@@ -135,9 +135,9 @@ def _parents(manifest: str | None) -> dict[str, list[str]]:
 
 
 def text_of_side(text: str, names: Mapping[str, str]) -> str:
-    """A text with words for what is one side's own."""
+    """A text with words for what is one side's own, in whatever letters it stands there."""
     for name, word in names.items():
-        text = text.replace(name, word)
+        text = text.replace(name, word).replace(name.upper(), word)
     return text
 
 

@@ -23,6 +23,7 @@ from dbt_temporal.adapters.temporal.leases.client import TemporalLeases
 from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
 from dbt_temporal.adapters.temporal.worker.build import build_worker
 from dbt_temporal.adapters.temporal.worker.current_step import CurrentStep
+from dbt_temporal.adapters.temporal.worker.left_out import LeftOutInHistory
 from dbt_temporal.adapters.temporal.worker.own_queue import build_own_worker, own_task_queue
 from dbt_temporal.adapters.temporal.worker.tuning import WorkerTuning
 from dbt_temporal.adapters.temporal.worker.versioning import VersioningSettings
@@ -92,6 +93,7 @@ class WorkerHarness(Generic[Engine]):
                 own_queue=self.own_queue,
                 step=CurrentStep({"TEMPORAL_UI_URL": "http://ui.internal/"}, await namespace_id(self.client)),
                 leases=TemporalLeases(self.task_queue),
+                left_out=LeftOutInHistory(),
             )
             activities = DbtActivities(use_cases)
             worker = build_worker(

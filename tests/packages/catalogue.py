@@ -11,7 +11,8 @@ from tests.packages.checkouts import Checkouts
 THREADS = 4
 _TIMES = (r".*\.(thread_id|execution_time|compile_time|\w*runtime)",)
 _OF_ELEMENTARY = (
-    # Hashes and texts of ids, instants and names of temporary tables.
+    # Hashes and texts of ids, instants and names: of temporary tables, and of the side's own database.
+    r".*\.(metadata_hash|result_row)",
     r".*\.(id|data_issue_id|\w*execution_id|column_state_id|metric_id|row_index|elementary_test_results_id)",
     r".*\.(test_results_query|compiled_code|anomaly_score_query|run_execution_time)",
     r"(manifest|run_results)\.json\..*\.test\.watched\.elementary_.*\.compiled_code",

@@ -18,6 +18,7 @@ from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
 from dbt_temporal.adapters.temporal.telemetry.steps import SpanFactory, no_span
 from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
 from dbt_temporal.adapters.temporal.worker.current_step import CurrentStep
+from dbt_temporal.adapters.temporal.worker.left_out import LeftOutInHistory
 from dbt_temporal.adapters.temporal.worker.own_queue import own_task_queue
 from dbt_temporal.application.ports.telemetry import NoTelemetry, Telemetry
 from dbt_temporal.application.projects.engines import EngineByProject
@@ -88,6 +89,7 @@ class WorkerContainer(containers.DeclarativeContainer):
         registered_search_attributes=registered_search_attributes,
         own_queue=own_queue,
         step=step,
+        left_out=providers.Singleton(LeftOutInHistory),
         leases=providers.Singleton(TemporalLeases, settings.provided.connection.task_queue),
     )
     activities = providers.Singleton(DbtActivities, use_cases, telemetry, spans)

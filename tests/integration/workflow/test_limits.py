@@ -11,7 +11,8 @@ import pytest
 from dbt_temporal.adapters.temporal.workflow import runtime
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.domain.limits import MAX_NAME_BYTES
-from dbt_temporal.testing import FakeEngine, node, plan, result
+from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.testing import FakeEngine, FakeEngineRun, node, plan, result
 from tests.integration.run_harness import RunHarness, history, scheduled
 
 PAYLOAD_BYTES = 2 * 1024 * 1024
@@ -48,6 +49,29 @@ async def test_a_compile_of_more_code_than_a_payload_takes_loses_no_node(runs: R
     assert outcome.ending is Ending.COMPLETED
     assert outcome.output is not None
     assert len(outcome.output.node_results) == len(names)
+
+
+async def test_a_long_selection_is_in_the_history_a_few_times_and_each_process_of_the_run_has_it(
+    runs: RunHarness,
+) -> None:
+    opened: list[DbtInvocation] = []
+
+    class Noting(FakeEngineRun):
+        def __init__(self, engine: FakeEngine, invocation: DbtInvocation) -> None:
+            super().__init__(engine, invocation)
+            opened.append(invocation)
+
+    runs.engine.run_class = Noting
+    runs.engine.run_plan = plan(*(node(f"n{number}") for number in range(40)))
+    select = " ".join(f"int_orders__aggregated_by_customer_{number}" for number in range(10_000))
+    variables = {f"rate_{number}": number for number in range(5_000)}
+    run = await runs.submit({"select": select, "vars": variables})
+    outcome = await run.outcome()
+    assert outcome.ending is Ending.COMPLETED
+    assert {(each.input.select, len(each.input.vars)) for each in opened} == {(select, len(variables))}
+    assert len(opened) > 40
+    description = await run.handle.describe()
+    assert description.raw_description.workflow_execution_info.history_size_bytes < 12 * len(select)
 
 
 async def test_a_node_with_an_over_long_name_runs_under_a_shorter_activity_type(runs: RunHarness) -> None:

@@ -110,6 +110,7 @@ class Budget:
         log_bytes: the log in a step's input.
         message_chars: one message.
         code_chars: the compiled code of one result.
+        input_chars: the run's input, in the step of each node.
     """
 
     output_bytes: int | None = None
@@ -118,6 +119,7 @@ class Budget:
     log_bytes: int | None = None
     message_chars: int | None = None
     code_chars: int | None = None
+    input_chars: int | None = None
 
 
 UNLIMITED = Budget()

@@ -36,7 +36,9 @@ class RunContext:
     def invocation(self) -> DbtInvocation:
         """The invocation that the step of every node carries: without lifecycle hooks, which are the run's alone."""
         without_hooks = self.run_input.model_copy(update={"hooks": None})
-        return self.planned.invocation.model_copy(update={"input": without_hooks})
+        invocation = self.planned.invocation.model_copy(update={"input": without_hooks})
+        limit = self.runtime.budget.input_chars
+        return invocation if limit is None else invocation.shortened(limit)
 
     @property
     def run_input(self) -> DbtRunInput:

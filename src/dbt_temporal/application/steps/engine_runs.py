@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
 from dbt_temporal.application.ports.engine import DbtEngine, EngineRun, ProjectLocation
+from dbt_temporal.application.ports.left_out import LeftOutInputs, NothingLeftOut
 from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.messages import StatementsInput
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
@@ -27,17 +28,19 @@ class StepOfRun:
 
 
 class EngineRuns:
-    """Opens runs on the engine. `step` tells of the step that is being done."""
+    """Opens runs on the engine. `step` tells of the step that is being done; `left_out` has what its input lacks."""
 
     def __init__(
         self,
         engine: DbtEngine,
         registry: ProjectRegistry,
         step: Callable[[], StepOfRun] = StepOfRun,
+        left_out: LeftOutInputs | None = None,
     ) -> None:
         self._engine = engine
         self._registry = registry
         self._step = step
+        self._left_out = left_out or NothingLeftOut()
 
     async def open(self, invocation: DbtInvocation) -> EngineRun:
         """The run of an invocation, on the revision that it was planned on.
@@ -50,6 +53,8 @@ class EngineRuns:
 
     async def open_at(self, location: ProjectLocation, invocation: DbtInvocation) -> EngineRun:
         """The run of an invocation on the project at this place. Raises what the engine raises."""
+        if invocation.left_out is not None:
+            invocation = invocation.completed(await self._left_out.find(invocation.left_out))
         return await self._engine.open(location, invocation.model_copy(update=asdict(self._step())))
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import DbtEngine, Progress
 from dbt_temporal.application.ports.leases import Leases
+from dbt_temporal.application.ports.left_out import LeftOutInputs
 from dbt_temporal.application.ports.runtime import UNLIMITED, Budget, StepKind
 from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.end_run import EndRun
@@ -61,14 +62,15 @@ class UseCases:
         registered_search_attributes: Collection[str] | None = None,
         patience: Patience | None = None,
         leases: Leases | None = None,
+        left_out: LeftOutInputs | None = None,
     ) -> UseCases:
         """All use cases on the same ports.
 
         `write_catalog` is WRITE_CATALOG; `own_queue` is the task queue of which this worker alone takes steps; `step`
-        is that of `EngineRuns`; `patience` is with the store; `leases` are by default those of this process; the others
-        are those of `PlanProject`.
+        and `left_out` are those of `EngineRuns`; `patience` is with the store; `leases` are by default those of this
+        process; the others are those of `PlanProject`.
         """
-        runs = EngineRuns(engine, registry, step)
+        runs = EngineRuns(engine, registry, step, left_out)
         late = LateWrites(patience)
         state = KeptState(store)
         leases = leases or LeasesOfThisProcess()

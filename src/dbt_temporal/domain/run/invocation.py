@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer
@@ -28,6 +31,29 @@ class HeldDatabase(BaseModel):
     process: str
 
 
+MAY_BE_LEFT_OUT = ("select", "exclude", "vars")
+"""Fields of the input that may be long: a selection by thousands of names, variables that are a table."""
+
+
+class LeftOut(BaseModel):
+    """What of a run's input is left out of its steps.
+
+    Attributes:
+        fields: their names.
+        digest: of their values, by which they are known.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    fields: tuple[str, ...]
+    digest: str
+
+    def of(self, values: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The fields of an input, if they are those that were left out."""
+        found = {field: values.get(field) for field in self.fields}
+        return found if _digest(found) == self.digest else None
+
+
 class DbtInvocation(BaseModel):
     """Identity and settings of a run. Every activity carries it, because any worker may get the activity.
 
@@ -49,6 +75,7 @@ class DbtInvocation(BaseModel):
             Empty where nobody but the run itself has it. Said by the worker too.
         execution: which execution of the workflow does the step: after a reset another one than the invocation's first,
             so that nodes may have been run before. Said by the worker too; empty where there is one alone.
+        left_out: what `input` does not have here, and has elsewhere.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -66,6 +93,24 @@ class DbtInvocation(BaseModel):
     silence_secs: float | None = None
     owner: str = ""
     execution: str = ""
+    left_out: LeftOut | None = None
+
+    def shortened(self, max_chars: int) -> DbtInvocation:
+        """The invocation with as much of its input as fits, where what makes it too long may be left out."""
+        values = self.input.model_dump(mode="json", exclude_defaults=True)
+        sizes = {field: len(json.dumps(values[field])) for field in MAY_BE_LEFT_OUT if field in values}
+        if len(json.dumps(values)) <= max_chars or max(sizes.values(), default=0) <= max_chars // 2:
+            return self
+        fields = tuple(field for field, size in sizes.items() if size > max_chars // len(MAY_BE_LEFT_OUT))
+        left = {field: values[field] for field in fields}
+        defaults = {field: type(self.input)().model_dump()[field] for field in fields}
+        run_input = self.input.model_copy(update=defaults)
+        return self.model_copy(update={"input": run_input, "left_out": LeftOut(fields=fields, digest=_digest(left))})
+
+    def completed(self, values: Mapping[str, Any]) -> DbtInvocation:
+        """The invocation with what was left out of its input."""
+        run_input = self.input.model_copy(update=dict(values))
+        return self.model_copy(update={"input": run_input, "left_out": None})
 
     @property
     def goes_on(self) -> bool:
@@ -76,6 +121,10 @@ class DbtInvocation(BaseModel):
     def _without_defaults(self, run_input: DbtRunInput) -> dict[str, Any]:
         """Only what differs from the defaults: history holds it once for each node."""
         return run_input.model_dump(mode="json", exclude_defaults=True)
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def is_invocation_id(text: str) -> bool:

@@ -12,4 +12,5 @@ TEMPORAL_BUDGET = Budget(
     log_bytes=1_500_000,
     message_chars=16_000,
     code_chars=500_000,
+    input_chars=8_000,
 )

@@ -1,0 +1,65 @@
+"""Finds what steps leave out of a run's input where the run has it: in the result of its planning, in its history."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from temporalio import activity
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.service import RPCError
+
+from dbt_temporal.application.steps.messages import PlanProjectOutput
+from dbt_temporal.application.steps.table import PLAN_PROJECT
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+from dbt_temporal.domain.run.invocation import LeftOut
+
+MAX_KNOWN = 64
+PAGE_EVENTS = 10
+"""A plan is among the first events of a run, and may be large."""
+
+
+class LeftOutInHistory:
+    """Implements `LeftOutInputs`. What was found is kept, since each step of a run asks for the same."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
+
+    async def find(self, left_out: LeftOut) -> Mapping[str, Any]:
+        """See `LeftOutInputs`. A server that does not answer is a reason to try the step again."""
+        if left_out.digest not in self._known:
+            info = activity.info()
+            what = ", ".join(left_out.fields)
+            try:
+                found = await self._in_history(info.workflow_id or "", info.workflow_run_id, left_out)
+            except RPCError as error:
+                raise DbtTemporalError(
+                    ErrorType.ENGINE_CRASHED, f"the run's {what} cannot be asked for: {error.message}", retryable=True
+                ) from error
+            if found is None:
+                message = f"the run's {what} are not in its history"
+                raise DbtTemporalError(ErrorType.CONFIGURATION, message, retryable=False)
+            self._known[left_out.digest] = found
+            if len(self._known) > MAX_KNOWN:
+                self._known.popitem(last=False)
+        self._known.move_to_end(left_out.digest)
+        return self._known[left_out.digest]
+
+    async def _in_history(self, workflow_id: str, run_id: str | None, left_out: LeftOut) -> Mapping[str, Any] | None:
+        handle = activity.client().get_workflow_handle(workflow_id, run_id=run_id)
+        plans: set[int] = set()
+        async for event in handle.fetch_history_events(page_size=PAGE_EVENTS):
+            if event.activity_task_scheduled_event_attributes.activity_type.name == PLAN_PROJECT.name:
+                plans.add(event.event_id)
+            if event.activity_task_completed_event_attributes.scheduled_event_id in plans:
+                found = left_out.of(await self._input_in(event))
+                if found is not None:
+                    return found
+        return None
+
+    async def _input_in(self, event: HistoryEvent) -> Mapping[str, Any]:
+        payloads = event.activity_task_completed_event_attributes.result.payloads
+        (planned,) = await activity.client().data_converter.decode(payloads, [PlanProjectOutput])
+        assert isinstance(planned, PlanProjectOutput)
+        return planned.invocation.input.model_dump(mode="json")
