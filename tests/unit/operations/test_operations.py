@@ -207,11 +207,11 @@ async def test_a_run_that_is_kept_open_goes_on_with_the_project_as_it_is_now() -
     assert run.node_status() == {
         "model.shop.c": "success", "model.shop.new": "success", "model.shop.a": "error", "model.shop.b": "skipped",
     }  # fmt: skip
-    run.open_nodes.operations.do("retry", ["a"])
+    run.open_nodes.operations.do("retry", ["a", "c"])
     output = await task
     assert output.success
     assert statuses(output) == {"c": "success", "new": "success", "a": "success", "b": "success"}
-    assert attempts(runtime, "c") == [1]
+    assert (attempts(runtime, "c"), attempts(runtime, "new")) == ([1, 2], [1])
 
 
 async def test_a_run_whose_mended_project_cannot_be_planned_stays_open_as_it_was() -> None:

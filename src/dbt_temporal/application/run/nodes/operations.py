@@ -46,7 +46,7 @@ class NodeOperations:
     ) -> None:
         self._context = context
         self._live = context.live
-        self.scheduler = scheduler
+        self._scheduler = scheduler
         self._waits = waits
         self._attempts = attempts
         self._cancel = cancel
@@ -54,6 +54,7 @@ class NodeOperations:
         self._verdicts: dict[str, Verdict] = {}
         self._ordered: dict[str, Order | None] = {}
         self._accepted: set[str] = set()
+        self._revised = False
         self._ended_so: dict[str, NodeExecutionResult] = {}
 
     def find(self, operation: Operation, names: Sequence[str]) -> list[str]:
@@ -82,9 +83,14 @@ class NodeOperations:
         pending = [uid for uid in unique_ids if self._status(uid) == "pending"]
         order: Order | None = None if operation == "retry" else operation
         self._ordered |= dict.fromkeys(pending, order)
-        self._follow(self.scheduler.order(pending, order))
+        self._follow(self._scheduler.order(pending, order))
         self._live.changed()
         return unique_ids
+
+    def plan_changed(self, scheduler: Scheduler) -> None:
+        """The run goes on by another plan: nodes that have succeeded may run again as they are now."""
+        self._scheduler = scheduler
+        self._revised = True
 
     def retry_now(self) -> list[str]:
         """Has all attempts that are waited for come now, and returns the unique_ids of their nodes."""
@@ -133,9 +139,9 @@ class NodeOperations:
             return "it runs now; to have its statement ended and begin again, reset its activity"
         if operation in ("skip", "hold"):
             return f"it has ended ({status})"
-        if status == "success" and not (operation == "retry" and unique_id in self._accepted):
-            return "it has succeeded"
-        return None
+        if status != "success" or (operation == "retry" and (self._revised or unique_id in self._accepted)):
+            return None
+        return "it has succeeded"
 
     def _do_to_running(self, operation: Operation, unique_id: str) -> None:
         if operation == "hold":
@@ -151,7 +157,7 @@ class NodeOperations:
         for result in self._live.state.node_results:
             if result.unique_id in unique_ids:
                 self._ended_so[result.unique_id] = result
-        opened = self.scheduler.reopen(unique_ids)
+        opened = self._scheduler.reopen(unique_ids)
         for unique_id in opened:
             self._attempts.begin_again(unique_id)
             self._accepted.discard(unique_id)

@@ -90,7 +90,7 @@ class NodeSteps:
         """Goes on by another plan, of the project as it is now; the nodes that are new take their turns."""
         self._context.take_plan(planned)
         self._scheduler = scheduler_of_new_plan(self._scheduler, planned.plan.nodes, planned.ephemerals)
-        self.operations.scheduler = self._scheduler
+        self.operations.plan_changed(self._scheduler)
         self._attempts.plan_changed()
         self._live.state.plan_changed(planned.plan)
         self._live.log.add(f"The run goes on with revision {planned.invocation.revision}")
