@@ -112,6 +112,14 @@ async def test_the_first_interrupt_cancels_and_waits_for_the_end() -> None:
     assert "Cancelling" in scene.view.notes[0]
 
 
+async def test_who_has_only_attached_leaves_the_run_as_it_is() -> None:
+    scene = Scene(FakeRun([log("a")]))
+    scene.follower.detaches = True
+    scene.interrupts.interrupt()
+    assert await scene.follow() is None
+    assert (scene.run.cancels, scene.run.terminated) == (0, None)
+
+
 async def test_the_second_interrupt_leaves_the_run_cancelling() -> None:
     scene = Scene(FakeRun([log("a")] * 1000))
     following = asyncio.create_task(scene.follow())

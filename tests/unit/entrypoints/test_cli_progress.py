@@ -253,7 +253,7 @@ def test_an_error_without_a_kind_of_its_own_gets_one() -> None:
 def test_skips_and_failed_hooks_are_told() -> None:
     error = HookError(hook_workflow_type="notify", event="on_success", error="boom")
     text = summary_of(Outcome(Ending.COMPLETED, output(skipped=True, skip_reason="nothing new", hook_errors=[error])))
-    assert "Skipped by a pre_run hook: nothing new" in text
+    assert "Skipped: nothing new" in text
     assert "Hook notify (on_success) failed: boom" in text
     assert "Done." not in text
 

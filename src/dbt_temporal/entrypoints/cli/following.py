@@ -60,6 +60,7 @@ class Follower:
         interrupts: what the user has asked for since.
         wait_for_worker_secs: how long a run that nobody takes is waited for.
         clock: a monotonic clock in seconds.
+        detaches: whether a user who interrupts leaves the run as it is.
     """
 
     run: SubmittedRun
@@ -72,6 +73,7 @@ class Follower:
     poll_share: float = POLL_SHARE
     worker_notice_secs: float = WORKER_NOTICE_SECS
     leave_secs: float = LEAVE_SECS
+    detaches: bool = False
     _answered: bool = False
     _cancelled: bool = False
     _noticed: bool = False
@@ -118,6 +120,8 @@ class Follower:
         """Acts on new interrupts. Returns whether the user does not wish to wait any longer."""
         if self.interrupts.count == self._interrupts_seen:
             return False
+        if self.detaches:
+            return True
         first = self._interrupts_seen == 0
         self._interrupts_seen = self.interrupts.count
         if not first or self.interrupts.count > 1:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from copy import copy
 from pathlib import Path
@@ -15,19 +13,14 @@ from typing import Any, NoReturn
 
 import click
 
-from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.entrypoints.cli.commands import DBT_COMMANDS, CliCommand
-from dbt_temporal.entrypoints.cli.flags import CONNECTION_FLAGS, DbtCommand, run_input_of, with_flags
+from dbt_temporal.entrypoints.cli.flags import DbtCommand, run_input_of, with_flags
 from dbt_temporal.entrypoints.cli.input_flags import Decorator
+from dbt_temporal.entrypoints.cli.operators.commands import OPERATOR_COMMANDS
+from dbt_temporal.entrypoints.cli.running import run_program
 from dbt_temporal.entrypoints.cli.versions import version_text
 from dbt_temporal.entrypoints.exit_codes import COULD_NOT_RUN
-
-
-class Failure(click.ClickException):
-    """A message for the user, and dbt's exit code for what could not run."""
-
-    exit_code = COULD_NOT_RUN
 
 
 def _show_version(ctx: click.Context, _parameter: click.Parameter, flag: bool) -> None:
@@ -54,7 +47,7 @@ def worker() -> None:
     """Serve projects: run the dbt_run workflows of a task queue. Configured by environment variables."""
     from dbt_temporal.entrypoints.worker.main import main as run_worker
 
-    sys.exit(_run(run_worker))
+    sys.exit(run_program(run_worker))
 
 
 @cli.command()
@@ -89,7 +82,7 @@ def deps(project: str | None, vars_: str | None, **flags: Any) -> None:
     for name, value in {**flags, "vars": vars_}.items():
         words += [f"--{name.replace('_', '-')}", value] if isinstance(value, str) else []
     one_alone = flags["add_package"] is not None
-    sys.exit(_run(lambda: install_packages(os.environ, project, words, one_alone=one_alone)))
+    sys.exit(run_program(lambda: install_packages(os.environ, project, words, one_alone=one_alone)))
 
 
 _DEV_FLAGS: list[Decorator] = [
@@ -133,11 +126,13 @@ def dev(**flags: Any) -> None:
         _check_command_to_run(flags["command"])
     elif flags["keep"]:
         raise click.UsageError("--keep has no effect without --run.")
-    sys.exit(_run(lambda: run_dev(DevOptions(**flags), os.environ)))
+    sys.exit(run_program(lambda: run_dev(DevOptions(**flags), os.environ)))
 
 
 def _check_command_to_run(command: str) -> None:
-    allowed = sorted(set(cli.commands) - {"deps", "dev", "worker", "healthcheck", "tidy", "node", "finish"})
+    allowed = sorted(
+        set(cli.commands) - {"deps", "dev", "worker", "healthcheck"} - {each.name for each in OPERATOR_COMMANDS}
+    )
     try:
         words = shlex.split(command)
     except ValueError as error:
@@ -147,97 +142,13 @@ def _check_command_to_run(command: str) -> None:
         raise click.BadParameter(message, param_hint="'--run'")
 
 
-_TIDY_FLAGS: list[Decorator] = [
-    click.argument("workflow_ids", metavar="[WORKFLOW_ID]...", nargs=-1),
-    click.option(
-        "--since", default="7d", show_default=True, metavar="TIME",
-        help="How far back to look where no WORKFLOW_ID is given: a number with m, h or d.",
-    ),
-    *CONNECTION_FLAGS,
-]  # fmt: skip
-
-
-@cli.command()
-@with_flags(_TIDY_FLAGS)
-def tidy(workflow_ids: tuple[str, ...], since: str, **flags: Any) -> None:
-    """Store the artifacts of runs that were terminated, or ran into a timeout of their workflow.
-
-    Workers that write artifacts do so by themselves, some minutes later (DBT_TEMPORAL_TIDY_SECS).
-    """
-    from dbt_temporal.entrypoints.cli.operators.tidy import read_age, tidy_up
-
-    age = read_age(since)
-    if age is None:
-        raise click.BadParameter(
-            f"{since!r} is no number with m, h or d, such as 90m, 24h or 7d", param_hint="'--since'"
-        )
-
-    _operate(flags, lambda target, console: tidy_up(target, workflow_ids, age, console))
-
-
-_NODE_FLAGS: list[Decorator] = [
-    click.argument("workflow_id", metavar="ID"),
-    click.argument("names", metavar="[NAME]...", nargs=-1),
-    click.argument("action", type=click.Choice(["retry", "skip", "accept", "hold", "reset"])),
-    click.option(
-        "--new-revision", is_flag=True,
-        help="With `retry`, of a run that is kept open: first take the project as it is now.",
-    ),
-    *CONNECTION_FLAGS,
-]  # fmt: skip
-
-
-@cli.command()
-@with_flags(_NODE_FLAGS)
-def node(workflow_id: str, names: tuple[str, ...], action: str, new_revision: bool, **flags: Any) -> None:
-    """Do something about nodes of the run with the workflow id ID, which goes on meanwhile.
-
-    A NAME is a node's name, its unique_id, or its label such as model:orders.
-
-    \b
-    retry   make the next attempt now, or run again after the end; takes a hold back. Without NAME: all that wait
-    skip    end it as skipped, and all below it
-    accept  count it as done, whatever it came to: what is below it runs
-    hold    keep it from its next attempt, or its first, until it is retried, skipped or accepted
-    reset   end the statement that it runs now, and begin again at once; costs none of its attempts
-    """
-    if not names and action != "retry":
-        raise click.UsageError(f"{action} needs the NAME of a node.")
-    if new_revision and (action != "retry" or not names):
-        raise click.UsageError("--new-revision is for `NAME retry`.")
-    from dbt_temporal.entrypoints.cli.operators.nodes import operate
-
-    _operate(flags, lambda target, console: operate(target, workflow_id, names, action, new_revision, console))
-
-
-@cli.command()
-@with_flags([click.argument("workflow_id", metavar="ID"), *CONNECTION_FLAGS])
-def finish(workflow_id: str, **flags: Any) -> None:
-    """End a run that is kept open after a failure (--on-failure hold), with what it has."""
-    from dbt_temporal.entrypoints.cli.operators.nodes import finish as finish_run
-
-    _operate(flags, lambda target, console: finish_run(target, workflow_id, console))
-
-
-def _operate(flags: dict[str, Any], work: Callable[[Any, Any], Coroutine[Any, Any, int]]) -> None:
-    """Does an operator's work on the server that the flags name, and exits with its code."""
-    from rich.console import Console
-
-    from dbt_temporal.entrypoints.cli.submit import find_target, server_variables
-
-    async def run() -> int:
-        return await work(find_target(os.environ, server_variables(flags)), Console(highlight=False))
-
-    sys.exit(_run(run))
-
-
 @cli.command("codec-key")
 @click.option("--id", "key_id", metavar="ID", help="The key's id [default: key- and the date].")
 def codec_key(key_id: str | None) -> None:
     """Make a key that encrypts payloads, and print it as an entry of TEMPORAL_CODEC_KEYS."""
     from dbt_temporal.entrypoints.codec import print_new_key
 
-    sys.exit(_run(lambda: print_new_key(key_id)))
+    sys.exit(run_program(lambda: print_new_key(key_id)))
 
 
 _CODEC_SERVER_FLAGS: list[Decorator] = [
@@ -263,25 +174,7 @@ def codec_server(**flags: Any) -> None:
     """
     from dbt_temporal.entrypoints.codec import run_codec_server
 
-    sys.exit(_run(lambda: run_codec_server(os.environ, **flags)))
-
-
-def _run(start: Callable[[], Any]) -> int:
-    """Runs a program, which may be a coroutine, and turns its errors into messages."""
-    from dbt_temporal.entrypoints.settings import SettingsError
-
-    try:
-        result = start()
-        if isinstance(result, Coroutine):
-            result = asyncio.run(result)
-    except SettingsError as error:
-        raise Failure(str(error)) from error
-    except DbtTemporalError as error:
-        raise Failure(error.message) from error
-    except KeyboardInterrupt:
-        click.echo("Interrupted.", err=True)
-        return COULD_NOT_RUN
-    return int(result or 0)
+    sys.exit(run_program(lambda: run_codec_server(os.environ, **flags)))
 
 
 def _submit(command: str, flags: dict[str, Any]) -> None:
@@ -298,7 +191,7 @@ def _submit(command: str, flags: dict[str, Any]) -> None:
         submission = Submission(run_input, workflow_id, not flags["no_wait"], flags["wait_for_worker"], retried)
         return await submit(submission, target, Console(highlight=False), Console(stderr=True, highlight=False))
 
-    sys.exit(_run(run))
+    sys.exit(run_program(run))
 
 
 def _dbt_command(command: CliCommand) -> click.Command:
@@ -325,6 +218,8 @@ def _add_dbt_commands() -> None:
 
 
 _add_dbt_commands()
+for _command in OPERATOR_COMMANDS:
+    cli.add_command(_command)
 
 
 def main() -> NoReturn:

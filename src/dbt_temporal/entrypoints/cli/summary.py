@@ -44,7 +44,7 @@ def print_summary(console: Console, outcome: Outcome, ui_link: str | None, log: 
 def _print_problems(console: Console, output: DbtRunOutput, message: str | None) -> None:
     """Failures, then warnings, each with its message, as dbt lists them at its end."""
     if output.skipped:
-        _print(console, f"Skipped by a pre_run hook: {output.skip_reason or 'no reason given'}", "yellow")
+        _print(console, f"Skipped: {output.skip_reason or 'no reason given'}", "yellow")
         return
     failures = [result for result in output.node_results if result.status in ("error", "cancelled")]
     warnings = [result for result in output.node_results if result.dbt_status == "warn"]

@@ -1,0 +1,118 @@
+"""The runs that a namespace knows, as Temporal's visibility has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from temporalio.api.enums.v1 import WorkflowExecutionStatus
+from temporalio.client import Client, WorkflowExecution
+from temporalio.exceptions import FailureError
+from temporalio.service import RPCError
+
+from dbt_temporal.domain.errors import configuration_error
+
+RUN_WORKFLOW_TYPE = "dbt_run"
+COMMAND_MEMO = "command"
+STATUS_ATTRIBUTE = "DbtStatus"
+STATUSES = ("running", "held", "passed", "failed", "skipped", "cancelled", "terminated", "timed out")
+
+_BY_EXECUTION = {
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING: "running",
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_COMPLETED: "passed",
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_FAILED: "failed",
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_CANCELED: "cancelled",
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED: "terminated",
+    WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TIMED_OUT: "timed out",
+}
+_MORE_EXACT = {"running": ("held",), "passed": ("skipped",)}
+"""What DbtStatus may say beside the status of the workflow."""
+
+
+@dataclass(frozen=True)
+class KnownRun:
+    """One run.
+
+    Attributes:
+        workflow_id: its workflow's.
+        run_id: of that execution.
+        project: empty where the run was not planned yet.
+        command: dbt's, as the run's input names it.
+        select: its selection, where it has one.
+        status: one of STATUSES.
+        started_at: when.
+        ended_at: None where it goes on.
+    """
+
+    workflow_id: str
+    run_id: str
+    project: str
+    command: str
+    select: str
+    status: str
+    started_at: datetime
+    ended_at: datetime | None
+
+
+class KnownRuns:
+    """The runs of one task queue."""
+
+    def __init__(self, client: Client, task_queue: str) -> None:
+        self._client = client
+        self._task_queue = task_queue
+
+    async def newest(
+        self, limit: int, *, since: datetime, project: str | None = None, status: str | None = None
+    ) -> list[KnownRun]:
+        """The newest ones, newest first.
+
+        Args:
+            limit: how many at most.
+            since: those that began after this.
+            project: those of this project alone.
+            status: those with this status alone, one of STATUSES.
+
+        Raises:
+            DbtTemporalError: of type Configuration, where the server does not say.
+        """
+        queue = self._task_queue.replace("'", "''")
+        query = f"WorkflowType = '{RUN_WORKFLOW_TYPE}' AND TaskQueue = '{queue}' AND StartTime > '{since.isoformat()}'"
+        found: list[KnownRun] = []
+        try:
+            async for execution in self._client.list_workflows(query):
+                run = await _known_run(execution)
+                if project in (None, run.project) and status in (None, run.status):
+                    found.append(run)
+                if len(found) == limit:
+                    break
+        except RPCError as error:
+            raise configuration_error(f"the server does not list runs: {error.message}") from error
+        return found
+
+
+async def _known_run(execution: WorkflowExecution) -> KnownRun:
+    asked = await _memo(execution)
+    status = _BY_EXECUTION.get(execution.raw_info.status, "running")
+    said = execution.search_attributes.get(STATUS_ATTRIBUTE)
+    if said and str(said[0]) in _MORE_EXACT.get(status, ()):
+        status = str(said[0])
+    return KnownRun(
+        workflow_id=execution.id,
+        run_id=execution.run_id,
+        project=str(asked.get("project") or ""),
+        command=str(asked.get("command") or ""),
+        select=str(asked.get("select") or ""),
+        status=status,
+        started_at=execution.start_time,
+        ended_at=execution.close_time,
+    )
+
+
+async def _memo(execution: WorkflowExecution) -> dict[str, Any]:
+    """What was asked for; nothing where the keys to read it are not here."""
+    try:
+        asked = await execution.memo_value(COMMAND_MEMO, {})
+    except FailureError:
+        return {}
+    return asked if isinstance(asked, dict) else {}

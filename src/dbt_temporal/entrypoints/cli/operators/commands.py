@@ -1,0 +1,154 @@
+"""The commands for operators: what `--help` says of each, and its flags."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from dbt_temporal.entrypoints.cli.flags import CONNECTION_FLAGS, with_flags
+from dbt_temporal.entrypoints.cli.input_flags import Decorator
+from dbt_temporal.entrypoints.cli.running import run_at_server
+
+_TIDY_FLAGS: list[Decorator] = [
+    click.argument("workflow_ids", metavar="[WORKFLOW_ID]...", nargs=-1),
+    click.option(
+        "--since", default="7d", show_default=True, metavar="TIME",
+        help="How far back to look where no WORKFLOW_ID is given: a number with m, h or d.",
+    ),
+    *CONNECTION_FLAGS,
+]  # fmt: skip
+
+
+@click.command()
+@with_flags(_TIDY_FLAGS)
+def tidy(workflow_ids: tuple[str, ...], since: str, **flags: Any) -> None:
+    """Store the artifacts of runs that were terminated, or ran into a timeout of their workflow.
+
+    Workers that write artifacts do so by themselves, some minutes later (DBT_TEMPORAL_TIDY_SECS).
+    """
+    from dbt_temporal.entrypoints.cli.operators.tidy import tidy_up
+
+    age = _age(since)
+    run_at_server(flags, lambda target, console: tidy_up(target, workflow_ids, age, console))
+
+
+_NODE_FLAGS: list[Decorator] = [
+    click.argument("workflow_id", metavar="ID"),
+    click.argument("names", metavar="[NAME]...", nargs=-1),
+    click.argument("action", type=click.Choice(["retry", "skip", "accept", "hold", "reset"])),
+    click.option(
+        "--new-revision", is_flag=True,
+        help="With `retry`, of a run that is kept open: first take the project as it is now.",
+    ),
+    *CONNECTION_FLAGS,
+]  # fmt: skip
+
+
+@click.command()
+@with_flags(_NODE_FLAGS)
+def node(workflow_id: str, names: tuple[str, ...], action: str, new_revision: bool, **flags: Any) -> None:
+    """Do something about nodes of the run with the workflow id ID, which goes on meanwhile.
+
+    A NAME is a node's name, its unique_id, or its label such as model:orders.
+
+    \b
+    retry   make the next attempt now, or run again after the end; takes a hold back. Without NAME: all that wait
+    skip    end it as skipped, and all below it
+    accept  count it as done, whatever it came to: what is below it runs
+    hold    keep it from its next attempt, or its first, until it is retried, skipped or accepted
+    reset   end the statement that it runs now, and begin again at once; costs none of its attempts
+    """
+    if not names and action != "retry":
+        raise click.UsageError(f"{action} needs the NAME of a node.")
+    if new_revision and (action != "retry" or not names):
+        raise click.UsageError("--new-revision is for `NAME retry`.")
+    from dbt_temporal.entrypoints.cli.operators.nodes import operate
+
+    run_at_server(flags, lambda target, console: operate(target, workflow_id, names, action, new_revision, console))
+
+
+@click.command()
+@with_flags([click.argument("workflow_id", metavar="ID"), *CONNECTION_FLAGS])
+def finish(workflow_id: str, **flags: Any) -> None:
+    """End a run that is kept open after a failure (--on-failure hold), with what it has."""
+    from dbt_temporal.entrypoints.cli.operators.nodes import finish as finish_run
+
+    run_at_server(flags, lambda target, console: finish_run(target, workflow_id, console))
+
+
+_PROJECT: Decorator = click.option("--project", metavar="NAME", help="Runs of this project.")
+_SINCE: Decorator = click.option(
+    "--since", default="7d", show_default=True, metavar="TIME",
+    help="How far back to look: a number with m, h or d.",
+)  # fmt: skip
+_ID: Decorator = click.argument("workflow_id", metavar="[ID]", required=False)
+
+
+@click.command()
+@with_flags(
+    [
+        _PROJECT,
+        click.option("--status", help="Those that are running, held, passed, failed, skipped, cancelled, terminated."),
+        _SINCE,
+        click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many at most."),
+        click.option("--output", type=click.Choice(["text", "json"]), default="text", help="One JSON object a line."),
+        *CONNECTION_FLAGS,
+    ]
+)
+def runs(project: str | None, status: str | None, since: str, limit: int, output: str, **flags: Any) -> None:
+    """List the runs of a task queue, newest first."""
+    from dbt_temporal.adapters.temporal.listing import STATUSES
+    from dbt_temporal.entrypoints.cli.operators.runs import print_runs
+
+    if status is not None and status not in STATUSES:
+        raise click.BadParameter(f"{status!r} is none of {', '.join(STATUSES)}", param_hint="'--status'")
+    age = _age(since)
+    run_at_server(flags, lambda target, out: print_runs(target, age, project, status, limit, output == "json", out))
+
+
+@click.command()
+@with_flags([_ID, _PROJECT, *CONNECTION_FLAGS])
+def status(workflow_id: str | None, project: str | None, **flags: Any) -> None:
+    """Say where the run with the workflow id ID stands, else the newest one, with the last lines of its log."""
+    from dbt_temporal.entrypoints.cli.operators.runs import print_status
+
+    run_at_server(flags, lambda target, out: print_status(target, workflow_id, project, out))
+
+
+@click.command()
+@with_flags([_ID, _PROJECT, *CONNECTION_FLAGS])
+def attach(workflow_id: str | None, project: str | None, **flags: Any) -> None:
+    """Follow the run with the workflow id ID, else the newest one, to its end; exit with dbt's code for it.
+
+    Ctrl-C leaves the run, which goes on.
+    """
+    from rich.console import Console
+
+    from dbt_temporal.entrypoints.cli.operators.runs import attach as attach_to
+
+    err = Console(stderr=True, highlight=False)
+    run_at_server(flags, lambda target, out: attach_to(target, workflow_id, project, out, err))
+
+
+@click.command()
+@with_flags([click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True), *CONNECTION_FLAGS])
+def cancel(workflow_ids: tuple[str, ...], **flags: Any) -> None:
+    """Ask the runs with these workflow ids to stop: statements end in the database, and artifacts are stored."""
+    from dbt_temporal.entrypoints.cli.operators.runs import cancel as cancel_runs
+
+    run_at_server(flags, lambda target, out: cancel_runs(target, workflow_ids, out))
+
+
+OPERATOR_COMMANDS = (runs, status, attach, cancel, node, finish, tidy)
+
+
+def _age(since: str) -> Any:
+    from dbt_temporal.entrypoints.cli.operators.tidy import read_age
+
+    age = read_age(since)
+    if age is None:
+        raise click.BadParameter(
+            f"{since!r} is no number with m, h or d, such as 90m, 24h or 7d", param_hint="'--since'"
+        )
+    return age

@@ -1,0 +1,160 @@
+"""`dbt-temporal runs`, `status`, `attach` and `cancel`: runs that somebody else, or another terminal, has started."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from rich.console import Console
+from rich.table import Table
+from temporalio.client import Client
+
+from dbt_temporal.adapters.temporal.connection.connect import connect
+from dbt_temporal.adapters.temporal.gateway import TemporalRunGateway
+from dbt_temporal.adapters.temporal.listing import KnownRun, KnownRuns
+from dbt_temporal.adapters.temporal.telemetry.metrics_export import MetricsSettings, build_runtime
+from dbt_temporal.application.ports.runs import Snapshot
+from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.entrypoints.cli.following import Follower
+from dbt_temporal.entrypoints.cli.progress import progress_view
+from dbt_temporal.entrypoints.cli.submit import Target, interrupts_by_signal
+from dbt_temporal.entrypoints.cli.summary import exit_code_of, print_summary
+from dbt_temporal.entrypoints.exit_codes import SUCCESS
+
+STYLES = {"running": "blue", "held": "yellow", "passed": "green", "skipped": "dim"}
+LAST_LINES = 10
+_NEWEST_WITHIN = timedelta(days=7)
+_NO_END = float("inf")
+
+
+async def print_runs(
+    target: Target, age: timedelta, project: str | None, status: str | None, limit: int, as_json: bool, out: Console
+) -> int:
+    """Lists runs, newest first. Returns the exit code."""
+    client = await _connected(target)
+    since = datetime.now(UTC) - age
+    found = await _known(client, target).newest(limit, since=since, project=project, status=status)
+    if as_json:
+        for run in found:
+            print(json.dumps(_as_json(run)), file=out.file)
+        return SUCCESS
+    if not found:
+        out.print("No run has begun in this time.")
+        return SUCCESS
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("STARTED", "STATUS", "FOR", "PROJECT", "COMMAND"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("WORKFLOW ID", overflow="fold")
+    now = datetime.now(UTC)
+    for run in found:
+        words = f"{run.command} --select {run.select}" if run.select else run.command
+        style = STYLES.get(run.status, "red")
+        seconds = ((run.ended_at or now) - run.started_at).total_seconds()
+        started = f"{run.started_at.astimezone():%Y-%m-%d %H:%M:%S}"
+        shown = words if len(words) <= 40 else f"{words[:39]}…"
+        table.add_row(started, f"[{style}]{run.status}[/]", _span(seconds), run.project, shown, run.workflow_id)
+    out.print(table, soft_wrap=not out.is_terminal)
+    return SUCCESS
+
+
+async def print_status(target: Target, workflow_id: str | None, project: str | None, out: Console) -> int:
+    """Says where a run stands, with the last lines of its log. Returns the exit code, which is not the run's."""
+    client = await _connected(target)
+    run = TemporalRunGateway(client, target.connection.task_queue).find(
+        await _named(client, target, workflow_id, project)
+    )
+    snapshot = await run.snapshot(with_nodes=True)
+    if snapshot is None:
+        raise configuration_error(f"there is no run {run.workflow_id!r}, or no worker that could tell of it")
+    _print_lines(out, [run.workflow_id, *_described(snapshot)])
+    link = target.ui_link(run.workflow_id)
+    if link:
+        _print_lines(out, [link])
+    _print_lines(out, ["", *snapshot.new_log_lines[-LAST_LINES:]])
+    return SUCCESS
+
+
+async def attach(target: Target, workflow_id: str | None, project: str | None, out: Console, err: Console) -> int:
+    """Follows a run to its end, or tells of one that has ended. Ctrl-C leaves it. Returns the run's exit code."""
+    client = await _connected(target)
+    gateway = TemporalRunGateway(client, target.connection.task_queue)
+    run = gateway.find(await _named(client, target, workflow_id, project))
+    with interrupts_by_signal() as interrupts, progress_view(out) as view:
+        follower = Follower(run, gateway, view, interrupts, _NO_END, time.monotonic, detaches=True)
+        outcome = await follower.follow()
+    if outcome is None:
+        err.print(f"Left. The run goes on; `dbt-temporal attach {run.workflow_id}` follows it again.", soft_wrap=True)
+        return SUCCESS
+    print_summary(out, outcome, target.ui_link(run.workflow_id), view.log)
+    return exit_code_of(outcome)
+
+
+async def cancel(target: Target, workflow_ids: Sequence[str], out: Console) -> int:
+    """Asks runs to stop. Returns the exit code."""
+    client = await _connected(target)
+    gateway = TemporalRunGateway(client, target.connection.task_queue)
+    for workflow_id in workflow_ids:
+        await gateway.invocation_id(workflow_id)  # there is one of that name
+    for workflow_id in workflow_ids:
+        await gateway.find(workflow_id).cancel()
+        _print_lines(out, [f"{workflow_id} is asked to stop: it ends what it runs, and stores its artifacts"])
+    return SUCCESS
+
+
+async def _connected(target: Target) -> Client:
+    return await connect(target.connection, runtime=build_runtime(MetricsSettings()))
+
+
+def _known(client: Client, target: Target) -> KnownRuns:
+    return KnownRuns(client, target.connection.task_queue)
+
+
+async def _named(client: Client, target: Target, workflow_id: str | None, project: str | None) -> str:
+    """The id that was given, else that of the newest run."""
+    if workflow_id is not None:
+        return workflow_id
+    since = datetime.now(UTC) - _NEWEST_WITHIN
+    found = await _known(client, target).newest(1, since=since, project=project)
+    if not found:
+        of = f" of the project {project!r}" if project else ""
+        raise configuration_error(f"no run{of} has begun in the last seven days: give the ID of one")
+    return found[0].workflow_id
+
+
+def _described(snapshot: Snapshot) -> list[str]:
+    counts = ", ".join(f"{count} {name}" for name, count in snapshot.counts.items() if count)
+    lines = [f"phase: {snapshot.phase}", f"nodes: {snapshot.total_nodes}" + (f" ({counts})" if counts else "")]
+    for status in ("running", "error"):
+        nodes = [node for node, each in snapshot.node_status.items() if each == status]
+        if nodes:
+            more = f" and {len(nodes) - LAST_LINES} more" if len(nodes) > LAST_LINES else ""
+            lines.append(f"{status}: {', '.join(nodes[:LAST_LINES])}{more}")
+    return lines
+
+
+def _print_lines(out: Console, lines: Sequence[str]) -> None:
+    for line in lines:
+        out.print(line, soft_wrap=True, markup=False)
+
+
+def _span(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _as_json(run: KnownRun) -> dict[str, str | None]:
+    return {
+        "workflow_id": run.workflow_id,
+        "run_id": run.run_id,
+        "project": run.project,
+        "command": run.command,
+        "select": run.select or None,
+        "status": run.status,
+        "started_at": run.started_at.isoformat(),
+        "ended_at": run.ended_at.isoformat() if run.ended_at else None,
+    }

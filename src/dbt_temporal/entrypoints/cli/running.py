@@ -1,0 +1,50 @@
+"""Runs what a command is for, and turns its errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import click
+
+from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.entrypoints.exit_codes import COULD_NOT_RUN
+
+
+class Failure(click.ClickException):
+    """A message for the user, and dbt's exit code for what could not run."""
+
+    exit_code = COULD_NOT_RUN
+
+
+def run_program(start: Callable[[], Any]) -> int:
+    """Runs a program, which may be a coroutine, and turns its errors into messages."""
+    from dbt_temporal.entrypoints.settings import SettingsError
+
+    try:
+        result = start()
+        if isinstance(result, Coroutine):
+            result = asyncio.run(result)
+    except SettingsError as error:
+        raise Failure(str(error)) from error
+    except DbtTemporalError as error:
+        raise Failure(error.message) from error
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        return COULD_NOT_RUN
+    return int(result or 0)
+
+
+def run_at_server(flags: dict[str, Any], work: Callable[[Any, Any], Coroutine[Any, Any, int]]) -> None:
+    """Does work with the server that the flags name and the console, and exits with its code."""
+    from rich.console import Console
+
+    from dbt_temporal.entrypoints.cli.submit import find_target, server_variables
+
+    async def run() -> int:
+        return await work(find_target(os.environ, server_variables(flags)), Console(highlight=False))
+
+    sys.exit(run_program(run))

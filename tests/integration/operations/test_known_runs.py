@@ -1,0 +1,111 @@
+"""Runs that another terminal has started: listed, looked at, followed, cancelled; against a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from datetime import timedelta
+
+import pytest
+from rich.console import Console
+
+from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings
+from dbt_temporal.adapters.temporal.telemetry.tracing_settings import TracingSettings
+from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.entrypoints.cli.operators.runs import attach, cancel, print_runs, print_status
+from dbt_temporal.entrypoints.cli.submit import Target
+from dbt_temporal.testing import FakeEngine, node, plan
+from tests.integration.run_harness import RunHarness
+from tests.integration.servers import wait_for
+
+A = "model.shop.a"
+WEEK = timedelta(days=7)
+
+
+@pytest.fixture
+def target(runs: RunHarness, temporal_address: str) -> Target:
+    runs.static_search_attributes = {"DbtStatus": "running"}
+    runs.engine.run_plan = plan(node("a"), node("b", "a"))
+    connection = ConnectionSettings(address=temporal_address, task_queue=runs.task_queue)
+    return Target(connection, TracingSettings(), {}, "http://ui.internal")
+
+
+def console() -> Console:
+    return Console(file=io.StringIO(), width=200, highlight=False)
+
+
+def text(shown: Console) -> str:
+    assert isinstance(shown.file, io.StringIO)
+    return shown.file.getvalue()
+
+
+async def listed(target: Target, **chosen: str) -> list[dict[str, str]]:
+    shown = console()
+    wanted = {"project": None, "status": None, **chosen}
+    await print_runs(target, WEEK, wanted["project"], wanted["status"], 20, True, shown)
+    return [json.loads(line) for line in text(shown).splitlines()]
+
+
+async def test_runs_are_listed_newest_first_with_what_became_of_them(runs: RunHarness, target: Target) -> None:
+    passed = await runs.submit({"command": "run", "select": "a b"})
+    await passed.outcome()
+    runs.engine.script[A] = [FakeEngine.fails(A, "no", retryable=False)]
+    failed = await runs.submit()
+    await failed.outcome()
+    held = await runs.submit({"on_failure": "hold"})
+
+    async def all_there() -> bool:
+        return [each["status"] for each in await listed(target)] == ["held", "failed", "passed"]
+
+    await wait_for(all_there, what="visibility has all three")
+    found = await listed(target, project="shop")
+    assert [each["workflow_id"] for each in found] == [held.workflow_id, failed.workflow_id, passed.workflow_id]
+    assert (found[2]["command"], found[2]["select"], found[2]["project"]) == ("run", "a b", "shop")
+    assert [each["workflow_id"] for each in await listed(target, status="failed")] == [failed.workflow_id]
+    assert await listed(target, project="another") == []
+    shown = console()
+    await print_runs(target, WEEK, None, None, 1, False, shown)
+    heads, first = text(shown).splitlines()
+    assert heads.split() == ["STARTED", "STATUS", "FOR", "PROJECT", "COMMAND", "WORKFLOW", "ID"]
+    assert held.workflow_id in first
+    await cancel(target, [held.workflow_id], console())
+    await held.outcome()
+
+
+async def test_the_newest_run_is_looked_at_followed_and_cancelled(runs: RunHarness, target: Target) -> None:
+    runs.engine.gates[A] = asyncio.Event()
+    run = await runs.submit()
+    await runs.has_begun(A)
+
+    async def known() -> bool:
+        return bool(await listed(target, project="shop"))
+
+    await wait_for(known, what="visibility knows its project")
+    shown = console()
+    await print_status(target, None, None, shown)
+    assert text(shown).splitlines()[:5] == [
+        run.workflow_id,
+        "phase: executing",
+        "nodes: 2 (1 running)",
+        "running: model.shop.a",
+        f"http://ui.internal/namespaces/default/workflows/{run.workflow_id}",
+    ]
+    following = console()
+    attached = asyncio.create_task(attach(target, None, "shop", following, console()))
+    await wait_for(lambda: _says(following, "START"), what="it is followed")
+    await cancel(target, [run.workflow_id], console())
+    assert await attached == 2
+    assert "CANCELLED" in text(following)
+
+
+async def _says(shown: Console, what: str) -> bool:
+    return what in text(shown)
+
+
+async def test_a_run_that_is_not_there_is_told(runs: RunHarness, target: Target) -> None:
+    await runs.start_worker()
+    with pytest.raises(DbtTemporalError, match="no run of the project 'nothing' has begun"):
+        await print_status(target, None, "nothing", console())
+    with pytest.raises(DbtTemporalError, match="cannot tell of the run 'nowhere'"):
+        await cancel(target, ["nowhere"], console())
