@@ -36,8 +36,8 @@ that is known ([the list](../tests/conformance/differences.py)). How it works, a
 A cell is empty where a scenario was not run for this page.
 
 - **equal**: passes on the command line and through us.
-- **no run**: passes, and starts no run of ours: it starts none at all, or only commands that have no input of ours yet
-  and that dbt's command line ran in both modes.
+- **no run**: passes, and starts no run of ours: it starts none at all, or only commands of the kind below
+  that dbt's command line ran in both modes.
 - **fails in both**: fails on the command line too: it is written for another database, or wants fixtures that only the
   maker of an adapter can give.
 - **fails on the CLI alone**: passes through us.
@@ -46,7 +46,7 @@ A cell is empty where a scenario was not run for this page.
 
 _LEFT_HEAD = """## Commands that dbt's command line ran in both modes
 
-No input of ours stands for them yet. Tests in which they were started, over all columns:
+They give back, within one process, what no artifact holds, or stand for no run (`deps`). Tests in which they were started, over all columns:
 """
 
 
