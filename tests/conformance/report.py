@@ -46,7 +46,8 @@ A cell is empty where a scenario was not run for this page.
 
 _LEFT_HEAD = """## Commands that dbt's command line ran in both modes
 
-They give back, within one process, what no artifact holds, or stand for no run (`deps`). Tests in which they were started, over all columns:
+They give back, within one process, what no artifact holds, or stand for no run (`deps`). Tests in which they were
+started, over all columns:
 """
 
 
