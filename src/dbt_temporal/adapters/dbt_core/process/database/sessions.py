@@ -73,6 +73,7 @@ def end_sessions(adapter: BaseAdapter, connection: Connection, mark: str) -> Non
 
     Raises:
         TimeoutError: one of them does not end.
+        psycopg2.Error: the connection was lost before they had ended.
     """
     if adapter.type() != "postgres":
         return
@@ -87,6 +88,8 @@ def end_sessions(adapter: BaseAdapter, connection: Connection, mark: str) -> Non
     except TimeoutError:
         raise
     except Exception as error:
+        if handle.closed:
+            raise  # it says nothing of what the server can do, and they may go on
         _tell_once(f"sessions of lost attempts cannot be ended in this database: {error}")
     finally:
         with contextlib.suppress(Exception):  # a connection that is lost by now says so with its first statement
