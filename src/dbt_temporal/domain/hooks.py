@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from dbt_temporal.domain.json_values import cut, fits_environment, not_json
 from dbt_temporal.domain.limits import MAX_SECS, MIN_SECS, TaskQueueName, TypeName
 
 HookEvent = Literal["pre_run", "on_success", "on_failure"]
 HookErrorPolicy = Literal["fail", "warn", "ignore"]
 
 DEFAULT_HOOK_TIMEOUT_SECS = 300.0
+MAX_NAME_CHARS = 200
+MAX_REASON_CHARS = 10_000
+"""So much is told of what a hook's answer has in it."""
 
 
 class HookConfig(BaseModel):
@@ -27,6 +31,14 @@ class HookConfig(BaseModel):
     on_error: HookErrorPolicy = "warn"
     input: Any = None
     fire_and_forget: bool = False
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _is_json(cls, value: Any) -> Any:
+        problem = not_json(value, "input", yaml=True)
+        if problem is not None:
+            raise ValueError(problem)
+        return value
 
 
 class HooksConfig(BaseModel):
@@ -63,7 +75,10 @@ class PreRunAnswer:
 
 
 def read_pre_run_answer(answer: object) -> PreRunAnswer:
-    """Reads a `pre_run` hook's result: `false` and `{"skip": true}` skip, `extra_env` adds to the environment."""
+    """Reads a `pre_run` hook's result: `false` and `{"skip": true}` skip, `extra_env` adds to the environment.
+
+    Whatever else it is, the run continues; what no environment takes is named in `ignored_env_keys`.
+    """
     if answer is False:
         return PreRunAnswer(skip=True)
     if not isinstance(answer, Mapping):
@@ -72,9 +87,10 @@ def read_pre_run_answer(answer: object) -> PreRunAnswer:
     skip = answer.get("skip") is True
     extra = answer.get("extra_env")
     env = extra if isinstance(extra, Mapping) else {}
+    taken = {key for key, value in env.items() if fits_environment(key, name=True) and fits_environment(value)}
     return PreRunAnswer(
         skip=skip,
-        skip_reason=reason if skip and isinstance(reason, str) else None,
-        extra_env={str(key): value for key, value in env.items() if isinstance(value, str)},
-        ignored_env_keys=sorted(str(key) for key, value in env.items() if not isinstance(value, str)),
+        skip_reason=cut(reason, MAX_REASON_CHARS) if skip and isinstance(reason, str) else None,
+        extra_env={key: value for key, value in env.items() if key in taken},
+        ignored_env_keys=sorted(cut(str(key), MAX_NAME_CHARS) for key in env.keys() - taken),
     )

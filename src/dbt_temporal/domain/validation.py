@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
+from dbt_temporal.domain.json_values import cut, not_json
+
+__all__ = ["input_error", "not_json"]
+
+MAX_PROBLEMS = 20
+"""So many are told at once."""
+MAX_FIELD_CHARS = 200
+MAX_PROBLEM_CHARS = 2000
+"""So much is told of each: a failure that is too large for Temporal would be repeated for ever."""
 
 
 def input_error(
@@ -19,8 +27,9 @@ def input_error(
     `refused` are fields that one might expect, with the reasons why there are none.
     """
     problems = []
-    for problem in error.errors():
-        field = ".".join(str(part) for part in problem["loc"])
+    found = error.errors(include_url=False, include_input=False)
+    for problem in found[:MAX_PROBLEMS]:
+        field = cut(".".join(str(part) for part in problem["loc"]), MAX_FIELD_CHARS)
         if problem["type"] == "extra_forbidden" and refused and field in refused:
             problems.append(f"there is no field `{field}`: {refused[field]}")
         elif problem["type"] == "extra_forbidden":
@@ -29,25 +38,9 @@ def input_error(
         else:
             message = problem["msg"].removeprefix("Value error, ")
             problems.append(f"`{field}`: {message}" if field else message)
-    return configuration_error(f"invalid {what}: " + "; ".join(problems))
-
-
-def not_json(value: object, place: str) -> str | None:
-    """Why a value would not arrive as it is, with the field to blame; None where it is made of what JSON has."""
-    if isinstance(value, Mapping):
-        for key, member in value.items():
-            if not isinstance(key, str):
-                return f"{place}: key {key!r} is not text; write it in quotes: {str(key)!r}"
-            problem = not_json(member, f"{place}.{key}")
-            if problem is not None:
-                return problem
-    elif isinstance(value, list | tuple):
-        return next(filter(None, (not_json(member, f"{place}[{i}]") for i, member in enumerate(value))), None)
-    elif isinstance(value, date):
-        return f"{place}: a date cannot be sent; write it as text, in quotes: {str(value)!r}"
-    elif value is not None and not isinstance(value, str | int | float):
-        return f"{place}: a value of type {type(value).__name__} cannot be sent; allowed is what JSON can hold"
-    return None
+    if len(found) > MAX_PROBLEMS:
+        problems.append(f"and {len(found) - MAX_PROBLEMS} more")
+    return configuration_error(f"invalid {what}: " + "; ".join(cut(each, MAX_PROBLEM_CHARS) for each in problems))
 
 
 def _fields_beside(model: type[BaseModel] | None, place: tuple[int | str, ...]) -> list[str]:

@@ -42,6 +42,7 @@ WRONG_TYPES: dict[str, Any] = {
     "static": 1,
     "empty_catalog": "true",
     "connection": [],
+    "on_failure": True,
 }
 CONTRADICTIONS = [
     ({"selector": "nightly", "select": "a"}, "selector"),

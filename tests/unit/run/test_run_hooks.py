@@ -125,7 +125,7 @@ async def test_extra_env_is_added_hook_over_input_and_the_run_is_planned_with_it
     executed = next(step for step in runtime.steps if step.name == "model:a")
     assert executed.argument.invocation.input.env == expected  # type: ignore[attr-defined]
     assert runtime.hooks_started[1].argument["input"]["env"] == {"SCHEMA": "***", "HOST": "***"}
-    assert any("not strings are ignored: SIZE" in line for line in run.run_log())
+    assert any("no variables are ignored: SIZE" in line for line in run.run_log())
     assert "of_hook" not in "".join(run.run_log())
 
 

@@ -16,6 +16,9 @@ from dbt_temporal.domain.run.plan import ExecutionPlan
 MIN_OUTPUT_SHARE = 0.3
 """So much of a hook's payload is the output's, where it needs it and the plan is large."""
 
+MAX_NAMES = 20
+"""So many entries that are ignored are named in the log."""
+
 
 @dataclass
 class PreRunOutcome:
@@ -65,8 +68,8 @@ class LifecycleHooks:
                 continue
             meaning = read_pre_run_answer(answer)
             if meaning.ignored_env_keys:
-                keys = ", ".join(meaning.ignored_env_keys)
-                self._log("pre_run", hook, f"warning: extra_env values that are not strings are ignored: {keys}")
+                keys = ", ".join(meaning.ignored_env_keys[:MAX_NAMES])
+                self._log("pre_run", hook, f"warning: entries of extra_env that are no variables are ignored: {keys}")
             outcome.extra_env.update(meaning.extra_env)
             if meaning.skip:
                 outcome.skipped_by = hook.workflow_type

@@ -7,6 +7,8 @@ from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from dbt_temporal.domain.json_values import fits_environment
+
 ALLOWED = 'a string, {"from_env": "<variable of the worker>"} or {"from_file": "</absolute/path on the worker>"}'
 
 
@@ -37,7 +39,11 @@ SecretReference: TypeAlias = EnvReference | FileReference
 
 def _read(value: object) -> object:
     """Lets the allowed shapes pass. One message for all others, which never repeats what was given."""
-    if isinstance(value, (str, EnvReference, FileReference)):
+    if isinstance(value, str):
+        if not fits_environment(value):
+            raise ValueError("must be a text that an environment takes, of whole characters and without NUL")
+        return value
+    if isinstance(value, (EnvReference, FileReference)):
         return value
     if isinstance(value, Mapping) and len(value) == 1:
         [(kind, target)] = value.items()

@@ -1,0 +1,1 @@
+"""Inputs of runs and answers of hooks that nobody should send."""
