@@ -8,6 +8,9 @@ from contextlib import asynccontextmanager, suppress
 
 from tests.integration.servers import free_port
 
+_REQUESTS = tuple(f"{method} ".encode() for method in ("GET", "HEAD", "PUT", "POST", "DELETE"))
+_UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
 
 class Door:
     """A way to a server on this machine.
@@ -15,11 +18,15 @@ class Door:
     Attributes:
         port: where it is.
         held: what was kept back so far, by the words that it was kept back for.
+        refuses: whether requests by HTTP do not come through, and are answered by 503.
+        refused: how many there were.
     """
 
     def __init__(self, port_behind: int) -> None:
         self.port = free_port()
         self.held: list[bytes] = []
+        self.refuses = False
+        self.refused = 0
         self._port_behind = port_behind
         self._server: asyncio.Server | None = None
         self._inside: set[asyncio.StreamWriter] = set()
@@ -55,9 +62,21 @@ class Door:
     async def _through(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port_behind)
         both = {writer, far_writer}
+
+        async def may_pass(content: bytes) -> bool:
+            await self._check(content)
+            if not (self.refuses and content.startswith(_REQUESTS)):
+                return True
+            self.refused += 1
+            writer.write(_UNAVAILABLE)
+            await writer.drain()
+            while await reader.read(65_536):  # the answer would be lost with what nobody reads
+                pass
+            return False
+
         self._inside |= both
         try:
-            ways = (self._carry(reader, far_writer, self._check), self._carry(far_reader, writer))
+            ways = (self._carry(reader, far_writer, may_pass), self._carry(far_reader, writer))
             tasks = [asyncio.create_task(way) for way in ways]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
@@ -71,12 +90,12 @@ class Door:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        look: Callable[[bytes], Awaitable[None]] | None = None,
+        may_pass: Callable[[bytes], Awaitable[bool]] | None = None,
     ) -> None:
         with suppress(ConnectionError):
             while content := await reader.read(65_536):
-                if look is not None:
-                    await look(content)
+                if may_pass is not None and not await may_pass(content):
+                    return
                 writer.write(content)
                 await writer.drain()
 
