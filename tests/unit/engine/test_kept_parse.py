@@ -43,6 +43,17 @@ def test_a_parse_that_read_flags_which_no_run_gives_serves_all(tmp_path: Path) -
     assert parse(tmp_path, {}, "of run", command="run") == "of build"
 
 
+def test_nobody_else_may_read_what_is_kept(tmp_path: Path) -> None:
+    before = os.umask(0o000)
+    try:
+        parse(tmp_path, {}, "of build", flags=("which",))
+        parse(tmp_path, {}, "of build", flags=("which",))
+    finally:
+        os.umask(before)
+    files = [*tmp_path.glob("*.msgpack"), *tmp_path.glob("*.flags")]
+    assert [oct(file.stat().st_mode & 0o777) for file in files] == ["0o600", "0o600"]
+
+
 def test_the_files_that_were_used_longest_ago_go_when_there_are_too_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from dbt_temporal.domain.run.input import DbtRunInput
 
 MAX_KEPT_FILES = 64
 """On disk, of all projects; some MB each for a large project."""
+OWNER_ONLY = 0o600
 
 
 class KeptParse:
@@ -57,8 +58,10 @@ class KeptParse:
         """
         self.flags |= set(flags)
         if self.flags:
+            self._names.touch(OWNER_ONLY)
             self._names.write_bytes(orjson.dumps(sorted(self.flags)))
         with contextlib.suppress(FileNotFoundError):
+            self._used.chmod(OWNER_ONLY)  # it holds what `env_var()` has returned
             os.replace(self._used, self._place)  # whole or not at all: other parents read it
         for kind in (self._kept.suffix, self._names.suffix):
             files = sorted(self._kept.parent.glob(f"*{kind}"), key=_modified, reverse=True)
