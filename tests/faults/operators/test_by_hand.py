@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ from temporalio.exceptions import ApplicationError
 from dbt_temporal.adapters.temporal.gateway import TemporalRun
 from dbt_temporal.application.ports.runs import Ending, Outcome
 from dbt_temporal.domain.results import NodeExecutionResult
+from dbt_temporal.testing import node, plan
 from tests.faults.test_side_by_side import SLEEPS_LONG, SLEEPS_NO_MORE
-from tests.integration.run_harness import history
+from tests.integration.run_harness import RunHarness, history
+from tests.integration.servers import wait_for
 from tests.integration.worker.test_shutdown import SLEEPERS, Site
 
 APPENDS = (
@@ -80,3 +83,24 @@ async def test_a_node_that_is_failed_by_hand_for_good_is_not_written(site: Site,
     assert (ended.status, ended.message) == ("error", "by hand")
     await site.eventually(lambda: site.count(SLEEPERS) == 0, "its statement has ended")
     assert rows(site) == 0
+
+
+async def test_a_run_that_is_terminated_leaves_nobody_to_tell_of_its_nodes_and_no_warning(
+    runs: RunHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    a = node("a")
+    runs.config["timeouts"] = {"node_heartbeat_secs": 1}
+    runs.engine.run_plan = plan(a)
+    runs.engine.gates[a.unique_id] = asyncio.Event()
+    caplog.set_level(logging.INFO)
+    run = await runs.submit()
+    await runs.has_begun(a.unique_id)
+    await run.terminate("by hand")
+
+    async def has_ended() -> bool:
+        return "model:a cancelled" in caplog.text
+
+    await wait_for(has_ended, what="the worker has heard of it")
+    runs.engine.gates[a.unique_id].set()
+    assert (await runs.run()).ending is Ending.COMPLETED  # meanwhile, all of the attempt has ended
+    assert [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING] == []

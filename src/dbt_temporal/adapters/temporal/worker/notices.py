@@ -56,6 +56,12 @@ class Notices:
         said = self._said()
         return said is not None and said.reset and not said.cancel_requested
 
+    @property
+    def gone(self) -> bool:
+        """Whether the server no longer knows the attempt: its run has ended without it, or somebody has ended it."""
+        said = self._said()
+        return said is not None and said.not_found and not said.cancel_requested
+
     async def listen(self, facts: Mapping[str, Any], interval: float) -> None:
         """Returns when a paused attempt is to end; until then, heartbeats for it each so many seconds."""
         handle = activity.client().get_async_activity_handle(task_token=activity.info().task_token)

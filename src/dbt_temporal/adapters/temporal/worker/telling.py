@@ -57,6 +57,9 @@ async def told(work: Callable[[], Awaitable[BaseModel]], notices: Notices) -> Ba
             activity.raise_complete_async()
         raise
     except asyncio.CancelledError:
+        # The SDK would warn of a failure, with a traceback, and tell it to nobody.
+        if notices.gone:
+            activity.raise_complete_async()
         # The SDK would take it for the end of a paused attempt by the pause.
         if notices.paused and await _has_heard(lambda handle: handle.report_cancellation()):
             activity.raise_complete_async()
