@@ -125,14 +125,20 @@ PACKAGES = (
     Package(
         "dbt_expectations",
         "calogica/dbt-expectations",
-        _OWN_TESTS,
+        # Its series are random numbers, of which some tests fail now and then.
+        (
+            *_commands("seed", "run"),
+            Step(
+                command="test",
+                options={
+                    "exclude": "test_name:expect_column_values_to_be_within_n_stdevs "
+                    "test_name:expect_column_values_to_be_within_n_moving_stdevs"
+                },
+            ),
+        ),
         project="integration_tests",
         packages={"dbt_date": "calogica/dbt-date"},
-        # Random numbers, and a test that warns of some of them.
-        own=(
-            r".*\.timeseries_\w+\.row_value\w*",
-            r"run_results\.json\.results\.test\..*_within_n_moving_stdevs_.*\.(failures|message|status)",
-        ),
+        own=(r".*\.timeseries_\w+\.row_value\w*",),
     ),
     Package("dbt_date", "calogica/dbt-date", _OWN_TESTS, project="integration_tests"),
     Package(

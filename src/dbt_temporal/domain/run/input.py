@@ -110,6 +110,10 @@ def parse_run_input(raw: object) -> DbtRunInput:
         return raw
     if not isinstance(raw, Mapping):
         raise configuration_error(f"the workflow input must be a JSON object, got {type(raw).__name__}")
+    for name in raw:
+        problem = not_json(name, str(name))
+        if problem is not None:
+            raise configuration_error(f"invalid workflow input: {problem}")
     try:
         return DbtRunInput.model_validate(dict(raw))
     except ValidationError as error:
