@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--package", choices=names, action="append", help="this one alone; may be repeated")
     parser.add_argument("--database", choices=("duckdb", "postgres", "both"), default="both")
     parser.add_argument("--clones", type=Path, default=Path("build/packages"), help="repositories, at owner/name")
-    parser.add_argument("--page", type=Path, help="the page whose table is written anew")
+    parser.add_argument("--page", type=Path, help="the page whose table gets the rows anew")
     options = parser.parse_args()
     logging.basicConfig(level=logging.CRITICAL)
     return asyncio.run(_run(options))

@@ -24,7 +24,7 @@ class Row:
 
     def cells(self) -> tuple[str, ...]:
         """By the table's head."""
-        commands = [str(step).removeprefix("dbt ") for step in self.package.steps]
+        commands = [str(step) for step in self.package.steps]
         statuses = ", ".join(f"{number} {status}" for status, number in sorted(self.report.statuses.items()))
         sides = ("one", "two")
         return (
@@ -39,20 +39,24 @@ class Row:
 
 
 def write_table(page: Path, rows: list[Row]) -> None:
-    """Puts the table between the marks of the page."""
-    lines = [_line(_HEAD), _line("---" for _ in _HEAD), *(_line(row.cells()) for row in sorted(rows, key=_place))]
+    """Puts the rows into the table between the marks of the page, in place of those of the same packages."""
     before, _, rest = page.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
+    table, _, after = rest.partition(END)
+    known = {_place(line): line for line in table.splitlines() if line.startswith("| [")}
+    known |= {_place(line): line for line in (_line(row.cells()) for row in rows)}
+    lines = [_line(_HEAD), _line("---" for _ in _HEAD), *(known[place] for place in sorted(known))]
     page.write_text(f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{after}")
 
 
-def _place(row: Row) -> tuple[str, str]:
-    return row.package.name, row.database
+def _place(line: str) -> tuple[str, str]:
+    """Package and database of a row."""
+    cells = [cell.strip() for cell in line.split("|")]
+    return cells[1], cells[1 + _HEAD.index("database")]
 
 
 def _short(command: str) -> str:
     """Without environment and options."""
-    words = [word for word in command.split() if "=" not in word]
+    words = [word for word in command.split() if "=" not in word and word != "dbt"]
     return " ".join(words[:2] if words[0] in ("run-operation", "docs", "source") else words[:1])
 
 
