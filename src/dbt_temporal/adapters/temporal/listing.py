@@ -11,9 +11,9 @@ from temporalio.client import Client, WorkflowExecution
 from temporalio.exceptions import FailureError
 from temporalio.service import RPCError
 
+from dbt_temporal.adapters.temporal.gateway import WORKFLOW_TYPE
 from dbt_temporal.domain.errors import configuration_error
 
-RUN_WORKFLOW_TYPE = "dbt_run"
 COMMAND_MEMO = "command"
 STATUS_ATTRIBUTE = "DbtStatus"
 STATUSES = ("running", "held", "passed", "failed", "skipped", "cancelled", "terminated", "timed out")
@@ -76,8 +76,7 @@ class KnownRuns:
         Raises:
             DbtTemporalError: of type Configuration, where the server does not say.
         """
-        queue = self._task_queue.replace("'", "''")
-        query = f"WorkflowType = '{RUN_WORKFLOW_TYPE}' AND TaskQueue = '{queue}' AND StartTime > '{since.isoformat()}'"
+        query = f"{runs_of(self._task_queue)} AND StartTime > '{since.isoformat()}'"
         found: list[KnownRun] = []
         try:
             async for execution in self._client.list_workflows(query):
@@ -89,6 +88,12 @@ class KnownRuns:
         except RPCError as error:
             raise configuration_error(f"the server does not list runs: {error.message}") from error
         return found
+
+
+def runs_of(task_queue: str) -> str:
+    """The runs of a task queue, as a visibility query; more conditions may follow."""
+    quoted = task_queue.replace("\\", "\\\\").replace("'", "\\'")
+    return f"WorkflowType = '{WORKFLOW_TYPE}' AND TaskQueue = '{quoted}'"
 
 
 async def _known_run(execution: WorkflowExecution) -> KnownRun:

@@ -13,8 +13,8 @@ from temporalio.service import RPCError
 
 from dbt_temporal.adapters.temporal.closed_runs.messages import TIDY_WORKFLOW_TYPE, TidiedRun, TidyInput
 from dbt_temporal.adapters.temporal.closed_runs.workflow import DbtTidyWorkflow
+from dbt_temporal.adapters.temporal.listing import runs_of
 
-RUN_WORKFLOW_TYPE = "dbt_run"
 SETTLED_AFTER = timedelta(seconds=60)
 """The activities of a workflow that was ended learn of it with their next heartbeat, and then end their statements.
 Who looks more often than that waits for as long as between two looks."""
@@ -34,8 +34,7 @@ class ClosedRuns:
     async def find(self, since: datetime, until: datetime) -> list[TidyInput]:
         """Those that were ended between two times, tidied up or not. Raises RPCError."""
         query = (
-            f"WorkflowType = '{RUN_WORKFLOW_TYPE}' AND TaskQueue = {_quoted(self._task_queue)} "
-            "AND ExecutionStatus IN ('Terminated', 'TimedOut') "
+            f"{runs_of(self._task_queue)} AND ExecutionStatus IN ('Terminated', 'TimedOut') "
             f"AND CloseTime BETWEEN '{since.isoformat()}' AND '{until.isoformat()}'"
         )
         return [
@@ -78,7 +77,3 @@ async def notice(runs: ClosedRuns, every_secs: float) -> None:
                     known.add(which.run_id)
         except RPCError as error:
             logger.warning("cannot look for runs that were ended from outside: %s", error.message)
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -15,6 +15,7 @@ from dbt_temporal.application.run.retries import Lost, RetryRule, attempt_summar
 from dbt_temporal.application.steps.messages import ExecuteNodeInput
 from dbt_temporal.application.steps.table import EXECUTE_NODE, statement_limits
 from dbt_temporal.domain.batches import Batches, BatchPart, EndedBatch
+from dbt_temporal.domain.limits import fit_name
 from dbt_temporal.domain.node_names import activity_ids
 from dbt_temporal.domain.project_config import RetryConfig
 from dbt_temporal.domain.results import NodeExecutionResult
@@ -172,7 +173,7 @@ class NodeAttempts:
     def _activity_id(self, node: NodeInfo, part: BatchPart | None) -> str | None:
         name = self._activity_ids.get(node.unique_id)
         is_batch = part is not None and part.stage == "batch"
-        return f"{name}/{part.name}" if name is not None and part is not None and is_batch else name
+        return fit_name(f"{name}/{part.name}") if name is not None and part is not None and is_batch else name
 
     def _retried(self, node: NodeInfo, max_attempts: int, attempt: int, reason: str) -> None:
         self._live.log.retried(node, attempt, max_attempts, reason)
