@@ -89,6 +89,28 @@ async def test_a_node_that_runs_and_is_accepted_has_its_statement_ended_and_coun
     assert stored.unrecorded == ["model.shop.a"]
 
 
+@pytest.mark.parametrize("operation", ["skip", "accept", "hold"])
+async def test_when_the_node_that_asks_for_the_database_is_taken_away_others_ask(operation: Any) -> None:
+    runtime = runtime_of(node("a"), *(node(name) for name in "bcdef"))
+    away = StepFailedError(ErrorType.ADAPTER, "connection refused", retryable=True, unreachable=True)
+    runtime.retries["model.shop.a"] = [away]
+    for name in "bcd":
+        runtime.gates[f"model.shop.{name}"] = asyncio.Event()
+    runtime.awake.clear()
+    run, task = start(runtime)
+    await until(lambda: "takes no connections" in "\n".join(run.run_log()))
+    for name in "bcd":
+        runtime.nodes[f"model.shop.{name}"] = failure("cancelled by hand", name)
+    run.open_nodes.operations.do(operation, ["a"])
+    for name in "bcd":
+        runtime.gates[f"model.shop.{name}"].set()
+    runtime.awake.set()
+    await until(lambda: {run.node_status()[f"model.shop.{name}"] for name in "ef"} == {"success"})
+    if operation == "hold":
+        run.open_nodes.operations.do("retry", ["a"])
+    await task
+
+
 async def test_a_held_node_makes_no_further_attempt_until_it_is_retried() -> None:
     runtime = runtime_of(node("a"), node("b"))
     runtime.gates["model.shop.b"] = asyncio.Event()

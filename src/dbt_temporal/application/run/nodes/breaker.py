@@ -61,6 +61,16 @@ class Breaker:
             self._tell(f"The database takes connections again after {seconds:.0f} s; the run goes on", None)
             self._turn(False)
 
+    def let_go(self) -> bool:
+        """Nobody asks any more, because an operator has taken the node that did: others may. Returns whether it was
+        open."""
+        if self._since is None or self._given_up:
+            return False
+        self._since = None
+        self._tell("Nobody waits for the database any more; the other nodes ask it", None)
+        self._turn(False)
+        return True
+
     def _open(self, now: datetime, message: str) -> None:
         self._since = now
         # The first line is dbt's own, on the kind of the error; behind the second there may be the place of a log.

@@ -53,8 +53,8 @@ class NodeSteps:
         self._wake = asyncio.Event()
         self._has_room = True
         self._waits = Waits(context.runtime, self._wake.set)
-        breaker = Breaker(context.runtime, context.config.breaker, context.live, self._pause)
-        self._attempts = NodeAttempts(context, breaker, self._waits, lambda: self._scheduler.room, self._occupy)
+        self._breaker = Breaker(context.runtime, context.config.breaker, context.live, self._pause)
+        self._attempts = NodeAttempts(context, self._breaker, self._waits, lambda: self._scheduler.room, self._occupy)
         self.operations = NodeOperations(
             context, self._scheduler, self._waits, self._attempts, self._cancel_node, self._take_turn
         )
@@ -67,12 +67,12 @@ class NodeSteps:
             self._follow(self._scheduler.start())
             while True:
                 held = self._held()
-                if held is not None:
-                    if not (self._has_room and self.hold.is_due(held)):
-                        if self._end_hold():
-                            break
-                        continue
+                if held is not None and self._breaker.let_go():
+                    continue
+                if held is not None and self._has_room and self.hold.is_due(held):
                     await self.hold.wait(held)
+                elif held is not None and self._end_hold():
+                    break
                 else:
                     await self._wake.wait()
                 self._wake.clear()
