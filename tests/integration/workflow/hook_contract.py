@@ -40,6 +40,7 @@ INPUT_FIELDS = {
     "retry_from",
     "event_time_start",
     "event_time_end",
+    "on_failure",
     *("macro", "args", "sql", "inline", "limit", "output", "output_keys", "compile", "static", "empty_catalog"),
     "connection",
 }
