@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -122,6 +122,14 @@ class Program:
         return exit_code
 
 
+def end_all(programs: Iterable[Program]) -> None:
+    """Kills those that still run."""
+    for program in programs:
+        if program.process.poll() is None:
+            program.signal(signal.SIGKILL)
+            program.ended()
+
+
 @contextmanager
 def started(desk: Desk, *args: str) -> Iterator[Program]:
     """A command that runs while the block does; it is killed at the block's end if it has not ended."""
@@ -129,9 +137,7 @@ def started(desk: Desk, *args: str) -> Iterator[Program]:
     try:
         yield program
     finally:
-        if program.process.poll() is None:
-            program.signal(signal.SIGKILL)
-            program.ended()
+        end_all([program])
 
 
 @contextmanager

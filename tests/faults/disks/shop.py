@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -20,7 +19,7 @@ from dbt_temporal.adapters.temporal.gateway import TemporalRun, TemporalRunGatew
 from dbt_temporal.application.ports.runs import Outcome
 from dbt_temporal.domain.results import NodeExecutionResult
 from tests.integration.engine_driver import write_files
-from tests.integration.programs import Desk, Program
+from tests.integration.programs import Desk, Program, end_all
 
 BIG_ROWS = 400_000
 SHOP = {
@@ -79,10 +78,8 @@ async def shop_in(folder: Path, address: str, client: Client) -> AsyncIterator[S
     try:
         yield shop
     finally:
+        end_all(shop.workers)
         for program in shop.workers:
-            if program.process.poll() is None:
-                program.signal(signal.SIGKILL)
-                program.ended()
             print(program.output)
 
 

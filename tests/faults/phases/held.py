@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import pytest
 from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.client import Client, WorkflowHandle
 
@@ -205,3 +206,11 @@ def standing_still(worker: Program) -> Any:
     finally:
         for process in engine:
             process.send_signal(signal.SIGCONT)
+
+
+@pytest.fixture
+async def runs(
+    tmp_path: Path, temporal_address: str, postgres: PostgresDatabase, temporal_client: Client, s3_endpoint: str
+) -> AsyncIterator[HeldRuns]:
+    async with held_runs(tmp_path, temporal_address, postgres, temporal_client, s3_endpoint) as runs:
+        yield runs

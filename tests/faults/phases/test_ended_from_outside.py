@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import nullcontext
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from temporalio.client import Client, WorkflowFailureError
+from temporalio.client import WorkflowFailureError
 
 from tests.faults.phases.held import (
     END,
@@ -21,26 +19,17 @@ from tests.faults.phases.held import (
     STORE,
     HeldRun,
     HeldRuns,
-    held_runs,
+    runs,
     standing_still,
 )
 from tests.integration.fixtures_buckets import s3_endpoint
-from tests.integration.postgres import PostgresDatabase
 from tests.integration.programs import Program
 
-__all__ = ["s3_endpoint"]
+__all__ = ["runs", "s3_endpoint"]
 
 TIMEOUT = timedelta(seconds=8)
 """By then a run has reached any of its phases, if the machine has time."""
 ADDS, FIRST, LAST = "model.pg.adds", "operation.pg.pg-on-run-start-0", "operation.pg.pg-on-run-end-0"
-
-
-@pytest.fixture
-async def runs(
-    tmp_path: Path, temporal_address: str, postgres: PostgresDatabase, temporal_client: Client, s3_endpoint: str
-) -> AsyncIterator[HeldRuns]:
-    async with held_runs(tmp_path, temporal_address, postgres, temporal_client, s3_endpoint) as runs:
-        yield runs
 
 
 async def ended(run: HeldRun) -> None:

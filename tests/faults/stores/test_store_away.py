@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
 import pytest
-from temporalio.client import Client
 
-from tests.faults.phases.held import END, IN_DATABASE, NODE, START, STORE, HeldRuns, held_runs
+from tests.faults.phases.held import END, IN_DATABASE, NODE, START, STORE, HeldRuns, runs
 from tests.integration.engine_driver import write_files
 from tests.integration.fixtures_buckets import s3_endpoint
-from tests.integration.postgres import PostgresDatabase
 from tests.integration.servers import wait_for
 
-__all__ = ["s3_endpoint"]
+__all__ = ["runs", "s3_endpoint"]
 
 PUT = b"PUT /"
 AT_ONCE = {"AWS_MAX_ATTEMPTS": "1"}
 """Has Amazon's library say at once what is wrong; else it tries again for many seconds itself."""
-
-
-@pytest.fixture
-async def runs(
-    tmp_path: Path, temporal_address: str, postgres: PostgresDatabase, temporal_client: Client, s3_endpoint: str
-) -> AsyncIterator[HeldRuns]:
-    async with held_runs(tmp_path, temporal_address, postgres, temporal_client, s3_endpoint) as runs:
-        yield runs
 
 
 async def test_nodes_do_not_wait_for_a_store_that_stands_still_and_all_is_stored_when_it_goes_on(

@@ -18,7 +18,7 @@ from dbt_temporal.adapters.temporal.gateway import TemporalRun, TemporalRunGatew
 from dbt_temporal.application.ports.runs import Ending
 from tests.integration.engine_driver import write_files
 from tests.integration.postgres import POSTGRES_PROJECT, PostgresDatabase, postgres_env
-from tests.integration.programs import Desk, Program
+from tests.integration.programs import Desk, Program, end_all
 from tests.integration.run_harness import history
 from tests.integration.servers import wait_for
 
@@ -96,10 +96,7 @@ async def site_in(folder: Path, address: str, database: PostgresDatabase, client
     try:
         yield site
     finally:
-        for program in site.programs:
-            if program.process.poll() is None:
-                program.signal(signal.SIGKILL)
-                program.ended()
+        end_all(site.programs)
 
 
 @pytest.fixture

@@ -174,6 +174,10 @@ class Scheduler:
                 self._ready.push(unique_id)
         return self._turn()
 
+    def ordered(self, unique_id: str) -> bool:
+        """Whether an operator has said something of a node before its turn."""
+        return unique_id in self._orders
+
     @property
     def held(self) -> list[str]:
         """Nodes whose turn has come, and that wait for an operator's word."""
@@ -182,10 +186,8 @@ class Scheduler:
     def reopen(self, unique_ids: Collection[str]) -> list[str]:
         """Has nodes that have ended take their turns again, and with them what was skipped for them, or for the end.
 
-        What may start is said by the next turn, such as that of `order`.
-
         Returns:
-            all nodes that have not ended any more, in the order in which they had.
+            all that have not ended any more, in the order in which they had; `order` says what may start.
         """
         below = self._doom.below(unique_ids)
         open_again = [
@@ -226,11 +228,14 @@ class Scheduler:
     def snapshot(self) -> dict[str, Any]:
         """The state as plain JSON data, from which `restore` continues."""
         return {
-            "command": self._command,
-            "max_running": self._max_running,
-            "fail_fast": self._fail_fast,
-            "ends_on_error": self._ends_on_error,
-            "at_once": self._at_once,
+            "settings": {
+                "command": self._command,
+                "max_running": self._max_running,
+                "fail_fast": self._fail_fast,
+                "ends_on_error": self._ends_on_error,
+                "at_once": self._at_once,
+                "first_come": self._ready.first_come,
+            },
             "ready": self._ready.snapshot(),
             "progress": {name: copy(getattr(self, name)) for name in _PROGRESS},
             "doom": self._doom.snapshot(),
@@ -244,16 +249,7 @@ class Scheduler:
         ephemerals: Mapping[str, EphemeralTurn] | None = None,
     ) -> Scheduler:
         """A scheduler that continues where the snapshot was taken. What ran then still counts as running."""
-        scheduler = cls(
-            nodes,
-            ephemerals=ephemerals,
-            command=snapshot["command"],
-            max_running=snapshot["max_running"],
-            fail_fast=snapshot["fail_fast"],
-            ends_on_error=snapshot["ends_on_error"],
-            at_once=snapshot["at_once"],
-            first_come=snapshot["ready"]["first_come"],
-        )
+        scheduler = cls(nodes, ephemerals=ephemerals, **snapshot["settings"])
         for name in _PROGRESS:
             setattr(scheduler, name, copy(snapshot["progress"][name]))
         scheduler._doom.restore(snapshot["doom"])
@@ -294,8 +290,8 @@ class Scheduler:
             elif unique_id in self._doom or order == "skip":
                 if unique_id not in self._doom:
                     self._doom.spread(unique_id)
-                skip = self._doom.skipped(unique_id, self._ended) or SkippedNode(unique_id, SKIP_ORDERED_REASON)
-                turn.skipped.append(skip)
+                by_order = SkippedNode(unique_id, SKIP_ORDERED_REASON)
+                turn.skipped.append(self._doom.skipped(unique_id, self._ended) or by_order)
                 self._finish(unique_id, "skipped", "skipped", turn)
             else:
                 self._running[unique_id] = None
@@ -340,8 +336,8 @@ class Scheduler:
                     continue
                 if until_ready and not self._ready.is_unit_test(ended_id):
                     return True
-                skip = self._doom.skipped(child, self._ended)
-                if skip is not None and not self._ready.first_come and self._orders.get(child) is None:
+                skip = None if self._ready.first_come else self._doom.skipped(child, self._ended)
+                if skip is not None and self._orders.get(child) is None:
                     turn.skipped.append(skip)
                     self._ended[child] = "skipped"
                     ending.append((child, "skipped"))

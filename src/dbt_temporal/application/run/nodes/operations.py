@@ -52,7 +52,6 @@ class NodeOperations:
         self._cancel = cancel
         self._follow = follow
         self._verdicts: dict[str, Verdict] = {}
-        self._ordered: dict[str, Order | None] = {}
         self._accepted: set[str] = set()
         self._revised = False
         self._ended_so: dict[str, NodeExecutionResult] = {}
@@ -82,7 +81,6 @@ class NodeOperations:
                 self._do_to_running(operation, unique_id)
         pending = [uid for uid in unique_ids if self._status(uid) == "pending"]
         order: Order | None = None if operation == "retry" else operation
-        self._ordered |= dict.fromkeys(pending, order)
         self._follow(self._scheduler.order(pending, order))
         self._live.changed()
         return unique_ids
@@ -131,8 +129,8 @@ class NodeOperations:
     def _why_not(self, operation: Operation, unique_id: str) -> str | None:
         status = self._status(unique_id)
         if status == "pending":
-            ordered = self._ordered.get(unique_id) is not None
-            return None if ordered or operation != "retry" else "its turn has not come yet"
+            may_be = operation != "retry" or self._scheduler.ordered(unique_id)
+            return None if may_be else "its turn has not come yet"
         if status == "running":
             if operation != "retry" or self._waits.is_waiting(unique_id):
                 return None
