@@ -142,3 +142,22 @@ async def test_the_file_is_not_touched_while_the_worker_is_not_alive(tmp_path: P
     assert not path.exists()
     beating.cancel()
     await asyncio.gather(beating, return_exceptions=True)
+
+
+@pytest.mark.parametrize("steps_of_the_loop", range(6))
+async def test_a_watch_that_is_cancelled_as_an_answer_comes_ends(steps_of_the_loop: int, tmp_path: Path) -> None:
+    answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    async def polls() -> bool:
+        return await answer
+
+    watching = asyncio.create_task(Readiness().watch(polls, every_secs=3600))
+    beating = asyncio.create_task(beat(tmp_path / "health", every_secs=3600, alive=polls))
+    await asyncio.sleep(0)
+    answer.set_result(True)
+    for _ in range(steps_of_the_loop):
+        await asyncio.sleep(0)
+    watching.cancel()
+    beating.cancel()
+    done, _ = await asyncio.wait([watching, beating], timeout=5)
+    assert done == {watching, beating}

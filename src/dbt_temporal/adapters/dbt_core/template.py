@@ -182,7 +182,8 @@ class Template:
         if self._process is not None:
             if self._has_forked:  # else there is nothing that it could have to wait for
                 with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._process.wait(), _END_SECS)
+                    async with asyncio.timeout(_END_SECS):
+                        await self._process.wait()
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()
@@ -207,4 +208,5 @@ def _describe(status: int | None, output: OutputTail) -> str:
 
 async def _wait_briefly(what: Any) -> None:
     with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(asyncio.shield(what), _EXIT_NEWS_SECS)
+        async with asyncio.timeout(_EXIT_NEWS_SECS):
+            await asyncio.shield(what)

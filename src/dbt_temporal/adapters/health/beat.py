@@ -45,8 +45,9 @@ async def beat(
 
 async def _says_yes(alive: Callable[[], Awaitable[bool]], limit_secs: float) -> bool:
     try:
-        if await asyncio.wait_for(alive(), limit_secs):
-            return True
+        async with asyncio.timeout(limit_secs):
+            if await alive():
+                return True
         logger.error("unhealthy: the worker does not poll any more")
     except TimeoutError:
         logger.error(

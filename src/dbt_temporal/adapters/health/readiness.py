@@ -35,7 +35,8 @@ class Readiness:
         while True:
             was_ready = self._ready
             try:
-                heard = await asyncio.wait_for(polls(), LOOK_LIMIT_SECS)
+                async with asyncio.timeout(LOOK_LIMIT_SECS):
+                    heard = await polls()
             except TimeoutError:
                 self.say(False, f"Temporal has not answered within {LOOK_LIMIT_SECS:g} seconds")
             except Exception as error:

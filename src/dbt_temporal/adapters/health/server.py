@@ -29,7 +29,8 @@ async def health_server(port: int, path: Path, readiness: Readiness, host: str =
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), REQUEST_TIMEOUT_SECS)
+            async with asyncio.timeout(REQUEST_TIMEOUT_SECS):
+                head = await reader.readuntil(b"\r\n\r\n")
             words = head.split(maxsplit=2)
             target = words[1].partition(b"?")[0] if len(words) > 1 else b""
             writer.write(_response(*(readiness.answer if target.rstrip(b"/") == READY_PATH else check_health(path))))

@@ -82,7 +82,8 @@ class PlanProject:
             with log_fields(project=invocation.project):
                 run = await self._runs.open_at(location, invocation)
                 per = project.config.concurrency.per
-                engine_plan, lease = await asyncio.wait_for(self._planned(run, per, request.invocation_id), limit)
+                async with asyncio.timeout(limit):
+                    engine_plan, lease = await self._planned(run, per, request.invocation_id)
         except TimeoutError as error:
             raise configuration_error(
                 f"planning {project.loaded.name!r} took longer than {limit:g} seconds (timeouts.plan_secs)"

@@ -142,7 +142,8 @@ class Follower:
     async def _leave(self) -> None:
         if not self._cancelled:
             with suppress(DbtTemporalError, TimeoutError):
-                self._cancelled = await asyncio.wait_for(self._cancel(), self.leave_secs)
+                async with asyncio.timeout(self.leave_secs):
+                    self._cancelled = await self._cancel()
         if self._cancelled:
             self.view.note(f"Left. The run goes on cancelling; its workflow id is {self.run.workflow_id}.")
         else:

@@ -51,6 +51,7 @@ async def end_process(process: asyncio.subprocess.Process, grace_secs: float) ->
     """Asks a child to end (SIGTERM), and kills it with its process group where it has not after `grace_secs`."""
     signal_process(process, signal.SIGTERM)
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(process.wait(), grace_secs)
+        async with asyncio.timeout(grace_secs):
+            await process.wait()
     kill_session(process)
     await process.wait()

@@ -131,7 +131,8 @@ async def start_server(options: ServerOptions) -> EmbeddedServer:
         process = await start_process(command, stdout=log, stderr=log)
     server = EmbeddedServer(process, port, ui_port, log_file)
     try:
-        await asyncio.wait_for(_until_listening(server), START_SECS)
+        async with asyncio.timeout(START_SECS):
+            await _until_listening(server)
     except BaseException as error:
         await server.stop()
         if isinstance(error, TimeoutError):

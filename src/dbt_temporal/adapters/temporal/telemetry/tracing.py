@@ -90,7 +90,8 @@ class Tracing:
         # A thread of asyncio's own would hold the process until it ends; an exporter tries again for long.
         Thread(target=shut_down, daemon=True).start()
         with suppress(TimeoutError):
-            await asyncio.wait_for(done.wait(), CLOSE_SECS)
+            async with asyncio.timeout(CLOSE_SECS):
+                await done.wait()
 
 
 class RunSpans(Interceptor):

@@ -69,7 +69,8 @@ class Notices:
         try:
             while not ending.done():
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(asyncio.shield(ending), interval)
+                    async with asyncio.timeout(interval):
+                        await asyncio.shield(ending)
                 try:
                     await handle.heartbeat(dict(facts))
                 except AsyncActivityCancelledError as error:
