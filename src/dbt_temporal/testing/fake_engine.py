@@ -57,8 +57,9 @@ class FakeEngine:
         prepared: what `before_run` says beside hooks and nodes.
         states: for each step of a run that keeps state, what reads it, and whose is left out.
         left: what `outcome_of` knows, by node and attempt.
+        left_by_hooks: what is known of attempts at `before_run` and `after_run`, by these names and attempt.
         executed: the node of every attempt that was begun, in order.
-        attempts: the same with the number that the run has given to each.
+        attempts: the same with the number that the run has given to each; `before_run` and `after_run` as well.
         ephemerals: every ephemeral model that had its turn, in order.
         parts: every part of a microbatch model that was begun, in order.
         cancelled: what was cancelled of these.
@@ -81,6 +82,7 @@ class FakeEngine:
         self.prepared = Prepared()
         self.states: list[tuple[ReadState, list[str]]] = []
         self.left: dict[tuple[str, int], NodeOutcome] = {}
+        self.left_by_hooks: dict[tuple[str, int], list[NodeOutcome]] = {}
         self.executed: list[str] = []
         self.attempts: list[tuple[str, int]] = []
         self.ephemerals: list[str] = []
@@ -168,10 +170,16 @@ class FakeEngineRun:
         """That of the input."""
         return self._engine.lease_of(self.invocation.input)
 
-    async def before_run(self, progress: Progress) -> Prepared:
+    async def before_run(self, progress: Progress, attempt: int = 1) -> Prepared:
         """The scripted hooks."""
+        self._engine.attempts.append(("before_run", attempt))
         await self._through_gate("before_run", progress)
         return replace(self._engine.prepared, hooks=self._engine.on_run_start, nodes_may_run=self._engine.nodes_may_run)
+
+    async def outcome_of_before_run(self, attempt: int) -> Prepared | None:
+        """What `left_by_hooks` has."""
+        hooks = self._engine.left_by_hooks.get(("before_run", attempt))
+        return None if hooks is None else replace(self._engine.prepared, hooks=hooks)
 
     async def use_state(self, read: ReadState, without: Collection[str] = ()) -> None:
         """Takes note."""
@@ -208,11 +216,16 @@ class FakeEngineRun:
         del part
         return self._engine.left.get((unique_id, attempt))
 
-    async def after_run(self, results: list[CompletedNode], progress: Progress) -> list[NodeOutcome]:
+    async def after_run(self, results: list[CompletedNode], progress: Progress, attempt: int = 1) -> list[NodeOutcome]:
         """The scripted hooks."""
+        self._engine.attempts.append(("after_run", attempt))
         self._engine.seen_by_on_run_end = results
         await self._through_gate("after_run", progress)
         return self._engine.on_run_end
+
+    async def outcome_of_after_run(self, attempt: int) -> list[NodeOutcome] | None:
+        """What `left_by_hooks` has."""
+        return self._engine.left_by_hooks.get(("after_run", attempt))
 
     async def artifacts(
         self, results: list[CompletedNode], elapsed_time: float, *, with_catalog: bool = False

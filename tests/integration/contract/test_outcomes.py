@@ -245,7 +245,7 @@ async def test_a_run_that_cannot_be_set_up_stores_its_log(runs: RunHarness) -> N
     runs.engine.run_plan = plan(node("a"))
 
     class Refuses(FakeEngineRun):
-        async def before_run(self, progress: Progress) -> Prepared:
+        async def before_run(self, progress: Progress, attempt: int = 1) -> Prepared:
             raise FakeEngine.crash()
 
     runs.engine.run_class = Refuses

@@ -100,12 +100,35 @@ async def test_another_worker_of_the_machine_knows_how_an_attempt_ended(tmp_path
         assert await known.outcome_of("model.small.one", 3) is None
 
 
+async def test_another_worker_of_the_machine_knows_how_project_hooks_ended(
+    tmp_path: Path, small: ProjectLocation
+) -> None:
+    project = small.project_dir / "dbt_project.yml"
+    project.write_text(project.read_text() + "\non-run-start: [select 1]\non-run-end: [select 2, select nothing]\n")
+    environ = {**os.environ, "SMALL_DB": str(tmp_path / "w.duckdb")}
+    invocation = new_invocation(command="run")
+    async with (
+        open_engine(tmp_path / "cache", environ=environ) as first,
+        open_engine(tmp_path / "cache", environ=environ) as second,
+    ):
+        await first.load_project(small)
+        run, known = opened(first, small, invocation), opened(second, small, invocation)
+        prepared = await run.before_run(lambda _: None, 2)
+        assert [hook.result.status for hook in prepared.hooks] == ["success"]
+        assert await known.outcome_of_before_run(2) == prepared
+        ended = await run.after_run([], lambda _: None, 3)
+        assert [hook.result.status for hook in ended] == ["success", "error"]
+        assert await known.outcome_of_after_run(3) == ended
+        assert await known.outcome_of_before_run(1) is None
+        assert await known.outcome_of_after_run(2) is None
+
+
 async def test_an_attempt_that_begins_has_not_the_outcome_of_one_with_its_number_before_a_reset(
     engine: DbtCoreEngine, small: ProjectLocation, tmp_path: Path
 ) -> None:
     invocation = new_invocation(command="run")
     run = opened(engine, small, invocation)
-    place = Outcomes(tmp_path / "cache" / "outcomes").place(invocation.invocation_id, "model.small.slow", 1, None)
+    place = Outcomes(tmp_path / "cache" / "outcomes").place(invocation.invocation_id, "model.small.slow", 1)
     place.parent.mkdir(parents=True)
     place.write_text("of the attempt before")
     facts: dict[str, Any] = {}

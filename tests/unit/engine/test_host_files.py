@@ -10,7 +10,7 @@ from typing import Any, cast
 from dbt_temporal.adapters.dbt_core.hosts.opener import HostOpener
 from dbt_temporal.adapters.dbt_core.hosts.outcomes import KEPT_SECS, Outcomes, read_outcome
 from dbt_temporal.adapters.dbt_core.process.execution.outcomes import keep_outcome
-from dbt_temporal.domain.batches import BatchPart
+from dbt_temporal.domain.batches import BatchPart, step_name
 
 
 async def test_files_of_runs_that_ended_elsewhere_go_after_a_while(tmp_path: Path) -> None:
@@ -46,14 +46,14 @@ def test_each_attempt_at_each_part_of_each_node_has_a_place_for_its_outcome(tmp_
     outcomes = Outcomes(tmp_path)
     batch = BatchPart(stage="batch", index=1)
     places = {
-        outcomes.place(run, node, attempt, part)
+        outcomes.place(run, step_name(node, part), attempt)
         for run in ("r1", "r2")
         for node in ("model.shop.a", "model.shop.b")
         for attempt in (1, 2)
         for part in (None, batch)
     }
     assert len(places) == 16
-    place = outcomes.place("r1", "model.shop.a", 1, batch)
+    place = outcomes.place("r1", step_name("model.shop.a", batch), 1)
     assert read_outcome(place) is None
     keep_outcome(place, {"log": "\ud800", "error": None})  # drivers give texts that are no UTF-8
     keep_outcome(place, {"log": "done", "error": None})
@@ -67,7 +67,7 @@ def test_outcomes_go_with_their_run_and_those_of_other_machines_runs_after_a_day
     outcomes = Outcomes(tmp_path / "outcomes")
     outcomes.forget("nothing is there")
     for run in ("ended", "old", "under_way"):
-        keep_outcome(outcomes.place(run, "model.shop.a", 1, None), {})
+        keep_outcome(outcomes.place(run, "model.shop.a", 1), {})
     long_ago = time.time() - KEPT_SECS - 60
     os.utime(tmp_path / "outcomes" / "old", (long_ago, long_ago))
     outcomes.forget("ended")

@@ -7,14 +7,15 @@ from typing import Any, cast
 import pytest
 
 from dbt_temporal.application.ports.runtime import Output, Step, StepFailedError
+from dbt_temporal.application.run.dbt_run import DbtRun
 from dbt_temporal.application.run.retries import Lost
-from dbt_temporal.application.steps.messages import ExecuteNodeInput, StatementsInput
-from dbt_temporal.domain.errors import ErrorType
+from dbt_temporal.application.steps.messages import ExecuteNodeInput, ProjectHooksInput, StatementsInput
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.project_config import parse_project_config
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.plan import NodeOverrides
 from dbt_temporal.testing import FakeRuntime, node
-from dbt_temporal.testing.builders import planned
+from dbt_temporal.testing.builders import INVOCATION_ID, planned
 from tests.unit.run.runs import execute, runtime_of
 
 
@@ -127,3 +128,36 @@ async def test_a_run_that_was_planned_before_such_looks_makes_none() -> None:
     runtime = LosingAll(planned(node("a")))
     assert not (await execute(runtime)).success
     assert len([step for step in runtime.steps if isinstance(step.argument, ExecuteNodeInput)]) == 3
+
+
+@pytest.mark.parametrize("looks", [True, False])
+async def test_project_hooks_of_which_nobody_has_heard_are_looked_for_once(looks: bool) -> None:
+    run_plan = planned(node("a"), has_on_run_start=True, has_on_run_end=True).model_copy(
+        update={"looks_at_hooks": looks}
+    )
+    runtime = LosingHooks(run_plan)
+    run = DbtRun(runtime, INVOCATION_ID)
+    if looks:
+        assert (await run.execute({})).success
+    else:
+        with pytest.raises(DbtTemporalError, match="lost"):
+            await run.execute({})
+    asked = [
+        (step.name, step.argument.attempt, step.argument.unheard)
+        for step in runtime.steps
+        if isinstance(step.argument, ProjectHooksInput)
+    ]
+    looked = [("before_run", 1, []), ("before_run", 1, [1]), ("after_run", 1, []), ("after_run", 1, [1])]
+    assert asked == (looked if looks else looked[:1])
+
+
+class LosingHooks(FakeRuntime):
+    """Loses every attempt at project hooks; a look at how they ended finds that they have."""
+
+    async def run_step(self, step: Step[Output]) -> Output:
+        """See `FakeRuntime`."""
+        argument = step.argument
+        if isinstance(argument, ProjectHooksInput) and not argument.unheard:
+            self.steps.append(step)
+            raise StepFailedError(ErrorType.ENGINE_CRASHED, "lost", retryable=True, timed_out=True)
+        return await super().run_step(step)

@@ -5,11 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dbt_temporal.adapters.dbt_core.hosts.answers import (
+    lost_database,
+    outcome_from,
+    prepared_from,
+    sent_result,
+    state_from,
+)
 from dbt_temporal.adapters.dbt_core.hosts.handle import HostHandle, this_worker
 from dbt_temporal.adapters.dbt_core.hosts.outcomes import Outcomes, read_outcome
 from dbt_temporal.adapters.dbt_core.hosts.pool import HostPool
@@ -18,7 +25,6 @@ from dbt_temporal.adapters.dbt_core.retried import RetriedRuns
 from dbt_temporal.application.ports.engine import (
     CompletedNode,
     EnginePlan,
-    NodeErrorClass,
     NodeOutcome,
     Prepared,
     Progress,
@@ -28,13 +34,14 @@ from dbt_temporal.application.ports.engine import (
 )
 from dbt_temporal.application.shielding import shielded
 from dbt_temporal.domain.batches import BatchPart, step_name
-from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
+from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.leases.messages import Lease, LeasePer
-from dbt_temporal.domain.results import NodeExecutionResult
-from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase
+from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.domain.run.plan import EphemeralTurn, ExecutionPlan
 
 logger = logging.getLogger("dbt_temporal.engine")
+
+BEFORE_RUN, AFTER_RUN = "before_run", "after_run"
 
 TELL_EVERY_SECS = 2.0
 """How often a host hears that its worker is there, while it does something."""
@@ -93,21 +100,24 @@ class DbtCoreRun:
             answer = await host.process.channel.request("lease", per=per, nodes=list(unique_ids))
         return None if answer is None else Lease.model_validate(answer)
 
-    async def before_run(self, progress: Progress) -> Prepared:
+    async def before_run(self, progress: Progress, attempt: int = 1) -> Prepared:
+        place = self._begin(BEFORE_RUN, attempt)
         async with self._host() as host:
-            answer = await self._run_statements(host, progress, "before_run", self._owner("before_run", whole_run=True))
-            host.holds_database = answer["in_memory"]
+            answer = await self._run_statements(
+                host,
+                progress,
+                "before_run",
+                self._owner(BEFORE_RUN, attempt, whole_run=True),
+                outcome=str(place),
+                holder={"worker": this_worker(), "process": host.name},
+            )
+            host.holds_database = answer["held_by"] is not None
             host.has_state, host.keeps_state = True, answer["keeps_graph"] is not None
-        name = f"profile {answer['profile']!r}, target {answer['target']!r}"
-        held = HeldDatabase(name=name, worker=this_worker(), process=host.name) if answer["in_memory"] else None
-        return Prepared(
-            [_outcome(hook) for hook in answer["hooks"]],
-            answer["nodes_may_run"],
-            held,
-            state=_state(answer["graph"]),
-            keeps_state=answer["keeps_graph"],
-            worker=this_worker(),
-        )
+        return prepared_from(answer)
+
+    async def outcome_of_before_run(self, attempt: int) -> Prepared | None:
+        answer = await self._left_by(BEFORE_RUN, attempt, self._owner(BEFORE_RUN, whole_run=True))
+        return None if answer is None else prepared_from(answer)
 
     async def use_state(self, read: ReadState, without: Collection[str] = ()) -> None:
         self._read_state, self._without = read, without
@@ -127,48 +137,47 @@ class DbtCoreRun:
         part: BatchPart | None = None,
         attempt: int = 1,
     ) -> NodeOutcome:
-        place = self._outcomes.place(self._invocation.invocation_id, unique_id, attempt, part)
-        self._outcomes.begin(place)
+        step = step_name(unique_id, part)
+        place = self._begin(step, attempt)
         async with self._host_with_all() as host:
             answer = await self._run_statements(
                 host,
                 progress,
                 "execute",
-                self._owner(step_name(unique_id, part), attempt),
+                self._owner(step, attempt),
                 unique_id=unique_id,
                 ephemerals=list(ephemerals),
                 part=part and part.model_dump(mode="json"),
                 outcome=str(place),
                 again=attempt > 1 or self._invocation.goes_on,
             )
-            return _outcome(answer)
+            return outcome_from(answer)
 
     async def outcome_of(self, unique_id: str, attempt: int, part: BatchPart | None = None) -> NodeOutcome | None:
-        place = self._outcomes.place(self._invocation.invocation_id, unique_id, attempt, part)
-        async with self._host() as host:
-            await host.process.channel.request("end_sessions", owner=self._owner(step_name(unique_id, part)))
-        for host in self._hosts.hosts_of(self._invocation.invocation_id):
-            under_way = host.attempts.get(place)
-            if under_way is not None:  # Temporal has given it up before this worker has heard of that
-                await self._cancel(host, *under_way)
-        try:
-            answer = await asyncio.to_thread(read_outcome, place)
-        except (OSError, ValueError) as error:
-            logger.warning("how attempt %d at %s ended cannot be read: %s", attempt, unique_id, error)
-            return None
+        step = step_name(unique_id, part)
+        answer = await self._left_by(step, attempt, self._owner(step))
         if answer is None:
             return None
-        outcome = _outcome(answer)
+        outcome = outcome_from(answer)
         # One that is worth another attempt has it here.
         return None if outcome.error is not None and outcome.error.retryable else outcome
 
-    async def after_run(self, results: list[CompletedNode], progress: Progress) -> list[NodeOutcome]:
-        sent = [_sent(item) for item in results]
+    async def after_run(self, results: list[CompletedNode], progress: Progress, attempt: int = 1) -> list[NodeOutcome]:
+        place = self._begin(AFTER_RUN, attempt)
         async with self._host_with_all() as host:
-            answers = await self._run_statements(
-                host, progress, "after_run", self._owner("after_run", whole_run=True), results=sent
+            answer = await self._run_statements(
+                host,
+                progress,
+                "after_run",
+                self._owner(AFTER_RUN, attempt, whole_run=True),
+                outcome=str(place),
+                results=[sent_result(item) for item in results],
             )
-        return [_outcome(answer) for answer in answers]
+        return [outcome_from(hook) for hook in answer["hooks"]]
+
+    async def outcome_of_after_run(self, attempt: int) -> list[NodeOutcome] | None:
+        answer = await self._left_by(AFTER_RUN, attempt, self._owner(AFTER_RUN, whole_run=True))
+        return None if answer is None else [outcome_from(hook) for hook in answer["hooks"]]
 
     async def artifacts(
         self, results: list[CompletedNode], elapsed_time: float, *, with_catalog: bool = False
@@ -178,7 +187,7 @@ class DbtCoreRun:
             with_database = self._has_database(host)
             files: dict[str, str] = await host.process.channel.request(
                 "artifacts",
-                results=[_sent(item) for item in results],
+                results=[sent_result(item) for item in results],
                 elapsed_time=elapsed_time,
                 with_database=with_database,
                 with_catalog=with_catalog and with_database,
@@ -188,6 +197,27 @@ class DbtCoreRun:
     async def failed_ephemerals(self) -> frozenset[str]:
         async with self._host() as host:
             return frozenset(await host.process.channel.request("failed_ephemerals"))
+
+    def _begin(self, step: str, attempt: int) -> Path:
+        """Where an attempt that begins now leaves how it ended."""
+        place = self._outcomes.place(self._invocation.invocation_id, step, attempt)
+        self._outcomes.begin(place)
+        return place
+
+    async def _left_by(self, step: str, attempt: int, owner: dict[str, Any]) -> dict[str, Any] | None:
+        """How an attempt ended, by its host's word; None where nothing is known. What still runs of it is ended."""
+        place = self._outcomes.place(self._invocation.invocation_id, step, attempt)
+        async with self._host() as host:
+            await host.process.channel.request("end_sessions", owner=owner)
+        for host in self._hosts.hosts_of(self._invocation.invocation_id):
+            under_way = host.attempts.get(place)
+            if under_way is not None:  # Temporal has given it up before this worker has heard of that
+                await self._cancel(host, *under_way)
+        try:
+            return await asyncio.to_thread(read_outcome, place)
+        except (OSError, ValueError) as error:
+            logger.warning("how attempt %d at %s ended cannot be read: %s", attempt, step, error)
+            return None
 
     def _host(self) -> contextlib.AbstractAsyncContextManager[HostHandle]:
         run_input = self._invocation.input
@@ -204,7 +234,7 @@ class DbtCoreRun:
         async with self._host() as host:
             if not self._has_database(host):
                 assert self._invocation.database is not None
-                raise _lost(self._invocation.database)
+                raise lost_database(self._invocation.database)
             if self._invocation.keeps_state and not host.has_state:
                 await self._take_over(host)
             yield host
@@ -219,7 +249,7 @@ class DbtCoreRun:
             await shielded(self._clean_up(host))
             raise
         host.has_state = host.keeps_state = True
-        return _state(answer)
+        return state_from(answer)
 
     def _has_database(self, host: HostHandle) -> bool:
         held = self._invocation.database
@@ -284,37 +314,5 @@ async def _answer(future: asyncio.Future[Any], host: HostHandle, silence_secs: f
     return future.result()
 
 
-def _lost(held: HeldDatabase) -> DbtTemporalError:
-    here = this_worker()
-    if held.worker == here:
-        why = "the process that held it has ended, and what the run had built has gone with it"
-    else:
-        why = f"the worker {held.worker} holds it or held it, and the worker {here} cannot reach it"
-    return configuration_error(
-        f"{held.name}: DuckDB's database is in memory, where only one process has it: {why}. Such runs need a worker "
-        "that has its task queue alone and outlives them; or give the target a database that all processes reach: "
-        "a file (`path`), MotherDuck (`md:`) or DuckLake"
-    )
-
-
-def _outcome(answer: dict[str, Any]) -> NodeOutcome:
-    error = answer["error"]
-    return NodeOutcome(
-        result=NodeExecutionResult.model_validate(answer["result"]),
-        error=NodeErrorClass(error[0], error[1], answer.get("unreachable", False)) if error else None,
-        record=answer["record"].encode(),
-        log=answer["log"],
-        state=_state(answer.get("graph")),
-    )
-
-
 async def _no_state() -> Sequence[StatePart]:
     return []
-
-
-def _state(answer: dict[str, Any] | None) -> StatePart | None:
-    return None if answer is None else StatePart(answer["number"], b64decode(answer["content"]))
-
-
-def _sent(item: CompletedNode) -> dict[str, Any]:
-    return {"result": item.result.model_dump(mode="json"), "record": item.record.decode(), "behind": item.behind}

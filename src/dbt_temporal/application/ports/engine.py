@@ -196,8 +196,16 @@ class EngineRun(Protocol):
             None where it writes nothing of the kind, or where no other process reaches what it writes.
         """
 
-    async def before_run(self, progress: Progress) -> Prepared:
-        """Does what the engine does once before the first node, on-run-start with it."""
+    async def before_run(self, progress: Progress, attempt: int = 1) -> Prepared:
+        """Does what the engine does once before the first node, on-run-start with it.
+
+        Args:
+            progress: hears of what runs.
+            attempt: its number, by which `outcome_of_before_run` finds how it ended.
+        """
+
+    async def outcome_of_before_run(self, attempt: int) -> Prepared | None:
+        """How an attempt at `before_run` ended of which nobody has heard, as `outcome_of` says it of nodes."""
 
     async def use_state(self, read: ReadState, without: Collection[str] = ()) -> None:
         """Says where the parts of the run's state are, for `execute_node`, `after_run` and `resume`.
@@ -253,8 +261,17 @@ class EngineRun(Protocol):
             DbtTemporalError: what still runs could not be ended.
         """
 
-    async def after_run(self, results: list[CompletedNode], progress: Progress) -> list[NodeOutcome]:
-        """Runs on-run-end, which sees `results`. Returns the hooks' outcomes."""
+    async def after_run(self, results: list[CompletedNode], progress: Progress, attempt: int = 1) -> list[NodeOutcome]:
+        """Runs on-run-end, which sees `results`. Returns the hooks' outcomes.
+
+        Args:
+            results: of on-run-start and of the nodes.
+            progress: hears of what runs.
+            attempt: its number, by which `outcome_of_after_run` finds how it ended.
+        """
+
+    async def outcome_of_after_run(self, attempt: int) -> list[NodeOutcome] | None:
+        """How an attempt at `after_run` ended of which nobody has heard, as `outcome_of` says it of nodes."""
 
     async def artifacts(
         self, results: list[CompletedNode], elapsed_time: float, *, with_catalog: bool = False

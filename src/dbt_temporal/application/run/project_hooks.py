@@ -26,6 +26,7 @@ ON_RUN_START = "on-run-start"
 ON_RUN_END = "on-run-end"
 
 _HookStep = StepKind[Any, ProjectHooksOutput]
+_HookInput = BeforeRunInput | AfterRunInput
 
 
 class ProjectHookSteps:
@@ -121,7 +122,7 @@ class ProjectHookSteps:
         context.live.log.add(f"The run keeps to the worker {output.worker.name}")
         return output.worker
 
-    async def _run(self, kind: _HookStep, argument: BeforeRunInput | AfterRunInput, what: str) -> ProjectHooksOutput:
+    async def _run(self, kind: _HookStep, argument: _HookInput, what: str) -> ProjectHooksOutput:
         output = await with_retries(
             self._context.runtime,
             self._rule,
@@ -129,19 +130,36 @@ class ProjectHookSteps:
             on_retry=partial(self._note_retry, what),
             may_retry=lambda failure: failure.retryable and (argument.repeatable or _before_any_hook(failure)),
             why_again=lambda output: _failed_hook(output) if argument.repeatable else None,
+            look=partial(self._look, kind, argument, what) if self._context.planned.looks_at_hooks else None,
         )
         self._record(what, output.results)
         return output
 
     async def _attempt(
-        self, kind: _HookStep, argument: BeforeRunInput | AfterRunInput, what: str, number: int, _lost: Lost
+        self, kind: _HookStep, argument: _HookInput, what: str, number: int, lost: Lost
     ) -> ProjectHooksOutput:
+        unheard = list(lost.attempts) if self._context.planned.looks_at_hooks else []
+        summary = attempt_summary(what, number)
+        return await self._step(kind, argument.model_copy(update={"attempt": number, "unheard": unheard}), summary)
+
+    async def _look(
+        self, kind: _HookStep, argument: _HookInput, what: str, attempt: int, lost: Lost
+    ) -> ProjectHooksOutput:
+        """Finds out how hooks ended of which nobody has heard.
+
+        Raises:
+            StepFailedError: nothing is known of them, and so they have failed.
+        """
+        asked = {"attempt": attempt, "unheard": list(lost.attempts), "repeatable": False}
+        return await self._step(kind, argument.model_copy(update=asked), f"{what} (how attempt {attempt} ended)")
+
+    async def _step(self, kind: _HookStep, argument: _HookInput, summary: str) -> ProjectHooksOutput:
         return await self._context.keeping.run_step(
             Step(
                 kind=kind,
-                argument=argument.model_copy(update={"attempt": number}),
+                argument=argument,
                 limits=kind.limits(self._context.config.timeouts),
-                summary=attempt_summary(what, number),
+                summary=summary,
                 priority=self._context.priority(1),
             )
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 
 from dbt_temporal.application.fitting import fit_result
@@ -10,6 +9,7 @@ from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import EngineRun, NodeOutcome, Progress, no_progress
 from dbt_temporal.application.ports.runtime import Budget
 from dbt_temporal.application.steps.engine_runs import EngineRuns, within_limit
+from dbt_temporal.application.steps.lost_attempts import outcome_of_lost
 from dbt_temporal.application.steps.messages import ExecuteNodeInput
 from dbt_temporal.application.stored.kept_state import KeptState
 from dbt_temporal.application.stored.late_writes import LateWrites
@@ -17,10 +17,8 @@ from dbt_temporal.application.stored.run_files import RunFiles
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.results import NodeExecutionResult
 
-logger = logging.getLogger(__name__)
-
 _UNKNOWN = (
-    "{request.unique_id}: nobody has heard how attempt {request.unheard[0]} ended, and it may have written its rows: "
+    "{what}: nobody has heard how attempt {attempt} ended, and it may have written its rows: "
     "the node is not run again, as that could write them twice (`on_lost_attempt`). Look at what is there, and retry "
     "the run then"
 )
@@ -72,20 +70,15 @@ async def _outcome(run: EngineRun, request: ExecuteNodeInput, progress: Progress
 
     An attempt that is made once more under its own number was heard of where it failed: that is why it is made again.
     """
-    nothing_known = False
-    for attempt in request.unheard:
-        known = await run.outcome_of(request.unique_id, attempt, request.part)
-        if known is None:
-            nothing_known = True
-        elif attempt != request.attempt or known.error is None:
-            logger.warning(
-                "attempt %d at %s had ended, and nobody had heard of it: it is not run again",
-                attempt,
-                request.unique_id,
-            )
-            return known
-    if nothing_known and not request.again:
-        raise DbtTemporalError(ErrorType.ENGINE_CRASHED, _UNKNOWN.format(request=request), retryable=False)
+    known = await outcome_of_lost(
+        request.unique_id,
+        request.unheard,
+        lambda attempt: run.outcome_of(request.unique_id, attempt, request.part),
+        takes=lambda attempt, outcome: attempt != request.attempt or outcome.error is None,
+        refusal=None if request.again else _UNKNOWN,
+    )
+    if known is not None:
+        return known
     return await run.execute_node(request.unique_id, progress, request.ephemerals, request.part, request.attempt)
 
 

@@ -63,6 +63,8 @@ class PlanProjectOutput(BaseModel):
     unrepeatable: list[str] | None = None
     """Nodes that may not be run twice without looking at what the first time has left; null in plans from before it was
     part of them, whose runs do not look how the last attempt at a node ended."""
+    looks_at_hooks: bool = False
+    """Whether the run finds out how project hooks ended of which nobody has heard; false in plans from before that."""
     named_activities: bool = False
     """Whether the activity of a node has an id that people know; false in plans from before it was part of them."""
     write_run_log: bool = True
@@ -107,6 +109,8 @@ class StatementsInput(StepInput):
 class ProjectHooksInput(StatementsInput):
     repeatable: bool = False
     """Whether hooks that took too long, and may have had their effect, may be run again."""
+    unheard: list[int] = Field(default_factory=list)
+    """Attempts before this one of which nobody has heard how they ended."""
 
 
 class BeforeRunInput(ProjectHooksInput):

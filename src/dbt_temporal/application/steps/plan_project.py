@@ -113,6 +113,7 @@ class PlanProject:
             nothing_to_do=engine_plan.nothing_to_do,
             unrepeatable=sorted(engine_plan.unrepeatable),
             first_come=in_dbts_order,
+            looks_at_hooks=True,
             named_activities=True,
             ephemerals=dict(engine_plan.ephemerals) if in_dbts_order else {},
             write_run_log=self._write_run_log,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
 from dbt_temporal.application.fitting import fit_result
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
-from dbt_temporal.application.ports.engine import NodeOutcome, Prepared, Progress, no_progress
+from dbt_temporal.application.ports.engine import CompletedNode, EngineRun, NodeOutcome, Prepared, Progress, no_progress
 from dbt_temporal.application.ports.runtime import Budget
 from dbt_temporal.application.steps.engine_runs import EngineRuns, within_limit
+from dbt_temporal.application.steps.lost_attempts import outcome_of_lost
 from dbt_temporal.application.steps.messages import (
     AfterRunInput,
     BeforeRunInput,
@@ -18,6 +22,13 @@ from dbt_temporal.application.steps.messages import (
 from dbt_temporal.application.stored.kept_state import KeptState
 from dbt_temporal.application.stored.late_writes import LateWrites
 from dbt_temporal.application.stored.run_files import RunFiles, completed_nodes
+
+Found = TypeVar("Found")
+
+_UNKNOWN = (
+    "{what}: nobody has heard how attempt {attempt} ended, and it may have had its effect: it is not run again, as "
+    "that could have it twice (`retry.project_hooks`). Look at what is there, and start the run again then"
+)
 
 
 class _ProjectHooks:
@@ -49,7 +60,7 @@ class _ProjectHooks:
         results = [fit_result(outcome.result, self._budget) for outcome in outcomes]
         return ProjectHooksOutput(
             results=[result.model_copy(update={"attempts": request.attempt}) for result in results],
-            retryable=any(outcome.error is not None and outcome.error.retryable for outcome in outcomes),
+            retryable=_retryable(outcomes),
         )
 
     def _keeper(self, prepared: Prepared) -> Keeper | None:
@@ -67,7 +78,7 @@ class BeforeRun(_ProjectHooks):
         """
         run = await self._runs.open(request.invocation)
         prepared = await within_limit(
-            request, "before_run", lambda: run.before_run(progress), retryable=request.repeatable
+            request, "before_run", lambda: _prepared(run, request, progress), retryable=request.repeatable
         )
         await self._state.keep(request.invocation.invocation_id, prepared.state)
         output = await self._keep(request, prepared.hooks)
@@ -115,6 +126,40 @@ class AfterRun(_ProjectHooks):
         else:
             completed = completed_nodes(request.results, {}, request.behind)
         outcomes = await within_limit(
-            request, "on-run-end", lambda: run.after_run(completed, progress), retryable=request.repeatable
+            request, "on-run-end", lambda: _ended(run, request, completed, progress), retryable=request.repeatable
         )
         return await self._keep(request, outcomes)
+
+
+async def _prepared(run: EngineRun, request: BeforeRunInput, progress: Progress) -> Prepared:
+    known = await _known("on-run-start", request, run.outcome_of_before_run, lambda prepared: prepared.hooks)
+    return await run.before_run(progress, request.attempt) if known is None else known
+
+
+async def _ended(
+    run: EngineRun, request: AfterRunInput, completed: list[CompletedNode], progress: Progress
+) -> list[NodeOutcome]:
+    known = await _known("on-run-end", request, run.outcome_of_after_run, lambda outcomes: outcomes)
+    return await run.after_run(completed, progress, request.attempt) if known is None else known
+
+
+async def _known(
+    what: str,
+    request: ProjectHooksInput,
+    find: Callable[[int], Awaitable[Found | None]],
+    hooks: Callable[[Found], list[NodeOutcome]],
+) -> Found | None:
+    """What an attempt has come to of which nobody has heard.
+
+    Where it failed, so have the hooks; but where they may be repeated, and that may help, they are.
+    """
+    refusal = None if request.repeatable else _UNKNOWN
+
+    def takes(_attempt: int, found: Found) -> bool:
+        return not (request.repeatable and _retryable(hooks(found)))
+
+    return await outcome_of_lost(what, request.unheard, find, takes=takes, refusal=refusal)
+
+
+def _retryable(outcomes: list[NodeOutcome]) -> bool:
+    return any(outcome.error is not None and outcome.error.retryable for outcome in outcomes)

@@ -1,4 +1,4 @@
-"""How attempts at nodes ended, on disk: a run host writes it before it tells its worker, which may be gone by then.
+"""How attempts at nodes and hooks ended, on disk: a run host writes it before it tells its worker, which may be gone.
 
 It lies below the cache folder, where the next worker of the machine finds it. Nobody waits for the disk itself: this
 outlasts processes, not the machine.
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from dbt_temporal.adapters.dbt_core import wire
-from dbt_temporal.domain.batches import BatchPart, step_name
 
 KEPT_SECS = 24 * 3600.0
 """For runs whose end this worker does not hear of."""
@@ -25,9 +24,9 @@ class Outcomes:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def place(self, invocation_id: str, unique_id: str, attempt: int, part: BatchPart | None) -> Path:
+    def place(self, invocation_id: str, step: str, attempt: int) -> Path:
         """Where the outcome of an attempt is, or will be."""
-        name = hashlib.sha256(step_name(unique_id, part).encode()).hexdigest()[:32]
+        name = hashlib.sha256(step.encode()).hexdigest()[:32]
         return self._folder / invocation_id / f"{name}.{attempt}.json"
 
     def begin(self, place: Path) -> None:

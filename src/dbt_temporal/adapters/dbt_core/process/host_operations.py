@@ -87,18 +87,19 @@ class HostOperations:
         lease = lease_of(self._run, message["per"], message["nodes"])
         return None if lease is None else lease.model_dump()
 
-    def _before_run(self, _message: wire.Message, request: Request) -> wire.Message:
+    def _before_run(self, message: wire.Message, request: Request) -> wire.Message:
         answers = self._run_start_hooks(request)
         config = self._run.project.config
-        return {
+        answer = {
             "hooks": answers,
             "graph": self._run.kept.started(),
             "keeps_graph": self._run.kept.why_kept(self._run.selected()),
             "nodes_may_run": not self._skips_nodes(any(answer["error"] for answer in answers)),
-            "in_memory": is_in_memory(self._run.adapter),
+            "held_by": message["holder"] if is_in_memory(self._run.adapter) else None,
             "profile": config.profile_name,
             "target": config.target_name,
         }
+        return _kept_of_hooks(answer, message, request)
 
     def _skips_nodes(self, hook_failed: bool) -> bool:
         """dbt's behavior flag (default true in 1.12): a failed on-run-start hook skips all nodes."""
@@ -147,7 +148,7 @@ class HostOperations:
             _keep_outcome(Path(message["outcome"]), answer)
         return answer
 
-    def _after_run(self, message: wire.Message, request: Request) -> list[wire.Message]:
+    def _after_run(self, message: wire.Message, request: Request) -> wire.Message:
         with self._gate.using(request):
             self._prepare(request)
             with request.holding(self._setup_lock), _as_main_thread():
@@ -157,7 +158,8 @@ class HostOperations:
                 if artifacts.ends_with_fail_fast(self._run, completed):
                     completed = artifacts.as_dbt_skips_rest(self._run, completed, FAIL_FAST_REASON)
                 results = artifacts.as_run_results(self._run, completed)
-                return [self._hook_answer(outcome) for outcome in hooks.after_run(self._run, results)]
+                answers = [self._hook_answer(outcome) for outcome in hooks.after_run(self._run, results)]
+        return _kept_of_hooks({"hooks": answers}, message, request)
 
     def _artifacts(self, message: wire.Message, request: Request) -> dict[str, str]:
         completed = artifacts.read_completed(message["results"])
@@ -233,11 +235,18 @@ class HostOperations:
         }
 
 
+def _kept_of_hooks(answer: wire.Message, message: wire.Message, request: Request) -> wire.Message:
+    """The answer, which is on disk now. What ended because it was cancelled says nothing of the hooks."""
+    if not request.cancelled.is_set() or not any(hook["error"] for hook in answer["hooks"]):
+        _keep_outcome(Path(message["outcome"]), answer)
+    return answer
+
+
 def _keep_outcome(place: Path, answer: wire.Message) -> None:
     try:
         keep_outcome(place, answer)
     except OSError as error:
-        print(f"how a node ended cannot be written down, should the worker be lost: {error}", flush=True)
+        print(f"how a step ended cannot be written down, should the worker be lost: {error}", flush=True)
 
 
 @contextlib.contextmanager
