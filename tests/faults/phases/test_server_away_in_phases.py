@@ -7,6 +7,8 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
 from tests.faults.phases.held import IN_DATABASE, PHASES, PLAN, HeldRun, held_runs, standing_still
 from tests.integration.fixtures_buckets import s3_endpoint
@@ -52,6 +54,7 @@ async def ends_meanwhile(run: HeldRun, phase: str, worker: Program, server: Serv
     await asyncio.to_thread(server.start)
 
 
+@pytest.mark.timeout(600 + 10 * AWAY_SECS)
 async def test_each_phase_ends_while_the_server_is_away_and_none_is_done_twice(
     tmp_path: Path, postgres: PostgresDatabase, s3_endpoint: str
 ) -> None:
