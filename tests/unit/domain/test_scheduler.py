@@ -170,6 +170,27 @@ def test_a_command_that_ends_at_its_first_error_lets_what_was_handed_out_end() -
     assert s.complete(model_id("a"), "error").start == ids("b")
 
 
+def test_an_error_of_what_dbt_does_beside_its_queue_ends_nothing_early() -> None:
+    parts = [
+        NodeInfo(unique_id=f"catalog.shop.{name}", name=name, resource_type="catalog", package_name="shop")
+        for name in "abc"
+    ]
+    s = Scheduler(
+        {each.unique_id: each for each in parts},
+        command="docs-generate",
+        max_running=1,
+        fail_fast=True,
+        ends_on_error=True,
+    )
+    assert [s.start().start, *(s.complete(each.unique_id, "error").start for each in parts)] == [
+        ["catalog.shop.a"],
+        ["catalog.shop.b"],
+        ["catalog.shop.c"],
+        [],
+    ]
+    assert s.done
+
+
 def test_fail_fast_does_not_stop_at_a_warning() -> None:
     s = scheduler(node("a"), node("b", "a"), fail_fast=True)
     s.start()

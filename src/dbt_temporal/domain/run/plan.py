@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dbt_temporal.domain.limits import Seconds, TaskQueueName, fit_name
 from dbt_temporal.domain.project_config import OnLostAttempt
+from dbt_temporal.domain.run.commands import OPERATION_KINDS
 
 OnNodeError = Literal["continue", "skip_children"]
 
@@ -53,6 +54,11 @@ class NodeInfo(BaseModel):
     """Whether it is a microbatch model, whose batches are steps of their own."""
     listing: str | None = None
     """The line that `dbt list` prints for the node; set for the command `list` alone."""
+
+    @property
+    def in_queue(self) -> bool:
+        """Whether it is in dbt's queue of nodes; dbt looks at the errors of these alone when it ends a run early."""
+        return self.resource_type not in OPERATION_KINDS
 
     @property
     def activity_type(self) -> str:

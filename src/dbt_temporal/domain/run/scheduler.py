@@ -142,7 +142,8 @@ class Scheduler:
         turn = Turn()
         word = "error" if status == "cancelled" else dbt_status or status
         self._words[unique_id] = word
-        self._failed, self._erred = self._failed or word in _FAILURES, self._erred or word == "error"
+        if self._nodes[unique_id].in_queue:
+            self._failed, self._erred = self._failed or word in _FAILURES, self._erred or word == "error"
         if self._stopped or (self._at_once and self._fail_fast and self._failed):
             self._ended[unique_id] = status
             turn.skipped = [] if self._stopped else self.skip_rest(FAIL_FAST_REASON)
@@ -199,7 +200,8 @@ class Scheduler:
         for unique_id in anew:
             for past in (self._ended, self._words, self._passed):
                 past.pop(unique_id, None)
-        self._failed, self._erred = not _FAILURES.isdisjoint(self._words.values()), "error" in self._words.values()
+        words = {word for unique_id, word in self._words.items() if self._nodes[unique_id].in_queue}
+        self._failed, self._erred = not _FAILURES.isdisjoint(words), "error" in words
         self._rest, self._stopped = {}, None
         self._doom.take_back(anew)
         self._ready.refill(self._count_anew(), anew)

@@ -50,7 +50,6 @@ class HostOperations:
         self._gate = WarehouseGate() if run.command == "debug" else gate_for(run.adapter)
         name_files_at_own_paths(run)
         self._executor = NodeExecutor(run)
-        self._operation = operation_node(run.task, run.project.name, [])
         self._setup_lock = threading.Lock()
         """Held by what dbt does once for a run: it changes the task and the adapter."""
         self._prepared = False
@@ -125,7 +124,7 @@ class HostOperations:
                 self._prepared = True
 
     def _execute(self, message: wire.Message, request: Request) -> wire.Message:
-        operation = self._operation if message["unique_id"] == getattr(self._operation, "unique_id", None) else None
+        operation = operation_node(self._run.task, self._run.project.name, message["unique_id"])
         alone = operation is not None or self._run.flags.SINGLE_THREADED
         with self._gate.using(request), _as_main_thread() if alone else contextlib.nullcontext():
             self._prepare(request)

@@ -16,7 +16,9 @@ from dbt.artifacts.schemas.catalog import CatalogArtifact
 from dbt.constants import CATALOG_FILENAME, MANIFEST_FILE_NAME
 from dbt.task.docs import DOCS_INDEX_FILE_PATH
 from dbt.task.docs.generate import Catalog
+from dbt_common.exceptions import DbtRuntimeError
 
+from dbt_temporal.adapters.dbt_core.process.run.catalog_parts import assembled, part_names
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 
 
@@ -45,19 +47,34 @@ def is_catalog(unique_id: str) -> bool:
 
 
 def write_docs(run: HostRun, records: list[dict[str, Any]], folder: Path) -> None:
-    """What `docs generate` writes beside manifest.json, which is there: the catalog of its record, pages and assets."""
-    record = next((record for record in records if record["kind"] == "catalog"), None)
-    if record is None:
-        return
-    catalog = json.dumps({**record["catalog"], "errors": record["errors"]})
-    (folder / CATALOG_FILENAME).write_text(catalog, encoding="utf-8")
+    """What `docs generate` writes beside manifest.json, which is there: pages and assets, and the recorded catalog."""
+    whole = next((record for record in records if record["kind"] == "catalog"), None)
+    parts = {record["name"]: record for record in records if record["kind"] == "catalog_part"}
+    if whole is None and (not parts or parts.keys() != set(part_names(run))):
+        return  # nobody has asked for it, or not for all of it
     shutil.copyfile(DOCS_INDEX_FILE_PATH, folder / "index.html")
     for asset_path in run.project.config.asset_paths:
         source = Path(run.project.config.project_root) / asset_path
         if source.exists():
             shutil.copytree(source, folder / asset_path, dirs_exist_ok=True)
+    document = _assembled(run, parts) if whole is None else whole["catalog"]
+    if document is None:
+        return
+    if whole is not None:
+        document = {**document, "errors": whole["errors"]}
+    catalog = json.dumps(document)
+    (folder / CATALOG_FILENAME).write_text(catalog, encoding="utf-8")
     if run.flags.STATIC:
         manifest = (folder / MANIFEST_FILE_NAME).read_text(encoding="utf-8")
         page = Path(DOCS_INDEX_FILE_PATH).read_text(encoding="utf-8")
         page = page.replace('"MANIFEST.JSON INLINE DATA"', manifest).replace('"CATALOG.JSON INLINE DATA"', catalog)
         (folder / "static_index.html").write_text(page, encoding="utf-8")
+
+
+def _assembled(run: HostRun, parts: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """The catalog of its parts; None where dbt writes none, as it makes an error of its warning of one that failed."""
+    answers = {name: part["errors"][0] if part["errors"] else part["tables"] for name, part in parts.items()}
+    try:
+        return assembled(run, answers)
+    except DbtRuntimeError:
+        return None

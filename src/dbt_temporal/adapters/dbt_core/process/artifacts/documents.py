@@ -184,13 +184,17 @@ def _files(folder: Path) -> dict[str, str]:
 
 def ends_with_fail_fast(run: HostRun, completed: list[Completed]) -> bool:
     """Whether dbt would have raised its FailFastError, or the run was ended so by an update."""
-    failed = any(item.result.dbt_status in _FAILURES and not is_hook(item.result.unique_id) for item in completed)
+    failed = any(item.result.dbt_status in _FAILURES and _in_queue(item.result.unique_id) for item in completed)
     return (run.flags.FAIL_FAST and failed) or any(item.result.message == FAIL_FAST_REASON for item in completed)
+
+
+def _in_queue(unique_id: str) -> bool:
+    return not is_hook(unique_id) and not is_catalog(unique_id)
 
 
 def ends_with_error(run: HostRun, completed: list[Completed]) -> bool:
     """Whether dbt would have raised a node's error (`GraphRunnableTask.call_runner`), and written no results."""
-    erred = any(item.result.dbt_status == "error" for item in completed)
+    erred = any(item.result.dbt_status == "error" and not is_catalog(item.result.unique_id) for item in completed)
     return erred and run.task.raise_on_first_error() and not ends_with_fail_fast(run, completed)
 
 

@@ -19,6 +19,8 @@ from dbt.task.docs.generate import GenerateTask
 from dbt.task.run_operation import RunOperationTask
 from dbt.task.runnable import GraphRunnableTask
 
+from dbt_temporal.adapters.dbt_core.process.run.catalog_parts import part_names
+from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.run.plan import NodeInfo, NodeOverrides
 
@@ -50,24 +52,47 @@ def empty_queue(task: GraphRunnableTask) -> GraphQueue:
     return GraphQueue(task.graph.get_subset_graph(()).graph, task.manifest, set())
 
 
-def operation_node(task: GraphRunnableTask, project: str, waits_for: list[str]) -> NodeInfo | None:
-    """The node of what a task does beside its nodes; None where there is nothing of that kind."""
+def operation_node(task: GraphRunnableTask, project: str, unique_id: str) -> NodeInfo | None:
+    """What has this id of all that a task does beside its nodes; None where it is a node of dbt's."""
     operation = getattr(task, "operation", None)
     if isinstance(operation, RunOperationTask):
-        return _macro_node(operation, project)
+        node = _macro_node(operation, project)
+        return node if node.unique_id == unique_id else None
     if isinstance(operation, DebugTask):
-        return NodeInfo(
-            unique_id=f"debug.{project}", name=project, resource_type="debug", package_name=project, overrides=_ONCE
-        )
-    if isinstance(task, GenerateTask):
-        return NodeInfo(
-            unique_id=f"catalog.{project}",
-            name=project,
-            resource_type="catalog",
-            package_name=project,
-            depends_on=waits_for,
-        )
+        return _debug_node(project)
+    if isinstance(task, GenerateTask) and unique_id.startswith("catalog."):
+        return _catalog_node(project, unique_id.removeprefix(f"catalog.{project}").removeprefix("."))
     return None
+
+
+def operation_nodes(run: HostRun, waits_for: list[str]) -> list[NodeInfo]:
+    """The nodes of what the run's task does beside its nodes; those of the catalog wait for all these."""
+    task, project = run.task, run.project.name
+    operation = getattr(task, "operation", None)
+    if isinstance(operation, RunOperationTask):
+        return [_macro_node(operation, project)]
+    if isinstance(operation, DebugTask):
+        return [_debug_node(project)]
+    if isinstance(task, GenerateTask):
+        parts = [_catalog_node(project, name) for name in part_names(run)]
+        return [node.model_copy(update={"depends_on": waits_for}) for node in parts or [_catalog_node(project, "")]]
+    return []
+
+
+def is_part(unique_id: str, project: str) -> bool:
+    """Whether the catalog's node of this id stands for a part of it."""
+    return unique_id != f"catalog.{project}"
+
+
+def _debug_node(project: str) -> NodeInfo:
+    return NodeInfo(
+        unique_id=f"debug.{project}", name=project, resource_type="debug", package_name=project, overrides=_ONCE
+    )
+
+
+def _catalog_node(project: str, part: str) -> NodeInfo:
+    unique_id = f"catalog.{project}.{part}" if part else f"catalog.{project}"
+    return NodeInfo(unique_id=unique_id, name=part or project, resource_type="catalog", package_name=project)
 
 
 def check_operation(task: RunOperationTask, project: str) -> None:

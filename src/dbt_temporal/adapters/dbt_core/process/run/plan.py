@@ -23,7 +23,7 @@ from dbt_common.events.contextvars import task_contextvars
 from dbt_temporal.adapters.dbt_core.overrides import node_overrides
 from dbt_temporal.adapters.dbt_core.process.parsing.graph import subset
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun, is_ephemeral
-from dbt_temporal.adapters.dbt_core.process.run.operations import operation_node
+from dbt_temporal.adapters.dbt_core.process.run.operations import operation_nodes
 from dbt_temporal.domain.run.plan import EphemeralTurn, ExecutionPlan, NodeInfo
 
 _TESTS = (NodeType.Test, NodeType.Unit)
@@ -39,12 +39,12 @@ def make_plan(run: HostRun) -> tuple[ExecutionPlan, dict[str, EphemeralTurn]]:
     without_results = set() if reported else {uid for uid in queue if is_ephemeral(run.manifest.expect(uid))}
     ephemerals = set() if ends_on_error else without_results
     graph = subset(queue, set(queue) - ephemerals) if ephemerals else queue
-    operation = operation_node(run.task, run.project.name, [node for node in graph if not graph.out_degree(node)])
+    operations = operation_nodes(run, [node for node in graph if not graph.out_degree(node)])
     ranks = _ranks(run)
     levels = [sorted(level) for level in nx.topological_generations(graph)]
     priorities = _priorities(graph, levels)
     order = list(listing) or [unique_id for level in levels for unique_id in level]
-    after = {} if operation is None else {operation.unique_id: operation}
+    after = {operation.unique_id: operation for operation in operations}
     plan = ExecutionPlan(
         project=run.project.name,
         invocation_id=run.invocation.invocation_id,
