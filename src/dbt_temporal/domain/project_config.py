@@ -124,6 +124,7 @@ class ProjectConfig(_Section):
         engine: the name of what runs the project; None means the worker's default.
         scheduling: which of the nodes that are ready start first: `dbt` goes by dbt's own order (what became ready
             first; then by level and name), `critical_path` by the longest remaining path alone.
+        run_hosts: how many processes of a worker run the nodes of one run; None means the worker's default.
         hold_secs: how long a run is kept open at most that waits for an operator.
     """
 
@@ -132,6 +133,7 @@ class ProjectConfig(_Section):
     retry: RetryConfig = Field(default_factory=RetryConfig)
     breaker: BreakerConfig = Field(default_factory=BreakerConfig)
     concurrency: ConcurrencyConfig = Field(default_factory=ConcurrencyConfig)
+    run_hosts: int | None = Field(default=None, ge=1, strict=True)
     hold_secs: Seconds = 86_400.0
     timeouts: TimeoutsConfig = Field(default_factory=TimeoutsConfig)
     hooks: HooksConfig = Field(default_factory=HooksConfig)

@@ -63,7 +63,7 @@ def test_concurrency_is_one_word_or_says_more(tmp_path: Path, text: str, per: st
         (b"retry:\n  max_attempts: [1\n", "line 3, column 1: is not valid YAML"),
         (
             b"retires: {}\n",
-            "unknown field `retires` (allowed: breaker, concurrency, engine, hold_secs, hooks, retry, scheduling,",
+            "unknown field `retires` (allowed: breaker, concurrency, engine, hold_secs, hooks, retry, run_hosts,",
         ),
         (
             b"retry:\n  attempts: 5\n",

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import os
+
 from dbt_temporal.adapters.environment import EnvironmentModel, variable
 
 _A_COUNT = "a whole number of at least 1"
 MEGABYTE = 1024 * 1024
+
+
+def usable_cores() -> int:
+    """How many processors this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS has none
+        return os.cpu_count() or 1
 
 
 class EngineLimits(EnvironmentModel):
@@ -13,6 +23,8 @@ class EngineLimits(EnvironmentModel):
 
     Attributes:
         max_hosts: run hosts at once: a run beyond it waits until a host of another run is between nodes.
+        run_hosts: of one run, where several processes may work in its database, and its nodes keep a host busy; None
+            means as many as there are processors.
         host_idle_secs: a host without requests for that long is ended.
         host_memory_mb: a host that holds more memory of its own (in MiB; not what it shares with its project) gets no
             further nodes: a new host takes the next one.
@@ -23,6 +35,7 @@ class EngineLimits(EnvironmentModel):
     """
 
     max_hosts: int | None = variable("DBT_TEMPORAL_MAX_HOSTS", None, allowed=_A_COUNT, ge=1)
+    run_hosts: int | None = variable("DBT_TEMPORAL_RUN_HOSTS", None, allowed=_A_COUNT, ge=1)
     host_idle_secs: float = variable(
         "DBT_TEMPORAL_HOST_IDLE_SECS", 120.0, allowed="a number of seconds above 0", gt=0, allow_inf_nan=False
     )
@@ -32,6 +45,10 @@ class EngineLimits(EnvironmentModel):
     asking_parse_secs: float = variable(
         "DBT_TEMPORAL_ASKING_PARSE_SECS", 0.0, allowed="a number of seconds of at least 0", ge=0, allow_inf_nan=False
     )
+
+    @property
+    def hosts_of_a_run(self) -> int:
+        return self.run_hosts or usable_cores()
 
     @property
     def projects_memory_bytes(self) -> int:

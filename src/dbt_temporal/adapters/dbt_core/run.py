@@ -139,7 +139,7 @@ class DbtCoreRun:
     ) -> NodeOutcome:
         step = step_name(unique_id, part)
         place = self._begin(step, attempt)
-        async with self._host_with_all() as host:
+        async with self._host_with_all(for_node=True) as host:
             answer = await self._run_statements(
                 host,
                 progress,
@@ -150,6 +150,7 @@ class DbtCoreRun:
                 part=part and part.model_dump(mode="json"),
                 outcome=str(place),
                 again=attempt > 1 or self._invocation.goes_on,
+                shares=self._hosts.shares(host),
             )
             return outcome_from(answer)
 
@@ -219,19 +220,20 @@ class DbtCoreRun:
             logger.warning("how attempt %d at %s ended cannot be read: %s", attempt, step, error)
             return None
 
-    def _host(self) -> contextlib.AbstractAsyncContextManager[HostHandle]:
+    def _host(self, *, for_node: bool = False) -> contextlib.AbstractAsyncContextManager[HostHandle]:
         run_input = self._invocation.input
         env = {key: str(value) for key, value in run_input.env.items()}
         settings = ParseSettings.of(self._location, run_input.target, run_input.vars, env)
-        return self._hosts.using(settings, self._invocation)
+        using = self._hosts.using_any if for_node else self._hosts.using
+        return using(settings, self._invocation)
 
     @contextlib.asynccontextmanager
-    async def _host_with_all(self) -> AsyncIterator[HostHandle]:
+    async def _host_with_all(self, *, for_node: bool = False) -> AsyncIterator[HostHandle]:
         """The host, if it may run statements, with what the run has left in others.
 
         One without the run's database may not: it would begin with an empty one, and lose the run's.
         """
-        async with self._host() as host:
+        async with self._host(for_node=for_node) as host:
             if not self._has_database(host):
                 assert self._invocation.database is not None
                 raise lost_database(self._invocation.database)
@@ -273,7 +275,9 @@ class DbtCoreRun:
         if place is not None:
             host.attempts[place] = request_id, future
         try:
-            return await _answer(future, host, silence)
+            answer = await _answer(future, host, silence)
+            self._tell_others(host, answer)
+            return answer
         except asyncio.CancelledError:
             await shielded(self._cancel(host, request_id, future))
             raise
@@ -286,6 +290,12 @@ class DbtCoreRun:
             if place is not None:
                 host.attempts.pop(place, None)
 
+    def _tell_others(self, host: HostHandle, answer: dict[str, Any]) -> None:
+        """Lets the run's other hosts here hear what an attempt at a node has changed, before anything follows it."""
+        if "relations" in answer:
+            built = [] if answer["error"] else [answer["result"]["unique_id"]]
+            self._hosts.tell(host, answer["relations"], built)
+
     async def _cancel(self, host: HostHandle, request_id: int, future: asyncio.Future[Any]) -> None:
         """Cancels the request's statements and waits for its end, by force if need be."""
         host.process.channel.notify("cancel", target=request_id)
@@ -294,7 +304,7 @@ class DbtCoreRun:
             host.process.kill()
             await asyncio.wait([future], timeout=self._cancel_secs)
         with contextlib.suppress(DbtTemporalError, asyncio.CancelledError):
-            future.result()
+            self._tell_others(host, future.result())
         await self._clean_up(host)
 
     async def _clean_up(self, host: HostHandle) -> None:

@@ -41,6 +41,14 @@ class ForkedProcess:
         except psutil.Error:
             return 0
 
+    def worked_secs(self) -> float:
+        """The processor time that it has used; 0 where it has gone."""
+        try:
+            times = psutil.Process(self.pid).cpu_times()
+        except psutil.Error:
+            return 0.0
+        return float(times.user + times.system)
+
     async def end(self) -> None:
         """Orders the process to end and waits until it has, as the files that it holds are locked until then.
 

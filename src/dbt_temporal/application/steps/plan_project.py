@@ -89,7 +89,10 @@ class PlanProject:
                 f"planning {project.loaded.name!r} took longer than {limit:g} seconds (timeouts.plan_secs)"
             ) from error
         completed = run_input.model_copy(update=dict(engine_plan.taken_over))
-        invocation = invocation.model_copy(update={"input": completed, "taken_over": tuple(engine_plan.taken_over)})
+        taken_over = tuple(engine_plan.taken_over)
+        invocation = invocation.model_copy(
+            update={"input": completed, "taken_over": taken_over, "run_hosts": project.config.run_hosts}
+        )
         in_dbts_order = project.config.scheduling == "dbt"
         plan = engine_plan.plan.model_copy(
             update={

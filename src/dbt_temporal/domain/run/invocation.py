@@ -75,6 +75,7 @@ class DbtInvocation(BaseModel):
             Empty where nobody but the run itself has it. Said by the worker too.
         execution: which execution of the workflow does the step: after a reset another one than the invocation's first,
             so that nodes may have been run before. Said by the worker too; empty where there is one alone.
+        run_hosts: how many processes of a worker may run its nodes, as the project says; None where it does not.
         left_out: what `input` does not have here, and has elsewhere.
     """
 
@@ -93,6 +94,7 @@ class DbtInvocation(BaseModel):
     silence_secs: float | None = None
     owner: str = ""
     execution: str = ""
+    run_hosts: int | None = None
     left_out: LeftOut | None = None
 
     def shortened(self, max_chars: int) -> DbtInvocation:

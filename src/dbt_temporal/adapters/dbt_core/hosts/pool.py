@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextvars import Context
 from pathlib import Path
 
+from dbt_temporal.adapters.dbt_core.hosts.crew import Crew, hosts_allowed
 from dbt_temporal.adapters.dbt_core.hosts.handle import HostHandle, HostKey
 from dbt_temporal.adapters.dbt_core.hosts.left_sessions import LeftSessions
 from dbt_temporal.adapters.dbt_core.hosts.opener import HostOpener
@@ -39,6 +40,7 @@ class HostPool:
         self._limits = limits
         self._telemetry = telemetry or NoTelemetry()
         self._hosts: dict[HostKey, HostHandle] = {}
+        self._crews: dict[HostKey, Crew] = {}  # of those that have worked for a while
         self._leaving: list[HostHandle] = []  # take no further requests, and end with their last one
         self._opening = 0
         self._room = asyncio.Event()
@@ -56,11 +58,30 @@ class HostPool:
             finally:
                 await self._let_go(host)
 
+    @contextlib.asynccontextmanager
+    async def using_any(self, settings: ParseSettings, invocation: DbtInvocation) -> AsyncIterator[HostHandle]:
+        """That of the run's hosts which has least to do."""
+        with self._opener.references_by_name(settings, invocation):
+            host = await self._get(settings, invocation)
+            try:
+                host = await self._of_crew(host)
+                yield host
+            finally:
+                await self._let_go(host)
+
+    def shares(self, host: HostHandle) -> bool:
+        """Whether the run may have other hosts, which are to hear what this one does."""
+        return hosts_allowed(host, self._limits.hosts_of_a_run) > 1
+
+    def tell(self, host: HostHandle, relations: str | None, built: list[str]) -> None:
+        """Lets the run's other hosts here hear what one has done: changes of its relation cache, and built nodes."""
+        crew = self._crews.get(_key(host))
+        if crew is not None:
+            crew.tell(host, self._hosts.get(_key(host)), relations, built)
+
     def hosts_of(self, invocation_id: str) -> list[HostHandle]:
         """Those that a run has here, whatever its environment was when they were made."""
-        return [
-            host for host in [*self._hosts.values(), *self._leaving] if host.invocation.invocation_id == invocation_id
-        ]
+        return [host for host in self._all() if host.invocation.invocation_id == invocation_id]
 
     async def end_run(self, invocation_id: str) -> None:
         for key in [key for key in self._hosts if key[0] == invocation_id]:
@@ -116,10 +137,15 @@ class HostPool:
         host = self._hosts.get(key)
         if host is None:
             return None
-        if not host.alive:
+        while not host.alive:
             self._left_sessions.take_from(host)
-            await self._retire(key)
-            return None
+            crew = self._crews.get(key)
+            if crew is None or not crew.others:
+                await self._retire(key)
+                return None
+            dead, host = host, crew.others.pop(0)
+            self._hosts[key] = host
+            await self._opener.end(dead)
         host.users += 1
         try:
             too_large = host.may_be_replaced() and await self._is_too_large(host)
@@ -134,6 +160,43 @@ class HostPool:
             self._leaving.append(host)
         await self._let_go(host)
         return None
+
+    async def _of_crew(self, first: HostHandle) -> HostHandle:
+        """A host for a node: `first`, which is counted as used for it, or one beside it that has less to do."""
+        limit = hosts_allowed(first, self._limits.hosts_of_a_run)
+        if limit == 1:
+            return first
+        crew = self._crew(first)
+        for dead in crew.take_dead():
+            await self.clean_up_after(dead)
+            await self._opener.end(dead)
+        max_hosts = self._limits.max_hosts
+        if max_hosts is None or self._count() + self._opening < max_hosts:
+            crew.look(first, limit)
+        host = crew.least_busy(first)
+        if host is first:
+            return first
+        host.users += 1
+        if host.may_be_replaced() and await self._is_too_large(host):
+            # Another one takes its place, if there is still need of it.
+            if host in crew.others:
+                crew.others.remove(host)
+                self._leaving.append(host)
+            await self._let_go(host)
+            return first
+        first.users -= 1
+        return host
+
+    def _crew(self, first: HostHandle) -> Crew:
+        async def one_more() -> HostHandle:
+            self._opening += 1
+            try:
+                return await self._opener.open(first.settings, first.invocation)
+            finally:
+                self._opening -= 1
+                self._count_hosts()
+
+        return self._crews.setdefault(_key(first), Crew(one_more, self._opener.end))
 
     async def _let_go(self, host: HostHandle) -> None:
         host.users -= 1
@@ -154,8 +217,10 @@ class HostPool:
             unused = [
                 (host.holds_database, host.last_used, key)
                 for key, host in self._hosts.items()
-                if host.may_make_way(idle_secs)
+                if host.may_make_way(idle_secs) and self._crew_is_unused(key)
             ]
+            if await self._end_one_beside():
+                continue
             if unused:
                 await self._retire(min(unused)[-1])
             else:
@@ -168,13 +233,30 @@ class HostPool:
             self._opening -= 1
             self._room.set()
 
+    async def _end_one_beside(self) -> bool:
+        """Ends a host that a run has beside its first, if there is one that does nothing."""
+        for crew in self._crews.values():
+            for host in crew.others:
+                if host.users == 0:
+                    crew.others.remove(host)
+                    await self._opener.end(host)
+                    return True
+        return False
+
+    def _crew_is_unused(self, key: HostKey) -> bool:
+        crew = self._crews.get(key)
+        return crew is None or crew.unused
+
     async def _retire_strangers(self, key: HostKey) -> None:
         """Ends the run's hosts with another environment: it changed when pre_run hooks had spoken."""
         for other in [other for other, host in self._hosts.items() if other[0] == key[0] and other != key]:
-            if self._hosts[other].users == 0:
+            if self._hosts[other].users == 0 and self._crew_is_unused(other):
                 await self._retire(other)
 
     async def _retire(self, key: HostKey) -> None:
+        crew = self._crews.pop(key, None)
+        if crew is not None:
+            await crew.close()
         host = self._hosts.pop(key, None)
         if host is not None:
             self._room.set()
@@ -185,7 +267,11 @@ class HostPool:
         self._telemetry.record(HostsCounted(self._count()))
 
     def _count(self) -> int:
-        return len(self._hosts) + len(self._leaving)
+        return len(self._all())
+
+    def _all(self) -> list[HostHandle]:
+        beside = [host for crew in self._crews.values() for host in crew.all]
+        return [*self._hosts.values(), *beside, *self._leaving]
 
     async def _reap(self) -> None:
         idle_secs = self._limits.host_idle_secs
@@ -196,13 +282,12 @@ class HostPool:
                     await self._retire_idle(key)
             self._room.set()  # with time, further ones may make way
             if not self._opening:
-                hosts = [*self._hosts.values(), *self._leaving]
-                await self._opener.remove_abandoned({host.invocation.invocation_id for host in hosts})
+                await self._opener.remove_abandoned({host.invocation.invocation_id for host in self._all()})
 
     async def _retire_idle(self, key: HostKey) -> None:
         """Ends a host and removes its files: the run may have ended on another worker, which cannot tell this one."""
         host = self._hosts.get(key)
-        if host is None or not host.is_idle(self._limits.host_idle_secs):
+        if host is None or not host.is_idle(self._limits.host_idle_secs) or not self._crew_is_unused(key):
             return
         await self._retire(key)
         if not any(other.invocation.invocation_id == key[0] for other in self._leaving):
@@ -211,3 +296,7 @@ class HostPool:
     async def _is_too_large(self, host: HostHandle) -> bool:
         limit = self._limits.host_memory_bytes
         return limit is not None and await asyncio.to_thread(host.process.memory_bytes) > limit
+
+
+def _key(host: HostHandle) -> HostKey:
+    return host.invocation.invocation_id, host.settings.key

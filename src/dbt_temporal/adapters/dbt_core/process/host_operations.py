@@ -61,6 +61,7 @@ class HostOperations:
             "plan": self._plan,
             "lease": self._lease,
             "before_run": self._before_run,
+            "join": self._join,
             "execute": self._execute,
             "after_run": self._after_run,
             "artifacts": self._artifacts,
@@ -122,12 +123,26 @@ class HostOperations:
                 hooks.prepare(self._run)
                 self._executor.sole_host = False
                 self._prepared = True
+        self._executor.shared_cache.catch_up()
+
+    def _join(self, message: wire.Message, request: Request) -> None:
+        """Gets ready beside another host of the run, which has built nodes; what it builds from now on is heard of."""
+        with self._gate.using(request):
+            self._prepare(request)
+        self._executor.sole_host = message["others_are_here"]
+
+    def hear(self, message: wire.Message) -> None:
+        """Hears what other hosts of the run have done."""
+        self._executor.shared_cache.hear(message["relations"])
+        self._executor.built_elsewhere(message["built"])
 
     def _execute(self, message: wire.Message, request: Request) -> wire.Message:
         operation = operation_node(self._run.task, self._run.project.name, message["unique_id"])
         alone = operation is not None or self._run.flags.SINGLE_THREADED
         with self._gate.using(request), _as_main_thread() if alone else contextlib.nullcontext():
             self._prepare(request)
+            if message["shares"]:
+                self._executor.shared_cache.watch()
             if operation is not None:
                 outcome = execute_operation(self._run, operation)
             else:
@@ -141,6 +156,7 @@ class HostOperations:
             "graph": self._run.kept.ended(message["unique_id"]),
             "record": outcome.record.decode(),
             "log": outcome.log,
+            "relations": self._executor.shared_cache.changes(),
         }
         # What ended because it was cancelled says nothing of the node, unless its work stands in the database.
         if outcome.error is None or outcome.committed or not request.cancelled.is_set():

@@ -56,7 +56,8 @@ class RunHost:
         self._run = run
         watch_connections(run.adapter)
         self._context = get_invocation_context()
-        self._operations = HostOperations(run).by_name()
+        self._host = HostOperations(run)
+        self._operations = self._host.by_name()
         self._requests: dict[int, Request] = {}
         self._send_lock = threading.Lock()
         self._pool = ThreadPoolExecutor(MAX_THREADS, initializer=_name_thread)
@@ -75,6 +76,8 @@ class RunHost:
                 continue
             if message["op"] == "cancel":
                 self._cancel(message["target"])
+            elif message["op"] == "hear":
+                self._host.hear(message)
             else:
                 self._requests[message["id"]] = self._new_request(message)
                 self._pool.submit(self._answer, message)

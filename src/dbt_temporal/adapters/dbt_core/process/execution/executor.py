@@ -7,7 +7,7 @@ Touches of dbt internals, checked on dbt-core 1.11.16 and 1.12.0: `get_runner`, 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,7 @@ from dbt_temporal.adapters.dbt_core.process.events import NodeCapture
 from dbt_temporal.adapters.dbt_core.process.execution import relations
 from dbt_temporal.adapters.dbt_core.process.execution.batches import OwnThread, PartOfModel
 from dbt_temporal.adapters.dbt_core.process.execution.ephemerals import Ephemerals
+from dbt_temporal.adapters.dbt_core.process.execution.shared_cache import SharedCache
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun, is_ephemeral
 from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.errors import ErrorType
@@ -78,7 +79,12 @@ class NodeExecutor:
         self._built: set[str] = set()
         self._attempted: set[str] = set()
         self.sole_host = True
+        self.shared_cache = SharedCache(run.adapter)
         run.task._handle_thread_exception = _keeping_exception(run)
+
+    def built_elsewhere(self, unique_ids: Iterable[str]) -> None:
+        """Other hosts have built these, and the relation cache knows of it."""
+        self._built.update(unique_ids)
 
     def execute(self, attempt: Attempt) -> AttemptOutcome:
         """Runs the node; a failure is an outcome, not an exception."""
@@ -167,7 +173,8 @@ class NodeExecutor:
         again = goes_on or unique_id in self._attempted or not self.sole_host
         self._attempted.add(unique_id)
         nodes = [run.manifest.expect(node) for node in [*parents, *([unique_id] if again else [])]]
-        relations.refresh(run.adapter, run.project.config, [node for node in nodes if _has_relation(node)])
+        with self.shared_cache.unwatched():
+            relations.refresh(run.adapter, run.project.config, [node for node in nodes if _has_relation(node)])
 
     def _relational_parents(self, unique_id: str) -> list[str]:
         above_it: dict[str, None] = {}

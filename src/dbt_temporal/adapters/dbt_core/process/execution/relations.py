@@ -26,10 +26,11 @@ def refresh(adapter: BaseAdapter, config: Any, nodes: Iterable[Any]) -> None:
         with adapter.connection_named("refresh_cache"):
             present = {_make_ref_key(each): each for each in adapter.list_relations_without_caching(schema)}
         for relation in relations:
-            _refresh_one(adapter, relation, present)
+            refresh_one(adapter, relation, present)
 
 
-def _refresh_one(adapter: BaseAdapter, relation: BaseRelation, present: dict[Any, BaseRelation]) -> None:
+def refresh_one(adapter: BaseAdapter, relation: BaseRelation, present: dict[Any, BaseRelation]) -> None:
+    """Makes the cache's entry of a relation agree with what is there, by `_make_ref_key`."""
     key = _make_ref_key(relation)
     current = present.get(key)
     cached = next(

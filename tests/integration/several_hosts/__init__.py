@@ -1,0 +1,1 @@
+"""Runs whose nodes are shared out among several processes."""
