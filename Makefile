@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 PHONY_EXAMPLES := services postgres postgres-start postgres-stop ui run run-multi run-env run-git submit submit-analytics \
   submit-marketing submit-env submit-git
 .PHONY: $(PHONY_EXAMPLES) help setup setup-dbt-1.12 demo dev worker test test-unit test-integration test-dbt-1.12 \
-  test-conformance conformance lint fmt bench differential packages package clean distclean
+  test-conformance conformance lint fmt bench bench-views differential packages package clean distclean
 
 help: ## List the targets
 	@echo "Targets (make TARGET):"
@@ -176,6 +176,10 @@ soak: setup ## Do runs for MINUTES while processes die at random, and look at wh
 
 bench: setup ## Compare a warm build through dbt-temporal with the dbt CLI (see benchmarks/README.md)
 	$(VENV)/bin/python benchmarks/bench.py
+
+# MORE: `--views N`, `--database duckdb`, `--threads N`, `--hosts N`, `--runs N`, `--json FILE`.
+bench-views: setup ## Compare runs of 1000 small views with the dbt CLI, part by part (see benchmarks/README.md)
+	$(VENV)/bin/python benchmarks/views.py $(MORE)
 
 # How many projects, the number of the first one, and on which database: duckdb, postgres or both. MORE: `--shrink`, `--one-worker`,
 # `--file FILE`; DIFFERENTIAL_VENV=.venv-dbt-1.12 takes the other version of dbt (docs/differential.md).

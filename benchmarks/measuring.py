@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 from temporalio.client import Client, WorkflowFailureError
 
+ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 TASK_QUEUE = "dbt-tasks"
 START_TIMEOUT_SECS = 120.0
@@ -76,7 +77,7 @@ class Worker:
         }
         client = await Client.connect(server.address)
         log = folder / "worker.log"
-        with _process([str(BIN / "dbt-temporal"), "worker"], log, environment) as process:
+        with running_process([str(BIN / "dbt-temporal"), "worker"], log, environment) as process:
             yield Worker(process, server, client, environment, log)
 
 
@@ -88,7 +89,7 @@ async def temporal_server(folder: Path) -> AsyncIterator[Server]:
         port = probe.getsockname()[1]
     command = ["server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", str(port), "--log-level", "error"]
     log = folder / "temporal.log"
-    with _process([str(BIN / "temporal"), *command], log) as process:
+    with running_process([str(BIN / "temporal"), *command], log) as process:
         server = Server(process, f"127.0.0.1:{port}")
         await _until_it_answers(server, log)
         yield server
@@ -102,14 +103,15 @@ async def _until_it_answers(server: Server, log: Path) -> None:
             return
         except RuntimeError as error:
             if server.process.poll() is not None or time.monotonic() > deadline:
-                raise BenchmarkError(f"the Temporal server does not answer: {error}\n{_tail(log)}") from error
+                raise BenchmarkError(f"the Temporal server does not answer: {error}\n{tail(log)}") from error
             await asyncio.sleep(0.1)
 
 
 @contextmanager
-def _process(
+def running_process(
     command: list[str], log: Path, environment: dict[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that prints into a log, in the log's folder; stopped at the end."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=log.parent
@@ -127,18 +129,18 @@ def _process(
 
 async def build_by_workflow(worker: Worker) -> Cost:
     """One `dbt_run` workflow, from submitting it to holding its result."""
-    before, server_before, own_before = await _at_rest(worker), _tree_cpu(worker.server.process), _own_cpu()
+    before, server_before, own_before = await at_rest(worker.process), tree_cpu(worker.server.process), _own_cpu()
     began = time.perf_counter()
     run = worker.client.execute_workflow(
         "dbt_run", {"command": "build"}, id=f"bench-{uuid.uuid4()}", task_queue=TASK_QUEUE, result_type=dict[str, Any]
     )
-    output = await _unless_it_ends(worker, run)
+    output = await unless_it_ends(worker, run)
     wall, own = time.perf_counter() - began, _own_cpu() - own_before
-    cpu = await _at_rest(worker) - before + own
-    return Cost(wall, cpu, _tree_cpu(worker.server.process) - server_before, len(output["node_results"]))
+    cpu = await at_rest(worker.process) - before + own
+    return Cost(wall, cpu, tree_cpu(worker.server.process) - server_before, len(output["node_results"]))
 
 
-async def _unless_it_ends(worker: Worker, run: Any) -> dict[str, Any]:
+async def unless_it_ends(worker: Worker, run: Any) -> dict[str, Any]:
     """The run's output, or an error as soon as the worker is gone."""
     task = asyncio.ensure_future(run)
     while True:
@@ -147,24 +149,24 @@ async def _unless_it_ends(worker: Worker, run: Any) -> dict[str, Any]:
             return _output(task, worker)
         if worker.process.poll() is not None:
             task.cancel()
-            raise BenchmarkError(f"the worker ended with {worker.process.returncode}:\n{_tail(worker.log)}")
+            raise BenchmarkError(f"the worker ended with {worker.process.returncode}:\n{tail(worker.log)}")
 
 
 def _output(finished: asyncio.Future[dict[str, Any]], worker: Worker) -> dict[str, Any]:
     try:
         return finished.result()
     except WorkflowFailureError as error:
-        raise BenchmarkError(f"the run failed: {error.cause}\nThe worker's log ends:\n{_tail(worker.log)}") from error
+        raise BenchmarkError(f"the run failed: {error.cause}\nThe worker's log ends:\n{tail(worker.log)}") from error
 
 
 async def build_by_command(worker: Worker) -> Cost:
     """One `dbt-temporal build`, the start of its Python included."""
-    before, server_before, waited_before = await _at_rest(worker), _tree_cpu(worker.server.process), _waited_cpu()
+    before, server_before, waited_before = await at_rest(worker.process), tree_cpu(worker.server.process), _waited_cpu()
     began = time.perf_counter()
     _checked([str(BIN / "dbt-temporal"), "build"], worker.environment, worker.log.parent)
     wall, waited = time.perf_counter() - began, _waited_cpu() - waited_before
-    cpu = await _at_rest(worker) - before + waited
-    return Cost(wall, cpu, _tree_cpu(worker.server.process) - server_before, 0)
+    cpu = await at_rest(worker.process) - before + waited
+    return Cost(wall, cpu, tree_cpu(worker.server.process) - server_before, 0)
 
 
 def build_by_cli(project: Path, environment: dict[str, str]) -> Cost:
@@ -185,18 +187,18 @@ def _checked(command: list[str], environment: dict[str, str], folder: Path) -> N
         raise BenchmarkError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
 
 
-async def _at_rest(worker: Worker) -> float:
-    """The CPU time of the worker and its engine processes once they rest, so that what a run leaves to do counts."""
-    used = _tree_cpu(worker.process)
+async def at_rest(*processes: subprocess.Popen[bytes]) -> float:
+    """The CPU time of processes and all below them once they rest, so that what a run leaves to do counts."""
+    used = sum(map(tree_cpu, processes))
     while True:
         await asyncio.sleep(SETTLE_SECS)
-        now = _tree_cpu(worker.process)
+        now = sum(map(tree_cpu, processes))
         if now - used < SETTLED_CPU_SECS:
             return now
         used = now
 
 
-def _tree_cpu(process: subprocess.Popen[bytes]) -> float:
+def tree_cpu(process: subprocess.Popen[bytes]) -> float:
     """User and system time of a process and all below it, those that ended and were waited for included."""
     root = psutil.Process(process.pid)
     total = 0.0
@@ -220,5 +222,6 @@ def _waited_cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _tail(log: Path) -> str:
+def tail(log: Path) -> str:
+    """The last lines of a log."""
     return "\n".join(log.read_text(errors="replace").splitlines()[-30:])

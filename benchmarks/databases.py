@@ -1,0 +1,152 @@
+"""Where views are built: a schema of a PostgreSQL server, or a DuckDB file of one's own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import duckdb
+import psycopg2
+from psycopg2 import sql
+
+from measuring import ROOT, BenchmarkError, tail
+
+# It ends when the benchmark closes its standard input, as its death does too.
+SERVER = """
+import sys
+from examples.postgres_server import embedded_postgres
+with embedded_postgres() as (port, password):
+    print(port, password, flush=True)
+    sys.stdin.read()
+"""
+
+
+class Database(Protocol):
+    """What one side builds its views in."""
+
+    def output(self) -> dict[str, Any]:
+        """The output of profiles.yml that leads there, without its threads."""
+
+    def clear(self) -> None:
+        """Removes all that was built."""
+
+    def count_views(self) -> int:
+        """How many views there are."""
+
+
+@dataclass(frozen=True)
+class DuckDBFile:
+    """A DuckDB file."""
+
+    path: Path
+
+    def output(self) -> dict[str, Any]:
+        """The output of profiles.yml that leads there, without its threads."""
+        return {"type": "duckdb", "path": str(self.path)}
+
+    def clear(self) -> None:
+        """Removes the file."""
+        for path in (self.path, self.path.with_name(f"{self.path.name}.wal")):
+            path.unlink(missing_ok=True)
+
+    def count_views(self) -> int:
+        """How many views there are."""
+        with duckdb.connect(self.path, read_only=True) as connection:
+            rows = connection.execute("select count(*) from duckdb_views() where not internal").fetchall()
+        return int(rows[0][0])
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A PostgreSQL server; `process` has all of it below itself, where it was started here."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    dbname: str
+    process: subprocess.Popen[bytes] | None = None
+
+    def output(self) -> dict[str, Any]:
+        """What a connection needs, by the names that dbt and psycopg2 share."""
+        return {
+            "host": self.host,
+            "port": self.port,
+            "user": self.user,
+            "password": self.password,
+            "dbname": self.dbname,
+        }
+
+
+@dataclass(frozen=True)
+class PostgresSchema:
+    """A schema of a PostgreSQL server."""
+
+    server: PostgresServer
+    name: str
+
+    def output(self) -> dict[str, Any]:
+        """The output of profiles.yml that leads there, without its threads."""
+        return {"type": "postgres", "schema": self.name, **self.server.output()}
+
+    def clear(self) -> None:
+        """Removes the schema."""
+        statement = sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(self.name))
+        with closing(psycopg2.connect(**self.server.output())) as connection, connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+
+    def count_views(self) -> int:
+        """How many views there are."""
+        with closing(psycopg2.connect(**self.server.output())) as connection, connection.cursor() as cursor:
+            cursor.execute("select count(*) from pg_views where schemaname = %s", (self.name,))
+            return sum(count for (count,) in cursor.fetchall())
+
+
+@contextmanager
+def postgres_server(folder: Path) -> Iterator[PostgresServer]:
+    """The server that PGHOST and its like name; where PGHOST is not set, one of the package embedded-postgres."""
+    host = os.environ.get("PGHOST")
+    if host:
+        given = os.environ
+        server = PostgresServer(
+            host=host,
+            port=int(given.get("PGPORT") or 5432),
+            user=given.get("PGUSER") or "postgres",
+            password=given.get("PGPASSWORD") or "",
+            dbname=given.get("PGDATABASE") or "postgres",
+        )
+        try:
+            psycopg2.connect(**server.output()).close()
+        except psycopg2.OperationalError as error:
+            raise BenchmarkError(f"the server that PGHOST names does not answer: {error}") from error
+        yield server
+    else:
+        with _embedded_server(folder / "postgres.log") as server:
+            yield server
+
+
+@contextmanager
+def _embedded_server(log: Path) -> Iterator[PostgresServer]:
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(
+            [sys.executable, "-c", SERVER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            cwd=ROOT,
+            start_new_session=True,  # Ctrl-C is for the benchmark, which ends it then
+        ) as process,
+    ):
+        assert process.stdout is not None
+        answer = process.stdout.readline().split()
+        if not answer:
+            raise BenchmarkError(f"PostgreSQL does not start:\n{tail(log)}")
+        port, password = int(answer[0]), answer[1].decode()
+        yield PostgresServer("127.0.0.1", port, "postgres", password, "postgres", process)
