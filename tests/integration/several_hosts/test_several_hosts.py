@@ -17,10 +17,10 @@ import pytest
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.adapters.dbt_core.hosts import crew
 from dbt_temporal.adapters.dbt_core.hosts.handle import HostHandle
-from dbt_temporal.adapters.dbt_core.limits import EngineLimits
 from dbt_temporal.application.ports.engine import NodeOutcome, ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.entrypoints.settings import read_settings
 from tests.integration.engine_driver import drive, new_invocation, open_engine, opened, write_files
 from tests.integration.equality.compare import run_cli
 from tests.integration.equality.compare_relations import differences_of_relations, postgres_relations
@@ -65,7 +65,7 @@ async def hosts(tmp_path: Path, postgres: PostgresDatabase, monkeypatch: pytest.
     monkeypatch.setattr(crew, "LOOK_EVERY_SECS", 0.0)
     monkeypatch.setattr(crew, "BUSY_SHARE", -1.0)
     write_files(tmp_path / "pg", project_of(64))
-    async with open_engine(tmp_path / "cache", limits=EngineLimits(run_hosts=3)) as engine:
+    async with open_engine(tmp_path / "cache", limits=read_settings({"DBT_TEMPORAL_RUN_HOSTS": "3"}).engine) as engine:
         yield Hosts(engine, ProjectLocation(tmp_path / "pg", tmp_path / "pg"), postgres)
 
 

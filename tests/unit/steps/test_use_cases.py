@@ -178,6 +178,12 @@ async def test_planning_ends_after_the_projects_own_limit() -> None:
         )
 
 
+async def test_a_run_has_as_many_hosts_as_its_project_says() -> None:
+    world = World(projects=[ready_project(config=parse_project_config({"run_hosts": 3}, "f"))])
+    assert (await world.plan()).invocation.run_hosts == 3
+    assert (await World().plan()).invocation.run_hosts is None
+
+
 async def test_a_nodes_record_and_log_are_kept_where_artifacts_are_on() -> None:
     world = World()
     assert (await world.execute()).status == "success"
