@@ -60,8 +60,8 @@ class DbtCoreEngine:
         # Those of workers that were killed go when the next one comes.
         work_dir = self._leaving.enter_context(private_copies.unfinished_copy(cache_dir / "workers"))
         private_copies.remove_unused(cache_dir / "workers")
-        self._template = Template(python, own_environ)
         limits = limits or EngineLimits()
+        self._template = Template(python, own_environ, shortcuts=limits.shortcuts)
         self._parents = ParentPool(self._template, own_environ, cache_dir, work_dir, limits, deps, telemetry)
         self._hosts = HostPool(self._parents, work_dir, limits, references, telemetry)
         self._retried = RetriedRuns(references, work_dir / "runs")

@@ -32,6 +32,7 @@ class EngineLimits(EnvironmentModel):
         projects_memory_mb: memory of all parsed projects together (in MiB), by the same rule.
         asking_parse_secs: how long a parse is kept for further runs, where a plugin asked a network while dbt parsed:
             no file tells whether it would hear the same again.
+        shortcuts: whether some of dbt's functions, which do much for each node, are replaced by ones that do less.
     """
 
     max_hosts: int | None = variable("DBT_TEMPORAL_MAX_HOSTS", None, allowed=_A_COUNT, ge=1)
@@ -45,6 +46,8 @@ class EngineLimits(EnvironmentModel):
     asking_parse_secs: float = variable(
         "DBT_TEMPORAL_ASKING_PARSE_SECS", 0.0, allowed="a number of seconds of at least 0", ge=0, allow_inf_nan=False
     )
+
+    shortcuts: bool = variable("DBT_TEMPORAL_DBT_SHORTCUTS", True, allowed="true or false")
 
     @property
     def hosts_of_a_run(self) -> int:

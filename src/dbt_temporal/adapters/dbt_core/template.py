@@ -120,9 +120,10 @@ class Forker:
 class Template:
     """The template process; started on first use, and again after it has died."""
 
-    def __init__(self, python: str, environ: Mapping[str, str]) -> None:
+    def __init__(self, python: str, environ: Mapping[str, str], *, shortcuts: bool = True) -> None:
         self._python = python
         self._environ = environ
+        self._shortcuts = shortcuts
         self._output = OutputTail()
         self._lock = asyncio.Lock()
         self._forker: Forker | None = None
@@ -162,6 +163,7 @@ class Template:
                 _MODULE,
                 str(theirs.fileno()),
                 str(os.getpid()),
+                "shortcuts" if self._shortcuts else "all of dbt",
                 pass_fds=[theirs.fileno()],
                 env={**self._environ, "PYTHONUNBUFFERED": "1"},
                 stdin=asyncio.subprocess.DEVNULL,

@@ -33,8 +33,10 @@ def main() -> None:
     if os.getppid() != int(sys.argv[2]):
         return
     forking.prepare_process()
-    from dbt_temporal.adapters.dbt_core.process import run_host  # noqa: F401  (imports all of dbt)
+    from dbt_temporal.adapters.dbt_core.process import run_host, shortcuts  # noqa: F401  (imports all of dbt)
 
+    if sys.argv[3] == "shortcuts":
+        shortcuts.take()
     server = forking.ForkServer(control)
     gc.collect()
     gc.freeze()

@@ -1,0 +1,197 @@
+"""Shorter ways to what dbt does for each node: the same results with less work.
+
+Each takes the place of one function of dbt's, and leaves to that function whatever it is not made for. They were found
+by profiles of many small nodes (docs/adr/0031-shortcuts.md has the shares), and are off where
+`DBT_TEMPORAL_DBT_SHORTCUTS` is false. Checked on dbt-core 1.11.16 and 1.12.0, dbt-common 1.37, dbt-adapters 1.22 and
+1.24, agate 1.9, protobuf 6.33: `unit/engine/test_shortcuts` compares each with what it stands for.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import agate
+from dbt.adapters.base.impl import BaseAdapter
+from dbt.adapters.base.relation import BaseRelation
+from dbt.adapters.reference_keys import _ReferenceKey
+from dbt.clients.jinja import MacroGenerator
+from dbt_common.clients import agate_helper
+from dbt_common.constants import SECRET_ENV_PREFIX
+from dbt_common.context import get_invocation_context
+from dbt_common.events import base_types
+from dbt_common.exceptions import env_secrets
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message import Message
+
+_FLOAT_LIMIT = 1e38
+"""All below it fit into protobuf's shorter floats too."""
+_QUOTES = frozenset("\"`[]'")
+
+
+def take() -> None:
+    """Takes all of them, in this process and its forks."""
+    BaseAdapter.get_relation = quick_get_relation(BaseAdapter.get_relation)
+    base_types.ParseDict = quick_parse_dict
+    agate_helper.empty_table = quick_empty_table
+    MacroGenerator.__init__ = quick_macro_generator
+    for module in list(sys.modules.values()):
+        if getattr(module, "env_secrets", None) is env_secrets and module.__name__ != __name__:
+            module.env_secrets = quick_env_secrets  # type: ignore[attr-defined]
+
+
+def quick_get_relation(get_relation: Callable[..., Any]) -> Callable[..., Any]:
+    """`BaseAdapter.get_relation`: looks a relation up in the cache, where dbt compares it with all of its schema.
+
+    Only a relation with the same name but for upper and lower case can match, or be refused for nearly matching; dbt's
+    own code decides about that one.
+    """
+
+    @functools.wraps(get_relation)
+    def quick(self: BaseAdapter, database: str, schema: str, identifier: str) -> BaseRelation | None:
+        names = (database, schema, identifier)
+        plain = all(isinstance(name, str) and name and _QUOTES.isdisjoint(name) for name in names)
+        if not plain or get_invocation_context().recorder is not None or (database, schema) not in self.cache:
+            return get_relation(self, database, schema, identifier)
+        with self.cache.lock:
+            known = self.cache.relations.get(_ReferenceKey(*(name.lower() for name in names)))
+        if known is None:
+            return None
+        if known.inner is None:
+            return get_relation(self, database, schema, identifier)
+        matches = self._make_match([known.inner], database, schema, identifier)
+        return matches[0] if matches else None
+
+    return quick
+
+
+def quick_empty_table() -> agate.Table:
+    """`agate_helper.empty_table`: agate makes testers for the types of columns, of which there are none."""
+    return agate.Table([], [], [])
+
+
+def quick_env_secrets() -> list[str]:
+    """`env_secrets`: dbt decodes the whole environment, for each line of its log."""
+    prefix = os.fsencode(SECRET_ENV_PREFIX)
+    raw = getattr(os.environ, "_data", None)
+    if os.name != "posix" or not isinstance(raw, dict):
+        return list(env_secrets())
+    values = [os.fsdecode(value) for name, value in list(raw.items()) if name.startswith(prefix)]
+    return [value for value in values if value.strip()]
+
+
+def quick_macro_generator(self: Any, macro: Any, context: Any = None, node: Any = None, stack: Any = None) -> None:
+    """`MacroGenerator.__init__`: one for each macro of a project and each rendering, through three constructors."""
+    self.context = context
+    self.macro = macro
+    self.node = node
+    self.stack = stack
+
+
+class _NotPlainError(Exception):
+    """A message that is better left to protobuf's own parser."""
+
+
+def quick_parse_dict(values: Mapping[str, Any], message: Message, *args: Any, **kwargs: Any) -> Message:
+    """`json_format.ParseDict`: sets fields of plain types, of which the events of dbt's log are made."""
+    if not args and not kwargs:
+        try:
+            _fill(values, message)
+            return message
+        except Exception:
+            message.Clear()  # and have the parser say what is wrong, if anything is
+    return ParseDict(dict(values), message, *args, **kwargs)
+
+
+def _fill(values: Mapping[str, Any], message: Message) -> None:
+    setters = _setters(message.DESCRIPTOR)
+    for name, value in values.items():
+        set_value = setters[name]
+        if value is not None:
+            set_value(message, name, value)
+
+
+Setter = Callable[[Message, str, Any], None]
+
+
+@functools.cache
+def _setters(descriptor: Descriptor) -> dict[str, Setter]:
+    return {field.name: _setter(field) for field in descriptor.fields}
+
+
+def _setter(field: FieldDescriptor) -> Setter:
+    one_of = field.containing_oneof
+    if one_of is not None and len(one_of.fields) > 1:
+        return _refuse
+    if field.message_type is not None:
+        if field.message_type.GetOptions().map_entry:
+            return _set_texts
+        if field.is_repeated:
+            return _refuse
+        if field.message_type.full_name == "google.protobuf.Timestamp":
+            return _set_instant
+        if field.message_type.full_name == "google.protobuf.Struct":
+            return _set_struct
+        return _refuse if field.message_type.full_name.startswith("google.") else _set_message
+    plain = _PLAIN.get(field.type)
+    return _refuse if plain is None or field.is_repeated else plain
+
+
+def _refuse(_message: Message, name: str, _value: Any) -> None:
+    raise _NotPlainError(name)
+
+
+def _of_type(kind: type) -> Setter:
+    def set_value(message: Message, name: str, value: Any) -> None:
+        if type(value) is not kind:
+            raise _NotPlainError(name)
+        setattr(message, name, value)
+
+    return set_value
+
+
+def _set_float(message: Message, name: str, value: Any) -> None:
+    if type(value) is not float or not abs(value) < _FLOAT_LIMIT:
+        raise _NotPlainError(name)
+    setattr(message, name, value)
+
+
+def _set_message(message: Message, name: str, value: Any) -> None:
+    if type(value) is not dict:
+        raise _NotPlainError(name)
+    inner = getattr(message, name)
+    inner.SetInParent()
+    _fill(value, inner)
+
+
+def _set_struct(message: Message, name: str, value: Any) -> None:
+    inner = getattr(message, name)
+    inner.SetInParent()
+    if value != {}:
+        ParseDict(value, inner)
+
+
+def _set_instant(message: Message, name: str, value: Any) -> None:
+    getattr(message, name).FromJsonString(value)
+
+
+def _set_texts(message: Message, name: str, value: Any) -> None:
+    if type(value) is not dict or any(type(each) is not str for pair in value.items() for each in pair):
+        raise _NotPlainError(name)
+    getattr(message, name).update(value)
+
+
+_PLAIN: dict[int, Setter] = {
+    FieldDescriptor.TYPE_STRING: _of_type(str),
+    FieldDescriptor.TYPE_BOOL: _of_type(bool),
+    FieldDescriptor.TYPE_INT32: _of_type(int),
+    FieldDescriptor.TYPE_INT64: _of_type(int),
+    FieldDescriptor.TYPE_UINT32: _of_type(int),
+    FieldDescriptor.TYPE_UINT64: _of_type(int),
+    FieldDescriptor.TYPE_FLOAT: _set_float,
+    FieldDescriptor.TYPE_DOUBLE: _set_float,
+}

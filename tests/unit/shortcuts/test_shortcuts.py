@@ -1,0 +1,188 @@
+"""Each shortcut gives what the function of dbt gives that it stands for."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import agate
+import dbt.adapters.events.adapter_types_pb2 as adapter_events
+import dbt_common.events.types_pb2 as common_events
+import pytest
+from dbt.adapters.base.impl import BaseAdapter
+from dbt.adapters.base.relation import BaseRelation
+from dbt.adapters.cache import RelationsCache
+from dbt.clients.jinja import MacroGenerator, MacroStack
+from dbt_common.clients.agate_helper import empty_table
+from dbt_common.context import set_invocation_context
+from dbt_common.exceptions import env_secrets
+from dbtlabs.proto.public.v1.fields import core_types_pb2 as core_events
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message_factory import GetMessageClass
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dbt_temporal.adapters.dbt_core.process import shortcuts
+
+MESSAGES = [
+    descriptor
+    for module in (common_events, adapter_events, core_events)
+    for descriptor in module.DESCRIPTOR.message_types_by_name.values()
+]
+ODD: Any = st.sampled_from([None, "", "text", "\ud800", 1, -1, 2**40, 2**70, 1.5, True, b"bytes", [], {}, {"a": 1}])
+FITTING: dict[int, Any] = {
+    FieldDescriptor.TYPE_STRING: st.text(max_size=8),
+    FieldDescriptor.TYPE_BOOL: st.booleans(),
+    FieldDescriptor.TYPE_INT32: st.integers(-(2**31), 2**31 - 1),
+    FieldDescriptor.TYPE_INT64: st.integers(-(2**63), 2**63 - 1),
+    FieldDescriptor.TYPE_UINT32: st.integers(0, 2**32 - 1),
+    FieldDescriptor.TYPE_UINT64: st.integers(0, 2**64 - 1),
+    FieldDescriptor.TYPE_FLOAT: st.floats(width=32, allow_nan=False),
+    FieldDescriptor.TYPE_DOUBLE: st.floats(allow_nan=False),
+}
+
+
+def value_of(field: Any, depth: int) -> Any:
+    if field.message_type is None:
+        one = FITTING.get(field.type, ODD)
+    elif field.message_type.full_name == "google.protobuf.Timestamp":
+        one = st.datetimes().map(lambda instant: instant.replace(tzinfo=UTC).isoformat())
+    elif field.message_type.full_name == "google.protobuf.Struct":
+        plain = st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3)
+        one = st.dictionaries(st.text(max_size=3), plain | st.lists(plain) | st.dictionaries(st.text(), plain))
+    elif field.message_type.GetOptions().map_entry:
+        return st.dictionaries(st.text(max_size=3), st.one_of(st.text(max_size=3), ODD), max_size=2)
+    elif depth == 0:
+        return st.none()
+    else:
+        one = values_of(field.message_type, depth - 1)
+    return st.lists(one, max_size=2) if field.is_repeated else one
+
+
+def values_of(descriptor: Any, depth: int = 2) -> Any:
+    fields = {field.name: st.one_of(value_of(field, depth), ODD) for field in descriptor.fields}
+    strange = {"no_such_field": ODD, **{field.json_name: ODD for field in descriptor.fields}}
+    return st.one_of(
+        st.fixed_dictionaries({}, optional={field.name: value_of(field, depth) for field in descriptor.fields}),
+        st.fixed_dictionaries({}, optional={**strange, **fields}),
+    )
+
+
+def outcome(parse: Any, values: Any, descriptor: Any) -> Any:
+    try:
+        return parse(values, GetMessageClass(descriptor)()).SerializeToString(deterministic=True)
+    except Exception as error:
+        return type(error), str(error)
+
+
+@given(data=st.data(), descriptor=st.sampled_from(MESSAGES))
+@settings(max_examples=500, deadline=None)
+def test_an_event_is_made_as_protobuf_makes_it(data: Any, descriptor: Any) -> None:
+    values = data.draw(values_of(descriptor))
+    assert outcome(shortcuts.quick_parse_dict, values, descriptor) == outcome(ParseDict, values, descriptor)
+
+
+def test_most_events_need_no_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shortcuts, "ParseDict", None)
+    node_info = {"node_name": "a", "unique_id": "model.a", "node_relation": {"alias": "a"}, "node_started_at": ""}
+    query = {"conn_name": "a", "sql": "select 1", "node_info": {**node_info, "meta": {}}}
+    message: Any = shortcuts.quick_parse_dict(query, adapter_events.SQLQuery())
+    assert message.node_info.node_relation.alias == "a"
+    info = {"name": "SQLQuery", "ts": datetime.now(UTC).isoformat(), "extra": {"a": "b"}, "pid": 1}
+    event: Any = shortcuts.quick_parse_dict({"info": info}, adapter_events.SQLQueryMsg())
+    assert event.info.extra == {"a": "b"}
+
+
+def relation(name: str, *, quoted: bool = True) -> BaseRelation:
+    policy = {"database": quoted, "schema": quoted, "identifier": quoted}
+    return BaseRelation.create(
+        database="Db", schema="main", identifier=name, quote_policy=policy, dbt_created=not quoted
+    )
+
+
+class Adapter:
+    """What `get_relation` needs of one."""
+
+    Relation = BaseRelation
+    _make_match = BaseAdapter._make_match
+    _make_match_kwargs = BaseAdapter._make_match_kwargs
+    _schema_is_cached = BaseAdapter._schema_is_cached
+    list_relations = BaseAdapter.list_relations
+
+    def __init__(self, names: list[BaseRelation], quoting: bool) -> None:
+        self.cache: Any = RelationsCache()
+        self.cache.add_schema("db", "main")
+        self.config = SimpleNamespace(quoting=dict.fromkeys(("database", "schema", "identifier"), quoting))
+        for each in names:
+            self.cache.add(each)
+
+    def list_relations_without_caching(self, _schema: Any) -> list[BaseRelation]:
+        return [relation("not_cached")]
+
+
+NAMES = st.sampled_from(["a", "A", "b", "a_b", '"a"', "", None, "not_cached"])
+
+
+@given(
+    there=st.lists(st.tuples(st.sampled_from(["a", "A", "b", "B", "a_b"]), st.booleans()), max_size=4),
+    quoting=st.booleans(),
+    database=st.sampled_from(["Db", "db", "DB", "other", None]),
+    schema=st.sampled_from(["main", "MAIN", "other"]),
+    identifier=NAMES,
+)
+@settings(max_examples=500, deadline=None)
+def test_a_relation_is_found_as_dbt_finds_it(
+    there: Any, quoting: bool, database: Any, schema: Any, identifier: Any
+) -> None:
+    set_invocation_context({})
+
+    def found(get_relation: Any) -> Any:
+        adapter = Adapter([relation(name, quoted=quoted) for name, quoted in there], quoting)
+        try:
+            return get_relation(adapter, database, schema, identifier)
+        except Exception as error:
+            return type(error), str(error)
+
+    assert found(shortcuts.quick_get_relation(BaseAdapter.get_relation)) == found(BaseAdapter.get_relation)
+
+
+def test_a_relation_of_a_cached_schema_is_found_without_a_look_at_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_invocation_context({})
+    adapter = Adapter([relation("a"), relation("b")], quoting=True)
+    monkeypatch.setattr(adapter.cache, "get_relations", None)
+    get_relation = shortcuts.quick_get_relation(BaseAdapter.get_relation)
+    assert get_relation(adapter, "Db", "main", "a") == relation("a")
+    assert get_relation(adapter, "Db", "main", "c") is None
+
+
+def test_adapters_still_offer_it_to_jinja() -> None:
+    quick: Any = shortcuts.quick_get_relation(BaseAdapter.get_relation)
+    assert quick._is_available_
+    assert "get_relation" in BaseAdapter._available_
+
+
+def test_an_empty_table_is_dbts() -> None:
+    ours, theirs = shortcuts.quick_empty_table(), empty_table()
+    assert isinstance(ours, agate.Table)
+    assert vars(ours) == vars(theirs)
+
+
+@pytest.mark.parametrize("secret", ["", "  ", "s3cret", "\udc80"])
+def test_secrets_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    monkeypatch.setenv("DBT_ENV_SECRET_ONE", secret)
+    monkeypatch.setenv("DBT_ENV_SECRET_TWO", "two")
+    monkeypatch.setenv("dbt_env_secret_three", "three")
+    assert shortcuts.quick_env_secrets() == env_secrets()
+    del os.environ["DBT_ENV_SECRET_TWO"]
+    assert shortcuts.quick_env_secrets() == env_secrets()
+
+
+@pytest.mark.parametrize("arguments", [{}, {"context": {"a": 1}}, {"node": "n", "stack": MacroStack()}])
+def test_a_macro_generator_has_what_dbts_has(arguments: dict[str, Any]) -> None:
+    theirs = MacroGenerator("macro", **arguments)
+    ours = object.__new__(MacroGenerator)
+    shortcuts.quick_macro_generator(ours, "macro", **arguments)
+    assert vars(ours) == vars(theirs)
