@@ -16,7 +16,7 @@ from temporalio.worker import Worker
 from dbt_temporal.adapters.artifact_stores.fsspec_store import FsspecArtifactStore
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.adapters.secrets import SecretSettings, WorkerSecrets
-from dbt_temporal.adapters.temporal.connection.connect import namespace_id
+from dbt_temporal.adapters.temporal.connection.connect import namespace_facts
 from dbt_temporal.adapters.temporal.connection.search_attributes import registered_search_attributes
 from dbt_temporal.adapters.temporal.gateway import TemporalRun, TemporalRunGateway
 from dbt_temporal.adapters.temporal.leases.client import TemporalLeases
@@ -91,7 +91,7 @@ class WorkerHarness(Generic[Engine]):
                 static_search_attributes=self.static_search_attributes,
                 registered_search_attributes=await registered_search_attributes(self.client),
                 own_queue=self.own_queue,
-                step=CurrentStep({"TEMPORAL_UI_URL": "http://ui.internal/"}, await namespace_id(self.client)),
+                step=CurrentStep({"TEMPORAL_UI_URL": "http://ui.internal/"}, (await namespace_facts(self.client)).id),
                 leases=TemporalLeases(self.task_queue),
                 left_out=LeftOutInHistory(),
             )

@@ -18,6 +18,7 @@ from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
 from dbt_temporal.adapters.temporal.telemetry.steps import SpanFactory, no_span
 from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
 from dbt_temporal.adapters.temporal.worker.current_step import CurrentStep
+from dbt_temporal.adapters.temporal.worker.heartbeat import HEARTBEAT_INTERVAL
 from dbt_temporal.adapters.temporal.worker.left_out import LeftOutInHistory
 from dbt_temporal.adapters.temporal.worker.own_queue import own_task_queue
 from dbt_temporal.application.ports.telemetry import NoTelemetry, Telemetry
@@ -33,15 +34,16 @@ from dbt_temporal.entrypoints.settings import Settings
 class WorkerContainer(containers.DeclarativeContainer):
     """What a worker is made of.
 
-    Given from outside: `settings`, `environ`, `current_dir`; `registered_search_attributes` and `namespace_id` once
-    connected; `telemetry` and `spans` where somebody listens; `registry` is one object that is filled when the projects
-    are loaded.
+    Given from outside: `settings`, `environ`, `current_dir`; `registered_search_attributes`, `namespace_id` and
+    `heartbeat_secs` once connected; `telemetry` and `spans` where somebody listens; `registry` is one object that is
+    filled when the projects are loaded.
     """
 
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
     environ: providers.Dependency[Mapping[str, str]] = providers.Dependency()
     current_dir: providers.Dependency[Path] = providers.Dependency(instance_of=Path)
     namespace_id: providers.Dependency[str] = providers.Dependency(default="")
+    heartbeat_secs: providers.Dependency[float] = providers.Dependency(default=HEARTBEAT_INTERVAL.total_seconds())
     registered_search_attributes: providers.Dependency[frozenset[str]] = providers.Dependency(default=frozenset())
     telemetry: providers.Dependency[Telemetry] = providers.Dependency(default=NoTelemetry())
     spans: providers.Dependency[SpanFactory] = providers.Dependency(default=no_span)
@@ -73,7 +75,7 @@ class WorkerContainer(containers.DeclarativeContainer):
         check=engine_by_project.provided.engine_of,
         strict=settings.provided.projects.strict_start,
     )
-    step = providers.Singleton(CurrentStep, environ, namespace_id)
+    step = providers.Singleton(CurrentStep, environ, namespace_id, heartbeat_secs)
     own_queue = providers.Singleton(own_task_queue, settings.provided.connection.task_queue)
     use_cases = providers.Singleton(
         UseCases.build,
@@ -92,4 +94,4 @@ class WorkerContainer(containers.DeclarativeContainer):
         left_out=providers.Singleton(LeftOutInHistory),
         leases=providers.Singleton(TemporalLeases, settings.provided.connection.task_queue),
     )
-    activities = providers.Singleton(DbtActivities, use_cases, telemetry, spans)
+    activities = providers.Singleton(DbtActivities, use_cases, telemetry, spans, heartbeat_secs)

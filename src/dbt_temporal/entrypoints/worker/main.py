@@ -20,7 +20,7 @@ from dbt_temporal.adapters.health.beat import beat, check_health
 from dbt_temporal.adapters.health.readiness import Readiness
 from dbt_temporal.adapters.health.server import health_server
 from dbt_temporal.adapters.temporal.closed_runs.finding import ClosedRuns, notice
-from dbt_temporal.adapters.temporal.connection.connect import connect, namespace_id
+from dbt_temporal.adapters.temporal.connection.connect import connect, namespace_facts
 from dbt_temporal.adapters.temporal.connection.polling import is_heard
 from dbt_temporal.adapters.temporal.connection.search_attributes import (
     DBT_SEARCH_ATTRIBUTES,
@@ -31,6 +31,7 @@ from dbt_temporal.adapters.temporal.telemetry.metrics import MeterTelemetry
 from dbt_temporal.adapters.temporal.telemetry.metrics_export import build_runtime
 from dbt_temporal.adapters.temporal.telemetry.tracing_start import start_tracing
 from dbt_temporal.adapters.temporal.worker.build import build_worker
+from dbt_temporal.adapters.temporal.worker.heartbeat import HEARTBEAT_INTERVAL, QUIET_SECS
 from dbt_temporal.adapters.temporal.worker.own_queue import build_own_worker
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.entrypoints.container import WorkerContainer
@@ -123,7 +124,10 @@ async def _connect(container: WorkerContainer, settings: Settings, runtime: Runt
     registered = await registered_search_attributes(client)
     warn_of_missing(frozenset(DBT_SEARCH_ATTRIBUTES) | frozenset(settings.search_attributes), registered)
     container.registered_search_attributes.override(providers.Object(registered))
-    container.namespace_id.override(providers.Object(await namespace_id(client)))
+    namespace = await namespace_facts(client)
+    container.namespace_id.override(providers.Object(namespace.id))
+    by_server = QUIET_SECS if namespace.tells_of_cancels else HEARTBEAT_INTERVAL.total_seconds()
+    container.heartbeat_secs.override(providers.Object(settings.tuning.heartbeat_secs or by_server))
     return client
 
 

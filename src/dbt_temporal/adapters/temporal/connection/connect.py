@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -220,8 +221,22 @@ async def _open(settings: ConnectionSettings, runtime: Runtime | None, plugins: 
     )
 
 
-async def namespace_id(client: Client) -> str:
-    """What no other namespace of any server has; empty, with a warning, where the server does not say."""
+@dataclass(frozen=True)
+class NamespaceFacts:
+    """What the server says of a namespace.
+
+    Attributes:
+        id: what no other namespace of any server has; empty where the server does not say.
+        tells_of_cancels: whether it tells a worker of an activity's cancellation by itself, without a heartbeat
+            (`worker_commands`, from server 1.32 on where it is turned on).
+    """
+
+    id: str = ""
+    tells_of_cancels: bool = False
+
+
+async def namespace_facts(client: Client) -> NamespaceFacts:
+    """Asks the server; with a warning, and nothing known, where it does not say."""
     try:
         answer = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
     except RPCError as error:
@@ -231,8 +246,9 @@ async def namespace_id(client: Client) -> str:
             client.namespace,
             error,
         )
-        return ""
-    return answer.namespace_info.id
+        return NamespaceFacts()
+    info = answer.namespace_info
+    return NamespaceFacts(info.id, info.capabilities.worker_commands)
 
 
 async def _has_namespace(client: Client, settings: ConnectionSettings) -> bool:

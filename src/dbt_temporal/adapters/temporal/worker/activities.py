@@ -15,7 +15,7 @@ from temporalio.exceptions import ApplicationError
 
 from dbt_temporal.adapters.temporal.failures import RESET_TYPE, to_application_error, unexpected_to_application_error
 from dbt_temporal.adapters.temporal.telemetry.steps import UNEXPECTED, SpanFactory, StepTelemetry, no_span
-from dbt_temporal.adapters.temporal.worker.heartbeat import with_heartbeats
+from dbt_temporal.adapters.temporal.worker.heartbeat import HEARTBEAT_INTERVAL, with_heartbeats
 from dbt_temporal.adapters.temporal.worker.notices import Notices
 from dbt_temporal.adapters.temporal.worker.telling import told
 from dbt_temporal.application.ports.engine import Progress
@@ -35,8 +35,15 @@ class DbtActivities:
     It is async: it waits for engine processes, hundreds at once.
     """
 
-    def __init__(self, use_cases: UseCases, telemetry: Telemetry | None = None, spans: SpanFactory = no_span) -> None:
+    def __init__(
+        self,
+        use_cases: UseCases,
+        telemetry: Telemetry | None = None,
+        spans: SpanFactory = no_span,
+        heartbeat_secs: float = HEARTBEAT_INTERVAL.total_seconds(),
+    ) -> None:
         self.use_cases = use_cases
+        self._heartbeat_secs = heartbeat_secs
         self._spans = spans
         self._telemetry = telemetry or NoTelemetry()
         self.grace = timedelta()
@@ -54,7 +61,7 @@ class DbtActivities:
         async def work(progress: Progress) -> BaseModel:
             return await told(lambda: self._carry_out(kind, request, progress, notices), notices)
 
-        return await with_heartbeats(work, notices)
+        return await with_heartbeats(work, notices, self._heartbeat_secs)
 
     async def _carry_out(
         self, kind: StepKind[Any, BaseModel], request: StepInput, progress: Progress, notices: Notices

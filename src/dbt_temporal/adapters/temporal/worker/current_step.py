@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from temporalio import activity
 
-from dbt_temporal.adapters.temporal.worker.heartbeat import silence_secs
+from dbt_temporal.adapters.temporal.worker.heartbeat import HEARTBEAT_INTERVAL, silence_secs
 from dbt_temporal.application.steps.engine_runs import StepOfRun
 
 UI_VARIABLE = "TEMPORAL_UI_URL"
@@ -20,9 +20,16 @@ class CurrentStep:
     Args:
         environ: the worker's environment.
         namespace_id: what no other namespace of any server has; empty where the server does not say.
+        heartbeat_secs: how often activities heartbeat at least.
     """
 
-    def __init__(self, environ: Mapping[str, str], namespace_id: str = "") -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        namespace_id: str = "",
+        heartbeat_secs: float = HEARTBEAT_INTERVAL.total_seconds(),
+    ) -> None:
+        self._heartbeat_secs = heartbeat_secs
         self._ui_url = environ.get(UI_VARIABLE, "").strip().rstrip("/")
         self._namespace_id = namespace_id
 
@@ -33,7 +40,7 @@ class CurrentStep:
         workflow_id = info.workflow_id or ""
         return StepOfRun(
             job=self._job(info.namespace, workflow_id, info.workflow_run_id or ""),
-            silence_secs=silence_secs(),
+            silence_secs=silence_secs(self._heartbeat_secs),
             # Of a workflow id, one run is open at a time. Other servers may have the same id for another workflow.
             owner=f"{self._namespace_id} {workflow_id}" if self._namespace_id else "",
             execution=info.workflow_run_id or "",

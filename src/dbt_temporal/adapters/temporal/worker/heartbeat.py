@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -16,21 +16,42 @@ from dbt_temporal.application.ports.engine import Progress
 Output = TypeVar("Output")
 
 HEARTBEAT_INTERVAL = timedelta(seconds=2)
-"""A cancel reaches an activity with the answer to its heartbeat, so this is how long a cancelled query runs on."""
+"""A cancel reaches an activity with the answer to its heartbeat, so this is how long a cancelled query runs on; unless
+the server tells workers of cancels by itself."""
+
+QUIET_SECS = 60.0
+"""How often an activity heartbeats there: then only a reset and a pause come with the answer."""
 
 HEARTBEATS_PER_TIMEOUT = 4
 """Where the timeout is short, this many heartbeats fit into it."""
 
 
-async def with_heartbeats(work: Callable[[Progress], Coroutine[Any, Any, Output]], notices: Notices) -> Output:
+class Facts:
+    """What an activity has told of itself so far; `news` is set when there is something new."""
+
+    def __init__(self) -> None:
+        self.all: dict[str, Any] = {}
+        self.news = asyncio.Event()
+
+    def tell(self, facts: Mapping[str, Any]) -> None:
+        self.all.update(facts)
+        self.news.set()
+
+
+async def with_heartbeats(
+    work: Callable[[Progress], Coroutine[Any, Any, Output]],
+    notices: Notices,
+    every_secs: float = HEARTBEAT_INTERVAL.total_seconds(),
+) -> Output:
     """Does the work, and heartbeats until it has ended: while it is being cancelled as well. A pause does not end it.
 
-    The work tells facts about itself by the `Progress` that it is given; each heartbeat carries all of them. What has
-    ended before the first one is due costs the server none.
+    The work tells facts about itself by the `Progress` that it is given; each heartbeat carries all of them. News go
+    out after `HEARTBEAT_INTERVAL` at the latest, however long `every_secs` is. What has ended before the first
+    heartbeat is due costs the server none.
     """
-    facts: dict[str, Any] = {}
-    working = asyncio.create_task(work(facts.update))
-    beating = asyncio.create_task(_beat(facts))
+    facts = Facts()
+    working = asyncio.create_task(work(facts.tell))
+    beating = asyncio.create_task(_beat(facts, every_secs))
     try:
         while True:
             try:
@@ -40,7 +61,7 @@ async def with_heartbeats(work: Callable[[Progress], Coroutine[Any, Any, Output]
                     return working.result()
                 if notices.heard_pause():
                     await _ended(beating)
-                    beating = asyncio.create_task(_listen(facts, notices, working))
+                    beating = asyncio.create_task(_listen(facts.all, notices, working))
                 else:
                     working.cancel()
     finally:
@@ -54,26 +75,32 @@ async def _ended(beating: asyncio.Task[None]) -> None:
 
 
 async def _listen(facts: dict[str, Any], notices: Notices, working: asyncio.Task[Any]) -> None:
+    # Nothing else reaches an attempt that is paused.
     await notices.listen(facts, _interval(activity.info().heartbeat_timeout))
     working.cancel()
 
 
-def silence_secs() -> float | None:
+def silence_secs(every_secs: float = HEARTBEAT_INTERVAL.total_seconds()) -> float | None:
     """For how long the worker of the current activity may be silent, and the server will not have given it up.
 
     The server counts from the last heartbeat that it has had. None outside of activities, and where nobody counts.
     """
     timeout = activity.info().heartbeat_timeout if activity.in_activity() else None
-    return None if timeout is None else timeout.total_seconds() - _interval(timeout)
+    return None if timeout is None else timeout.total_seconds() - _interval(timeout, every_secs)
 
 
-def _interval(timeout: timedelta | None) -> float:
-    interval = HEARTBEAT_INTERVAL.total_seconds()
-    return interval if timeout is None else min(interval, timeout.total_seconds() / HEARTBEATS_PER_TIMEOUT)
+def _interval(timeout: timedelta | None, every_secs: float = HEARTBEAT_INTERVAL.total_seconds()) -> float:
+    return every_secs if timeout is None else min(every_secs, timeout.total_seconds() / HEARTBEATS_PER_TIMEOUT)
 
 
-async def _beat(facts: dict[str, Any]) -> None:
-    interval = _interval(activity.info().heartbeat_timeout)
+async def _beat(facts: Facts, every_secs: float) -> None:
+    timeout = activity.info().heartbeat_timeout
+    at_least, at_most = _interval(timeout), _interval(timeout, every_secs)
     while True:
-        await asyncio.sleep(interval)
-        activity.heartbeat(dict(facts))
+        await asyncio.sleep(min(at_least, at_most))
+        if at_most > at_least:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(at_most - at_least):
+                    await facts.news.wait()
+        facts.news.clear()
+        activity.heartbeat(dict(facts.all))

@@ -66,6 +66,13 @@ class WorkerTuning(EnvironmentModel):
         ge=0,
         allow_inf_nan=False,
     )
+    heartbeat_secs: float | None = variable(
+        "WORKER_HEARTBEAT_SECS",
+        None,
+        allowed="a number of seconds of at least 1",
+        ge=1,
+        allow_inf_nan=False,
+    )
     graceful_shutdown_secs: float | None = variable(
         "WORKER_GRACEFUL_SHUTDOWN_SECS",
         None,
