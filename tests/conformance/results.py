@@ -39,7 +39,8 @@ def take_over(answer: Answer, target_path: Path) -> Manifest | None:
     """Leaves a run's files where dbt's command line leaves them. Returns the manifest, where there is one."""
     folder = Path(answer.folder)
     target_path.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(folder, target_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_OURS_ALONE))
+    if folder.exists():  # a run whose project does not parse may leave nothing
+        shutil.copytree(folder, target_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_OURS_ALONE))
     if not (folder / "manifest.json").exists():
         return None
     written = WritableManifest.read_and_check_versions(str(folder / "manifest.json"))
