@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,13 +85,20 @@ async def test_a_killed_parent_is_replaced_and_its_folder_removed(
     assert not folder.exists()
 
 
-async def test_another_worker_of_the_machine_knows_how_an_attempt_ended(tmp_path: Path, small: ProjectLocation) -> None:
-    environ = {**os.environ, "SMALL_DB": str(tmp_path / "w.duckdb")}
-    invocation = new_invocation(command="run")
+@asynccontextmanager
+async def two_workers(folder: Path) -> AsyncIterator[tuple[DbtCoreEngine, DbtCoreEngine]]:
+    """The engines of two workers that share a cache folder, and a database."""
+    environ = {**os.environ, "SMALL_DB": str(folder / "w.duckdb")}
     async with (
-        open_engine(tmp_path / "cache", environ=environ) as first,
-        open_engine(tmp_path / "cache", environ=environ) as second,
+        open_engine(folder / "cache", environ=environ) as first,
+        open_engine(folder / "cache", environ=environ) as second,
     ):
+        yield first, second
+
+
+async def test_another_worker_of_the_machine_knows_how_an_attempt_ended(tmp_path: Path, small: ProjectLocation) -> None:
+    invocation = new_invocation(command="run")
+    async with two_workers(tmp_path) as (first, second):
         await first.load_project(small)
         known = opened(second, small, invocation)
         ended = await opened(first, small, invocation).execute_node("model.small.one", lambda _: None, attempt=3)
@@ -105,12 +114,8 @@ async def test_another_worker_of_the_machine_knows_how_project_hooks_ended(
 ) -> None:
     project = small.project_dir / "dbt_project.yml"
     project.write_text(project.read_text() + "\non-run-start: [select 1]\non-run-end: [select 2, select nothing]\n")
-    environ = {**os.environ, "SMALL_DB": str(tmp_path / "w.duckdb")}
     invocation = new_invocation(command="run")
-    async with (
-        open_engine(tmp_path / "cache", environ=environ) as first,
-        open_engine(tmp_path / "cache", environ=environ) as second,
-    ):
+    async with two_workers(tmp_path) as (first, second):
         await first.load_project(small)
         run, known = opened(first, small, invocation), opened(second, small, invocation)
         prepared = await run.before_run(lambda _: None, 2)
