@@ -111,12 +111,15 @@ class DbtCoreRun:
                 outcome=str(place),
                 holder={"worker": this_worker(), "process": host.name},
             )
-            host.holds_database = answer["held_by"] is not None
-            host.has_state, host.keeps_state = True, answer["keeps_graph"] is not None
+            _has_prepared(host, answer)
         return prepared_from(answer)
 
     async def outcome_of_before_run(self, attempt: int) -> Prepared | None:
         answer = await self._left_by(BEFORE_RUN, attempt, self._owner(BEFORE_RUN, whole_run=True))
+        if answer is not None:
+            for host in self._hosts.hosts_of(self._invocation.invocation_id):
+                if host.name == answer["host"]:  # whoever asked it has not heard its answer
+                    _has_prepared(host, answer)
         return None if answer is None else prepared_from(answer)
 
     async def use_state(self, read: ReadState, without: Collection[str] = ()) -> None:
@@ -314,6 +317,12 @@ class DbtCoreRun:
             await self._hosts.clean_up_after(host)
         except DbtTemporalError as error:
             logger.warning("database sessions of a process that died could not be ended yet: %s", error.message)
+
+
+def _has_prepared(host: HostHandle, answer: dict[str, Any]) -> None:
+    """Takes note of what a host has in its memory since it has done before_run."""
+    host.holds_database = answer["held_by"] is not None
+    host.has_state, host.keeps_state = True, answer["keeps_graph"] is not None
 
 
 async def _answer(future: asyncio.Future[Any], host: HostHandle, silence_secs: float | None) -> Any:

@@ -74,6 +74,7 @@ class PlanProject:
             invocation_id=request.invocation_id,
             project=project.loaded.name,
             revision=location.revision,
+            run_hosts=project.config.run_hosts,
             started_at=request.started_at,
             input=run_input,
         )
@@ -90,9 +91,7 @@ class PlanProject:
             ) from error
         completed = run_input.model_copy(update=dict(engine_plan.taken_over))
         taken_over = tuple(engine_plan.taken_over)
-        invocation = invocation.model_copy(
-            update={"input": completed, "taken_over": taken_over, "run_hosts": project.config.run_hosts}
-        )
+        invocation = invocation.model_copy(update={"input": completed, "taken_over": taken_over})
         in_dbts_order = project.config.scheduling == "dbt"
         plan = engine_plan.plan.model_copy(
             update={

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 
 from dbt_temporal.adapters.dbt_core.hosts.handle import HostHandle
 from dbt_temporal.application.shielding import shielded
-from dbt_temporal.domain.errors import DbtTemporalError
 
 logger = logging.getLogger("dbt_temporal.engine")
 
@@ -56,6 +55,7 @@ class Crew:
     built: dict[str, None] = field(default_factory=dict)
     _opening: asyncio.Task[None] | None = None
     _joining: HostHandle | None = None
+    _gave_up: bool = False
     _looked_at: float = field(default_factory=time.monotonic)
     _worked_secs: float = 0.0
 
@@ -67,7 +67,21 @@ class Crew:
     @property
     def unused(self) -> bool:
         """Whether none of them does anything."""
-        return all(host.users == 0 for host in self.all) and self._opening is None
+        return all(host.users == 0 for host in self.all) and not self._opens
+
+    @property
+    def begun(self) -> int:
+        """How many are being made that are not among `all` yet."""
+        return int(self._opens and self._joining is None)
+
+    @property
+    def _opens(self) -> bool:
+        return self._opening is not None and not self._opening.done()
+
+    def begin(self, first: HostHandle) -> Crew:
+        """Counts from here on what the run's first host does."""
+        self._looked_at, self._worked_secs = time.monotonic(), _worked_secs([first])
+        return self
 
     def take_dead(self) -> list[HostHandle]:
         """Those that have died, which are none of the crew any more."""
@@ -85,7 +99,7 @@ class Crew:
         now = time.monotonic()
         seconds = now - self._looked_at
         hosts = [first, *self.others]
-        if seconds < LOOK_EVERY_SECS or len(hosts) >= limit or self._opening is not None:
+        if seconds < LOOK_EVERY_SECS or len(hosts) >= limit or self._opens or self._gave_up:
             return
         worked = _worked_secs(hosts)
         share, self._looked_at, self._worked_secs = (worked - self._worked_secs) / seconds, now, worked
@@ -103,11 +117,12 @@ class Crew:
 
     async def close(self) -> None:
         """Ends all of them."""
-        if self._opening is not None:
+        ending = [self.end(host) for host in self.others]
+        self.others = []
+        if self._opening is not None and self._opens:
             self._opening.cancel()
-            await asyncio.wait([self._opening])
-        others, self.others = self.others, []
-        await asyncio.gather(*(self.end(host) for host in others))
+            ending.append(_end_of(self._opening))
+        await asyncio.gather(*ending)
 
     async def _open_one(self, first: HostHandle) -> None:
         try:
@@ -122,14 +137,17 @@ class Crew:
                 raise
             finally:
                 self._joining = None
-        except DbtTemporalError as error:
-            # No further one is tried.
-            logger.warning("the run goes on with the hosts that it has: %s", error.message)
+        except Exception as error:
+            self._gave_up = True
+            logger.warning("the run goes on with the hosts that it has: %s", error)
             return
         host.has_state, host.last_used = first.has_state, time.monotonic()
         self.others.append(host)
         self._looked_at, self._worked_secs = time.monotonic(), _worked_secs([first, *self.others])
-        self._opening = None
+
+
+async def _end_of(task: asyncio.Task[None]) -> None:
+    await asyncio.wait([task])
 
 
 def _worked_secs(hosts: list[HostHandle]) -> float:

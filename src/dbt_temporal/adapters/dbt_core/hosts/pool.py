@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextvars import Context
 from pathlib import Path
+from typing import Any
 
 from dbt_temporal.adapters.dbt_core.hosts.crew import Crew, hosts_allowed
 from dbt_temporal.adapters.dbt_core.hosts.handle import HostHandle, HostKey
@@ -47,6 +48,7 @@ class HostPool:
         self._locks = KeyedLocks()
         self._left_sessions = LeftSessions()
         self._reaper: asyncio.Task[None] | None = None
+        self._under_way: set[asyncio.Future[None]] = set()
 
     @contextlib.asynccontextmanager
     async def using(self, settings: ParseSettings, invocation: DbtInvocation) -> AsyncIterator[HostHandle]:
@@ -62,12 +64,12 @@ class HostPool:
     async def using_any(self, settings: ParseSettings, invocation: DbtInvocation) -> AsyncIterator[HostHandle]:
         """That of the run's hosts which has least to do."""
         with self._opener.references_by_name(settings, invocation):
-            host = await self._get(settings, invocation)
+            counted = [await self._get(settings, invocation)]
             try:
-                host = await self._of_crew(host)
-                yield host
+                yield await self._of_crew(counted)
             finally:
-                await self._let_go(host)
+                for host in counted:
+                    await self._let_go(host)
 
     def shares(self, host: HostHandle) -> bool:
         """Whether the run may have other hosts, which are to hear what this one does."""
@@ -84,7 +86,7 @@ class HostPool:
         return [host for host in self._all() if host.invocation.invocation_id == invocation_id]
 
     async def end_run(self, invocation_id: str) -> None:
-        for key in [key for key in self._hosts if key[0] == invocation_id]:
+        for key in [key for key in self._keys() if key[0] == invocation_id]:
             await self._retire(key)
         self._left_sessions.give_up(invocation_id)
         await self._opener.remove_run(invocation_id)
@@ -97,8 +99,9 @@ class HostPool:
             self._reaper = None
         leaving, self._leaving = self._leaving, []
         await asyncio.gather(
-            *(self.end_run(invocation_id) for invocation_id in {key[0] for key in self._hosts}),
+            *(self.end_run(invocation_id) for invocation_id in {key[0] for key in self._keys()}),
             *(self._opener.end(host) for host in leaving),
+            *self._under_way,
         )
 
     async def clean_up_after(self, host: HostHandle) -> None:
@@ -161,15 +164,23 @@ class HostPool:
         await self._let_go(host)
         return None
 
-    async def _of_crew(self, first: HostHandle) -> HostHandle:
-        """A host for a node: `first`, which is counted as used for it, or one beside it that has less to do."""
+    async def _of_crew(self, counted: list[HostHandle]) -> HostHandle:
+        """A host for a node: the run's first, or one beside it that has less to do.
+
+        Args:
+            counted: the hosts that count the node among their users: at first the run's first, and then the host that
+                is given back.
+        """
+        (first,) = counted
         limit = hosts_allowed(first, self._limits.hosts_of_a_run)
         if limit == 1:
             return first
         crew = self._crew(first)
-        for dead in crew.take_dead():
-            await self.clean_up_after(dead)
-            await self._opener.end(dead)
+        dead = crew.take_dead()
+        for host in dead:  # whoever takes the run's host next ends what they have left in the database
+            self._left_sessions.take_from(host)
+        if dead:
+            await self._surely(self._end_all(dead))
         max_hosts = self._limits.max_hosts
         if max_hosts is None or self._count() + self._opening < max_hosts:
             crew.look(first, limit)
@@ -177,26 +188,32 @@ class HostPool:
         if host is first:
             return first
         host.users += 1
+        counted.append(host)
         if host.may_be_replaced() and await self._is_too_large(host):
             # Another one takes its place, if there is still need of it.
             if host in crew.others:
                 crew.others.remove(host)
                 self._leaving.append(host)
+            counted.remove(host)
             await self._let_go(host)
             return first
-        first.users -= 1
+        counted.remove(first)
+        await self._let_go(first)
         return host
 
     def _crew(self, first: HostHandle) -> Crew:
         async def one_more() -> HostHandle:
-            self._opening += 1
-            try:
-                return await self._opener.open(first.settings, first.invocation)
-            finally:
-                self._opening -= 1
-                self._count_hosts()
+            host = await self._opener.open(first.settings, first.invocation)
+            self._count_hosts()
+            return host
 
-        return self._crews.setdefault(_key(first), Crew(one_more, self._opener.end))
+        key = _key(first)
+        if key not in self._crews:
+            self._crews[key] = Crew(one_more, self._opener.end).begin(first)
+        return self._crews[key]
+
+    async def _end_all(self, hosts: Iterable[HostHandle]) -> None:
+        await _all_of(*(self._opener.end(host) for host in hosts))
 
     async def _let_go(self, host: HostHandle) -> None:
         host.users -= 1
@@ -254,20 +271,29 @@ class HostPool:
                 await self._retire(other)
 
     async def _retire(self, key: HostKey) -> None:
-        crew = self._crews.pop(key, None)
-        if crew is not None:
-            await crew.close()
-        host = self._hosts.pop(key, None)
-        if host is not None:
-            self._room.set()
-            self._count_hosts()
-            await self._opener.end(host)
+        host, crew = self._hosts.pop(key, None), self._crews.pop(key, None)
+        if host is None and crew is None:
+            return
+        self._room.set()
+        self._count_hosts()
+        ending = [] if host is None else [self._opener.end(host)]
+        await self._surely(_all_of(*ending, *([] if crew is None else [crew.close()])))
+
+    async def _surely(self, work: Coroutine[Any, Any, None]) -> None:
+        """Does work that goes on if whoever waits for it is cancelled."""
+        task = asyncio.ensure_future(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        await asyncio.shield(task)
 
     def _count_hosts(self) -> None:
         self._telemetry.record(HostsCounted(self._count()))
 
     def _count(self) -> int:
-        return len(self._all())
+        return len(self._all()) + sum(crew.begun for crew in self._crews.values())
+
+    def _keys(self) -> set[HostKey]:
+        return {*self._hosts, *self._crews}
 
     def _all(self) -> list[HostHandle]:
         beside = [host for crew in self._crews.values() for host in crew.all]
@@ -277,7 +303,7 @@ class HostPool:
         idle_secs = self._limits.host_idle_secs
         while True:
             await asyncio.sleep(min(_REAP_EVERY_SECS, idle_secs))
-            for key in [key for key, host in self._hosts.items() if host.is_idle(idle_secs)]:
+            for key in [key for key in self._keys() if self._is_idle(key)]:
                 async with self._locks.holding(key):  # another host of the run waits until the folder is free
                     await self._retire_idle(key)
             self._room.set()  # with time, further ones may make way
@@ -286,16 +312,24 @@ class HostPool:
 
     async def _retire_idle(self, key: HostKey) -> None:
         """Ends a host and removes its files: the run may have ended on another worker, which cannot tell this one."""
-        host = self._hosts.get(key)
-        if host is None or not host.is_idle(self._limits.host_idle_secs) or not self._crew_is_unused(key):
+        if not self._is_idle(key):
             return
         await self._retire(key)
         if not any(other.invocation.invocation_id == key[0] for other in self._leaving):
             await self._opener.remove_files(key)
 
+    def _is_idle(self, key: HostKey) -> bool:
+        """Whether all that a run has here has been idle for long; a crew without a first host is not needed."""
+        host = self._hosts.get(key)
+        return (host is None or host.is_idle(self._limits.host_idle_secs)) and self._crew_is_unused(key)
+
     async def _is_too_large(self, host: HostHandle) -> bool:
         limit = self._limits.host_memory_bytes
         return limit is not None and await asyncio.to_thread(host.process.memory_bytes) > limit
+
+
+async def _all_of(*work: Coroutine[Any, Any, None]) -> None:
+    await asyncio.gather(*work)
 
 
 def _key(host: HostHandle) -> HostKey:

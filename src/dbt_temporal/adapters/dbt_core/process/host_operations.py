@@ -95,6 +95,7 @@ class HostOperations:
             "graph": self._run.kept.started(),
             "keeps_graph": self._run.kept.why_kept(self._run.selected()),
             "nodes_may_run": not self._skips_nodes(any(answer["error"] for answer in answers)),
+            "host": message["holder"]["process"],
             "held_by": message["holder"] if is_in_memory(self._run.adapter) else None,
             "profile": config.profile_name,
             "target": config.target_name,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -221,6 +223,11 @@ async def _open(settings: ConnectionSettings, runtime: Runtime | None, plugins: 
     )
 
 
+_SDK = tuple(int(part) for part in re.findall(r"\d+", version("temporalio"))[:2])
+_TAKES_COMMANDS = (1, 35)
+"""The first version of temporalio with which that was tried."""
+
+
 @dataclass(frozen=True)
 class NamespaceFacts:
     """What the server says of a namespace.
@@ -248,7 +255,9 @@ async def namespace_facts(client: Client) -> NamespaceFacts:
         )
         return NamespaceFacts()
     info = answer.namespace_info
-    return NamespaceFacts(info.id, info.capabilities.worker_commands)
+    # SDKs before this one may know of the capability, and take no such commands.
+    tells = _SDK >= _TAKES_COMMANDS and bool(getattr(info.capabilities, "worker_commands", False))
+    return NamespaceFacts(info.id, tells)
 
 
 async def _has_namespace(client: Client, settings: ConnectionSettings) -> bool:

@@ -91,13 +91,14 @@ class SharedCache:
         """What has changed since this was asked last, for other hosts; None where nothing has."""
         with self._lock:
             untold, self._untold = self._untold, {}
+            touched_at = {key: self._touched_at[key] for key in untold}
         if not untold:
             return None
         cache = self._adapter.cache
         with cache.lock:
             known = {key: cache.relations.get(key) for key in untold}
         changes = [
-            Change(relation, None if (now := known[key]) is None else now.inner, self._touched_at[key])
+            Change(relation, None if (now := known[key]) is None else now.inner, touched_at[key])
             for key, relation in untold.items()
         ]
         # For forks of the same parent.
@@ -115,9 +116,11 @@ class SharedCache:
                     self._take(change)
 
     def _take(self, change: Change) -> None:
-        relation, now = change.relation, change.now
-        is_newer = change.at > self._touched_at.get(_make_ref_key(relation), -math.inf)
-        if is_newer and (relation.database, relation.schema) in self._adapter.cache:
+        relation, now, key = change.relation, change.now, _make_ref_key(change.relation)
+        if change.at < self._touched_at.get(key, -math.inf):
+            return  # there is newer news, or this host has touched it since
+        self._touched_at[key] = change.at
+        if (relation.database, relation.schema) in self._adapter.cache:
             refresh_one(self._adapter, relation, {} if now is None else {_make_ref_key(now): now})
 
     def _falls_with(self, relation: BaseRelation) -> list[BaseRelation]:

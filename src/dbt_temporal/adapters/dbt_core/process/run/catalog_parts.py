@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
@@ -62,14 +63,14 @@ def assembled(run: HostRun, answers: Mapping[str, list[Table] | str]) -> dict[st
             raise RuntimeError(given)
         return _as_table(given.pop())
 
-    with run.lock, _answered_by(run.adapter, answer), _silent():
+    with _aside(run), _answered_by(run.adapter, answer):
         return generated(run)[1]
 
 
 def generated(run: HostRun) -> tuple[CatalogArtifact, dict[str, Any]]:
     """By dbt's whole task, but that nodes are compiled by now, and its static page is made of the artifacts."""
     task: generate.GenerateTask = run.task
-    folder = Path(run.project.config.project_target_path)
+    folder = Path(task.config.project_target_path)
     folder.mkdir(parents=True, exist_ok=True)
     own_args, task.args = task.args, copy.copy(run.flags)
     queue, selected = task.job_queue, selected_resources.SELECTED_RESOURCES
@@ -97,7 +98,7 @@ def _questions(run: HostRun) -> dict[str, list[_Ask]]:
         questions.setdefault(name, []).append(ask)
         return agate.Table([])
 
-    with run.lock, _answered_by(adapter, note), _silent():
+    with _aside(run), _answered_by(adapter, note):
         generated(run)
     return questions
 
@@ -117,13 +118,20 @@ def _answered_by(adapter: BaseAdapter, answer: _Answer) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """dbt would say that it builds a catalog, and where that is written."""
-    fire_event, generate.fire_event = generate.fire_event, lambda *_: None
-    try:
-        yield
-    finally:
-        generate.fire_event = fire_event
+def _aside(run: HostRun) -> Iterator[None]:
+    """Within the block dbt's task says nothing, and writes to a folder of this block alone, which goes with it.
+
+    Other hosts of the run may do the same at the same time, and their target folder is the same.
+    """
+    with run.lock, tempfile.TemporaryDirectory(dir=run.run_dir) as folder:
+        fire_event, config = generate.fire_event, run.task.config
+        generate.fire_event = lambda *_: None
+        run.task.config = copy.copy(config)
+        run.task.config.target_path = folder
+        try:
+            yield
+        finally:
+            generate.fire_event, run.task.config = fire_event, config
 
 
 def _name(information_schema: Any) -> str:
