@@ -69,9 +69,9 @@ class Opener:
 
 
 class Pool:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, max_hosts: int | None = None) -> None:
         self.opener = Opener()
-        self.pool = HostPool(cast(Any, None), folder, EngineLimits(run_hosts=2, host_memory_mb=1))
+        self.pool = HostPool(cast(Any, None), folder, EngineLimits(run_hosts=2, host_memory_mb=1, max_hosts=max_hosts))
         self.pool._opener = cast(Any, self.opener)
 
     @contextlib.asynccontextmanager
@@ -94,10 +94,14 @@ class Pool:
         return [host.users for host in self.opener.made]
 
 
-@pytest.fixture
-def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pool:
+@pytest.fixture(autouse=True)
+def always_busy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew_module, "LOOK_EVERY_SECS", 0.0)
     monkeypatch.setattr(crew_module, "BUSY_SHARE", -1.0)
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Pool:
     return Pool(tmp_path)
 
 
@@ -168,6 +172,26 @@ async def test_a_crew_whose_first_host_has_gone_and_has_no_successor_ends_with_i
     await pool.pool.end_run("run")
     assert other in pool.opener.ended
     assert pool.pool._all() == []
+    await pool.pool.close()
+
+
+async def test_a_host_beside_the_first_makes_way_for_another_run_although_its_run_is_busy(tmp_path: Path) -> None:
+    pool = Pool(tmp_path, max_hosts=2)
+    first, other = await pool.with_two_hosts()
+    async with contextlib.AsyncExitStack() as nodes:
+        for _ in range(3):
+            await nodes.enter_async_context(pool.node())
+        assert other.users == 1
+        waits = pool.pool.using(SETTINGS, RUN.model_copy(update={"invocation_id": "another"}))
+        waiting = asyncio.ensure_future(waits.__aenter__())
+        await asyncio.sleep(0)
+        for _ in range(3):
+            host = await nodes.enter_async_context(pool.node())
+            assert host is first
+        assert not waiting.done()
+    await waiting
+    assert pool.opener.ended == [other]
+    await waits.__aexit__(None, None, None)
     await pool.pool.close()
 
 

@@ -44,6 +44,7 @@ class HostPool:
         self._crews: dict[HostKey, Crew] = {}  # of those that have worked for a while
         self._leaving: list[HostHandle] = []  # take no further requests, and end with their last one
         self._opening = 0
+        self._waiting = 0  # runs for which there is no place
         self._room = asyncio.Event()
         self._locks = KeyedLocks()
         self._left_sessions = LeftSessions()
@@ -173,7 +174,7 @@ class HostPool:
         """
         (first,) = counted
         limit = hosts_allowed(first, self._limits.hosts_of_a_run)
-        if limit == 1:
+        if limit == 1 or self._waiting:  # then those beside the first make way as soon as their nodes have ended
             return first
         crew = self._crew(first)
         dead = crew.take_dead()
@@ -242,7 +243,11 @@ class HostPool:
                 await self._retire(min(unused)[-1])
             else:
                 self._room.clear()
-                await self._room.wait()
+                self._waiting += 1
+                try:
+                    await self._room.wait()
+                finally:
+                    self._waiting -= 1
         self._opening += 1
         try:
             return await self._opener.open(settings, invocation)
