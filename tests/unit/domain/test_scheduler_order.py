@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Literal
 
+import pytest
 from hypothesis import given, settings
 
 from dbt_temporal.domain.results import NodeStatus
@@ -189,3 +190,23 @@ def test_whoever_waits_for_a_skipped_ephemeral_model_is_skipped_behind_the_last_
 
     assert skips(None) == {model_id("user"): last, model_id("below"): None}
     assert skips("continue") == {model_id("user"): first, model_id("below"): None}
+
+
+@pytest.mark.parametrize("command", ["build", "run"])
+@pytest.mark.parametrize("broken_ends_last", [False, True])
+def test_a_node_is_skipped_behind_an_ephemeral_model_that_may_yet_fail_where_its_turn_came_last(
+    command: str, broken_ends_last: bool
+) -> None:
+    broken, seed, user = node("broken", rank=0), node("seed", rank=0), node("user", "broken", rank=2)
+    nodes = {each.unique_id: each for each in (broken, seed, user, node("below", "user"))}
+    ephemerals = {model_id("e"): EphemeralTurn(depends_on=ids("seed"), children=ids("user"), rank=1)}
+    s = Scheduler(nodes, ephemerals=ephemerals, command=command, max_running=2, first_come=True)
+    s.start()
+    turns = []
+    for each in ("seed", "broken") if broken_ends_last else ("broken", "seed"):
+        s = Scheduler.restore(nodes, json.loads(json.dumps(s.snapshot())), ephemerals)
+        turns.append(s.complete(model_id(each), "error" if each == "broken" else "success"))
+    skips = {skip.unique_id: skip.behind_if_failed for turn in turns for skip in turn.skipped}
+    behind = None if broken_ends_last else model_id("e")
+    # In build what is skipped marks all below it, and so is their cause.
+    assert skips == {model_id("user"): behind, model_id("below"): behind if command == "run" else None}

@@ -148,11 +148,14 @@ class CompletedNode:
         record: empty for nodes that never ran.
         behind: of a skipped node, the ephemeral model that dbt names as the cause; empty where there is none, and None
             where the run does not know.
+        behind_if_failed: the one that it names in place of that, if it turns out not to compile; empty where there is
+            none.
     """
 
     result: NodeExecutionResult
     record: bytes = b""
     behind: str | None = None
+    behind_if_failed: str = ""
 
 
 ReadState = Callable[[], Awaitable[Sequence[StatePart]]]

@@ -107,6 +107,7 @@ class RunSteps:
             results=fit_step_results(self._live.state.results_as_dbt_has_them, self._runtime.budget.step_results_bytes),
             unrecorded=self._live.state.unrecorded,
             behind=self._live.state.behind,
+            behind_if_failed=self._live.state.behind_if_failed,
             elapsed_time=elapsed,
             fail_fast=self._live.state.fail_fast,
             ended_at=None if self.ended_at is None else self.ended_at.isoformat(),

@@ -71,6 +71,7 @@ class ProjectHookSteps:
             results=fit_step_results(results, context.runtime.budget.step_results_bytes),
             unrecorded=context.live.state.unrecorded,
             behind=context.live.state.behind,
+            behind_if_failed=context.live.state.behind_if_failed,
             write_artifacts=context.plan.write_artifacts,
             repeatable=context.config.retry.project_hooks.on_run_end,
         )

@@ -132,6 +132,8 @@ class AfterRunInput(ProjectHooksInput):
     """Nodes whose result is no attempt's own word: what an attempt has recorded of them does not count."""
     behind: dict[str, str] | None = None
     """Skipped nodes with the ephemeral model that dbt names as the cause; null where the run does not know."""
+    behind_if_failed: dict[str, str] = Field(default_factory=dict)
+    """Skipped nodes with the one that it names in place of that, if it turns out not to compile."""
 
 
 class Keeper(BaseModel):
@@ -187,7 +189,8 @@ class StoreArtifactsInput(StepInput):
     results: list[NodeExecutionResult] = Field(default_factory=list)
     unrecorded: list[str] = Field(default_factory=list)
     behind: dict[str, str] | None = None
-    """Both as in `AfterRunInput`."""
+    behind_if_failed: dict[str, str] = Field(default_factory=dict)
+    """All three as in `AfterRunInput`."""
     elapsed_time: float = 0.0
     run_log: str | None = None
     """The text of log.txt; null where WRITE_RUN_LOG is off."""

@@ -122,9 +122,11 @@ class AfterRun(_ProjectHooks):
         await self._state.use_in(run, request.invocation)
         files = self._files(request)
         if files is not None:
-            completed = await files.with_records(request.results, request.unrecorded, request.behind)
+            completed = await files.with_records(
+                request.results, request.unrecorded, request.behind, request.behind_if_failed
+            )
         else:
-            completed = completed_nodes(request.results, {}, request.behind)
+            completed = completed_nodes(request.results, {}, request.behind, request.behind_if_failed)
         outcomes = await within_limit(
             request, "on-run-end", lambda: _ended(run, request, completed, progress), retryable=request.repeatable
         )

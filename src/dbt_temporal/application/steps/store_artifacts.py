@@ -53,7 +53,7 @@ class StoreArtifacts:
         run = await self._runs.open(invocation)
         attempted = COMMANDS[invocation.input.command].executes
         unrecorded = request.unrecorded if attempted else [result.unique_id for result in request.results]
-        completed = await files.with_records(request.results, unrecorded, request.behind)
+        completed = await files.with_records(request.results, unrecorded, request.behind, request.behind_if_failed)
         artifacts = await run.artifacts(completed, request.elapsed_time, with_catalog=self._write_catalog)
         failed = await run.failed_ephemerals() if request.fail_fast else frozenset()
         names = list(artifacts)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import quote
 
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
@@ -72,6 +73,7 @@ class RunFiles:
         results: Sequence[NodeExecutionResult],
         unrecorded: Collection[str] = (),
         behind: Mapping[str, str] | None = None,
+        behind_if_failed: Mapping[str, str] = MappingProxyType({}),
     ) -> list[CompletedNode]:
         """Results with the engine's records of the attempts that counted; where there is none, the small result is all
         that is known. What the run itself has skipped was never attempted.
@@ -79,7 +81,8 @@ class RunFiles:
         Args:
             results: of nodes and hooks.
             unrecorded: ids of those that are no attempt's own word.
-            behind: as in `AfterRunInput`.
+            behind: as in `AfterRunInput`, with the next.
+            behind_if_failed: as there.
         """
         no_record = frozenset(unrecorded)
         paths = {
@@ -89,9 +92,8 @@ class RunFiles:
         }
         records = await self._read(set(paths.values()))
         self.missing = [unique_id for unique_id, path in paths.items() if path not in records]
-        return completed_nodes(
-            results, {unique_id: records[path] for unique_id, path in paths.items() if path in records}, behind
-        )
+        known = {unique_id: records[path] for unique_id, path in paths.items() if path in records}
+        return completed_nodes(results, known, behind, behind_if_failed)
 
     async def _read(self, paths: set[str]) -> dict[str, bytes]:
         """What is there, and what a worker is still writing."""
@@ -124,14 +126,18 @@ class RunFiles:
 
 
 def completed_nodes(
-    results: Sequence[NodeExecutionResult], records: Mapping[str, bytes], behind: Mapping[str, str] | None
+    results: Sequence[NodeExecutionResult],
+    records: Mapping[str, bytes],
+    behind: Mapping[str, str] | None,
+    behind_if_failed: Mapping[str, str],
 ) -> list[CompletedNode]:
-    """Results with the records that there are, by unique_id; `behind` as in `AfterRunInput`."""
+    """Results with the records that there are, by unique_id; the last two as in `AfterRunInput`."""
     return [
         CompletedNode(
             result,
             records.get(result.unique_id, b""),
             behind=None if behind is None else behind.get(result.unique_id, ""),
+            behind_if_failed=behind_if_failed.get(result.unique_id, ""),
         )
         for result in results
     ]

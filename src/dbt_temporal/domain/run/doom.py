@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from dbt_temporal.domain.results import NodeStatus
 from dbt_temporal.domain.run.plan import EphemeralTurn, NodeInfo
@@ -40,6 +41,7 @@ class Doom:
         self._skipping = _SKIPPING.get(command, _SKIPPING_ELSEWHERE)
         self._causes: dict[str, str] = {}
         self._behind: dict[str, str] = {}
+        self._behind_if_failed: dict[str, str] = {}
         self._swept: dict[str, None] = {}
         self._sources: list[str] = []
 
@@ -67,6 +69,8 @@ class Doom:
                 self._behind[child] = unique_id
             else:
                 self._behind.pop(child, None)
+        for child in self._marked_by(unique_id) if self._behind_if_failed else ():
+            self._behind_if_failed.pop(child, None)
         if is_unit_test:
             for child in followers:
                 self._causes.setdefault(child, cause)
@@ -79,12 +83,19 @@ class Doom:
                     self._swept[child] = None
                     to_sweep.append(child)
 
+    def passes(self, unique_id: str) -> None:
+        """An ephemeral model has its turn. Whether it compiles is known when somebody uses it, or at the run's end."""
+        for child in self._marked_by(unique_id):
+            if not self._is_unit_test(child):
+                self._behind_if_failed[child] = unique_id
+
     def take_back(self, unique_ids: Collection[str]) -> None:
         """Forgets that these have ended: what is doomed for nobody else is doomed no more."""
         sources = [source for source in self._sources if source not in unique_ids]
-        for past in (self._causes, self._behind, self._swept, self._sources):
+        later = {child: last for child, last in self._behind_if_failed.items() if last not in unique_ids}
+        for past in (self._causes, self._behind, self._behind_if_failed, self._swept, self._sources):
             past.clear()
-        self.restore(sources)
+        self.restore({"sources": sources, "behind_if_failed": later})
 
     def below(self, unique_ids: Iterable[str]) -> dict[str, None]:
         """All that waits for these, through whatever lies between."""
@@ -102,16 +113,23 @@ class Doom:
         if cause is None:
             return None
         how = {"cancelled": "was cancelled", "skipped": "was skipped"}.get(ended[cause], "failed")
-        return SkippedNode(unique_id, f"{cause} {how}", cause, self._behind.get(unique_id))
+        behind, if_failed = self._behind.get(unique_id), self._behind_if_failed.get(unique_id)
+        return SkippedNode(unique_id, f"{cause} {how}", cause, behind, if_failed)
 
-    def snapshot(self) -> list[str]:
+    def snapshot(self) -> dict[str, Any]:
         """The state as plain JSON data, from which `restore` continues: all whose ends have doomed others, in order."""
-        return list(self._sources)
+        return {"sources": list(self._sources), "behind_if_failed": dict(self._behind_if_failed)}
 
-    def restore(self, snapshot: Iterable[str]) -> None:
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
         """Continues where the snapshot was taken. Whom they doom follows from the edges that there are now."""
-        for source in snapshot:
+        for source in snapshot["sources"]:
             self.spread(source)
+        self._behind_if_failed.update(snapshot["behind_if_failed"])
+
+    def _marked_by(self, unique_id: str) -> Iterable[str]:
+        """The nodes that have their cause from this one if it fails. Where skips mark as failures do, those that wait
+        for it are skipped first, and are the cause of the others."""
+        return self._followers[unique_id] if "skipped" in self._skipping else self.below([unique_id])
 
     def _is_unit_test(self, unique_id: str) -> bool:
         node = self._nodes.get(unique_id)

@@ -284,6 +284,7 @@ class Scheduler:
                 passes = unique_id not in self._doom
                 if passes:
                     self._passed_since_start.append(unique_id)
+                    self._doom.passes(unique_id)
                 status: NodeStatus = "success" if passes else "skipped"
                 self._finish(unique_id, status, status, turn)
             elif order == "accept":

@@ -29,6 +29,7 @@ class RunState:
         self.unrecorded: list[str] = []
         """Nodes whose result is no attempt's own word: the attempt was lost, cancelled, or ran out of time."""
         self.behind: dict[str, str] | None = None
+        self.behind_if_failed: dict[str, str] = {}
         """Skipped nodes with the skipped ephemeral model that took its turn last above them; None where the run does
         not know."""
         self._upstream_skips: dict[str, None] = {}
@@ -95,6 +96,7 @@ class RunState:
             self._upstream_skips.pop(unique_id, None)
             if self.behind is not None:
                 self.behind.pop(unique_id, None)
+            self.behind_if_failed.pop(unique_id, None)
             level = self._level_of.get(unique_id)
             if level is not None:
                 self._open_in_level[level] += 1

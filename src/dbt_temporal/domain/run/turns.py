@@ -14,12 +14,15 @@ class SkippedNode:
         reason: in words.
         cause: the node that it is skipped for, or None where no node is to blame.
         behind: the skipped ephemeral model that was the last above it to take its turn, where one was.
+        behind_if_failed: the one above it that took its turn after all that, and stands behind the skip if it turns out
+            not to compile.
     """
 
     unique_id: str
     reason: str
     cause: str | None = None
     behind: str | None = None
+    behind_if_failed: str | None = None
 
 
 @dataclass

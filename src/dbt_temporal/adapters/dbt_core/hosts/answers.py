@@ -41,7 +41,12 @@ def state_from(answer: dict[str, Any] | None) -> StatePart | None:
 
 
 def sent_result(item: CompletedNode) -> dict[str, Any]:
-    return {"result": item.result.model_dump(mode="json"), "record": item.record.decode(), "behind": item.behind}
+    return {
+        "result": item.result.model_dump(mode="json"),
+        "record": item.record.decode(),
+        "behind": item.behind,
+        "behind_if_failed": item.behind_if_failed,
+    }
 
 
 def lost_database(held: HeldDatabase) -> DbtTemporalError:

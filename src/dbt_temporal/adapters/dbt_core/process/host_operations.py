@@ -170,7 +170,9 @@ class HostOperations:
             with request.holding(self._setup_lock), _as_main_thread():
                 completed = artifacts.read_completed(message["results"])
                 skipped = skipped_ephemerals(self._run, artifacts.statuses_of(completed))
-                completed = artifacts.with_skip_messages(self._run, completed, skipped)
+                completed = artifacts.with_skip_messages(
+                    self._run, completed, skipped, self._executor.ephemerals.failed
+                )
                 if artifacts.ends_with_fail_fast(self._run, completed):
                     completed = artifacts.as_dbt_skips_rest(self._run, completed, FAIL_FAST_REASON)
                 results = artifacts.as_run_results(self._run, completed)
@@ -195,7 +197,7 @@ class HostOperations:
             self._executor.ephemerals.forget_all()
         else:
             self._executor.ephemerals.forget_unused(done)
-        completed = artifacts.with_skip_messages(self._run, completed, skipped)
+        completed = artifacts.with_skip_messages(self._run, completed, skipped, self._executor.ephemerals.failed)
         if ends_early:
             completed = artifacts.as_dbt_skips_rest(self._run, completed, FAIL_FAST_REASON)
         # Of this request alone, as another one may still read the files of an earlier one; and beside the folder of

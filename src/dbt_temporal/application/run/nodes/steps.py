@@ -227,6 +227,8 @@ class NodeSteps:
         )
         if skip.behind is not None and self._live.state.behind is not None:
             self._live.state.behind[skip.unique_id] = skip.behind
+        if skip.behind_if_failed is not None:
+            self._live.state.behind_if_failed[skip.unique_id] = skip.behind_if_failed
         node = self._context.plan.nodes[skip.unique_id]
         self._live.log.skipped(node, skip)
         self._live.state.node_ended(result, skipped_by_parent=skip.cause is not None)

@@ -5,6 +5,7 @@ Checked on dbt-core 1.11.16 and 1.12.0: the artifact classes, `args_to_dict`, `M
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,11 +57,12 @@ _SHARED_FIELDS = (
 
 @dataclass(frozen=True)
 class Completed:
-    """A node's result, and the document of its record where it has one. `behind` is that of `CompletedNode`."""
+    """A node's result, and the document of its record where it has one. The last two are those of `CompletedNode`."""
 
     result: NodeExecutionResult
     record: dict[str, Any] | None
     behind: str | None = None
+    behind_if_failed: str = ""
 
 
 def read_completed(items: list[dict[str, Any]]) -> list[Completed]:
@@ -69,6 +71,7 @@ def read_completed(items: list[dict[str, Any]]) -> list[Completed]:
             NodeExecutionResult.model_validate(item["result"]),
             read_record(item["record"].encode()) if item["record"] else None,
             item["behind"],
+            item["behind_if_failed"],
         )
         for item in items
     ]
@@ -101,9 +104,11 @@ def statuses_of(completed: list[Completed]) -> dict[str, str | None]:
     return {item.result.unique_id: item.result.dbt_status for item in completed}
 
 
-def with_skip_messages(run: HostRun, completed: list[Completed], skipped: frozenset[str]) -> list[Completed]:
+def with_skip_messages(
+    run: HostRun, completed: list[Completed], skipped: frozenset[str], uncompiled: Set[str]
+) -> list[Completed]:
     """The results as dbt has them: those of nodes that the run skipped with its message, and with nothing of ephemeral
-    models that it skipped, which a unit test may have inlined."""
+    models that it skipped, which a unit test may have inlined. `uncompiled` are those that do not compile."""
     complete = []
     marks = marking(run, statuses_of(completed))
     failed = {
@@ -113,7 +118,9 @@ def with_skip_messages(run: HostRun, completed: list[Completed], skipped: frozen
         result = item.result
         if item.record is None and result.status == "skipped" and result.message is None:
             behind = item.behind or last_failed_above(run, result.unique_id, failed)
-            if item.behind is None:
+            if item.behind_if_failed in uncompiled:
+                behind = item.behind_if_failed
+            elif item.behind is None:
                 behind = behind or last_above(run, result.unique_id, skipped, marks)
             message = behind_message(result.unique_id, behind) if behind else None
             item = Completed(result.model_copy(update={"message": message}), None, item.behind)
