@@ -152,7 +152,12 @@ class DrivenRun:
 
 
 async def drive(
-    engine: DbtEngine, location: ProjectLocation, invocation: DbtInvocation, *, with_catalog: bool = False
+    engine: DbtEngine,
+    location: ProjectLocation,
+    invocation: DbtInvocation,
+    *,
+    with_catalog: bool = False,
+    run_hosts: int | None = None,
 ) -> DrivenRun:
     """A whole run, which makes one attempt at each node, as the command line does.
 
@@ -161,7 +166,7 @@ async def drive(
     """
     seen = Seen()
     loaded = LoadedProject("any", location, adapter_type="", target="", threads=1, dbt_version="")
-    project = ReadyProject(loaded, ProjectConfig.model_validate({"retry": {"max_attempts": 1}}))
+    project = ReadyProject(loaded, ProjectConfig.model_validate({"retry": {"max_attempts": 1}, "run_hosts": run_hosts}))
     with tempfile.TemporaryDirectory() as root:
         use_cases = UseCases.build(
             cast(DbtEngine, _SeenEngine(engine, seen)),

@@ -21,7 +21,7 @@ from dbt_temporal.application.ports.engine import NodeOutcome, ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.entrypoints.settings import read_settings
-from tests.integration.engine_driver import drive, new_invocation, open_engine, opened, write_files
+from tests.integration.engine_driver import copy_project, drive, new_invocation, open_engine, opened, write_files
 from tests.integration.equality.compare import run_cli
 from tests.integration.equality.compare_relations import differences_of_relations, postgres_relations
 from tests.integration.postgres import POSTGRES_PROJECT, PostgresDatabase, postgres_env
@@ -91,6 +91,16 @@ async def test_a_run_over_several_hosts_leaves_what_the_command_line_leaves(host
             assert cli.returncode == 0, cli.stdout
             with closing(hosts.database.connect()) as ours, closing(other.connect()) as theirs:
                 assert differences_of_relations(postgres_relations(ours), postgres_relations(theirs)) == []
+
+
+async def test_nodes_of_every_kind_end_over_several_hosts_as_in_one(hosts: Hosts, tmp_path: Path) -> None:
+    location = copy_project("tests/projects/with_failures", tmp_path / "failures")
+    statuses = []
+    for run_hosts in (1, 3):
+        with hosts.database.fresh_database("kinds") as database:
+            invocation = new_invocation(env=postgres_env(database), target="postgres")
+            statuses.append((await drive(hosts.engine, location, invocation, run_hosts=run_hosts)).statuses())
+    assert statuses[0] == statuses[1]
 
 
 async def count(hosts: Hosts, invocation_id: str, counted: list[int]) -> None:

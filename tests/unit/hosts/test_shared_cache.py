@@ -84,6 +84,14 @@ def test_what_a_host_has_touched_since_is_not_undone_by_older_news() -> None:
     assert one.known == {"a": "table"}
 
 
+def test_a_temporary_table_is_no_news_for_others() -> None:
+    one = Host("a")
+    temporary = BaseRelation.create(database=None, schema=None, identifier="a__dbt_tmp")
+    one.cache.add(temporary)
+    one.cache.drop(temporary)
+    assert one.shared.changes() is None
+
+
 def test_a_look_into_the_database_is_no_news_for_others() -> None:
     one = Host("a")
     with one.shared.unwatched():

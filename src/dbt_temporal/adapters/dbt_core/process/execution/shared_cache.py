@@ -136,6 +136,8 @@ class SharedCache:
         now = time.monotonic()
         with self._lock:
             for relation in relations:
+                if relation.schema is None:
+                    continue  # a temporary table: nobody else can see it
                 key = _make_ref_key(relation)
                 self._untold[key] = relation
                 self._touched_at[key] = now
