@@ -84,6 +84,19 @@ def test_what_a_host_has_touched_since_is_not_undone_by_older_news() -> None:
     assert one.known == {"a": "table"}
 
 
+def test_news_that_cannot_be_taken_over_are_told_and_cost_no_others() -> None:
+    one, two = Host("a"), Host("a")
+    two.cache.drop = None
+    one.cache.drop(relation("a"))
+    one.cache.add(relation("b"))
+    changes = one.shared.changes()
+    assert changes is not None
+    two.shared.hear([changes])
+    assert not two.shared.catch_up()
+    assert two.known == {"a": "view", "b": "view"}
+    assert two.shared.catch_up()
+
+
 def test_a_temporary_table_is_no_news_for_others() -> None:
     one = Host("a")
     temporary = BaseRelation.create(database=None, schema=None, identifier="a__dbt_tmp")

@@ -124,7 +124,7 @@ class HostOperations:
                 hooks.prepare(self._run)
                 self._executor.sole_host = False
                 self._prepared = True
-        self._executor.shared_cache.catch_up()
+        self._executor.catch_up()
 
     def _join(self, message: wire.Message, request: Request) -> None:
         """Gets ready beside another host of the run, which has built nodes; what it builds from now on is heard of."""

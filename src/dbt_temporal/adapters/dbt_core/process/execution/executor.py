@@ -86,6 +86,12 @@ class NodeExecutor:
         """Other hosts have built these, and the relation cache knows of it."""
         self._built.update(unique_ids)
 
+    def catch_up(self) -> None:
+        """Takes over what other hosts have changed. Where that fails, the database is asked for what others built."""
+        if not self.shared_cache.catch_up():
+            self.sole_host = False
+            self._built.clear()
+
     def execute(self, attempt: Attempt) -> AttemptOutcome:
         """Runs the node; a failure is an outcome, not an exception."""
         run = self._run

@@ -108,12 +108,22 @@ class SharedCache:
         """Takes what another host has changed; it counts from `catch_up` on."""
         self._heard.extend(changes)
 
-    def catch_up(self) -> None:
-        """Makes the cache agree with what was heard, but for what this host has touched since."""
+    def catch_up(self) -> bool:
+        """Makes the cache agree with what was heard, but for what this host has touched since.
+
+        Returns:
+            whether it does; where it does not, whoever relies on it looks into the database.
+        """
+        agrees = True
         with self._catching_up, self.unwatched():
             while self._heard:
                 for change in pickle.loads(b64decode(self._heard.popleft())):
-                    self._take(change)
+                    try:
+                        self._take(change)
+                    except Exception as error:
+                        print(f"what another host has changed cannot be taken over: {error!r}", flush=True)
+                        agrees = False
+        return agrees
 
     def _take(self, change: Change) -> None:
         relation, now, key = change.relation, change.now, _make_ref_key(change.relation)
