@@ -59,7 +59,8 @@ class FakeEngine:
         left: what `outcome_of` knows, by node and attempt.
         left_by_hooks: what is known of attempts at `before_run` and `after_run`, by these names and attempt.
         executed: the node of every attempt that was begun, in order.
-        attempts: the same with the number that the run has given to each; `before_run` and `after_run` as well.
+        attempts: the same with the number that the run has given to each.
+        hook_attempts: the same of `before_run` and `after_run`.
         ephemerals: every ephemeral model that had its turn, in order.
         parts: every part of a microbatch model that was begun, in order.
         cancelled: what was cancelled of these.
@@ -85,6 +86,7 @@ class FakeEngine:
         self.left_by_hooks: dict[tuple[str, int], list[NodeOutcome]] = {}
         self.executed: list[str] = []
         self.attempts: list[tuple[str, int]] = []
+        self.hook_attempts: list[tuple[str, int]] = []
         self.ephemerals: list[str] = []
         self.parts: list[BatchPart] = []
         self.cancelled: list[str] = []
@@ -172,7 +174,7 @@ class FakeEngineRun:
 
     async def before_run(self, progress: Progress, attempt: int = 1) -> Prepared:
         """The scripted hooks."""
-        self._engine.attempts.append(("before_run", attempt))
+        self._engine.hook_attempts.append(("before_run", attempt))
         await self._through_gate("before_run", progress)
         return replace(self._engine.prepared, hooks=self._engine.on_run_start, nodes_may_run=self._engine.nodes_may_run)
 
@@ -218,7 +220,7 @@ class FakeEngineRun:
 
     async def after_run(self, results: list[CompletedNode], progress: Progress, attempt: int = 1) -> list[NodeOutcome]:
         """The scripted hooks."""
-        self._engine.attempts.append(("after_run", attempt))
+        self._engine.hook_attempts.append(("after_run", attempt))
         self._engine.seen_by_on_run_end = results
         await self._through_gate("after_run", progress)
         return self._engine.on_run_end

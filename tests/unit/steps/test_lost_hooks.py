@@ -34,7 +34,7 @@ async def test_project_hooks_of_which_nobody_has_heard_are_as_they_ended(
     asked = {"invocation": invocation(), "attempt": 2, "unheard": [1], "repeatable": repeatable}
     before = await world.use_cases.before_run(BeforeRunInput.model_validate(asked), no_progress)
     after = await world.use_cases.after_run(AfterRunInput.model_validate(asked), no_progress)
-    assert world.engine.attempts == [(step, attempt) for step in ("before_run", "after_run") for attempt in made]
+    assert world.engine.hook_attempts == [(step, attempt) for step in ("before_run", "after_run") for attempt in made]
     assert [each.status for output in (before, after) for each in output.results] == [status, status]
 
 
@@ -44,4 +44,4 @@ async def test_project_hooks_of_which_nothing_is_known_have_failed() -> None:
     with pytest.raises(DbtTemporalError, match="on-run-start: nobody has heard how attempt 1 ended") as raised:
         await world.use_cases.before_run(asked, no_progress)
     assert not raised.value.retryable
-    assert world.engine.attempts == []
+    assert world.engine.hook_attempts == []
