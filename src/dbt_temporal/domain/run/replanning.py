@@ -16,7 +16,7 @@ def scheduler_of_new_plan(
     known = {*nodes, *ephemerals}
     snapshot = scheduler.snapshot()
     snapshot["progress"] = {name: _only(known, value) for name, value in snapshot["progress"].items()}
-    snapshot["doom"] = _only(known, snapshot["doom"])
+    snapshot["doom"] = {name: _only(known, value) for name, value in snapshot["doom"].items()}
     snapshot["ready"]["arrived"] = _only(known, snapshot["ready"]["arrived"])
     return Scheduler.restore(nodes, snapshot, ephemerals)
 
