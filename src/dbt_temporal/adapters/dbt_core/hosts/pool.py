@@ -149,7 +149,7 @@ class HostPool:
                 return None
             dead, host = host, crew.others.pop(0)
             self._hosts[key] = host
-            await self._opener.end(dead)
+            await self._surely(self._opener.end(dead))
         host.users += 1
         try:
             too_large = host.may_be_replaced() and await self._is_too_large(host)
@@ -261,7 +261,7 @@ class HostPool:
             for host in crew.others:
                 if host.users == 0:
                     crew.others.remove(host)
-                    await self._opener.end(host)
+                    await self._surely(self._opener.end(host))
                     return True
         return False
 

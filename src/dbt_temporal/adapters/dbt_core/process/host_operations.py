@@ -157,12 +157,12 @@ class HostOperations:
             "graph": self._run.kept.ended(message["unique_id"]),
             "record": outcome.record.decode(),
             "log": outcome.log,
-            "relations": self._executor.shared_cache.changes(),
         }
         # What ended because it was cancelled says nothing of the node, unless its work stands in the database.
         if outcome.error is None or outcome.committed or not request.cancelled.is_set():
             _keep_outcome(Path(message["outcome"]), answer)
-        return answer
+        # For hosts that are there now: nobody needs it who finds the outcome later.
+        return {**answer, "relations": self._executor.shared_cache.changes()}
 
     def _after_run(self, message: wire.Message, request: Request) -> wire.Message:
         with self._gate.using(request):

@@ -88,7 +88,14 @@ def generated(run: HostRun) -> tuple[CatalogArtifact, dict[str, Any]]:
 
 
 def _questions(run: HostRun) -> dict[str, list[_Ask]]:
-    """What dbt would ask, by the name of what is asked; nothing is."""
+    """What dbt would ask, by the name of what is asked; nothing is. It is found out once in a host."""
+    with run.lock:
+        if run.catalog is None:
+            run.catalog = _asked_by_dbt(run)
+        return run.catalog
+
+
+def _asked_by_dbt(run: HostRun) -> dict[str, list[_Ask]]:
     adapter = run.adapter
     if any(getattr(type(adapter), name) is not getattr(BaseAdapter, name) for name in _WHOLE):
         return {}

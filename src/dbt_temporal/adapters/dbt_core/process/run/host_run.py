@@ -26,6 +26,7 @@ class HostRun:
         run_dir: a folder for what the run's dbt writes, which goes with this host; beside it lies what stays.
         kept: what hooks and nodes leave in Jinja's `graph`.
         lock: held while shared state of dbt changes.
+        catalog: what dbt would ask the database for its catalog, by part, once that is known (`catalog_parts`).
     """
 
     project: bootstrap.ParsedProject
@@ -37,6 +38,7 @@ class HostRun:
     run_dir: Path
     kept: KeptGraph
     lock: threading.RLock = field(default_factory=threading.RLock)
+    catalog: dict[str, list[Any]] | None = None
 
     @property
     def manifest(self) -> Manifest:
