@@ -88,6 +88,7 @@ class WorkerHarness(Generic[Engine]):
                 self.store,
                 write_artifacts=self.write_artifacts,
                 priority_scheduling=self.tuning.priority_scheduling,
+                continue_after=self.tuning.history_limits,
                 static_search_attributes=self.static_search_attributes,
                 registered_search_attributes=await registered_search_attributes(self.client),
                 own_queue=self.own_queue,

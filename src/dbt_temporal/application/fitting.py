@@ -53,6 +53,11 @@ def fit_step_results(results: Sequence[NodeExecutionResult], limit: int | None) 
     return without_code if limit is None else _cut_details(without_code, limit)[0]
 
 
+def fit_carried_results(results: Sequence[NodeExecutionResult], limit: int | None) -> list[NodeExecutionResult]:
+    """The results with as much detail as fits. None is left out."""
+    return list(results) if limit is None else _cut_details(results, limit)[0]
+
+
 def _cut_details(results: Sequence[NodeExecutionResult], limit: int) -> tuple[list[NodeExecutionResult], list[int]]:
     """The results and their sizes: first timings, adapter responses and batches go, then compiled code and rows, then
     long messages, then all messages of what neither failed nor warned, and most of the others; each of as few results

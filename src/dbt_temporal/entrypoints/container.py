@@ -86,6 +86,7 @@ class WorkerContainer(containers.DeclarativeContainer):
         write_artifacts=settings.provided.artifacts.write_artifacts,
         write_run_log=settings.provided.artifacts.write_run_log,
         priority_scheduling=settings.provided.tuning.priority_scheduling,
+        continue_after=settings.provided.tuning.history_limits,
         write_catalog=settings.provided.artifacts.write_catalog,
         static_search_attributes=settings.provided.search_attributes,
         registered_search_attributes=registered_search_attributes,

@@ -2,6 +2,7 @@
 
 - `builders`: plans, nodes and results with little typing: `plan(node("a"), node("b", "a"))`.
 - `FakeRuntime`: carries a `DbtRun` with scripted steps and hooks; records what was asked of it.
+- `HandedOver`: what ends an execution of that runtime, where the run goes on in another one.
 - `FakeEngine`: a dbt engine with scripted nodes, for use cases, in-process runs and workers.
 - `FakeRunGateway`, `FakeRun`: a place for runs, and a run with scripted snapshots, for whatever submits and follows.
 - `FakeTelemetry`: keeps the facts that metrics are made of.
@@ -14,7 +15,7 @@ None of them sleeps: a node can be held by a gate (`runtime.gates["model.shop.a"
 from dbt_temporal.testing.builders import model_id, node, plan, planned, result
 from dbt_temporal.testing.fake_engine import FakeEngine, FakeEngineRun, ready_project
 from dbt_temporal.testing.fake_gateway import FakeRun, FakeRunGateway
-from dbt_temporal.testing.fake_runtime import FakeRuntime
+from dbt_temporal.testing.fake_runtime import FakeRuntime, HandedOver
 from dbt_temporal.testing.fake_telemetry import FakeTelemetry
 from dbt_temporal.testing.in_memory_store import InMemoryArtifactStore
 from dbt_temporal.testing.waiting import until
@@ -26,6 +27,7 @@ __all__ = [
     "FakeRunGateway",
     "FakeRuntime",
     "FakeTelemetry",
+    "HandedOver",
     "InMemoryArtifactStore",
     "model_id",
     "node",

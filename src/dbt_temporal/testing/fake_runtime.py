@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel
 
@@ -34,6 +34,7 @@ from dbt_temporal.application.steps.table import BEFORE_RUN, END_RUN, RESUME_RUN
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult
+from dbt_temporal.domain.run.plan import HistoryLimits
 from dbt_temporal.testing.builders import result
 
 Output = TypeVar("Output", bound=BaseModel)
@@ -49,6 +50,10 @@ class StartedHook:
     hook: HookConfig
     argument: Any
     hook_id: str
+
+
+class HandedOver(BaseException):
+    """The execution has ended; another one goes on with what the runtime has of it."""
 
 
 class FakeRuntime:
@@ -69,6 +74,8 @@ class FakeRuntime:
         facts: what was recorded for metrics, in order.
         most_running: how many nodes ran at once at most.
         room: how many steps there is room for.
+        hand_over_after: after so many steps, the run goes on in another execution; None for never.
+        carried: what was handed over, in turn.
         budget: how large messages may be.
     """
 
@@ -99,6 +106,9 @@ class FakeRuntime:
         self.cancelled: list[str] = []
         self.most_running = 0
         self.room = 1_000_000
+        self.hand_over_after: int | None = None
+        self.carried: list[bytes] = []
+        self._steps_before = 0
         self.budget: Budget = UNLIMITED
         self.awake = asyncio.Event()
         self.awake.set()
@@ -183,6 +193,24 @@ class FakeRuntime:
     def has_room(self) -> bool:
         """Whether fewer steps than `room` have been started."""
         return len(self.steps) < self.room
+
+    def is_longer_than(self, limits: HistoryLimits) -> bool:  # noqa: ARG002 -- the test says when
+        """Whether `hand_over_after` steps have been started since the last hand-over."""
+        return self.hand_over_after is not None and len(self.steps) - self._steps_before >= self.hand_over_after
+
+    async def answered_all(self) -> None:
+        """Nobody has asked for anything that is not done at once."""
+
+    def hand_over(self, carried: bytes) -> NoReturn:
+        """Takes note. Raises HandedOver."""
+        self.carried.append(carried)
+        self._steps_before = len(self.steps)
+        raise HandedOver
+
+    @property
+    def execution(self) -> str:
+        """A name for each."""
+        return f"execution-{len(self.carried)}"
 
     def publish(self, changed: StateChange) -> None:
         """Takes note."""

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.results import NodeStatus
 from dbt_temporal.domain.run.plan import NodeInfo
-from dbt_temporal.domain.run.scheduler import FAIL_FAST_REASON, FIRST_ERROR_REASON, Scheduler
-from dbt_temporal.domain.run.turns import Turn
+from dbt_temporal.domain.run.scheduler import Scheduler
+from dbt_temporal.domain.run.turns import FAIL_FAST_REASON, FIRST_ERROR_REASON, Turn
 from dbt_temporal.testing import model_id, node
 
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from dbt_temporal.domain.results import NodeStatus
 from dbt_temporal.domain.run.plan import EphemeralTurn, NodeInfo
 from dbt_temporal.domain.run.ready_queue import ReadyQueue
-from dbt_temporal.domain.run.scheduler import FAIL_FAST_REASON, Scheduler
+from dbt_temporal.domain.run.scheduler import Scheduler
+from dbt_temporal.domain.run.turns import FAIL_FAST_REASON
 from dbt_temporal.testing import model_id, node
 from tests.unit.domain.test_scheduler import ids, plans, scheduler
 

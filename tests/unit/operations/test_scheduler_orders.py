@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbt_temporal.domain.run.plan import NodeInfo
-from dbt_temporal.domain.run.scheduler import SKIP_ORDERED_REASON, Scheduler
-from dbt_temporal.domain.run.turns import Turn
+from dbt_temporal.domain.run.scheduler import Scheduler
+from dbt_temporal.domain.run.turns import SKIP_ORDERED_REASON, Turn
 from dbt_temporal.testing import model_id, node
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from dbt_temporal.application.ports.runtime import StepFailedError
-from dbt_temporal.application.run.nodes.batches import MAX_REASONS, BatchSteps
+from dbt_temporal.application.run.nodes.batches import MAX_REASONS, BatchProgress, BatchSteps
 from dbt_temporal.domain.batches import Batches, BatchPart, EndedBatch
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.results import NodeExecutionResult
@@ -31,12 +31,20 @@ class Model:
         self.free = threads - 1
         self.noted: list[int] = []
         self.steps_left = 1000
+        self.progress = BatchProgress()
+        self.handed_on = False
         self.sizes: dict[int, int] = {}
         """Of the inputs of batches, by index."""
 
     async def run(self) -> NodeExecutionResult:
         return await BatchSteps(
-            self._part, lambda: self.free, self._occupy, self._note, lambda: self.steps_left > 0
+            self.progress,
+            self._part,
+            lambda: self.free,
+            self._occupy,
+            self._note,
+            lambda: self.steps_left > 0,
+            lambda: self.handed_on,
         ).run()
 
     def _occupy(self, threads: int) -> None:

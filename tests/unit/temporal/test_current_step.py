@@ -20,7 +20,7 @@ def step(
 
 
 def test_a_job_is_a_workflow_and_its_run_has_a_link_where_the_ui_is_known() -> None:
-    assert step({}).job == {"ORCHESTRATOR": "temporal", "JOB_ID": "nightly", "JOB_RUN_ID": "0198"}
+    assert step({}).job == {"ORCHESTRATOR": "temporal", "JOB_ID": "nightly"}
     linked = step({"TEMPORAL_UI_URL": "https://ui.internal/"}, "a/b c").job
     assert linked["JOB_RUN_URL"] == "https://ui.internal/namespaces/data/workflows/a%2Fb%20c/0198/history"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 from uuid import uuid4
 
 from pydantic import BaseModel
@@ -20,6 +20,7 @@ from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.domain.run.input import DbtRunInput
+from dbt_temporal.domain.run.plan import HistoryLimits
 
 Output = TypeVar("Output", bound=BaseModel)
 
@@ -106,6 +107,22 @@ class InProcessRuntime:
     def has_room(self) -> bool:
         """Always: nothing limits a run here."""
         return True
+
+    def is_longer_than(self, limits: HistoryLimits) -> bool:  # noqa: ARG002 -- the port's
+        """Never: a run here has one execution, without a history."""
+        return False
+
+    async def answered_all(self) -> None:
+        """Nobody asks anything of a run here."""
+
+    def hand_over(self, carried: bytes) -> NoReturn:
+        """Never called, as no execution is too long."""
+        raise AssertionError(f"a run in this process has one execution; it would carry {len(carried)} bytes")
+
+    @property
+    def execution(self) -> str:
+        """There is one alone."""
+        return ""
 
     def publish(self, changed: StateChange) -> None:
         """Tells the observer."""

@@ -93,7 +93,8 @@ class KnownRuns:
 def runs_of(task_queue: str) -> str:
     """The runs of a task queue, as a visibility query; more conditions may follow."""
     quoted = task_queue.replace("\\", "\\\\").replace("'", "\\'")
-    return f"WorkflowType = '{WORKFLOW_TYPE}' AND TaskQueue = '{quoted}'"
+    # A run that goes on in another execution is that one.
+    return f"WorkflowType = '{WORKFLOW_TYPE}' AND TaskQueue = '{quoted}' AND ExecutionStatus != 'ContinuedAsNew'"
 
 
 async def _known_run(execution: WorkflowExecution) -> KnownRun:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from pydantic import BaseModel
 
@@ -17,6 +17,7 @@ from dbt_temporal.domain.project_config import TimeoutsConfig
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.log import RunLog
+from dbt_temporal.domain.run.plan import HistoryLimits
 from dbt_temporal.domain.run.state import RunState
 
 Input = TypeVar("Input", bound=BaseModel)
@@ -111,6 +112,7 @@ class Budget:
         message_chars: one message.
         code_chars: the compiled code of one result.
         input_chars: the run's input, in the step of each node.
+        carried_bytes: what a run carries into another execution.
     """
 
     output_bytes: int | None = None
@@ -120,6 +122,7 @@ class Budget:
     message_chars: int | None = None
     code_chars: int | None = None
     input_chars: int | None = None
+    carried_bytes: int | None = None
 
 
 UNLIMITED = Budget()
@@ -227,6 +230,26 @@ class RunRuntime(Protocol):
 
     def has_room(self) -> bool:
         """Whether further attempts at nodes may start. Where not, what runs may end, and the run in order."""
+
+    def is_longer_than(self, limits: HistoryLimits) -> bool:
+        """Whether what this execution has done so far is more than that, so that the run should go on in another one.
+
+        Never where runs have no executions.
+        """
+
+    async def answered_all(self) -> None:
+        """Waits for what others have asked of the run and is under way: another execution has no answers to it."""
+
+    def hand_over(self, carried: bytes) -> NoReturn:
+        """Ends this execution, and has another one go on with what is carried; only after `is_longer_than`.
+
+        Raises:
+            BaseException: the runtime's own, which is no Exception and must not be caught.
+        """
+
+    @property
+    def execution(self) -> str:
+        """What tells this execution from the others of the run; empty where there are none."""
 
     def publish(self, changed: StateChange) -> None:
         """Tells observers that the run's state has changed. Cheap; a runtime may gather changes."""

@@ -9,27 +9,27 @@ the runtime's, no randomness, no sets of tasks, no I/O but by the runtime.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from dbt_temporal import __version__
 from dbt_temporal.application.ports.runtime import RunPhase, RunRuntime, StepFailedError
 from dbt_temporal.application.ports.telemetry import RunEnded
+from dbt_temporal.application.run.carried import PackedPlan, Progress, pack, pack_plan, unpack
 from dbt_temporal.application.run.context import RunContext
-from dbt_temporal.application.run.endings import RunSteps, as_error
+from dbt_temporal.application.run.endings import RunSteps, as_error, run_output
+from dbt_temporal.application.run.execution import Execution
 from dbt_temporal.application.run.keeping import Keeping
 from dbt_temporal.application.run.lease import LeaseTakenError, RunLease
 from dbt_temporal.application.run.lifecycle_hooks import LifecycleHooks, PreRunOutcome
 from dbt_temporal.application.run.live_state import LiveState
 from dbt_temporal.application.run.nodes.revision import take_revision
 from dbt_temporal.application.run.nodes.steps import NodeSteps
-from dbt_temporal.application.run.output import run_output
-from dbt_temporal.application.run.project_hooks import ProjectHookSteps
 from dbt_temporal.application.shielding import shielded
 from dbt_temporal.application.steps.messages import PlanProjectOutput, StoreArtifactsOutput
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
-from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
-from dbt_temporal.domain.run.commands import COMMANDS
+from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.domain.run.input import DbtRunInput, parse_run_input
 from dbt_temporal.domain.run.plan import ExecutionPlan
 
@@ -46,16 +46,21 @@ class DbtRun:
         self._keeping = Keeping(runtime)
         self._steps = RunSteps(runtime, self._keeping, self._live, invocation_id)
         self._lease = RunLease(runtime, self._steps, self._live)
-        self._nodes: NodeSteps | None = None
+        self._execution: Execution | None = None
         self.context: RunContext | None = None
         self._fail_fast_by_update: bool | None = None
         self._started_at: datetime | None = None
-        self._stored: StoreArtifactsOutput | None = None
+        self._stored_log: StoreArtifactsOutput | None = None
+        self._packed: PackedPlan | None = None
         self._cancel_line = CANCELLED_LINE
         self._has_cancel_line = False
 
-    async def execute(self, raw_input: object) -> DbtRunOutput:
+    async def execute(self, raw_input: object, carried: bytes | None = None) -> DbtRunOutput:
         """Runs to the end. A run in which nodes failed returns an output with `success` false.
+
+        Args:
+            raw_input: what to run.
+            carried: how far the execution before this one has come, where the run goes on.
 
         Raises:
             DbtTemporalError: the run could not be planned or set up; its type says why.
@@ -64,7 +69,7 @@ class DbtRun:
         self._started_at = self._runtime.now()
         run_input = parse_run_input(raw_input)
         try:
-            output = await self._execute_input(run_input)
+            output = await self._execute_input(run_input, carried)
         except asyncio.CancelledError:
             self._count(run_input, "cancelled")
             raise
@@ -75,14 +80,17 @@ class DbtRun:
         self._count(run_input, "skipped" if output.skipped else "passed" if output.success else "failed")
         return output
 
-    async def _execute_input(self, run_input: DbtRunInput) -> DbtRunOutput:
-        # An update may have come before the run began.
-        self._take_fail_fast(run_input.fail_fast)
-        self._live.log.header(__version__)
-        self._live.enter(RunPhase.PLANNING)
-        planned = await self._plan(run_input)
+    async def _execute_input(self, run_input: DbtRunInput, carried: bytes | None) -> DbtRunOutput:
+        if carried is None:
+            # An update may have come before the run began.
+            self._take_fail_fast(run_input.fail_fast)
+            self._live.log.header(__version__)
+            self._live.enter(RunPhase.PLANNING)
+            planned, progress = await self._plan(run_input), None
+        else:
+            planned, progress = self._restore(carried)
         try:
-            output = await self._run_planned(planned, run_input)
+            output = await self._run_planned(planned, run_input, progress)
         except (asyncio.CancelledError, Exception) as error:
             # No `finally`: a runtime that throws the run away (a workflow that leaves the cache) must not start steps.
             await self._end_badly(planned, error)
@@ -121,7 +129,7 @@ class DbtRun:
     @property
     def stored(self) -> StoreArtifactsOutput | None:
         """Where the artifacts lie, once they are stored."""
-        return self._stored
+        return (self._execution and self._execution.stored) or self._stored_log
 
     def set_fail_fast(self, value: bool) -> bool:
         """Turns fail-fast on or off, and returns what is in force. Turned on after a failure, it ends the run now."""
@@ -129,8 +137,8 @@ class DbtRun:
         if value != self._live.state.fail_fast:
             self._live.state.fail_fast = value
             self._live.log.add(f"fail_fast is {'on' if value else 'off'} now")
-        if self._nodes is not None:
-            self._nodes.set_fail_fast(value)
+        if self._execution is not None and self._execution.nodes is not None:
+            self._execution.nodes.set_fail_fast(value)
         self._live.changed()
         return self._live.state.fail_fast
 
@@ -141,9 +149,10 @@ class DbtRun:
         Raises:
             DbtTemporalError: of type Configuration, where there are none, or not any more.
         """
-        if self._nodes is None or self._live.state.phase != RunPhase.EXECUTING:
+        nodes = None if self._execution is None else self._execution.nodes
+        if nodes is None or self._live.state.phase != RunPhase.EXECUTING:
             raise configuration_error(f"the run has no nodes to operate on: its phase is {self._live.state.phase}")
-        return self._nodes
+        return nodes
 
     async def take_revision(self) -> str | None:
         """Has a run that is kept open go on with the project as it is now. Returns and raises as `revision` says."""
@@ -166,23 +175,30 @@ class DbtRun:
         self._describe(planned)
         return planned
 
-    async def _run_planned(self, planned: PlanProjectOutput, asked: DbtRunInput) -> DbtRunOutput:
+    async def _run_planned(
+        self, planned: PlanProjectOutput, asked: DbtRunInput, progress: Progress | None
+    ) -> DbtRunOutput:
         hooks = self._hooks_of(planned)
         try:
-            planned = await self._lease.have(planned, lambda: self._plan(asked))
-            hooks = self._hooks_of(planned)
-            self._live.enter(RunPhase.PRE_RUN_HOOKS)
-            decision = await hooks.before(planned.invocation.input)
-            if decision.skipped_by is not None:
-                return self._skipped(planned, hooks, f"by pre_run hook {decision.skipped_by}", decision.skip_reason)
-            if decision.aborted_by is not None:
-                error = decision.aborted_by
-                self._live.state.problem(f"pre_run hook {error.hook_workflow_type}", "Hook", error.error)
-                return await self._finish(planned, hooks)
-            planned = await self._with_extra_env(planned, decision, hooks)
-            self._live.enter(RunPhase.EXECUTING)
+            if progress is None:
+                planned = await self._lease.have(planned, lambda: self._plan(asked))
+                hooks = self._hooks_of(planned)
+                self._live.enter(RunPhase.PRE_RUN_HOOKS)
+                decision = await hooks.before(planned.invocation.input)
+                if decision.skipped_by is not None:
+                    return self._skipped(planned, hooks, f"by pre_run hook {decision.skipped_by}", decision.skip_reason)
+                if decision.aborted_by is not None:
+                    error = decision.aborted_by
+                    self._live.state.problem(f"pre_run hook {error.hook_workflow_type}", "Hook", error.error)
+                    return await self._finish(planned, hooks)
+                planned = await self._with_extra_env(planned, decision, hooks)
+                self._live.enter(RunPhase.EXECUTING)
+            else:
+                hooks.errors += progress.hook_errors
             self.context = context = RunContext(self._runtime, self._live, self._keeping, planned)
-            await self._execute(context)
+            self._execution = execution = Execution(context, self._steps, self._tell_of_cancel, progress)
+            while not await execution.run():
+                self._hand_over(execution, hooks)
             planned, hooks.plan = context.planned, context.plan
         except LeaseTakenError as taken:
             return self._skipped(planned, hooks, "for another run (concurrency.if_taken)", str(taken))
@@ -195,6 +211,47 @@ class DbtRun:
             await self._finish(planned, hooks)
             raise
         return await self._finish(planned, hooks)
+
+    def _hand_over(self, execution: Execution, hooks: LifecycleHooks) -> None:
+        """Has another execution go on. Returns where that cannot be, because there is too much to carry."""
+        assert self.context is not None
+        assert self._started_at is not None
+        assert execution.nodes is not None
+        if self._packed is None or self._packed.planned is not self.context.planned:
+            self._packed = pack_plan(self.context.planned)
+        progress = Progress(
+            started_at=self._started_at,
+            executing_since=execution.began,
+            fail_fast_by_update=self._fail_fast_by_update,
+            live=self._live.snapshot(),
+            results=self._live.state.results,
+            nodes=execution.nodes.snapshot(),
+            keeper=self._keeping.keeper,
+            lease_scope=self._lease.scope,
+            hook_errors=hooks.errors,
+        )
+        budget = self._runtime.budget
+        carried = pack(self._packed, progress, budget.step_results_bytes)
+        if budget.carried_bytes is None or len(carried) <= budget.carried_bytes:
+            self._runtime.hand_over(carried)
+        self._live.log.add(
+            f"The run is too large to go on in another execution of its workflow ({len(carried)} bytes of "
+            f"{budget.carried_bytes}): it goes on in this one as long as its history has room"
+        )
+        execution.nodes.stay()
+
+    def _restore(self, carried: bytes) -> tuple[PlanProjectOutput, Progress]:
+        packed, progress = unpack(carried)
+        planned, said = packed.planned, self._fail_fast_by_update
+        begun_in = planned.invocation.model_copy(update={"begun_in": self._runtime.execution})
+        planned = planned.model_copy(update={"invocation": begun_in})
+        self._packed = replace(packed, planned=planned)
+        self._started_at, self._lease.scope = progress.started_at, progress.lease_scope
+        self._live.restore(progress.live, planned.plan, progress.results, planned.invocation.input)
+        self._fail_fast_by_update = progress.fail_fast_by_update
+        if said is not None:  # by an update that came first
+            self.set_fail_fast(said)
+        return planned, progress
 
     async def _end_badly(self, planned: PlanProjectOutput, error: BaseException) -> None:
         if isinstance(error, asyncio.CancelledError):
@@ -245,60 +302,6 @@ class DbtRun:
         hooks.plan = planned.plan
         return planned
 
-    async def _execute(self, context: RunContext) -> None:
-        """Runs what dbt runs between selection and artifacts.
-
-        Raises:
-            StepFailedError: dbt could not set the run up; no node has run.
-        """
-        began = self._runtime.now()
-        try:
-            if not COMMANDS[context.run_input.command].executes:
-                self._list(context)
-            elif context.plan.nodes or not context.planned.nothing_to_do:
-                # What is selected may be ephemeral models: dbt has no results of them, but runs the hooks.
-                await self._execute_nodes(context)
-            else:
-                # dbt runs no hooks either where nothing is selected (dbt/task/runnable.py, run).
-                self._live.log.add("Nothing to do. Try checking your model configs and model specification args")
-        except asyncio.CancelledError:
-            self._tell_of_cancel()
-            if self._nodes is not None:
-                self._nodes.skip_cancelled()
-            await shielded(self._conclude(context.planned, began))
-            raise
-        # A cancel that comes now must not leave half of the artifacts; it takes effect after them.
-        await shielded(self._conclude(context.planned, began))
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise asyncio.CancelledError
-
-    async def _execute_nodes(self, context: RunContext) -> None:
-        project_hooks = ProjectHookSteps(context)
-        self._nodes = nodes = NodeSteps(context)
-        nodes_may_run = await project_hooks.before_run()
-        seen_by_on_run_end: list[NodeExecutionResult] = []
-        if nodes_may_run:
-            await nodes.run()
-            seen_by_on_run_end = self._live.state.results_as_dbt_has_them
-        else:
-            # dbt gives on-run-end no results in this case (dbt/task/runnable.py, execute_with_hooks).
-            nodes.skip_all()
-        if context.plan.has_on_run_end:
-            try:
-                await project_hooks.after_run(seen_by_on_run_end)
-            except StepFailedError as failure:
-                self._live.state.problem("on-run-end", failure.error_type.value, failure.message)
-                self._live.log.problem("on-run-end", failure.message)
-
-    def _list(self, context: RunContext) -> None:
-        for node in context.plan.nodes.values():
-            line = node.listing or node.unique_id
-            self._live.log.listed(line)
-            self._live.state.node_ended(
-                NodeExecutionResult(unique_id=node.unique_id, status="success", dbt_status="success", message=line)
-            )
-
     def _hooks_of(self, planned: PlanProjectOutput) -> LifecycleHooks:
         return LifecycleHooks(self._runtime, self._live, planned.hooks, self._invocation_id, planned.plan)
 
@@ -311,9 +314,9 @@ class DbtRun:
 
     async def _finish(self, planned: PlanProjectOutput, hooks: LifecycleHooks) -> DbtRunOutput:
         self._live.enter(RunPhase.FINALIZING)
-        if self._stored is None:
+        if self.stored is None:
             # Nothing was executed, or its artifacts could not be stored: the log tells why.
-            self._stored = await self._steps.store_log(planned)
+            self._stored_log = await self._steps.store_log(planned)
         output = await hooks.after(planned.invocation.input, self._output(planned, hooks))
         self._live.set_outcome("passed" if output.success else "failed")
         await self._steps.store_log(planned)
@@ -323,13 +326,7 @@ class DbtRun:
         assert self._started_at is not None
         elapsed = self._seconds_since(self._started_at)
         budget = self._runtime.budget.output_bytes
-        return run_output(planned, self._live, self._stored, hooks.errors, elapsed_time=elapsed, limit=budget)
-
-    async def _conclude(self, planned: PlanProjectOutput, began: datetime) -> None:
-        elapsed = self._seconds_since(began)
-        self._live.log.finished(len(self._live.state.node_results), elapsed, self._live.state.results)
-        self._live.enter(RunPhase.FINALIZING)
-        self._stored = await self._steps.store_artifacts(planned, elapsed)
+        return run_output(planned, self._live, self.stored, hooks.errors, elapsed_time=elapsed, limit=budget)
 
     def _count(self, run_input: DbtRunInput, status: str) -> None:
         assert self._started_at is not None

@@ -46,6 +46,11 @@ class Keeping:
         """
         self._keeper, self._successor = keeper, successor
 
+    @property
+    def keeper(self) -> Keeper | None:
+        """The worker that the run keeps to."""
+        return self._keeper
+
     async def run_step(self, step: Step[Output]) -> Output:
         """Makes one attempt at a step that needs what its worker has.
 

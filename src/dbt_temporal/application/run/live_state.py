@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from dbt_temporal.application.ports.runtime import RunPhase, RunRuntime, RunView, StateChange
+from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.log import RunLog
+from dbt_temporal.domain.run.plan import ExecutionPlan
 from dbt_temporal.domain.run.state import RunState
 
 STATUS_ATTRIBUTE = "DbtStatus"
@@ -25,6 +28,30 @@ class LiveState:
         self._published_lines = 0
         self._has_status_attribute = False
         self._failed_ephemerals: set[str] = set()
+
+    def snapshot(self) -> dict[str, Any]:
+        """The state as plain JSON data, from which `restore` continues; without the plan and the results."""
+        return {
+            "state": self.state.snapshot(),
+            "log": self.log.snapshot(),
+            "has_status_attribute": self._has_status_attribute,
+            "failed_ephemerals": sorted(self._failed_ephemerals),
+        }
+
+    def restore(
+        self,
+        snapshot: Mapping[str, Any],
+        plan: ExecutionPlan,
+        results: Iterable[NodeExecutionResult],
+        request: DbtRunInput,
+    ) -> None:
+        """Continues where the snapshot was taken. What was published stays so."""
+        self.state.restore(plan, snapshot["state"], results)
+        self.log.restore(snapshot["log"])
+        self._published_lines = len(self.log)
+        self._has_status_attribute = snapshot["has_status_attribute"]
+        self._failed_ephemerals = set(snapshot["failed_ephemerals"])
+        self._view.request = (plan.project, request)
 
     def enter(self, phase: RunPhase) -> None:
         self.state.phase = phase.value

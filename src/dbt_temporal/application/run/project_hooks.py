@@ -86,7 +86,12 @@ class ProjectHookSteps:
         where = "a worker" if output.worker is None else f"the worker {output.worker.name}"
         log.add(f"The run keeps to {where}: {why}")
         if output.worker is not None:
-            self._context.keeping.keep_to(output.worker, self._successor if database is None else None)
+            self.go_on(output.worker)
+
+    def go_on(self, keeper: Keeper) -> None:
+        """Sends the steps of the run to the worker whose process it needs."""
+        in_memory = self._context.planned.invocation.database is not None
+        self._context.keeping.keep_to(keeper, None if in_memory else self._successor)
 
     async def _successor(self, lost: Keeper) -> Keeper:
         """Has another worker take over what hooks and nodes have left in the process of one that is lost."""

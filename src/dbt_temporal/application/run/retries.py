@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TypeVar
 
+from pydantic import BaseModel, Field
+
 from dbt_temporal.application.ports.runtime import RunRuntime, StepFailedError
+from dbt_temporal.domain.errors import ErrorType
+from dbt_temporal.domain.results import NodeExecutionResult
 
 Output = TypeVar("Output")
 
@@ -19,6 +24,46 @@ class RetryRule:
     initial_interval_secs: float = 1.0
     backoff_coefficient: float = 2.0
     max_interval_secs: float = 60.0
+
+    def pause_after(self, failed: int) -> float:
+        """How long is waited after so many attempts that have failed."""
+        pause = self.initial_interval_secs
+        for _ in range(failed - 1):
+            pause = min(pause * self.backoff_coefficient, self.max_interval_secs)
+        return pause
+
+
+class FailedTry(BaseModel):
+    """How an attempt failed, as far as it matters where there is no further one."""
+
+    error_type: ErrorType
+    message: str
+    result: NodeExecutionResult | None = None
+
+    @classmethod
+    def of(cls, failure: StepFailedError) -> FailedTry:
+        return cls(error_type=failure.error_type, message=failure.message, result=failure.result)
+
+    def again(self) -> StepFailedError:
+        return StepFailedError(self.error_type, self.message, result=self.result)
+
+
+class Tries(BaseModel):
+    """Where the attempts at one step stand.
+
+    Attributes:
+        number: of the attempt that is made, or comes next.
+        failed: how many have failed, of those that count.
+        lost: numbers of attempts of which nobody has heard how they ended.
+        next_at: when the next one comes; None where one is made now.
+        last: how the one before that failed; None where it did not, but another one is to do better.
+    """
+
+    number: int = 1
+    failed: int = 0
+    lost: list[int] = Field(default_factory=list)
+    next_at: datetime | None = None
+    last: FailedTry | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +99,7 @@ async def with_retries(
     wait_out: Callable[[StepFailedError], float | None] = _not_waited_out,
     why_again: Callable[[Output], str | None] = _accepted,
     look: Callable[[int, Lost], Awaitable[Output | None]] | None = None,
-    first: int = 1,
+    tries: Tries | None = None,
     wait: Callable[[float], Awaitable[bool]] | None = None,
 ) -> Output:
     """Makes attempts until one ends well, may not be repeated, or was the last.
@@ -67,7 +112,7 @@ async def with_retries(
         may_retry: whether a failure is worth a further attempt.
         wait_out: for how many seconds a failure is waited out, so that its attempt does not count; None where it does.
         why_again: why an output is not good enough, or None where it is; the last one is returned as it is.
-        first: the first attempt's number.
+        tries: where they stand, which is kept up to date: after an interruption of a wait they go on from there.
         wait: waits for so many seconds before a further attempt; false where there is to be none. By default, sleeps.
 
     Raises:
@@ -79,13 +124,22 @@ async def with_retries(
         return True
 
     wait = wait or sleep
-    pause = rule.initial_interval_secs
-    number, left = first, rule.max_attempts
-    lost = Lost()
+    tries = tries or Tries()
+
+    async def wait_for_next(seconds: float, failure: StepFailedError | None) -> bool:
+        tries.number += 1
+        tries.next_at = runtime.now() + timedelta(seconds=seconds)
+        tries.last = None if failure is None else FailedTry.of(failure)
+        return await wait(seconds)
+
+    if tries.next_at is not None and not await wait(max((tries.next_at - runtime.now()).total_seconds(), 0.0)):
+        assert tries.last is not None
+        raise tries.last.again()
     while True:
-        last, failed = left <= 1, None
+        tries.next_at, failed = None, None
+        last, lost = tries.failed + 1 >= rule.max_attempts, Lost(tuple(tries.lost))
         try:
-            output = await attempt(number, lost)
+            output = await attempt(tries.number, lost)
             reason = why_again(output)
             if last or reason is None:
                 return output
@@ -93,25 +147,25 @@ async def with_retries(
             failed = failure
             waits = wait_out(failure)
             if waits is not None:
-                if waits and not await wait(waits):
+                if waits and not await wait_for_next(waits, failure):
                     raise
-                number += 1
+                tries.number += not waits
                 continue
+            lost = lost.and_by(failure, tries.number)
             if last or not may_retry(failure):
                 known = None
                 if look is not None and failure.unheard and failure.retryable:
-                    known = await look(number, lost.and_by(failure, number))
+                    known = await look(tries.number, lost)
                 if known is None:
                     raise
                 return known
             reason = f"{failure.error_type}: {failure.message}"
-            lost = lost.and_by(failure, number)
+        tries.failed += 1
+        tries.lost = list(lost.attempts)
         if on_retry is not None:
-            on_retry(rule.max_attempts - left + 1, reason)
-        if not await wait(pause) and failed is not None:
+            on_retry(tries.failed, reason)
+        if not await wait_for_next(rule.pause_after(tries.failed), failed) and failed is not None:
             raise failed
-        pause = min(pause * rule.backoff_coefficient, rule.max_interval_secs)
-        number, left = number + 1, left - 1
 
 
 def attempt_summary(what: str, number: int) -> str:

@@ -16,6 +16,9 @@ from dbt_temporal.domain.run.invocation import DbtInvocation
 
 Output = TypeVar("Output")
 
+JOB_RUN_VARIABLE = "JOB_RUN_ID"
+"""By which packages that record runs know this one among those of its job: one in all executions of its workflow."""
+
 
 @dataclass(frozen=True)
 class StepOfRun:
@@ -55,7 +58,10 @@ class EngineRuns:
         """The run of an invocation on the project at this place. Raises what the engine raises."""
         if invocation.left_out is not None:
             invocation = invocation.completed(await self._left_out.find(invocation.left_out))
-        return await self._engine.open(location, invocation.model_copy(update=asdict(self._step())))
+        step = asdict(self._step())
+        if step["job"]:
+            step["job"] |= {JOB_RUN_VARIABLE: invocation.invocation_id}
+        return await self._engine.open(location, invocation.model_copy(update=step))
 
 
 async def within_limit(

@@ -13,7 +13,7 @@ from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase
-from dbt_temporal.domain.run.plan import EphemeralTurn, ExecutionPlan
+from dbt_temporal.domain.run.plan import EphemeralTurn, ExecutionPlan, HistoryLimits
 
 
 class StepInput(BaseModel):
@@ -74,6 +74,8 @@ class PlanProjectOutput(BaseModel):
     lease: Lease | None = None
     """What the run has to have for itself alone; null where it needs nothing, and in plans from before there were
     leases."""
+    continue_after: HistoryLimits | None = None
+    """When the run goes on in another execution (continue-as-new); null in plans from before it did."""
 
     @property
     def hooks(self) -> HooksConfig:

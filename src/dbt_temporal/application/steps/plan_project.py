@@ -18,7 +18,7 @@ from dbt_temporal.application.stored.run_files import RunFiles
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.leases.messages import Lease, LeasePer
 from dbt_temporal.domain.run.invocation import DbtInvocation
-from dbt_temporal.domain.run.plan import NodeInfo
+from dbt_temporal.domain.run.plan import HistoryLimits, NodeInfo
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ class PlanProject:
         write_artifacts: WRITE_ARTIFACTS.
         write_run_log: WRITE_RUN_LOG.
         priority_scheduling: TEMPORAL_PRIORITY_SCHEDULING.
+        continue_after: when runs go on in another execution; None where there are none.
         static_search_attributes: TEMPORAL_SEARCH_ATTRIBUTES; they win over the dynamic ones.
         registered_search_attributes: what the namespace knows; the rest is left out. None where nothing is to be
             left out (runs without Temporal).
@@ -49,6 +50,7 @@ class PlanProject:
         write_artifacts: bool = False,
         write_run_log: bool = True,
         priority_scheduling: bool = False,
+        continue_after: HistoryLimits | None = None,
         static_search_attributes: Mapping[str, str] | None = None,
         registered_search_attributes: Collection[str] | None = None,
     ) -> None:
@@ -58,6 +60,7 @@ class PlanProject:
         self._write_artifacts = write_artifacts
         self._write_run_log = write_run_log
         self._priority_scheduling = priority_scheduling
+        self._continue_after = continue_after
         self._static = dict(static_search_attributes or {})
         self._registered = registered_search_attributes
 
@@ -120,6 +123,7 @@ class PlanProject:
             ephemerals=dict(engine_plan.ephemerals) if in_dbts_order else {},
             write_run_log=self._write_run_log,
             priority_scheduling=self._priority_scheduling,
+            continue_after=self._continue_after,
             lease=lease,
         )
 

@@ -23,6 +23,7 @@ from dbt_temporal.application.steps.store_artifacts import StoreArtifacts
 from dbt_temporal.application.steps.take_lease import LeasesOfThisProcess, TakeLease
 from dbt_temporal.application.stored.kept_state import KeptState
 from dbt_temporal.application.stored.late_writes import LateWrites, Patience
+from dbt_temporal.domain.run.plan import HistoryLimits
 
 Output = TypeVar("Output", bound=BaseModel)
 
@@ -55,6 +56,7 @@ class UseCases:
         write_artifacts: bool = False,
         write_run_log: bool = True,
         priority_scheduling: bool = False,
+        continue_after: HistoryLimits | None = None,
         write_catalog: bool = False,
         own_queue: str | None = None,
         step: Callable[[], StepOfRun] = StepOfRun,
@@ -82,6 +84,7 @@ class UseCases:
                 write_artifacts=write_artifacts,
                 write_run_log=write_run_log,
                 priority_scheduling=priority_scheduling,
+                continue_after=continue_after,
                 static_search_attributes=static_search_attributes,
                 registered_search_attributes=registered_search_attributes,
             ),

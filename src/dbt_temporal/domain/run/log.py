@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from dbt_temporal.domain.batches import Batches, EndedBatch
 from dbt_temporal.domain.results import NodeExecutionResult
@@ -62,6 +63,15 @@ class RunLog:
     def since(self, index: int = 0) -> list[str]:
         """The lines from a position on."""
         return self._lines[index:]
+
+    def snapshot(self) -> dict[str, Any]:
+        """All of it as plain JSON data, from which `restore` continues."""
+        return {"lines": list(self._lines), "total": self._total, "numbers": dict(self._numbers)}
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Continues where the snapshot was taken."""
+        self._lines, self._total = list(snapshot["lines"]), snapshot["total"]
+        self._numbers = dict(snapshot["numbers"])
 
     def add(self, text: str) -> None:
         """Writes text as it is, each of its lines as one."""

@@ -69,6 +69,15 @@ class NodeInfo(BaseModel):
         return fit_name(f"{self.resource_type}:{self.name}")
 
 
+class HistoryLimits(BaseModel):
+    """How long the history of one execution of a workflow may become before the run goes on in another one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    events: int
+    size_bytes: int
+
+
 class EphemeralTurn(BaseModel):
     """An ephemeral model that dbt hands out between the nodes. It has no result, but what waits for it gets ready then.
 

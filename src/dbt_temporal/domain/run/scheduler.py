@@ -23,26 +23,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping
 from copy import copy
-from typing import Any, Literal
+from typing import Any
 
 from dbt_temporal.domain.results import NodeStatus
 from dbt_temporal.domain.run.doom import Doom
 from dbt_temporal.domain.run.plan import EphemeralTurn, NodeInfo
 from dbt_temporal.domain.run.ready_queue import ReadyQueue
-from dbt_temporal.domain.run.turns import SkippedNode, Turn
-
-FAIL_FAST_REASON = "Skipping due to fail_fast"
-"""dbt's own message for nodes that fail-fast kept from running (dbt/task/runnable.py, execute_nodes)."""
-
-FIRST_ERROR_REASON = "Skipping because the command ends at its first error"
-"""Of nodes that dbt has no result of: it ends with the error (dbt/task/runnable.py, raise_on_first_error)."""
-ENDS_EARLY = frozenset({FAIL_FAST_REASON, FIRST_ERROR_REASON})
+from dbt_temporal.domain.run.turns import (
+    FAIL_FAST_REASON,
+    FIRST_ERROR_REASON,
+    SKIP_ORDERED_REASON,
+    Order,
+    SkippedNode,
+    Turn,
+)
 
 _FAILURES = frozenset({"error", "fail", "partial success"})
 
-Order = Literal["hold", "skip", "accept"]
-"""What an operator has said of a node before its turn: that it waits, is skipped, or counts as done without a run."""
-SKIP_ORDERED_REASON = "Skipped by an operator"
 
 _PROGRESS = (
     "_running", "_occupied", "_paused", "_ended", "_words", "_failed", "_erred", "_passed", "_passed_since_start",
@@ -108,6 +105,11 @@ class Scheduler:
     def done(self) -> bool:
         """Whether every node has ended."""
         return len(self._ended) == len(self._nodes)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether nodes have not had their turns yet."""
+        return len(self._ended) + len(self._running) < len(self._nodes)
 
     @property
     def running(self) -> list[str]:

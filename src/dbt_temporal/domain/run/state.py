@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from copy import copy
 from itertools import islice
 from typing import Any
 
@@ -12,6 +13,11 @@ from dbt_temporal.domain.run.plan import ExecutionPlan
 MAX_NAMED = 5
 """How many nodes a message or the details name."""
 MAX_REASON_CHARS = 300
+
+_PROGRESS = (
+    "phase", "fail_fast", "notice", "unrecorded", "behind", "behind_if_failed", "_upstream_skips", "_error_types",
+)  # fmt: skip
+"""What of a run's state is plain data."""
 
 
 class RunState:
@@ -58,12 +64,24 @@ class RunState:
         self.plan_known(plan)
         self.results = [result for result in results if result.unique_id not in gone]
         self.unrecorded = [unique_id for unique_id in self.unrecorded if unique_id not in gone]
-        for unique_id, status in before.items():
-            if unique_id not in gone and status != "pending":
-                self._set(unique_id, status)
-                level = self._level_of.get(unique_id)
-                if level is not None:
-                    self._open_in_level[level] -= 1
+        self._set_all({uid: status for uid, status in before.items() if uid not in gone and status != "pending"})
+
+    def snapshot(self) -> dict[str, Any]:
+        """The state as plain JSON data, from which `restore` continues; without the plan and `results`."""
+        return {
+            "progress": {name: copy(getattr(self, name)) for name in _PROGRESS},
+            "statuses": {uid: status for uid, status in self.statuses.items() if status != "pending"},
+            "problems": [list(problem) for problem in self._problems],
+        }
+
+    def restore(self, plan: ExecutionPlan, snapshot: Mapping[str, Any], results: Iterable[NodeExecutionResult]) -> None:
+        """Continues where the snapshot was taken."""
+        self.plan_known(plan)
+        for name in _PROGRESS:
+            setattr(self, name, copy(snapshot["progress"][name]))
+        self.results = list(results)
+        self._problems = [(what, error_type, message) for what, error_type, message in snapshot["problems"]]
+        self._set_all(snapshot["statuses"])
 
     def node_started(self, unique_id: str) -> None:
         """A node runs."""
@@ -179,6 +197,13 @@ class RunState:
                 f"{len(skipped)} of {total} nodes were skipped: {_first((r.unique_id for r in skipped), len(skipped))}"
             )
         return "; ".join(parts) or "the run failed"
+
+    def _set_all(self, statuses: Mapping[str, str]) -> None:
+        for unique_id, status in statuses.items():
+            self._set(unique_id, status)
+            level = self._level_of.get(unique_id)
+            if level is not None and status != "running":
+                self._open_in_level[level] -= 1
 
     def _set(self, unique_id: str, status: str) -> None:
         self._counts[self.statuses[unique_id]] -= 1

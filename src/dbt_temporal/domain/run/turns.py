@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
+
+FAIL_FAST_REASON = "Skipping due to fail_fast"
+"""dbt's own message for nodes that fail-fast kept from running (dbt/task/runnable.py, execute_nodes)."""
+FIRST_ERROR_REASON = "Skipping because the command ends at its first error"
+"""Of nodes that dbt has no result of: it ends with the error (dbt/task/runnable.py, raise_on_first_error)."""
+ENDS_EARLY = frozenset({FAIL_FAST_REASON, FIRST_ERROR_REASON})
+SKIP_ORDERED_REASON = "Skipped by an operator"
+
+Order = Literal["hold", "skip", "accept"]
+"""What an operator has said of a node before its turn: that it waits, is skipped, or counts as done without a run."""
 
 
 @dataclass(frozen=True)

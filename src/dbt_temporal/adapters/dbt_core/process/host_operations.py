@@ -36,7 +36,7 @@ from dbt_temporal.adapters.dbt_core.process.run.plan import make_plan
 from dbt_temporal.adapters.dbt_core.process.run.repeatable import is_repeatable
 from dbt_temporal.adapters.dbt_core.process.run.tasks import TASKS
 from dbt_temporal.domain.batches import BatchPart
-from dbt_temporal.domain.run.scheduler import FAIL_FAST_REASON
+from dbt_temporal.domain.run.turns import FAIL_FAST_REASON
 
 Operation = Callable[[wire.Message, Request], Any]
 

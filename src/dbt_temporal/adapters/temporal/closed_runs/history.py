@@ -78,6 +78,7 @@ class RunHistory:
         run_id: of this execution.
         first_run_id: of the first execution of the chain, which is the invocation id.
         arguments: of the workflow.
+        goes_on: whether it continues another execution.
         turns: all that its code has seen.
         rest: what had come in and no worker has taken up; its time is that of the end.
         ending: in words how it was ended from outside; None where it was not.
@@ -88,6 +89,7 @@ class RunHistory:
     run_id: str
     first_run_id: str = ""
     arguments: list[Any] = field(default_factory=list)
+    goes_on: bool = False
     turns: list[Turn] = field(default_factory=list)
     rest: Turn = field(default_factory=lambda: Turn(datetime.now(UTC), 0, 0))
     ending: str | None = None
@@ -128,6 +130,7 @@ class _Reader:
     async def started(self, event: HistoryEvent) -> None:
         attributes = event.workflow_execution_started_event_attributes
         self.history.first_run_id = attributes.first_execution_run_id
+        self.history.goes_on = bool(attributes.continued_execution_run_id)
         self.history.arguments = await self._converter.decode(attributes.input.payloads)
 
     async def task_started(self, event: HistoryEvent) -> None:

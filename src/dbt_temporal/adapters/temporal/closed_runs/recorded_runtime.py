@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel
 from temporalio.converter import PayloadConverter
@@ -15,7 +15,7 @@ from dbt_temporal.adapters.temporal.answers import hook_answer, step_failure, st
 from dbt_temporal.adapters.temporal.closed_runs.history import Answer, Command, RunHistory, Turn
 from dbt_temporal.adapters.temporal.failures import to_hook_failed
 from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
-from dbt_temporal.adapters.temporal.workflow.runtime import has_room_after, hook_workflow_id
+from dbt_temporal.adapters.temporal.workflow.runtime import exceeds, has_room_after, hook_workflow_id
 from dbt_temporal.application.ports.runtime import HookFailedError, StateChange, Step, StepFailedError
 from dbt_temporal.application.ports.telemetry import Fact
 from dbt_temporal.application.shielding import cancels_asked
@@ -23,6 +23,7 @@ from dbt_temporal.application.steps.messages import EndRunInput, EndRunOutput, S
 from dbt_temporal.application.steps.store_artifacts import StoreArtifacts
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.hooks import HookConfig
+from dbt_temporal.domain.run.plan import HistoryLimits
 
 Output = TypeVar("Output", bound=BaseModel)
 
@@ -139,6 +140,21 @@ class RecordedRuntime:
 
     def has_room(self) -> bool:
         return has_room_after(self._turn.events, self._turn.size)
+
+    def is_longer_than(self, limits: HistoryLimits) -> bool:
+        return exceeds(limits, self._turn.events, self._turn.size)
+
+    async def answered_all(self) -> None:
+        """For ever: if all had been answered, the run would have been handed over, and have another history."""
+        await asyncio.get_running_loop().create_future()
+
+    def hand_over(self, carried: bytes) -> NoReturn:
+        """Never called, as `answered_all` comes before it."""
+        raise AssertionError(f"the run was not handed over; it would carry {len(carried)} bytes")
+
+    @property
+    def execution(self) -> str:
+        return self._history.run_id
 
     def publish(self, changed: StateChange) -> None:
         """Nobody looks on."""

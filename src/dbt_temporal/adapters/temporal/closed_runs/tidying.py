@@ -16,6 +16,7 @@ from dbt_temporal.adapters.temporal.closed_runs import finding
 from dbt_temporal.adapters.temporal.closed_runs.history import RunHistory, Turn, read_history
 from dbt_temporal.adapters.temporal.closed_runs.messages import TidiedRun, TidyInput, TidyOutput
 from dbt_temporal.adapters.temporal.closed_runs.recorded_runtime import RecordedRuntime
+from dbt_temporal.adapters.temporal.workflow.arguments import read_arguments
 from dbt_temporal.application.run.dbt_run import DbtRun
 from dbt_temporal.application.run.live_state import STATUS_ATTRIBUTE
 from dbt_temporal.application.run.updates import carry_out_update, check_update
@@ -77,9 +78,11 @@ async def go_through(history: RunHistory, runtime: RecordedRuntime) -> DbtRun:
         DbtTemporalError: of type Configuration, where this release would have done something else than the run did.
     """
     run = DbtRun(runtime, history.first_run_id)
-    if len(history.arguments) > 1:
+    try:
+        given, carried = read_arguments(history.arguments, goes_on=history.goes_on)
+    except DbtTemporalError:
         return run
-    task = asyncio.create_task(run.execute(*(history.arguments or [None])))
+    task = asyncio.create_task(run.execute(given, carried))
     updating: list[asyncio.Task[Any] | None] = []
     try:
         for turn in history.turns:

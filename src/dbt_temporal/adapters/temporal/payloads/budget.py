@@ -13,4 +13,6 @@ TEMPORAL_BUDGET = Budget(
     message_chars=16_000,
     code_chars=500_000,
     input_chars=8_000,
+    # Of all arguments of a workflow together, the input among them.
+    carried_bytes=1_800_000,
 )

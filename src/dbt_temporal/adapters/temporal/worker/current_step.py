@@ -48,7 +48,7 @@ class CurrentStep:
 
     def _job(self, namespace: str, workflow_id: str, run_id: str) -> dict[str, str]:
         """What packages that record runs ask the environment for: who runs dbt, under which id and address."""
-        variables = {"ORCHESTRATOR": ORCHESTRATOR, "JOB_ID": workflow_id, "JOB_RUN_ID": run_id}
+        variables = {"ORCHESTRATOR": ORCHESTRATOR, "JOB_ID": workflow_id}
         if self._ui_url:
             place = f"namespaces/{quote(namespace, safe='')}/workflows/{quote(workflow_id, safe='')}/{run_id}/history"
             variables["JOB_RUN_URL"] = f"{self._ui_url}/{place}"

@@ -1,7 +1,9 @@
-"""Finds what steps leave out of a run's input where the run has it: in the result of its planning, in its history."""
+"""Finds what steps leave out of a run's input in its history: in the result of its planning, or in what an execution
+before this one has carried here."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +12,8 @@ from temporalio import activity
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.service import RPCError
 
+from dbt_temporal.adapters.temporal.workflow.arguments import read_arguments
+from dbt_temporal.application.run.carried import unpack
 from dbt_temporal.application.steps.messages import PlanProjectOutput
 from dbt_temporal.application.steps.table import PLAN_PROJECT
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
@@ -50,6 +54,10 @@ class LeftOutInHistory:
         handle = activity.client().get_workflow_handle(workflow_id, run_id=run_id)
         plans: set[int] = set()
         async for event in handle.fetch_history_events(page_size=PAGE_EVENTS):
+            if event.workflow_execution_started_event_attributes.continued_execution_run_id:
+                found = left_out.of(await self._input_carried_in(event))
+                if found is not None:
+                    return found
             if event.activity_task_scheduled_event_attributes.activity_type.name == PLAN_PROJECT.name:
                 plans.add(event.event_id)
             if event.activity_task_completed_event_attributes.scheduled_event_id in plans:
@@ -57,6 +65,14 @@ class LeftOutInHistory:
                 if found is not None:
                     return found
         return None
+
+    async def _input_carried_in(self, event: HistoryEvent) -> Mapping[str, Any]:
+        payloads = event.workflow_execution_started_event_attributes.input.payloads
+        _, carried = read_arguments(await activity.client().data_converter.decode(payloads), goes_on=True)
+        if carried is None:
+            return {}
+        plan, _ = await asyncio.to_thread(unpack, carried)
+        return plan.planned.invocation.input.model_dump(mode="json")
 
     async def _input_in(self, event: HistoryEvent) -> Mapping[str, Any]:
         payloads = event.activity_task_completed_event_attributes.result.payloads

@@ -16,12 +16,16 @@ from temporalio.worker import (
 )
 
 from dbt_temporal.adapters.environment import EnvironmentModel, variable
+from dbt_temporal.domain.run.plan import HistoryLimits
 
 NO_LIMIT = timedelta(days=365)
 """A grace period that never ends in practice; the SDK's own default of zero would cancel running nodes at once."""
 
 MIN_WORKFLOW_SLOTS = 2
 """With a workflow cache the SDK wants one slot for the sticky queue and one for the normal queue."""
+
+MAX_HISTORY_BYTES = 7_000_000
+"""Of one execution: with what is carried into it and out of it, below 10 MB."""
 
 _A_COUNT = "a whole number of at least 1"
 _A_SHARE = "a number above 0 and up to 1"
@@ -59,6 +63,13 @@ class WorkerTuning(EnvironmentModel):
     )
     poller_autoscaling: bool = variable("WORKER_POLLER_AUTOSCALING", False, allowed="true or false")
     priority_scheduling: bool = variable("TEMPORAL_PRIORITY_SCHEDULING", False, allowed="true or false")
+    continue_as_new_events: int = variable(
+        "DBT_TEMPORAL_CONTINUE_AS_NEW_EVENTS",
+        15_000,
+        allowed="a whole number from 10 to 40000",
+        ge=10,
+        le=40_000,
+    )
     tidy_every_secs: float = variable(
         "DBT_TEMPORAL_TIDY_SECS",
         300.0,
@@ -96,6 +107,11 @@ class WorkerTuning(EnvironmentModel):
         if self.graceful_shutdown_secs is None:
             return NO_LIMIT
         return timedelta(seconds=self.graceful_shutdown_secs)
+
+    @property
+    def history_limits(self) -> HistoryLimits:
+        """When runs go on in another execution of their workflow."""
+        return HistoryLimits(events=self.continue_as_new_events, size_bytes=MAX_HISTORY_BYTES)
 
     @property
     def takes_from_queue_only(self) -> bool:

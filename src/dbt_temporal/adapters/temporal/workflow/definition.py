@@ -10,10 +10,11 @@ from temporalio.exceptions import ApplicationError, TemporalError
 
 from dbt_temporal.adapters.temporal.failures import run_failed, to_application_error
 from dbt_temporal.adapters.temporal.leases.messages import GRANTED_SIGNAL
+from dbt_temporal.adapters.temporal.workflow.arguments import read_arguments
 from dbt_temporal.adapters.temporal.workflow.runtime import TemporalRuntime
 from dbt_temporal.adapters.temporal.workflow.updates import RunUpdates
 from dbt_temporal.application.run.dbt_run import DbtRun
-from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
+from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.results import DbtRunOutput
 
 BUG_TYPE = "Internal"
@@ -51,9 +52,8 @@ class DbtRunWorkflow(RunUpdates):
     async def _execute(self, arguments: tuple[object, ...]) -> DbtRunOutput:
         """The run, with its failures as Temporal has them."""
         try:
-            if len(arguments) > 1:
-                raise configuration_error(f"dbt_run takes one argument, a JSON object; got {len(arguments)}")
-            output = await self._run.execute(*(arguments or (None,)))
+            self._runtime.argument, carried = read_arguments(arguments, goes_on=bool(workflow.info().continued_run_id))
+            output = await self._run.execute(self._runtime.argument, carried)
             if not output.success:
                 raise run_failed(output, self._run.failure_message())
             return output

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel
 from temporalio import workflow
@@ -23,11 +23,14 @@ from dbt_temporal.application.ports.telemetry import Fact
 from dbt_temporal.application.shielding import cancels_asked
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.limits import fit_name
+from dbt_temporal.domain.run.plan import HistoryLimits
 
 Output = TypeVar("Output", bound=BaseModel)
 
 MAX_SUMMARY_BYTES = 400
 """What the server takes for the summary of a workflow."""
+PIECE_BYTES = 192 * 1024
+"""Beyond 256 KiB the server warns of a payload."""
 MAX_EVENTS = 48_000
 MAX_HISTORY_BYTES = 40 * 1024 * 1024
 """Of Temporal's 51,200 events and 50 MiB; the rest is for what runs, on-run-end, artifacts, hooks and output."""
@@ -42,6 +45,8 @@ class TemporalRuntime:
         # A workflow's meter is silent on replay, and knows namespace, task queue and workflow type.
         self._telemetry = MeterTelemetry(workflow.metric_meter())
         self._has_word = False
+        self.argument: Any = None
+        """The workflow's input, as it was given."""
 
     def now(self) -> datetime:
         return workflow.now()
@@ -126,6 +131,27 @@ class TemporalRuntime:
         info = workflow.info()
         return has_room_after(info.get_current_history_length(), info.get_current_history_size())
 
+    def is_longer_than(self, limits: HistoryLimits) -> bool:
+        info = workflow.info()
+        return exceeds(limits, info.get_current_history_length(), info.get_current_history_size())
+
+    async def answered_all(self) -> None:
+        await workflow.wait_condition(workflow.all_handlers_finished)
+
+    def hand_over(self, carried: bytes) -> NoReturn:
+        """Continues as new: with the input as it was given, and then what is carried, in pieces.
+
+        Raises:
+            ContinueAsNewError: always.
+        """
+        self.flush()
+        pieces = [carried[begin : begin + PIECE_BYTES] for begin in range(0, len(carried), PIECE_BYTES)]
+        workflow.continue_as_new(args=[self.argument, *pieces])
+
+    @property
+    def execution(self) -> str:
+        return workflow.info().original_execution_run_id
+
     def publish(self, changed: StateChange) -> None:
         self._publisher.add(changed)
 
@@ -135,6 +161,11 @@ class TemporalRuntime:
 
     def record(self, fact: Fact) -> None:
         self._telemetry.record(fact)
+
+
+def exceeds(limits: HistoryLimits, events: int, size: int) -> bool:
+    """Whether a history of so many events and bytes is longer than that."""
+    return events >= limits.events or size >= limits.size_bytes
 
 
 def has_room_after(events: int, size: int) -> bool:

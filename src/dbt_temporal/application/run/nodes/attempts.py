@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Any
+
+from pydantic import BaseModel, Field
 
 from dbt_temporal.application.ports.runtime import Step, StepFailedError
 from dbt_temporal.application.run.context import RunContext
-from dbt_temporal.application.run.nodes.batches import BatchSteps
+from dbt_temporal.application.run.nodes.batches import BatchProgress, BatchSteps
 from dbt_temporal.application.run.nodes.breaker import Breaker
-from dbt_temporal.application.run.nodes.waits import Waits
-from dbt_temporal.application.run.retries import Lost, RetryRule, attempt_summary, with_retries
+from dbt_temporal.application.run.nodes.waits import HandedOnError, Waits
+from dbt_temporal.application.run.retries import Lost, RetryRule, Tries, attempt_summary, with_retries
 from dbt_temporal.application.steps.messages import ExecuteNodeInput
 from dbt_temporal.application.steps.table import EXECUTE_NODE, statement_limits
-from dbt_temporal.domain.batches import Batches, BatchPart, EndedBatch
+from dbt_temporal.domain.batches import Batches, BatchPart, EndedBatch, step_name
 from dbt_temporal.domain.limits import fit_name
 from dbt_temporal.domain.node_names import activity_ids
 from dbt_temporal.domain.project_config import RetryConfig
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.plan import NodeInfo, NodeOverrides
+
+
+class AttemptsProgress(BaseModel):
+    """Where the attempts at nodes stand.
+
+    Attributes:
+        made: by unique_id, how many were made.
+        first: by unique_id, the number of the first one since the node was opened again.
+        tries: of nodes that run, by the names of their steps.
+        batches: of microbatch models that run, by unique_id.
+        ephemerals: of nodes that run, by unique_id: the ephemeral models that are compiled before them.
+    """
+
+    made: dict[str, int] = Field(default_factory=dict)
+    first: dict[str, int] = Field(default_factory=dict)
+    tries: dict[str, Tries] = Field(default_factory=dict)
+    batches: dict[str, BatchProgress] = Field(default_factory=dict)
+    ephemerals: dict[str, list[str]] = Field(default_factory=dict)
 
 
 class NodeAttempts:
@@ -47,8 +69,7 @@ class NodeAttempts:
         self._waits = waits
         self._room = room
         self._occupy = occupy
-        self._made: dict[str, int] = {}
-        self._first: dict[str, int] = {}
+        self.progress = AttemptsProgress()
         self.plan_changed()
 
     def plan_changed(self) -> None:
@@ -59,19 +80,30 @@ class NodeAttempts:
 
     def made(self, unique_id: str) -> int:
         """How many attempts were made at a node."""
-        return self._made.get(unique_id, 1)
+        return self.progress.made.get(unique_id, 1)
 
     def begin_again(self, unique_id: str) -> None:
         """A node that has ended runs again: its attempts are numbered on, so that none has the number of another."""
-        if unique_id in self._made:
-            self._first[unique_id] = self._made[unique_id] + 1
+        if unique_id in self.progress.made:
+            self.progress.first[unique_id] = self.progress.made[unique_id] + 1
 
     async def run(self, node: NodeInfo, ephemerals: list[str]) -> NodeExecutionResult:
         """The result of a node, with the ephemeral models that are compiled before it.
 
         Raises:
             StepFailedError: that of the last attempt.
+            HandedOnError: it goes on in another execution, by `go_on` there.
         """
+        if ephemerals:
+            self.progress.ephemerals[node.unique_id] = ephemerals
+        return await self.go_on(node)
+
+    async def go_on(self, node: NodeInfo) -> NodeExecutionResult:
+        """The result of a node that may have been handed on by an execution before. Raises as `run`."""
+        with _until_ended(self.progress.ephemerals, node.unique_id):
+            return await self._run_whole(node, self.progress.ephemerals.get(node.unique_id, []))
+
+    async def _run_whole(self, node: NodeInfo, ephemerals: list[str]) -> NodeExecutionResult:
         if not node.batched:
             return await self._run_step(node, ephemerals, None)
 
@@ -82,8 +114,18 @@ class NodeAttempts:
             self._live.log.batch_ended(node, batches, ended)
             self._live.changed()
 
-        batches = BatchSteps(run_part, self._room, self._occupy, note, self._context.runtime.has_room)
-        return await batches.run()
+        progress = self.progress.batches.setdefault(node.unique_id, BatchProgress())
+        batches = BatchSteps(
+            progress,
+            run_part,
+            self._room,
+            self._occupy,
+            note,
+            self._context.runtime.has_room,
+            lambda: self._waits.handing_on,
+        )
+        with _until_ended(self.progress.batches, node.unique_id):
+            return await batches.run()
 
     async def _run_step(self, node: NodeInfo, ephemerals: list[str], part: BatchPart | None) -> NodeExecutionResult:
         rule = retry_rule(self._context.config.retry, node.overrides)
@@ -104,17 +146,21 @@ class NodeAttempts:
                 return 0.0
             return self._breaker.wait_out(failure, began)
 
-        result = await with_retries(
-            runtime,
-            rule,
-            attempt,
-            on_retry=partial(self._retried, node, rule.max_attempts),
-            may_retry=lambda failure: failure.retryable and runtime.has_room(),
-            wait_out=wait_out,
-            look=None if self._context.planned.unrepeatable is None else partial(self._look, node, part),
-            first=self._first.get(node.unique_id, 1),
-            wait=partial(self._waits.wait, node.unique_id),
-        )
+        name = step_name(node.unique_id, part)
+        first = self.progress.first.get(node.unique_id, 1)
+        tries = self.progress.tries.setdefault(name, Tries(number=first))
+        with _until_ended(self.progress.tries, name):
+            result = await with_retries(
+                runtime,
+                rule,
+                attempt,
+                on_retry=partial(self._retried, node, rule.max_attempts),
+                may_retry=lambda failure: failure.retryable and runtime.has_room(),
+                wait_out=wait_out,
+                look=None if self._context.planned.unrepeatable is None else partial(self._look, node, part),
+                tries=tries,
+                wait=partial(self._waits.wait, node.unique_id),
+            )
         self._breaker.answered(began)
         return result
 
@@ -140,7 +186,7 @@ class NodeAttempts:
     def _step(
         self, node: NodeInfo, ephemerals: list[str], part: BatchPart | None, attempt: int, lost: Lost
     ) -> Step[NodeExecutionResult]:
-        self._made[node.unique_id] = max(attempt, self._made.get(node.unique_id, 1))
+        self.progress.made[node.unique_id] = max(attempt, self.made(node.unique_id))
         config = self._context.config
         overrides = node.overrides or NodeOverrides()
         timeout = overrides.timeout_secs or config.timeouts.node_secs
@@ -178,6 +224,19 @@ class NodeAttempts:
     def _retried(self, node: NodeInfo, max_attempts: int, attempt: int, reason: str) -> None:
         self._live.log.retried(node, attempt, max_attempts, reason)
         self._live.changed()
+
+
+@contextmanager
+def _until_ended(progress: dict[str, Any], name: str) -> Iterator[None]:
+    """Keeps what is known of a node's progress until it has ended; one that is handed on has not."""
+    try:
+        yield
+    except HandedOnError:
+        raise
+    except BaseException:
+        progress.pop(name, None)
+        raise
+    progress.pop(name, None)
 
 
 def _summary(node: NodeInfo, part: BatchPart | None) -> str:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from pydantic import BaseModel, Field
+
 from dbt_temporal.application.ports.runtime import StepFailedError
+from dbt_temporal.application.run.nodes.waits import HandedOnError
 from dbt_temporal.domain.batches import Batches, BatchPart, EndedBatch
 from dbt_temporal.domain.results import NodeExecutionResult
 
@@ -20,49 +23,73 @@ RunPart = Callable[[BatchPart], Awaitable[NodeExecutionResult]]
 """Does a part of the model, with its retries. Raises StepFailedError."""
 
 
+class BatchProgress(BaseModel):
+    """Where the batches of one model stand.
+
+    Attributes:
+        batches: what there is to do; None where nobody has looked yet.
+        ended: those that have ended, or are skipped.
+    """
+
+    batches: Batches | None = None
+    ended: list[EndedBatch] = Field(default_factory=list)
+
+
 class BatchSteps:
     """Runs the batches of one model.
 
     Args:
+        progress: where they stand, which is kept up to date: after a HandedOnError they go on from there.
         run_part: does one part.
         room: how many more batches may run now, beside those that do; told of each change by `occupy`.
         occupy: hears how many threads the batches have more or fewer than the model's own.
         note: hears of each batch that has ended.
         may_go_on: whether the run can take further steps; otherwise the batches that have not begun count as failed,
             which a retry of the run begins with.
+        is_handed_on: whether further batches begin in another execution.
     """
 
     def __init__(
         self,
+        progress: BatchProgress,
         run_part: RunPart,
         room: Callable[[], int],
         occupy: Callable[[int], None],
         note: Callable[[Batches, EndedBatch], None],
         may_go_on: Callable[[], bool],
+        is_handed_on: Callable[[], bool],
     ) -> None:
+        self._progress = progress
         self._run_part = run_part
         self._room = room
         self._occupy = occupy
         self._note = note
         self._may_go_on = may_go_on
-        self._batches = Batches()
-        self._ended: list[EndedBatch] = []
+        self._is_handed_on = is_handed_on
+        self._batches = progress.batches or Batches()
+        self._ended = {batch.index: batch for batch in progress.ended}
 
     async def run(self) -> NodeExecutionResult:
-        """The model's result."""
-        begun = await self._run_part(BatchPart(stage="begin"))
-        self._batches = begun.batches or Batches()
+        """The model's result.
+
+        Raises:
+            HandedOnError: it goes on in another execution.
+        """
+        if self._progress.batches is None:
+            begun = await self._run_part(BatchPart(stage="begin"))
+            self._batches = self._progress.batches = begun.batches or Batches()
         count = len(self._batches.windows)
         if count:
-            first = await self._batch(0, self._batches.relation_exists)
+            first = await self._once(0, self._batches.relation_exists)
             if first.status != "success":
                 for index in range(1, count):
-                    self._take(EndedBatch(index=index, status="skipped"))
+                    if index not in self._ended:
+                        self._take(EndedBatch(index=index, status="skipped"))
             elif count > 1:
                 await self._between(range(1, count - 1), first)
                 if self._may_go_on():
-                    await self._batch(count - 1, True)
-        ended = sorted(self._ended, key=lambda batch: batch.index)
+                    await self._once(count - 1, True)
+        ended = [self._ended[index] for index in sorted(self._ended)]
         try:
             result = await self._run_part(BatchPart(stage="end", batches=self._batches, ended=ended))
         except StepFailedError as failure:
@@ -75,16 +102,18 @@ class BatchSteps:
         if not first.side_by_side:
             for index in indexes:
                 if self._may_go_on():
-                    await self._batch(index, True)
+                    await self._once(index, True)
             return
-        waiting = list(indexes)
+        waiting = [index for index in indexes if index not in self._ended]
         running: dict[int, asyncio.Task[EndedBatch]] = {}
         ended = asyncio.Event()
         try:
             while waiting or running:
                 if not self._may_go_on():
                     waiting.clear()
-                while waiting and (not running or self._room() > 0):
+                if waiting and not running and self._is_handed_on():
+                    raise HandedOnError
+                while waiting and not self._is_handed_on() and (not running or self._room() > 0):
                     index = waiting.pop(0)
                     running[index] = asyncio.create_task(self._batch(index, True))
                     running[index].add_done_callback(lambda _task: ended.set())
@@ -93,7 +122,10 @@ class BatchSteps:
                     await ended.wait()
                 ended.clear()
                 for index in [index for index, task in running.items() if task.done()]:
-                    running.pop(index).result()
+                    try:
+                        running.pop(index).result()
+                    except HandedOnError:
+                        waiting.insert(0, index)
                     self._occupy(-int(len(running) > 0))
         except asyncio.CancelledError:
             for task in running.values():
@@ -101,6 +133,14 @@ class BatchSteps:
             await asyncio.gather(*running.values(), return_exceptions=True)
             self._occupy(-max(len(running) - 1, 0))
             raise
+
+    async def _once(self, index: int, relation_exists: bool) -> EndedBatch:
+        """A batch that runs alone, if it has not."""
+        if index in self._ended:
+            return self._ended[index]
+        if self._is_handed_on():
+            raise HandedOnError
+        return await self._batch(index, relation_exists)
 
     async def _batch(self, index: int, relation_exists: bool) -> EndedBatch:
         part = self._batches.step(index, relation_exists)
@@ -113,7 +153,8 @@ class BatchSteps:
         return ended
 
     def _take(self, ended: EndedBatch) -> None:
-        self._ended.append(ended)
+        self._ended[ended.index] = ended
+        self._progress.ended.append(ended)
         self._note(self._batches, ended)
 
     def _with_reasons(self, result: NodeExecutionResult, ended: list[EndedBatch]) -> NodeExecutionResult:

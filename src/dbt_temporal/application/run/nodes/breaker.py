@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any
 
 from dbt_temporal.application.ports.runtime import RunRuntime, StepFailedError
 from dbt_temporal.application.run.live_state import LiveState
@@ -64,12 +65,26 @@ class Breaker:
     def let_go(self) -> bool:
         """Nobody asks any more, because an operator has taken the node that did: others may. Returns whether it was
         open."""
-        if self._since is None or self._given_up:
+        if not self.is_open:
             return False
         self._since = None
         self._tell("Nobody waits for the database any more; the other nodes ask it", None)
         self._turn(False)
         return True
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing else starts."""
+        return self._since is not None and not self._given_up
+
+    def snapshot(self) -> dict[str, Any]:
+        """The state as plain JSON data, from which `restore` continues."""
+        return {"since": self._since and self._since.isoformat(), "given_up": self._given_up}
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Continues where the snapshot was taken."""
+        self._since = snapshot["since"] and datetime.fromisoformat(snapshot["since"])
+        self._given_up = snapshot["given_up"]
 
     def _open(self, now: datetime, message: str) -> None:
         self._since = now

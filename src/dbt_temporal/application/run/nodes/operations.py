@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 from dbt_temporal.application.run.context import RunContext
 from dbt_temporal.application.run.nodes.attempts import NodeAttempts
@@ -11,8 +11,8 @@ from dbt_temporal.application.run.nodes.waits import Waits
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.node_names import find_nodes
 from dbt_temporal.domain.results import NodeExecutionResult
-from dbt_temporal.domain.run.scheduler import Order, Scheduler
-from dbt_temporal.domain.run.turns import Turn
+from dbt_temporal.domain.run.scheduler import Scheduler
+from dbt_temporal.domain.run.turns import Order, Turn
 
 Operation = Literal["retry", "skip", "accept", "hold"]
 Verdict = Literal["skip", "accept"]
@@ -55,6 +55,25 @@ class NodeOperations:
         self._accepted: set[str] = set()
         self._revised = False
         self._ended_so: dict[str, NodeExecutionResult] = {}
+
+    def snapshot(self) -> dict[str, Any]:
+        """The state as plain JSON data, from which `restore` continues."""
+        return {
+            "verdicts": dict(self._verdicts),
+            "accepted": sorted(self._accepted),
+            "revised": self._revised,
+            "ended_so": {uid: result.model_dump(mode="json") for uid, result in self._ended_so.items()},
+        }
+
+    def restore(self, snapshot: Mapping[str, Any]) -> list[str]:
+        """Continues where the snapshot was taken. Returns the nodes that run and are to end, by an operator's word."""
+        self._verdicts = dict(snapshot["verdicts"])
+        self._accepted = set(snapshot["accepted"])
+        self._revised = snapshot["revised"]
+        self._ended_so = {
+            uid: NodeExecutionResult.model_validate(result) for uid, result in snapshot["ended_so"].items()
+        }
+        return list(self._verdicts)
 
     def find(self, operation: Operation, names: Sequence[str]) -> list[str]:
         """The unique_ids of the nodes that are meant, all of which the operation can be done to now.

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from dbt_temporal.application.ports.runtime import StepFailedError
 from dbt_temporal.application.run.context import RunContext
-from dbt_temporal.application.run.nodes.attempts import NodeAttempts
+from dbt_temporal.application.run.nodes.attempts import AttemptsProgress, NodeAttempts
 from dbt_temporal.application.run.nodes.breaker import Breaker
+from dbt_temporal.application.run.nodes.hand_over import HandOver
 from dbt_temporal.application.run.nodes.hold import HOLD_ENDED_REASON, Hold
 from dbt_temporal.application.run.nodes.operations import NodeOperations, Verdict
-from dbt_temporal.application.run.nodes.waits import Waits
+from dbt_temporal.application.run.nodes.scheduling import scheduler_of
+from dbt_temporal.application.run.nodes.waits import HandedOnError, Waits
 from dbt_temporal.application.shielding import shielded
 from dbt_temporal.application.steps.messages import PlanProjectOutput
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.replanning import scheduler_of_new_plan
-from dbt_temporal.domain.run.scheduler import ENDS_EARLY, FAIL_FAST_REASON, SKIP_ORDERED_REASON, Scheduler
-from dbt_temporal.domain.run.turns import SkippedNode, Turn
+from dbt_temporal.domain.run.turns import ENDS_EARLY, FAIL_FAST_REASON, SKIP_ORDERED_REASON, SkippedNode, Turn
 
 CANCELLED_REASON = "Skipping due to cancellation"
 """Of nodes that had not started when the run was cancelled, after the model of dbt's fail-fast message."""
@@ -32,20 +34,11 @@ class NodeSteps:
     so the order of events is the runtime's, and the same on every replay.
     """
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, carried: Mapping[str, Any] | None = None) -> None:
         self._context = context
         self._live = context.live
-        self._scheduler = Scheduler(
-            context.plan.nodes,
-            ephemerals=context.planned.ephemerals,
-            command=context.run_input.command,
-            max_running=context.planned.threads,
-            fail_fast=context.live.state.fail_fast,
-            ends_on_error=bool(context.planned.ends_on_error),
-            at_once=context.planned.ends_on_error is None,
-            first_come=context.planned.first_come,
-        )
-        if context.planned.first_come:
+        self._scheduler = scheduler_of(context, carried and carried["scheduler"])
+        if carried is None and context.planned.first_come:
             self._live.state.behind = {}
         self._tasks: dict[str, asyncio.Task[NodeExecutionResult]] = {}
         self._cancelled: set[str] = set()
@@ -60,13 +53,22 @@ class NodeSteps:
         )
         keeps_open = context.run_input.on_failure == "hold"
         self.hold = Hold(context.runtime, context.live, context.config.hold_secs, keeps_open, self._wake)
+        self._hand_over = HandOver(context.runtime, context.planned.continue_after, self._waits)
+        self._start = self._start_nodes if carried is None else partial(self._go_on, carried)
 
-    async def run(self) -> None:
-        """Runs all nodes to their ends. Cancelled, it ends every node and then raises CancelledError."""
+    async def run(self) -> bool:
+        """Runs all nodes to their ends. Cancelled, it ends every node and then raises CancelledError.
+
+        Returns:
+            whether they have ended; otherwise the rest is for another execution, which goes on with the snapshot.
+        """
         try:
-            self._follow(self._scheduler.start())
+            self._start()
             while True:
-                held = self._held()
+                if self._hand_over.begun and self.at_rest:
+                    await self._context.runtime.answered_all()
+                    return False
+                held = None if self._hand_over.begun else self._held()
                 if held is not None and self._breaker.let_go():
                     continue
                 if held is not None and self._has_room and self.hold.is_due(held):
@@ -80,6 +82,54 @@ class NodeSteps:
         except (asyncio.CancelledError, Exception):
             await shielded(self._cancel())
             raise
+        return True
+
+    def snapshot(self) -> dict[str, Any]:
+        """The state of nodes of which none runs, as plain JSON data, from which another execution goes on."""
+        return {
+            "scheduler": self._scheduler.snapshot(),
+            "attempts": self._attempts.progress.model_dump(mode="json", exclude_defaults=True),
+            "breaker": self._breaker.snapshot(),
+            "operations": self.operations.snapshot(),
+            "holds": self._waits.holds,
+            "hold_finished": self.hold.finished,
+        }
+
+    def stay(self) -> None:
+        """Has the next `run` go on in this execution after all, which comes to its end here."""
+        self._start = self._stay
+
+    def _start_nodes(self) -> None:
+        self._follow(self._scheduler.start())
+
+    def _stay(self) -> None:
+        self._hand_over.limits = None
+        self._go_on_with(self._hand_over.call_off())
+        self._pause(self._breaker.is_open)
+
+    def _go_on(self, carried: Mapping[str, Any]) -> None:
+        self._attempts.progress = AttemptsProgress.model_validate(carried["attempts"])
+        self._breaker.restore(carried["breaker"])
+        to_end = self.operations.restore(carried["operations"])
+        for unique_id in carried["holds"]:
+            self._waits.hold(unique_id)
+        self.hold.finished = carried["hold_finished"]
+        self._go_on_with(self._scheduler.running)
+        for unique_id in to_end:
+            self._cancel_node(unique_id)
+        self._pause(self._breaker.is_open)
+
+    def _go_on_with(self, unique_ids: Iterable[str]) -> None:
+        for unique_id in unique_ids:
+            self._begin(unique_id, self._attempts.go_on(self._context.plan.nodes[unique_id]))
+
+    @property
+    def _has_more(self) -> bool:
+        """Whether there is more to come than the ends of what runs."""
+        nodes, running = self._context.plan.nodes, self._scheduler.running
+        return self._scheduler.stopped is None and (
+            self._scheduler.has_more or any(nodes[unique_id].batched for unique_id in running)
+        )
 
     @property
     def at_rest(self) -> bool:
@@ -136,10 +186,13 @@ class NodeSteps:
             node = self._context.plan.nodes[unique_id]
             self._live.state.node_started(unique_id)
             self._live.log.started(node)
-            task = asyncio.create_task(self._attempts.run(node, turn.ephemerals.get(unique_id, [])))
-            self._tasks[unique_id] = task
-            task.add_done_callback(partial(self._note_end, unique_id))
+            self._begin(unique_id, self._attempts.run(node, turn.ephemerals.get(unique_id, [])))
         self._live.changed()
+
+    def _begin(self, unique_id: str, work: Coroutine[Any, Any, NodeExecutionResult]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks[unique_id] = task
+        task.add_done_callback(partial(self._note_end, unique_id))
 
     def _note_end(self, unique_id: str, _task: asyncio.Task[NodeExecutionResult]) -> None:
         self._ended.append(unique_id)
@@ -149,10 +202,18 @@ class NodeSteps:
         while self._ended:
             unique_id = self._ended.pop(0)
             self._cancelled.discard(unique_id)
-            result = self._record_end(unique_id, self._tasks.pop(unique_id))
+            task = self._tasks.pop(unique_id)
+            if not task.cancelled() and isinstance(task.exception(), HandedOnError):
+                self._hand_over.handed_on[unique_id] = None
+                continue
+            result = self._record_end(unique_id, task)
+            if self._has_more and self._hand_over.is_due():
+                self._hand_over.begin()
+                self._pause(True)
             self._follow(self._scheduler.complete(unique_id, result.status, result.dbt_status))
         if self._scheduler.stopped:
             if self._has_room:
+                self._go_on_with(self._hand_over.call_off())
                 self._cancel_running()
         elif not self._context.runtime.has_room():
             self._start_no_more()
@@ -241,7 +302,7 @@ class NodeSteps:
 
     def _cancel_node(self, unique_id: str) -> None:
         # Once: whoever is cancelled again waits no longer for the end of its statement.
-        if unique_id not in self._cancelled:
+        if unique_id not in self._cancelled and unique_id in self._tasks:
             self._cancelled.add(unique_id)
             self._tasks[unique_id].cancel()
 
@@ -250,6 +311,7 @@ class NodeSteps:
         # What runs now is cancelled by the user, whatever fail-fast says.
         rest = self._scheduler.skip_rest(CANCELLED_REASON)
         self._live.state.notice = None
+        self._go_on_with(self._hand_over.call_off())
         self._cancel_running()
         while self._tasks:
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -276,7 +338,7 @@ class NodeSteps:
         )
 
     def _pause(self, value: bool) -> None:
-        self._follow(self._scheduler.pause(value))
+        self._follow(self._scheduler.pause(value or self._hand_over.begun))
 
     def _occupy(self, threads: int) -> None:
         """Batches that run side by side have threads of their own, as in dbt."""

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from dbt_temporal.application.ports.runtime import RunRuntime
 
 
+class HandedOnError(Exception):
+    """A node does not go on in this execution of the run, but in the next one."""
+
+
 @dataclass
 class _Wait:
     task: asyncio.Task[object]
@@ -30,19 +34,26 @@ class Waits:
         self._held: dict[str, asyncio.Event] = {}
         self._kept_back: dict[str, None] = {}
         self._given_up: set[str] = set()
+        self.handing_on = False
+        """Whether the nodes go on in another execution."""
 
     async def wait(self, unique_id: str, seconds: float) -> bool:
         """Waits before the next attempt at a node: so long, or until it is cut short; while it is held, until released.
 
         Returns:
             whether there is a next attempt: false where a hold has ended without one.
+
+        Raises:
+            HandedOnError: the next attempt comes in another execution.
         """
-        if unique_id not in self._held:
+        if unique_id not in self._held and not self.handing_on:
             await self._sleep(unique_id, seconds)
-        while unique_id in self._held:
+        while unique_id in self._held and not self.handing_on:
             self._kept_back[unique_id] = None
             self._tell()
             await self._held[unique_id].wait()
+        if self.handing_on:
+            raise HandedOnError
         self._kept_back.pop(unique_id, None)
         return unique_id not in self._given_up
 
@@ -76,6 +87,24 @@ class Waits:
         for unique_id in self.held_back:
             self._given_up.add(unique_id)
             self.release(unique_id)
+
+    def hand_on(self) -> None:
+        """Ends all waits: who waits goes on in another execution."""
+        self.handing_on = True
+        self.cut_all()
+        for event in self._held.values():
+            event.set()
+
+    def call_off(self) -> None:
+        """Who waits goes on in this execution after all."""
+        self.handing_on = False
+        for event in self._held.values():
+            event.clear()
+
+    @property
+    def holds(self) -> list[str]:
+        """Nodes of which no further attempt may begin."""
+        return list(self._held)
 
     def is_waiting(self, unique_id: str) -> bool:
         """Whether a node is between two attempts, or kept from a further one."""

@@ -39,7 +39,7 @@ from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.adapters.dbt_core.process.run.operations import NoNodesTask
 from dbt_temporal.adapters.dbt_core.process.run.tasks import TASKS
 from dbt_temporal.domain.results import NodeExecutionResult
-from dbt_temporal.domain.run.scheduler import FAIL_FAST_REASON
+from dbt_temporal.domain.run.turns import FAIL_FAST_REASON
 
 _FAILURES = frozenset(map(str, (NodeStatus.Error, NodeStatus.Fail, NodeStatus.PartialSuccess)))
 _SHARED_FIELDS = (
