@@ -128,6 +128,8 @@ class Soak:
                 "DBT_PROJECT_DIR": str(self.folder / "pg"),
                 "DBT_TEMPORAL_CACHE_DIR": str(self.folder / "cache"),  # the machine's, which outlives its workers
                 "WORKER_STICKY_QUEUE_TIMEOUT_SECS": "2",
+                # Whether a run has several executions is decided by whoever plans it.
+                "DBT_TEMPORAL_CONTINUE_AS_NEW_EVENTS": "25" if self.started % 2 else "15000",
             }
             worker = Program(["worker"], desk.env, desk.folder)
             self.workers.append(worker)

@@ -15,8 +15,7 @@ Whom an ending dooms to be skipped is said in `doom.py`; the rest is dbt's too (
 
 `cancelled` has no word in dbt (there, a cancelled query is an error), and counts like `error`.
 
-An operator may hold a node, have it skipped or accepted before its turn, and open it again after its end.
-"""
+An operator may hold a node, have it skipped or accepted before its turn, and open it again after its end."""
 
 from __future__ import annotations
 
