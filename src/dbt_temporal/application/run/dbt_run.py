@@ -9,17 +9,17 @@ the runtime's, no randomness, no sets of tasks, no I/O but by the runtime.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from dbt_temporal import __version__
 from dbt_temporal.application.ports.runtime import RunPhase, RunRuntime, StepFailedError
 from dbt_temporal.application.ports.telemetry import RunEnded
-from dbt_temporal.application.run.carried import PackedPlan, Progress, pack, pack_plan, unpack
 from dbt_temporal.application.run.context import RunContext
 from dbt_temporal.application.run.endings import RunSteps, as_error, run_output
 from dbt_temporal.application.run.execution import Execution
+from dbt_temporal.application.run.executions.carried import Progress
+from dbt_temporal.application.run.executions.luggage import Luggage
 from dbt_temporal.application.run.keeping import Keeping
 from dbt_temporal.application.run.lease import LeaseTakenError, RunLease
 from dbt_temporal.application.run.lifecycle_hooks import LifecycleHooks, PreRunOutcome
@@ -51,7 +51,7 @@ class DbtRun:
         self._fail_fast_by_update: bool | None = None
         self._started_at: datetime | None = None
         self._stored_log: StoreArtifactsOutput | None = None
-        self._packed: PackedPlan | None = None
+        self._luggage = Luggage(runtime)
         self._cancel_line = CANCELLED_LINE
         self._has_cancel_line = False
 
@@ -88,7 +88,7 @@ class DbtRun:
             self._live.enter(RunPhase.PLANNING)
             planned, progress = await self._plan(run_input), None
         else:
-            planned, progress = self._restore(carried)
+            planned, progress = await self._restore(carried)
         try:
             output = await self._run_planned(planned, run_input, progress)
         except (asyncio.CancelledError, Exception) as error:
@@ -196,7 +196,9 @@ class DbtRun:
             else:
                 hooks.errors += progress.hook_errors
             self.context = context = RunContext(self._runtime, self._live, self._keeping, planned)
-            self._execution = execution = Execution(context, self._steps, self._tell_of_cancel, progress)
+            self._execution = execution = Execution(
+                context, self._steps, self._tell_of_cancel, self._luggage.pack_plan, progress
+            )
             while not await execution.run():
                 self._hand_over(execution, hooks)
             planned, hooks.plan = context.planned, context.plan
@@ -217,21 +219,18 @@ class DbtRun:
         assert self.context is not None
         assert self._started_at is not None
         assert execution.nodes is not None
-        if self._packed is None or self._packed.planned is not self.context.planned:
-            self._packed = pack_plan(self.context.planned)
         progress = Progress(
             started_at=self._started_at,
             executing_since=execution.began,
             fail_fast_by_update=self._fail_fast_by_update,
             live=self._live.snapshot(),
-            results=self._live.state.results,
             nodes=execution.nodes.snapshot(),
             keeper=self._keeping.keeper,
             lease_scope=self._lease.scope,
             hook_errors=hooks.errors,
         )
+        carried = self._luggage.packed(self.context.planned, self._live, progress)
         budget = self._runtime.budget
-        carried = pack(self._packed, progress, budget.step_results_bytes)
         if budget.carried_bytes is None or len(carried) <= budget.carried_bytes:
             self._runtime.hand_over(carried)
         self._live.log.add(
@@ -240,14 +239,10 @@ class DbtRun:
         )
         execution.nodes.stay()
 
-    def _restore(self, carried: bytes) -> tuple[PlanProjectOutput, Progress]:
-        packed, progress = unpack(carried)
-        planned, said = packed.planned, self._fail_fast_by_update
-        begun_in = planned.invocation.model_copy(update={"begun_in": self._runtime.execution})
-        planned = planned.model_copy(update={"invocation": begun_in})
-        self._packed = replace(packed, planned=planned)
+    async def _restore(self, carried: bytes) -> tuple[PlanProjectOutput, Progress]:
+        planned, progress = await self._luggage.unpack_into(self._live, carried)
+        said = self._fail_fast_by_update
         self._started_at, self._lease.scope = progress.started_at, progress.lease_scope
-        self._live.restore(progress.live, planned.plan, progress.results, planned.invocation.input)
         self._fail_fast_by_update = progress.fail_fast_by_update
         if said is not None:  # by an update that came first
             self.set_fail_fast(said)

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from datetime import datetime
 
 from dbt_temporal.application.ports.runtime import RunPhase, StepFailedError
-from dbt_temporal.application.run.carried import Progress
 from dbt_temporal.application.run.context import RunContext
 from dbt_temporal.application.run.endings import RunSteps
+from dbt_temporal.application.run.executions.carried import Progress
 from dbt_temporal.application.run.nodes.steps import NodeSteps
 from dbt_temporal.application.run.project_hooks import ProjectHookSteps
 from dbt_temporal.application.shielding import shielded
-from dbt_temporal.application.steps.messages import StoreArtifactsOutput
+from dbt_temporal.application.steps.messages import PlanProjectOutput, StoreArtifactsOutput
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.commands import COMMANDS
 
@@ -25,6 +25,7 @@ class Execution:
         context: the run.
         steps: stores the artifacts.
         tell_of_cancel: writes into the log that the run was cancelled.
+        pack_plan: is called when a hand-over begins.
         carried: where an execution of the workflow before this one has begun it, how far it has come.
 
     Attributes:
@@ -38,6 +39,7 @@ class Execution:
         context: RunContext,
         steps: RunSteps,
         tell_of_cancel: Callable[[], None],
+        pack_plan: Callable[[PlanProjectOutput], object],
         carried: Progress | None = None,
     ) -> None:
         self.nodes: NodeSteps | None = None
@@ -47,6 +49,7 @@ class Execution:
         self._live = context.live
         self._steps = steps
         self._tell_of_cancel = tell_of_cancel
+        self._pack_plan = pack_plan
         self._carried = carried
         self._hooks = ProjectHookSteps(context)
 
@@ -107,7 +110,10 @@ class Execution:
         if self.nodes is not None:
             return True
         carried = self._carried
-        self.nodes = NodeSteps(self._context, None if carried is None else carried.nodes)
+        context = self._context
+        self.nodes = NodeSteps(
+            context, lambda: self._pack_plan(context.planned), None if carried is None else carried.nodes
+        )
         if carried is None:
             return await self._hooks.before_run()
         if carried.keeper is not None:

@@ -30,7 +30,7 @@ class LiveState:
         self._failed_ephemerals: set[str] = set()
 
     def snapshot(self) -> dict[str, Any]:
-        """The state as plain JSON data, from which `restore` continues; without the plan and the results."""
+        """The state as plain JSON data, from which `restore` continues; without plan, results and lines of the log."""
         return {
             "state": self.state.snapshot(),
             "log": self.log.snapshot(),
@@ -43,11 +43,12 @@ class LiveState:
         snapshot: Mapping[str, Any],
         plan: ExecutionPlan,
         results: Iterable[NodeExecutionResult],
+        lines: Iterable[str],
         request: DbtRunInput,
     ) -> None:
         """Continues where the snapshot was taken. What was published stays so."""
         self.state.restore(plan, snapshot["state"], results)
-        self.log.restore(snapshot["log"])
+        self.log.restore(snapshot["log"], lines)
         self._published_lines = len(self.log)
         self._has_status_attribute = snapshot["has_status_attribute"]
         self._failed_ephemerals = set(snapshot["failed_ephemerals"])

@@ -65,12 +65,12 @@ class RunLog:
         return self._lines[index:]
 
     def snapshot(self) -> dict[str, Any]:
-        """All of it as plain JSON data, from which `restore` continues."""
-        return {"lines": list(self._lines), "total": self._total, "numbers": dict(self._numbers)}
+        """What is known beside the lines as plain JSON data, from which `restore` continues."""
+        return {"total": self._total, "numbers": dict(self._numbers)}
 
-    def restore(self, snapshot: Mapping[str, Any]) -> None:
+    def restore(self, snapshot: Mapping[str, Any], lines: Iterable[str]) -> None:
         """Continues where the snapshot was taken."""
-        self._lines, self._total = list(snapshot["lines"]), snapshot["total"]
+        self._lines, self._total = list(lines), snapshot["total"]
         self._numbers = dict(snapshot["numbers"])
 
     def add(self, text: str) -> None:

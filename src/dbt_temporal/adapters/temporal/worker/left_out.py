@@ -13,7 +13,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.service import RPCError
 
 from dbt_temporal.adapters.temporal.workflow.arguments import read_arguments
-from dbt_temporal.application.run.carried import unpack
+from dbt_temporal.application.run.executions.carried import Unpacked
 from dbt_temporal.application.steps.messages import PlanProjectOutput
 from dbt_temporal.application.steps.table import PLAN_PROJECT
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
@@ -71,7 +71,7 @@ class LeftOutInHistory:
         _, carried = read_arguments(await activity.client().data_converter.decode(payloads), goes_on=True)
         if carried is None:
             return {}
-        plan, _ = await asyncio.to_thread(unpack, carried)
+        plan = await asyncio.to_thread(Unpacked(carried).plan)
         return plan.planned.invocation.input.model_dump(mode="json")
 
     async def _input_in(self, event: HistoryEvent) -> Mapping[str, Any]:

@@ -6,6 +6,8 @@ between two attempts, and those that operators hold, are handed on as they are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dbt_temporal.application.ports.runtime import RunRuntime
 from dbt_temporal.application.run.nodes.waits import Waits
 from dbt_temporal.domain.run.plan import HistoryLimits
@@ -18,12 +20,16 @@ class HandOver:
         runtime: knows how long the history is.
         limits: when it is long; None where a run stays in one execution.
         waits: has the nodes that wait.
+        begins: is called when it begins, while attempts are still waited for.
     """
 
-    def __init__(self, runtime: RunRuntime, limits: HistoryLimits | None, waits: Waits) -> None:
+    def __init__(
+        self, runtime: RunRuntime, limits: HistoryLimits | None, waits: Waits, begins: Callable[[], object]
+    ) -> None:
         self._runtime = runtime
         self.limits = limits
         self._waits = waits
+        self._begins = begins
         self.begun = False
         self.handed_on: dict[str, None] = {}
         """Nodes that have left their tasks, in that order."""
@@ -36,6 +42,7 @@ class HandOver:
         """Ends all waits."""
         self.begun = True
         self._waits.hand_on()
+        self._begins()
 
     def call_off(self) -> list[str]:
         """The run comes to its end here after all. Returns the nodes that had been handed on."""

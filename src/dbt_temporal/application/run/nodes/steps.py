@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -34,7 +34,9 @@ class NodeSteps:
     so the order of events is the runtime's, and the same on every replay.
     """
 
-    def __init__(self, context: RunContext, carried: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, context: RunContext, hand_over_begins: Callable[[], object], carried: Mapping[str, Any] | None = None
+    ) -> None:
         self._context = context
         self._live = context.live
         self._scheduler = scheduler_of(context, carried and carried["scheduler"])
@@ -53,7 +55,7 @@ class NodeSteps:
         )
         keeps_open = context.run_input.on_failure == "hold"
         self.hold = Hold(context.runtime, context.live, context.config.hold_secs, keeps_open, self._wake)
-        self._hand_over = HandOver(context.runtime, context.planned.continue_after, self._waits)
+        self._hand_over = HandOver(context.runtime, context.planned.continue_after, self._waits, hand_over_begins)
         self._start = self._start_nodes if carried is None else partial(self._go_on, carried)
 
     async def run(self) -> bool:

@@ -1,0 +1,1 @@
+"""How a run goes on in another execution of its workflow."""

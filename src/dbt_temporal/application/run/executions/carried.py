@@ -1,0 +1,197 @@
+"""What a run carries from one execution of its workflow into the next: all that it has to know to go on.
+
+In parts, compressed each by itself. The plan, and the results and the log of each execution so far, are packed once and
+then handed on as they are; the last part is where the run stands. So what an execution packs does not grow with those
+before it: a workflow has two seconds for a turn. Ids of nodes are most of all parts: they are written once, and referred
+to.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, Field, TypeAdapter
+
+from dbt_temporal.application.fitting import fit_carried_results
+from dbt_temporal.application.steps.messages import Keeper, PlanProjectOutput
+from dbt_temporal.domain.hooks import HookError
+from dbt_temporal.domain.results import NodeExecutionResult
+
+_LENGTH_BYTES = 4
+_MARK = "\x01"
+"""Begins a reference to an id, and no other string: those that do begin with it are given another one."""
+_RESULTS = TypeAdapter(list[NodeExecutionResult])
+
+
+class Progress(BaseModel):
+    """Where a run stands.
+
+    Attributes:
+        started_at: when the run began.
+        executing_since: when on-run-start did.
+        fail_fast_by_update: what an operator has said.
+        live: the snapshot of `LiveState`.
+        nodes: the snapshot of `NodeSteps`.
+        keeper: the worker that the run keeps to.
+        lease_scope: where the run has a lease.
+        hook_errors: of pre_run hooks.
+    """
+
+    started_at: datetime
+    executing_since: datetime
+    fail_fast_by_update: bool | None = None
+    live: dict[str, Any]
+    nodes: dict[str, Any]
+    keeper: Keeper | None = None
+    lease_scope: str | None = None
+    hook_errors: list[HookError] = Field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class PackedPlan:
+    """A plan, and how it is carried."""
+
+    planned: PlanProjectOutput
+    data: bytes
+    ids: list[str]
+    numbers: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Results and lines of the log, in their order, and how they are carried."""
+
+    results: list[NodeExecutionResult]
+    lines: list[str]
+    data: bytes = field(repr=False)
+
+
+def pack_plan(planned: PlanProjectOutput) -> PackedPlan:
+    """The plan with its part."""
+    ids = [*planned.plan.nodes, *planned.ephemerals]
+    numbers = _numbers(ids)
+    told = _refer(planned.model_dump(mode="json", exclude_defaults=True), numbers)
+    return PackedPlan(planned, _compressed([ids, told]), ids, numbers)
+
+
+def pack_history(
+    plan: PackedPlan,
+    known: Sequence[Segment],
+    results: Sequence[NodeExecutionResult],
+    lines: Sequence[str],
+    results_limit: int | None,
+) -> list[Segment]:
+    """All results and lines in segments: those that are known, as far as they still hold, and one for the rest.
+
+    Args:
+        plan: whose nodes the results are of.
+        known: segments of executions before this one.
+        results: all of them. One whose node was opened again since is another one, or is not there.
+        lines: the whole log.
+        results_limit: how many bytes all results may take; those of a segment have their share by its nodes.
+    """
+    segments: list[Segment] = []
+    done, told = 0, 0
+    for segment in known:
+        there = results[done : done + len(segment.results)]
+        if len(there) < len(segment.results) or any(a is not b for a, b in zip(there, segment.results, strict=True)):
+            break
+        segments.append(segment)
+        done, told = done + len(segment.results), told + len(segment.lines)
+    new, new_lines = list(results[done:]), list(lines[told:])
+    limit = None if results_limit is None else results_limit * len(new) // max(len(plan.ids), 1)
+    fitting = _RESULTS.dump_python(fit_carried_results(new, limit), mode="json", exclude_defaults=True)
+    segments.append(Segment(new, new_lines, _compressed([_refer(fitting, plan.numbers), new_lines])))
+    return segments
+
+
+def pack(plan: PackedPlan, history: Sequence[Segment], progress: Progress) -> bytes:
+    """The whole."""
+    told = _compressed(_refer(progress.model_dump(mode="json", exclude_defaults=True), plan.numbers))
+    parts = (plan.data, told, *(segment.data for segment in history))
+    return b"".join(len(part).to_bytes(_LENGTH_BYTES, "big") + part for part in parts)
+
+
+class Unpacked:
+    """The parts of what was carried, each to be read when it is asked for.
+
+    Raises:
+        ValueError: this is nothing that `pack` has made; and so do its methods.
+    """
+
+    def __init__(self, carried: bytes) -> None:
+        self._parts: list[bytes] = []
+        begin = 0
+        while begin < len(carried):
+            end = begin + _LENGTH_BYTES
+            length = int.from_bytes(carried[begin:end], "big")
+            self._parts.append(carried[end : end + length])
+            begin = end + length
+        if len(self._parts) <= 2:
+            raise ValueError("what the run carries is cut")
+
+    def plan(self) -> PackedPlan:
+        """The plan."""
+        data = self._parts[0]
+        ids, told = _decompressed(data)
+        return PackedPlan(PlanProjectOutput.model_validate(_resolve(told, ids)), data, ids, _numbers(ids))
+
+    def progress(self, plan: PackedPlan) -> Progress:
+        """Where the run stands."""
+        return Progress.model_validate(_resolve(_decompressed(self._parts[1]), plan.ids))
+
+    def history(self, plan: PackedPlan) -> list[Segment]:
+        """Results and log, segment by segment."""
+        return [_segment(data, plan) for data in self._parts[2:]]
+
+
+def _segment(data: bytes, plan: PackedPlan) -> Segment:
+    results, lines = _decompressed(data)
+    return Segment(_RESULTS.validate_python(_resolve(results, plan.ids)), lines, data)
+
+
+def _numbers(ids: Sequence[str]) -> dict[str, int]:
+    return {unique_id: number for number, unique_id in enumerate(ids)}
+
+
+def _compressed(value: Any) -> bytes:
+    return zlib.compress(orjson.dumps(value))
+
+
+def _decompressed(data: bytes) -> Any:
+    try:
+        return orjson.loads(zlib.decompress(data))
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+
+
+def _refer(value: Any, numbers: Mapping[str, int]) -> Any:
+    """The value with references in place of ids."""
+    if isinstance(value, str):
+        number = numbers.get(value)
+        if number is not None:
+            return f"{_MARK}{number}"
+        return _MARK + value if value.startswith(_MARK) else value
+    if isinstance(value, list):
+        return [_refer(each, numbers) for each in value]
+    if isinstance(value, dict):
+        return {_refer(key, numbers): _refer(each, numbers) for key, each in value.items()}
+    return value
+
+
+def _resolve(value: Any, ids: list[str]) -> Any:
+    if isinstance(value, str):
+        if not value.startswith(_MARK):
+            return value
+        rest = value[1:]
+        return rest if rest.startswith(_MARK) else ids[int(rest)]
+    if isinstance(value, list):
+        return [_resolve(each, ids) for each in value]
+    if isinstance(value, dict):
+        return {_resolve(key, ids): _resolve(each, ids) for key, each in value.items()}
+    return value

@@ -1,0 +1,70 @@
+"""What one execution of a run packs for the next one, and unpacks of the one before it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from dbt_temporal.application.ports.runtime import RunRuntime
+from dbt_temporal.application.run.executions.carried import (
+    PackedPlan,
+    Progress,
+    Segment,
+    Unpacked,
+    pack,
+    pack_history,
+    pack_plan,
+)
+from dbt_temporal.application.run.live_state import LiveState
+from dbt_temporal.application.shielding import cancel_again
+from dbt_temporal.application.steps.messages import PlanProjectOutput
+
+AT_ONCE_BYTES = 256 * 1024
+"""More than that, of some 2,500 nodes, is unpacked in several turns: none may take long."""
+BREATH_SECS = 0.001
+
+
+class Luggage:
+    """That of one run."""
+
+    def __init__(self, runtime: RunRuntime) -> None:
+        self._runtime = runtime
+        self._plan: PackedPlan | None = None
+        self._history: list[Segment] = []
+
+    def pack_plan(self, planned: PlanProjectOutput) -> PackedPlan:
+        """Packs the plan, if that is not done."""
+        if self._plan is None or self._plan.planned is not planned:
+            self._plan = pack_plan(planned)
+        return self._plan
+
+    def packed(self, planned: PlanProjectOutput, live: LiveState, progress: Progress) -> bytes:
+        """The whole."""
+        plan, limit = self.pack_plan(planned), self._runtime.budget.step_results_bytes
+        history = pack_history(plan, self._history, live.state.results, live.log.since(), limit)
+        return pack(plan, history, progress)
+
+    async def unpack_into(self, live: LiveState, carried: bytes) -> tuple[PlanProjectOutput, Progress]:
+        """Has the live state go on, and returns the plan and where the run stands."""
+        parts = Unpacked(carried)
+        plan, is_cancelled = parts.plan(), False
+        if len(carried) > AT_ONCE_BYTES:
+            try:
+                await self._runtime.sleep(BREATH_SECS)
+            except asyncio.CancelledError:
+                is_cancelled = True
+        self._history, progress = parts.history(plan), parts.progress(plan)
+        # Its nodes have not run before, as those of an execution that was reset may have.
+        invocation = plan.planned.invocation.model_copy(update={"begun_in": self._runtime.execution})
+        self._plan = plan = replace(plan, planned=plan.planned.model_copy(update={"invocation": invocation}))
+        live.restore(
+            progress.live,
+            plan.planned.plan,
+            [result for segment in self._history for result in segment.results],
+            [line for segment in self._history for line in segment.lines],
+            invocation.input,
+        )
+        if is_cancelled:
+            # It reaches the run at whatever that waits for next: by then all that it knows is there to be stored.
+            cancel_again()
+        return plan.planned, progress
