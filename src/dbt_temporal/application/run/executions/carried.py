@@ -2,7 +2,7 @@
 
 In parts, compressed each by itself. The plan, and the results and the log of each execution so far, are packed once and
 then handed on as they are; the last part is where the run stands. So what an execution packs does not grow with those
-before it: a workflow has two seconds for a turn. Ids of nodes are most of all parts: they are written once, and referred
+before it: a workflow has two seconds for a turn. Ids of nodes are most of all parts: they are written once and referred
 to.
 """
 
