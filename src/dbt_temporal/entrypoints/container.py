@@ -10,6 +10,7 @@ from dependency_injector import containers, providers
 from dbt_temporal.adapters.artifact_stores.fsspec_store import FsspecArtifactStore
 from dbt_temporal.adapters.artifact_stores.references import FsspecReferences
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
+from dbt_temporal.adapters.dbt_core.parents.shared import SharedParses
 from dbt_temporal.adapters.project_config_file import read_project_config, read_project_name
 from dbt_temporal.adapters.project_sources.local import current_revision
 from dbt_temporal.adapters.secrets import WorkerSecrets
@@ -21,6 +22,7 @@ from dbt_temporal.adapters.temporal.worker.current_step import CurrentStep
 from dbt_temporal.adapters.temporal.worker.heartbeat import HEARTBEAT_INTERVAL
 from dbt_temporal.adapters.temporal.worker.left_out import LeftOutInHistory
 from dbt_temporal.adapters.temporal.worker.own_queue import own_task_queue
+from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.telemetry import NoTelemetry, Telemetry
 from dbt_temporal.application.projects.engines import EngineByProject
 from dbt_temporal.application.projects.loading import LoadProjects, RereadProject
@@ -29,6 +31,12 @@ from dbt_temporal.application.secrets.keeping_engine import SecretKeepingEngine
 from dbt_temporal.application.steps.use_cases import UseCases
 from dbt_temporal.entrypoints.discovery import project_sources
 from dbt_temporal.entrypoints.settings import Settings
+
+
+def shared_parses(settings: Settings, store: ArtifactStore, environ: Mapping[str, str]) -> SharedParses | None:
+    """The parses that this worker shares with others, sealed by the keys that encrypt payloads; None for none."""
+    keys = [*settings.connection.keys.values()]
+    return SharedParses(store, environ, keys) if settings.artifacts.shares_parses else None
 
 
 class WorkerContainer(containers.DeclarativeContainer):
@@ -49,6 +57,8 @@ class WorkerContainer(containers.DeclarativeContainer):
     spans: providers.Dependency[SpanFactory] = providers.Dependency(default=no_span)
 
     references = providers.Singleton(FsspecReferences, environ)
+    artifact_store = providers.Singleton(FsspecArtifactStore, settings.provided.artifacts.store, environ)
+    shared_parses = providers.Singleton(shared_parses, settings, artifact_store, environ)
     dbt_engine = providers.Singleton(
         DbtCoreEngine,
         cache_dir=settings.provided.cache_dir,
@@ -57,12 +67,12 @@ class WorkerContainer(containers.DeclarativeContainer):
         references=references,
         telemetry=telemetry,
         limits=settings.provided.engine,
+        shared=shared_parses,
     )
     secret_resolver = providers.Singleton(WorkerSecrets, environ, settings.provided.secrets)
     engines = providers.Dict({"dbt-core": dbt_engine})
     engine_by_project = providers.Singleton(EngineByProject, engines, default="dbt-core")
     engine = providers.Singleton(SecretKeepingEngine, engine_by_project, secret_resolver, environ)
-    artifact_store = providers.Singleton(FsspecArtifactStore, settings.provided.artifacts.store, environ)
     reread = providers.Factory(RereadProject, providers.Object(current_revision), providers.Object(read_project_config))
     registry = providers.Singleton(ProjectRegistry, reread=reread)
     sources = providers.Singleton(project_sources, settings, current_dir, environ)

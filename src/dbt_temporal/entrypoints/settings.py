@@ -79,6 +79,12 @@ class ArtifactSettings(EnvironmentModel):
     store: str = variable("ARTIFACT_STORE", "/tmp/dbt-artifacts", allowed="a folder, or a URL such as s3://bucket/path")
     write_run_log: bool = variable("WRITE_RUN_LOG", True, allowed=_TRUE_OR_FALSE)
     write_catalog: bool = variable("WRITE_CATALOG", False, allowed=_TRUE_OR_FALSE)
+    share_parses: bool = variable("DBT_TEMPORAL_SHARE_PARSES", True, allowed=_TRUE_OR_FALSE)
+
+    @property
+    def shares_parses(self) -> bool:
+        """Whether workers share parses by the store: only by one that was named, as anybody may write into /tmp."""
+        return self.share_parses and "store" in self.model_fields_set
 
 
 class HealthSettings(EnvironmentModel):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+from dbt_temporal.application.ports.artifact_store import StoredFile
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 
 
@@ -38,6 +39,15 @@ class InMemoryArtifactStore:
     async def read_many(self, paths: Sequence[str]) -> dict[str, bytes]:
         """The contents of those files that there are and that can be read."""
         return {path: self.files[path] for path in paths if path in self.files and not self._is_broken(path)}
+
+    async def list_files(self, folder: str) -> list[StoredFile]:
+        """The files of a folder, the one that was written first being the oldest."""
+        self._check(folder)
+        return [
+            StoredFile(path, len(content), float(number))
+            for number, (path, content) in enumerate(self.files.items())
+            if path.startswith(f"{folder}/")
+        ]
 
     async def delete(self, path: str) -> None:
         """Deletes a file or a folder."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,17 @@ async def test_many_objects_are_read_at_once_and_those_that_are_not_there_are_le
     contents = {f"id/records/{number}": str(number).encode() for number in range(200)}
     await asyncio.gather(*(store.write(path, content) for path, content in contents.items()))
     assert await store.read_many([*contents, "id/records/none", "other/none"]) == contents
+
+
+async def test_objects_below_a_prefix_are_listed_with_size_and_time(storage: Storage) -> None:
+    store = store_of(storage)
+    assert await store.list_files("parses") == []
+    began = time.time()
+    await store.write("parses/one.parse", b"four")
+    await store.write("id/log.txt", b"x")
+    (listed,) = await store.list_files("parses")
+    assert (listed.path, listed.size) == ("parses/one.parse", 4)
+    assert began - 60 < listed.modified < time.time() + 60
 
 
 @pytest.mark.parametrize("size", [2, 12_000_000])

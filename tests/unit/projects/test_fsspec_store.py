@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -220,3 +221,13 @@ async def test_a_remote_store_that_hangs_is_told_in_time_and_holds_up_nothing_el
         await flaky.write("a", b"x")
     assert await flaky.read("of nobody") is None
     gate.set()
+
+
+async def test_the_files_below_a_folder_are_listed_with_size_and_time(store: FsspecArtifactStore) -> None:
+    assert await store.list_files("parses") == []
+    before = time.time()
+    await store.write("parses/a/b.parse", b"four")
+    await store.write("parses-of-others/c", b"x")
+    (listed,) = await store.list_files("parses")
+    assert (listed.path, listed.size) == ("parses/a/b.parse", 4)
+    assert before - 5 < listed.modified < time.time() + 5

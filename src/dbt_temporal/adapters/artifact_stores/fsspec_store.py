@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import uuid4
@@ -16,6 +18,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop
 
 from dbt_temporal.adapters.object_storage import open_storage, problem
 from dbt_temporal.adapters.outside_calls import NoAnswerError, OutsideCalls
+from dbt_temporal.application.ports.artifact_store import StoredFile
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 
 ATTEMPTS = 3
@@ -82,6 +85,19 @@ class FsspecArtifactStore:
             logger.warning("%s (%d of them, such as %s)", error.message, len(silent), min(silent))
         return {path: contents[place] for path, place in places.items() if place in contents}
 
+    async def list_files(self, folder: str) -> list[StoredFile]:
+        place = self._place(folder)
+        found: list[StoredFile] = []
+
+        def find() -> None:
+            with suppress(FileNotFoundError):
+                for path, facts in self._files.find(place, detail=True).items():
+                    path = f"{folder}/{path.removeprefix(place).lstrip('/')}"
+                    found.append(StoredFile(path, int(facts.get("size") or 0), _modified(facts)))
+
+        await self._call("list", place, find, LARGE_SECS)
+        return found
+
     async def delete(self, path: str) -> None:
         place = self._place(path)
 
@@ -144,6 +160,20 @@ class FsspecArtifactStore:
             raise DbtTemporalError(
                 ErrorType.ARTIFACT_STORE, f"cannot {verb} {what} in the artifact store {self._root}: {reason}"
             ) from error
+
+
+def _modified(facts: Mapping[str, Any]) -> float:
+    """When a file was written; each backend has a name and a kind for it. Now where it does not say."""
+    for name in ("mtime", "LastModified", "updated", "last_modified", "created"):
+        said = facts.get(name)
+        if isinstance(said, str):
+            with suppress(ValueError):
+                said = datetime.fromisoformat(said)
+        if isinstance(said, datetime):
+            return (said if said.tzinfo else said.replace(tzinfo=UTC)).timestamp()
+        if isinstance(said, int | float):
+            return float(said)
+    return time.time()
 
 
 def _local_root(root: str) -> str:

@@ -15,6 +15,7 @@ from dbt_temporal.adapters.dbt_core.hosts.pool import HostPool
 from dbt_temporal.adapters.dbt_core.limits import EngineLimits
 from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
 from dbt_temporal.adapters.dbt_core.parents.pool import DepsMode, ParentPool
+from dbt_temporal.adapters.dbt_core.parents.shared import SharedParses
 from dbt_temporal.adapters.dbt_core.retried import RetriedRuns
 from dbt_temporal.adapters.dbt_core.run import DbtCoreRun
 from dbt_temporal.adapters.dbt_core.template import Template
@@ -40,6 +41,7 @@ class DbtCoreEngine:
         deps: DBT_DEPS: when packages are installed into a private folder.
         references: fetches what a run refers to by URL; without it, only paths are taken.
         telemetry: hears of parsed projects and of hosts.
+        shared: parses that workers share; None where none are.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class DbtCoreEngine:
         deps: DepsMode = "auto",
         references: ArtifactReferences | None = None,
         telemetry: Telemetry | None = None,
+        shared: SharedParses | None = None,
     ) -> None:
         own_environ = without_own_secrets(os.environ if environ is None else environ)
         cache_dir = cache_dir.absolute()
@@ -62,7 +65,7 @@ class DbtCoreEngine:
         private_copies.remove_unused(cache_dir / "workers")
         limits = limits or EngineLimits()
         self._template = Template(python, own_environ, shortcuts=limits.shortcuts)
-        self._parents = ParentPool(self._template, own_environ, cache_dir, work_dir, limits, deps, telemetry)
+        self._parents = ParentPool(self._template, own_environ, cache_dir, work_dir, limits, deps, telemetry, shared)
         self._hosts = HostPool(self._parents, work_dir, limits, references, telemetry)
         self._retried = RetriedRuns(references, work_dir / "runs")
         self._outcomes = Outcomes(cache_dir / "outcomes")

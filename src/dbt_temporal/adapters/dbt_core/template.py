@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from dbt_temporal.adapters.dbt_core import wire
-from dbt_temporal.adapters.dbt_core.channel import Channel
+from dbt_temporal.adapters.dbt_core.channel import Channel, EventHandler
 from dbt_temporal.adapters.dbt_core.output import OutputTail
 from dbt_temporal.domain.errors import DbtTemporalError
 
@@ -78,6 +78,8 @@ class Forker:
         self.output = output
         self.ready = False
         self._statuses: dict[int, asyncio.Future[int]] = {}
+        self.on_event: EventHandler = lambda _: None
+        """Hears of all other events."""
         channel.on_event = self._hear
 
     async def fork(self, op: str) -> ForkedProcess:
@@ -115,6 +117,8 @@ class Forker:
             status = self._status(message["pid"])
             if not status.done():
                 status.set_result(message["status"])
+        else:
+            self.on_event(message)
 
 
 class Template:

@@ -18,6 +18,9 @@ HEADER = struct.Struct("!I")
 Message = dict[str, Any]
 PARSED_MANIFEST = "parsed_manifest.json"
 """The manifest in the folder of a run whose selection failed: the command line has written it by then."""
+PARSE_WANTED = "parse_wanted"
+"""The event by which a parent asks for another worker's parse: its `key`, and the `place` where it should be put. The
+request of the same name answers whether it is there (`found`)."""
 
 _MAX_FDS = 4
 _CHUNK = 1 << 20

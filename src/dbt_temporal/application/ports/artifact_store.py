@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file below the root: its path, its size in bytes, and when it was written, in seconds since 1970."""
+
+    path: str
+    size: int
+    modified: float
 
 
 class ArtifactStore(Protocol):
@@ -27,6 +37,9 @@ class ArtifactStore(Protocol):
 
         Files that are not there are left out. So are those that cannot be read; they raise no error and are logged.
         """
+
+    async def list_files(self, folder: str) -> list[StoredFile]:
+        """All files below a folder, in no order; none where there is no such folder."""
 
     async def delete(self, path: str) -> None:
         """Deletes a file or a folder with all below it; nothing happens where there is none."""

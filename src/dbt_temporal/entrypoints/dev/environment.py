@@ -34,6 +34,8 @@ def dev_environment(options: DevOptions, environ: Mapping[str, str], cache_dir: 
         env.pop("DBT_ENGINE_PROFILES_DIR", None)
         env["DBT_PROFILES_DIR"] = str(options.profiles_dir.resolve())
     env.setdefault("WRITE_ARTIFACTS", "true")
+    if "ARTIFACT_STORE" not in env:
+        env.setdefault("DBT_TEMPORAL_SHARE_PARSES", "false")  # the cache folder, which it lies in, has them
     env.setdefault("ARTIFACT_STORE", str(cache_dir / "dev" / "artifacts"))
     # With the server gone nobody could take a node up again: running nodes are cancelled soon.
     env.setdefault("WORKER_GRACEFUL_SHUTDOWN_SECS", "2")

@@ -23,7 +23,8 @@ _FIELD_OF = {
     "defer": "defer_manifest_ref",
     "defer_state": "defer_manifest_ref",
 }
-_PARSED_BY = {name for name, flag in FLAGS.items() if flag.parsed}
+PARSED_BY = frozenset(name for name, flag in FLAGS.items() if flag.parsed)
+"""Flags by which dbt itself parses."""
 _FLAG_FIELDS = set(DbtRunInput.model_fields) - {"project", "hooks", "env", "retry_from"}
 
 Covered = Literal["nothing", "sources", "folder"]
@@ -99,7 +100,7 @@ def flags_digest(run_input: DbtRunInput, names: Collection[str]) -> str:
     values = run_input.model_dump(mode="json", include=_FLAG_FIELDS)
     if run_input.retry_from and ALL_FLAGS in names:
         values["retry_from"] = run_input.retry_from
-    read = {_FIELD_OF.get(name, name) for name in names} | _PARSED_BY
+    read = {_FIELD_OF.get(name, name) for name in names} | PARSED_BY
     return _digest({field: value for field, value in values.items() if ALL_FLAGS in names or field in read})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import os
 import shutil
@@ -20,6 +21,7 @@ from dbt_temporal.adapters.dbt_core.keyed_locks import KeyedLocks
 from dbt_temporal.adapters.dbt_core.limits import EngineLimits
 from dbt_temporal.adapters.dbt_core.parents.fingerprint import changed
 from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings, flags_digest
+from dbt_temporal.adapters.dbt_core.parents.shared import SharedParses
 from dbt_temporal.adapters.dbt_core.template import ForkedProcess, Forker, Template
 from dbt_temporal.adapters.project_files import PROFILES_FILE, content_revision
 from dbt_temporal.application.ports.telemetry import NoTelemetry, ProjectParsed, Telemetry
@@ -30,6 +32,8 @@ from dbt_temporal.domain.run.invocation import DbtInvocation
 DepsMode = Literal["auto", "always", "never"]
 """When packages are installed into a private folder: where the project's own one lacks some, in any case, or never."""
 _REMEMBERED_RUNS = 1000
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -80,7 +84,9 @@ class ParentPool:
         limits: EngineLimits,
         deps: DepsMode = "auto",
         telemetry: Telemetry | None = None,
+        shared: SharedParses | None = None,
     ) -> None:
+        self._shared = shared
         self._template = template
         self._environ = environ
         self._cache_dir = cache_dir
@@ -202,6 +208,10 @@ class ParentPool:
         for path in (folder, parsed):
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
         process, forker = await self._template.fork_parent()
+        # What a worker parses when it starts is what the next one will; a run's parse is its own.
+        shared = self._shared if run is None and not settings.env else None
+        if shared is not None:
+            forker.on_event = shared.answers(process.channel)
         try:
             facts = await process.channel.request(
                 "load",
@@ -218,6 +228,7 @@ class ParentPool:
                 covered=settings.covered,
                 cache_dir=str(self._cache_dir),
                 run=run and run.model_dump(mode="json"),
+                share=shared is not None,
             )
             memory = await asyncio.to_thread(process.memory_bytes)
         except BaseException:
@@ -225,6 +236,10 @@ class ParentPool:
             await process.channel.close()
             shutil.rmtree(folder, ignore_errors=True)
             raise
+        logger.info("project %s: %s", facts["name"], facts["parsed"])
+        header = facts.pop("shared")
+        if shared is not None and header is not None:
+            shared.offer(facts["name"], header, folder / facts["partial_parse"], self._work_dir / "shared")
         self._telemetry.record(ProjectParsed(facts["name"], facts["load_seconds"]))
         kept_secs = self._limits.asking_parse_secs if facts["asked_others"] else math.inf
         if facts["for_one_run"]:
@@ -234,6 +249,8 @@ class ParentPool:
         return ParentHandle(settings.key, process, forker, facts, folder, watched, began, kept_secs, flags, memory)
 
     async def close(self) -> None:
+        if self._shared is not None:
+            await self._shared.close()
         for parent in self._parents:
             self._discard(parent)
         self._parents.clear()

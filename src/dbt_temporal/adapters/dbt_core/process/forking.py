@@ -78,6 +78,19 @@ class ForkServer:
                     return
                 self._answer(message, fds, operations, forks)
 
+    def ask(self, event: wire.Message) -> wire.Message:
+        """Sends an event amid an operation, and waits for the request that answers it.
+
+        Raises:
+            EOFError: the peer has gone.
+        """
+        wire.answer(self._control, event)
+        message, _ = wire.receive(self._control)
+        if message is None:
+            raise EOFError("the worker has gone")
+        wire.answer(self._control, {"id": message["id"], "ok": None})
+        return message
+
     def _next_ready(self) -> list[Any]:
         """Waits for a request or for the end of a child, and does idle work meanwhile."""
         sources = [self._control, self._wake_reader]

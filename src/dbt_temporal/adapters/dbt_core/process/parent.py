@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from dbt_temporal.adapters.dbt_core import wire
@@ -64,7 +65,7 @@ class ProjectParent:
     def _load(self, message: wire.Message) -> wire.Message:
         from dbt_temporal.adapters.dbt_core.process.parsing.loading import load_project
 
-        self._project = load_project(message)
+        self._project = load_project(message, self._ask_for_parse if message["share"] else None)
         gc.collect()
         gc.freeze()
         if message["long_lived"]:
@@ -73,6 +74,9 @@ class ProjectParent:
         facts["forkable"] = facts["adapter_type"] in FORKABLE_ADAPTERS and threading.active_count() == 1
         facts["pid"] = os.getpid()
         return dict(facts)
+
+    def _ask_for_parse(self, key: str, place: Path) -> bool:
+        return bool(self._server.ask({"event": wire.PARSE_WANTED, "key": key, "place": str(place)})["found"])
 
     def _warm_up(self) -> Iterator[None]:
         from dbt_temporal.adapters.dbt_core.process.parsing.loading import compile_macros

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +41,22 @@ class KeptParse:
         self._run_input = run_input
         self.flags: set[str] = set()
 
-    def fetch(self, target: Mapping[str, Any]) -> None:
-        """Copies the file of this target, if there is one, to where dbt looks for it."""
+    def fetch(
+        self, target: Mapping[str, Any], elsewhere: Callable[[str, Path], None] = lambda _digest, _used: None
+    ) -> None:
+        """Copies the file of this target, if there is one, to where dbt looks for it.
+
+        Where there is none, `elsewhere` may put one there; it takes what stands for the target.
+        """
         text = orjson.dumps(dict(target), option=orjson.OPT_SORT_KEYS, default=str)
         digest = hashlib.sha256(text).hexdigest()[:24]
         self._kept = self._base.with_name(f"{self._base.stem}-{digest}{self._base.suffix}")
         with contextlib.suppress(FileNotFoundError):
             self.flags = set(orjson.loads(self._names.read_bytes()))
-        with contextlib.suppress(FileNotFoundError):
+        try:
             shutil.copyfile(self._place, self._used)
+        except FileNotFoundError:
+            elsewhere(digest, self._used)
 
     def keep(self, flags: Collection[str] = ()) -> None:
         """Keeps what dbt wrote, and removes the files that were used longest ago, where there are many.

@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -28,12 +29,17 @@ from dbt_temporal.adapters.dbt_core.process.parsing.graph import ProjectGraphs, 
 from dbt_temporal.adapters.dbt_core.process.parsing.kept_parse import KeptParse
 from dbt_temporal.adapters.dbt_core.process.parsing.observation import Observation
 from dbt_temporal.adapters.dbt_core.process.parsing.packages import provide_packages
+from dbt_temporal.adapters.dbt_core.process.parsing.shared_parse import Ask, SharedParse
 from dbt_temporal.adapters.project_files import PROFILES_FILE, PROJECT_FILE
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
 _OF_THE_RUN = re.compile(rb"\b(run_started_at|invocation_id|modules\W+datetime)\b")
 """By these names Jinja comes to what is another in each run."""
+_FROM_NOTHING = frozenset({"UnableToPartialParse", "ParsedFileLoadFailed", "PartialParsingNotEnabled"})
+"""Events of dbt's that say that it begins with nothing."""
+OFFERED = "offered_parse"
+"""The file beside dbt's own that is for other workers."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,8 @@ class LoadedParent:
     watched: dict[str, str]
     asked_others: bool
     flags: set[str]
+    parsed: str
+    shared: dict[str, Any] | None
 
     def facts(self) -> dict[str, Any]:
         config = self.project.config
@@ -58,10 +66,18 @@ class LoadedParent:
             "asked_others": self.asked_others,
             "flags": sorted(self.flags),
             "for_one_run": _is_for_one_run(self.project),
+            "parsed": self.parsed,
+            "shared": self._offered(),
+            "partial_parse": OFFERED,
         }
 
+    def _offered(self) -> dict[str, Any] | None:
+        """What says for whom else this parse is good; None where it is good for nobody."""
+        return None if self.asked_others or _is_for_one_run(self.project) else self.shared
 
-def load_project(message: wire.Message) -> LoadedParent:
+
+def load_project(message: wire.Message, ask_for_parse: Ask | None = None) -> LoadedParent:
+    """Carries out the order of the worker; `ask_for_parse` asks it for the parse of another worker."""
     bootstrap.set_environment(message["environ"])
     settings = bootstrap.Settings(
         project_dir=message["project_dir"],
@@ -76,23 +92,34 @@ def load_project(message: wire.Message) -> LoadedParent:
     run = DbtInvocation.model_validate(message["run"]) if message["run"] else None
     kept = KeptParse(Path(message["partial_parse"]), used, run.input if run else DbtRunInput())
     how = message["packages"]
-    observation = Observation()
+    observation, parsing = Observation(), _Parsing()
+    shared = SharedParse(message, ask_for_parse)
+
+    def find_parse(target: Mapping[str, Any]) -> None:
+        with observation.switched(False):  # dbt itself looks at all of it afterwards
+            kept.fetch(target, shared.fetch)
+        noting.enter_context(shared.watched())
 
     def with_packages(loaded: Project) -> None:
         with observation.switched(False):  # they follow from packages.yml
             provide_packages(loaded, settings, how)
 
-    with observation.switched(True), watched_flags() as flags:
-        project = bootstrap.load(settings, _ignore_event, with_packages, kept.fetch, run)
+    with contextlib.ExitStack() as noting, observation.switched(True), watched_flags() as flags:
+        project = bootstrap.load(settings, parsing.hear, with_packages, find_parse, run)
     observation.add_records(project.manifest)
     # The command line does this by writing the manifest after each parse; a partial parse brings the maps as they were.
     project.manifest.build_parent_and_child_maps()
     project.manifest.build_group_map()
     use_fast = bool(getattr(project.config.args, "USE_FAST_TEST_EDGES", False))
     graphs = build_graphs(project.manifest, use_fast_test_edges=use_fast)
+    header = shared.header(flags) if parsing.whole else None
+    if header is not None:
+        shutil.copyfile(used, used.with_name(OFFERED))
     kept.keep(flags)
     watched = observation.beyond_revision(settings.project_dir, message["covered"], message["cache_dir"])
-    return LoadedParent(project, graphs, watched, observation.asked_others, kept.flags)
+    return LoadedParent(
+        project, graphs, watched, observation.asked_others, kept.flags, parsing.in_words(shared.taken), header
+    )
 
 
 def _is_for_one_run(project: bootstrap.ParsedProject) -> bool:
@@ -122,5 +149,22 @@ def counts(manifest: Any) -> dict[str, int]:
     return {str(kind): number for kind, number in _generate_stats(manifest).items() if number}
 
 
-def _ignore_event(_: EventMsg) -> None:
-    """dbt's events of parsing; what matters of them comes as an exception."""
+class _Parsing:
+    """How much was parsed, by what dbt says of it. What else matters of its events comes as an exception."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def hear(self, event: EventMsg) -> None:
+        self._said.add(event.info.name)
+
+    @property
+    def whole(self) -> bool:
+        return not _FROM_NOTHING.isdisjoint(self._said)
+
+    def in_words(self, taken: bool) -> str:
+        if self.whole:
+            return "parsed as a whole"
+        since = "the parse of another worker" if taken else "the last parse"
+        unchanged = "PartialParsingSkipParsing" in self._said
+        return f"not parsed, as nothing changed since {since}" if unchanged else f"parsed what changed since {since}"
