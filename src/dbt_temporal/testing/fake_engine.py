@@ -110,6 +110,9 @@ class FakeEngine:
         del location
         return self.run_class(self, invocation)
 
+    async def prepare(self) -> None:
+        """Does nothing."""
+
     async def ping(self) -> None:
         """Answers, unless `stuck` is set."""
         if self.stuck:

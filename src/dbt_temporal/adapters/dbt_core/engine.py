@@ -71,6 +71,10 @@ class DbtCoreEngine:
         self._outcomes = Outcomes(cache_dir / "outcomes")
         self._cancel_secs = cancel_secs
 
+    async def prepare(self) -> None:
+        """See `DbtEngine`. Starts the process that imports dbt."""
+        await self._template.start()
+
     async def load_project(self, location: ProjectLocation) -> LoadedProject:
         async with self._parents.using(ParseSettings.of(location)) as parent:
             facts = parent.facts

@@ -135,11 +135,15 @@ class Template:
         self._reading: asyncio.Task[None] | None = None
         self._has_forked = False
 
+    async def start(self) -> None:
+        """Starts the process, where there is none. Returns when it has imported dbt."""
+        async with self._lock:
+            await self._start_once()
+
     async def fork_parent(self) -> tuple[ForkedProcess, Forker]:
         """A new project parent, and the forker through which it forks hosts."""
         async with self._lock:
-            if self._forker is None or not self._forker.channel.alive:
-                await self._start()
+            await self._start_once()
             assert self._forker is not None
             self._has_forked = True
             parent = await self._forker.fork("fork_parent")
@@ -156,6 +160,10 @@ class Template:
     async def close(self) -> None:
         async with self._lock:
             await self._stop()
+
+    async def _start_once(self) -> None:
+        if self._forker is None or not self._forker.channel.alive:
+            await self._start()
 
     async def _start(self) -> None:
         await self._stop()

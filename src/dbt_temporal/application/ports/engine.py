@@ -300,6 +300,9 @@ class EngineRun(Protocol):
 class DbtEngine(Protocol):
     """Runs dbt."""
 
+    async def prepare(self) -> None:
+        """Does what takes long and needs no project, for `load_project` to find it done. It need not be called."""
+
     async def load_project(self, location: ProjectLocation) -> LoadedProject:
         """Parses a project. Raises Compilation or Configuration with dbt's own message."""
 

@@ -21,6 +21,10 @@ class EngineByProject:
         self._engines = engines
         self._default = default
 
+    async def prepare(self) -> None:
+        for engine in self._engines.values():
+            await engine.prepare()
+
     async def load_project(self, location: ProjectLocation) -> LoadedProject:
         return await self.engine_of(location).load_project(location)
 

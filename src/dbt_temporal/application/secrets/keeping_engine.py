@@ -44,6 +44,9 @@ class SecretKeepingEngine:
         self._resolver = resolver
         self._worker_env = worker_env
 
+    async def prepare(self) -> None:
+        await self._engine.prepare()
+
     async def load_project(self, location: ProjectLocation) -> LoadedProject:
         with _redacted_errors(Redactor(secret_values({}, worker_env=self._worker_env))):
             return await self._engine.load_project(location)

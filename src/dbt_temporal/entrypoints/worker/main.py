@@ -102,7 +102,7 @@ async def run_worker(
         try:
             # A store whose package is missing is told now, not after the first run.
             container.artifact_store()
-            async with _probes(settings.health, readiness):
+            async with _probes(settings.health, readiness), _ended(asyncio.create_task(_prepare(container))):
                 client = await _until(stopping, _connect(container, settings, runtime, tracing))
                 projects = await _until(stopping, container.load_projects()())
                 for project in projects:
@@ -115,6 +115,12 @@ async def run_worker(
             await container.engine().close()
             if tracing is not None:
                 await tracing.close()
+
+
+async def _prepare(container: WorkerContainer) -> None:
+    """Starts the engine while the server is called; what fails is told when a project is loaded."""
+    with contextlib.suppress(Exception):
+        await container.engine().prepare()
 
 
 async def _connect(container: WorkerContainer, settings: Settings, runtime: Runtime, tracing: Tracing | None) -> Client:
