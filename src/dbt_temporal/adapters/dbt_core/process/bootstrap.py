@@ -177,8 +177,8 @@ def load(
     """Loads profile and project and parses, reusing the partial-parse file below `settings.target_path`.
 
     `provide_packages` takes the loaded project, and sees to it that its packages are installed. `provide_parse` takes
-    what Jinja sees as `target`, and may put a partial-parse file below the target path. `run` is the run that this is
-    done for, if there is one: what is parsed sees its flags.
+    what Jinja sees as `target`, with the database and the schema of the profile, and may put a partial-parse file below
+    the target path. `run` is the run that this is done for, if there is one: what is parsed sees its flags.
     """
     started = time.perf_counter()
     run = run or DbtInvocation(
@@ -192,7 +192,10 @@ def load(
     begin_invocation(flags, run.invocation_id, datetime.fromisoformat(run.started_at), callback)
     profile = load_profile(settings.project_dir, flags.VARS, flags.PROFILE, flags.TARGET)
     get_invocation_context().uses_adapter(profile.credentials.type)  # dbt checks the files' schemas for some alone
-    provide_parse(dict(dict.items(profile.to_target_dict())))  # by no method of its own, which may take note
+    # By no method of its own, which may take note. An adapter need not name the two among what Jinja sees.
+    target = dict(dict.items(profile.to_target_dict()))
+    places = {"of_credentials": [profile.credentials.database, profile.credentials.schema]}
+    provide_parse({**target, **places})
     profile.threads = getattr(flags, "THREADS", None) or profile.threads
     project = load_project(settings.project_dir, flags.VERSION_CHECK, profile, flags.VARS, validate=True)
     provide_packages(project)

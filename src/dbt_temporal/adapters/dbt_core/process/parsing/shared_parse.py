@@ -166,8 +166,7 @@ def _at_home(data: bytes, env: Collection[str]) -> bytes:
     """
     parse = msgpack.unpackb(data, raw=False, strict_map_key=False)
     for file in parse["files"].values():
-        if file["parse_file_type"] == ParseFileType.Schema:
-            file["path"]["modification_time"] = _time_of_same(file)
+        file["path"]["modification_time"] = _time_here(file)
     values = get_invocation_context().env
     if not set(parse[ENV_VARS]) <= set(env):
         raise ParseFileError("it does not say by which variables it was parsed")
@@ -176,11 +175,13 @@ def _at_home(data: bytes, env: Collection[str]) -> bytes:
     return content
 
 
-def _time_of_same(file: Mapping[str, Any]) -> float:
+def _time_here(file: Mapping[str, Any]) -> float:
     path = file["path"]
     place = os.path.abspath(os.path.join(path["project_root"], path["searched_path"], path["relative_path"]))
     try:
         modified = os.path.getmtime(place)
+        if file["parse_file_type"] != ParseFileType.Schema:
+            return modified
         same = FileHash.from_contents(load_file_contents(place, strip=True)).checksum == file["checksum"]["checksum"]
     except OSError:
         return _NEVER
