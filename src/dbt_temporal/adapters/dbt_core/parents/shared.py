@@ -69,8 +69,8 @@ class SharedParses:
             return True
         except TimeoutError:
             problem = f"it was not there within {FETCH_SECS:g} seconds"
-        except (DbtTemporalError, ParseFileError, OSError) as error:
-            problem = str(error)
+        except Exception as error:  # a parent waits for the answer, whatever has happened
+            problem = str(error) or type(error).__name__
         logger.warning(
             "the parse %s is not used, and the project is parsed anew: %s", self._store.location(_path(key)), problem
         )
