@@ -125,6 +125,7 @@ def test_dev_keeps_artifacts_in_the_cache_unless_told_otherwise(tmp_path: Path) 
     assert (env["WRITE_ARTIFACTS"], env["ARTIFACT_STORE"]) == ("true", str(tmp_path / "dev" / "artifacts"))
     told = dev_environment(DevOptions(), {"WRITE_ARTIFACTS": "false", "ARTIFACT_STORE": "/else"}, tmp_path)
     assert (told["WRITE_ARTIFACTS"], told["ARTIFACT_STORE"]) == ("false", "/else")
+    assert (env["DBT_TEMPORAL_SHARE_PARSES"], "DBT_TEMPORAL_SHARE_PARSES" in told) == ("false", False)
 
 
 def test_the_project_dir_flag_comes_before_the_variables(tmp_path: Path, project: Path) -> None:

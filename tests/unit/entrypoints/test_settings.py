@@ -287,3 +287,17 @@ def test_a_half_client_certificate_in_a_profile_is_told() -> None:
 
 def test_variables_are_named_in_capitals_only() -> None:
     assert read_settings({"namespace": "x", "port": "http", "profile": "y"}).connection.namespace == "default"
+
+
+@pytest.mark.parametrize(
+    ("environ", "shares"),
+    [
+        ({}, False),  # anybody may write into the default store
+        ({"ARTIFACT_STORE": ""}, False),
+        ({"ARTIFACT_STORE": "s3://bucket"}, True),
+        ({"ARTIFACT_STORE": "s3://bucket", "DBT_TEMPORAL_SHARE_PARSES": "false"}, False),
+        ({"DBT_TEMPORAL_SHARE_PARSES": "true"}, False),
+    ],
+)
+def test_parses_are_shared_by_a_store_that_is_named(environ: dict[str, str], shares: bool) -> None:
+    assert read_settings(environ).artifacts.shares_parses is shares
