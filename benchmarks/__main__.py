@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmarks.catalogue import FIGURES
+from benchmarks.catalogue import FIGURES, USUAL
 from benchmarks.figure import AnyFigure
 from benchmarks.options import add_sizes, sizes_given
 from benchmarks.page.page import write_page
@@ -41,7 +41,7 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
         command.add_argument("--small", action="store_true", help="by sizes that only show that it works")
         add_sizes(command, figure.sizes)
     everything = _command(
-        commands, "all", "Measures all figures, or those that are named, and prints the table."
+        commands, "all", "Measures all figures but compare, or those that are named, and prints the table."
     )
     everything.set_defaults(run=_measure_all)
     everything.add_argument("figures", nargs="*", type=_figure, metavar="FIGURE")
@@ -79,7 +79,7 @@ def _measure_one(options: argparse.Namespace) -> int:
 def _measure_all(options: argparse.Namespace) -> int:
     """Measures one after the other; one that cannot be measured does not keep the others from it."""
     failed = False
-    for figure in options.figures or FIGURES.values():
+    for figure in options.figures or USUAL:
         try:
             _measured(figure, figure.small if options.small else figure.sizes).write(options.results)
         except BenchmarkError as error:

@@ -9,7 +9,9 @@ import pytest
 from temporalio.api.history.v1 import HistoryEvent
 
 from benchmarks.__main__ import main
-from benchmarks.catalogue import FIGURES
+from benchmarks.catalogue import FIGURES, USUAL
+from benchmarks.compare.compare import Measured as Compared
+from benchmarks.compare.compare import OfWay
 from benchmarks.figure import Row
 from benchmarks.figures.cores import model
 from benchmarks.figures.large import Measured, OfSize, Sizes, rows
@@ -136,3 +138,15 @@ def test_a_file_that_is_no_result_names_the_figure_to_measure_again(
     (tmp_path / "ready.json").write_text('{"sizes": {}}')
     assert main(["table", "--results", str(tmp_path)]) == 2
     assert "measure ready again" in capsys.readouterr().err
+
+
+def test_other_ways_stand_beside_the_cli_and_those_that_failed_say_why() -> None:
+    ways = [OfWay("dbt CLI", [4.0], [5.0]), OfWay("v2", [1.0], [1.0]), OfWay("cosmos", failure="does not install here")]
+    sizes = FIGURES["compare"].sizes
+    v2, cosmos = FIGURES["compare"].rows(sizes, Compared(ways))
+    assert (v2.ratio, v2.measured) == (0.25, "1.0 s; dbt 4.0 s")
+    assert (cosmos.ratio, cosmos.measured) == (None, "does not install here")
+
+
+def test_what_needs_a_package_index_is_measured_only_where_it_is_named() -> None:
+    assert [name for name, figure in FIGURES.items() if figure not in USUAL] == ["compare"]
