@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dbt.adapters.base.impl import DEFAULT_BASE_BEHAVIOR_FLAGS
 
 from tests.conformance.databases import DATABASES, GRANTEES, prepared_postgres, profile_target
 from tests.conformance.routing import Router
@@ -56,6 +57,15 @@ def _is_chosen(scenario: Any, databases: Sequence[str], share: int) -> bool:
 def _session_environment() -> None:
     # As the scenarios' own projects say it; some write a project without it.
     os.environ.update({"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", **GRANTEES})
+
+
+@pytest.fixture(autouse=True)
+def _flags_of_one_adapter() -> Iterator[None]:
+    """Each adapter that dbt makes adds its flags to one list of the process, and goes through all of them: after some
+    hundred tests that takes seconds each time."""
+    known = len(DEFAULT_BASE_BEHAVIOR_FLAGS)
+    yield
+    del DEFAULT_BASE_BEHAVIOR_FLAGS[known:]
 
 
 @pytest.fixture(scope="session")
