@@ -14,7 +14,6 @@ from dbt_temporal.adapters.temporal.closed_runs.workflow import DbtTidyWorkflow
 from dbt_temporal.adapters.temporal.leases.client import LeaseActivities
 from dbt_temporal.adapters.temporal.leases.workflow import DbtLeaseWorkflow, VersionedLeaseWorkflow
 from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
-from dbt_temporal.adapters.temporal.worker.heartbeat import HEARTBEAT_INTERVAL
 from dbt_temporal.adapters.temporal.worker.tidying import TidyActivities
 from dbt_temporal.adapters.temporal.worker.tuning import WorkerTuning
 from dbt_temporal.adapters.temporal.workflow.definition import DbtRunWorkflow
@@ -60,7 +59,6 @@ def worker_options(tuning: WorkerTuning) -> dict[str, Any]:
         # Activities that start eagerly come with the answer to a workflow task, past the queue and its order.
         disable_eager_activity_execution=tuning.takes_from_queue_only,
         graceful_shutdown_timeout=tuning.grace,
-        # Cancels come with the answers to heartbeats: by default the SDK would send one a minute.
-        max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
-        default_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
+        max_heartbeat_throttle_interval=tuning.heartbeat_throttle,
+        default_heartbeat_throttle_interval=tuning.heartbeat_throttle,
     )

@@ -11,7 +11,6 @@ from temporalio.client import Client
 from temporalio.worker import Interceptor, Worker
 
 from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
-from dbt_temporal.adapters.temporal.worker.heartbeat import HEARTBEAT_INTERVAL
 from dbt_temporal.adapters.temporal.worker.tuning import WorkerTuning
 from dbt_temporal.domain.limits import fit_name
 
@@ -44,6 +43,6 @@ def build_own_worker(
         max_concurrent_activities=SLOTS,
         graceful_shutdown_timeout=tuning.grace,
         disable_eager_activity_execution=True,
-        max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
-        default_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
+        max_heartbeat_throttle_interval=tuning.heartbeat_throttle,
+        default_heartbeat_throttle_interval=tuning.heartbeat_throttle,
     )

@@ -16,6 +16,7 @@ from temporalio.worker import (
 )
 
 from dbt_temporal.adapters.environment import EnvironmentModel, variable
+from dbt_temporal.adapters.temporal.worker.heartbeat import HEARTBEAT_INTERVAL
 from dbt_temporal.domain.run.plan import HistoryLimits
 
 NO_LIMIT = timedelta(days=365)
@@ -107,6 +108,12 @@ class WorkerTuning(EnvironmentModel):
         if self.graceful_shutdown_secs is None:
             return NO_LIMIT
         return timedelta(seconds=self.graceful_shutdown_secs)
+
+    @property
+    def heartbeat_throttle(self) -> timedelta:
+        """How long the SDK holds a heartbeat back. By its own default it would send one a minute, and cancels come with
+        the answers."""
+        return min(HEARTBEAT_INTERVAL, timedelta(seconds=self.heartbeat_secs or HEARTBEAT_INTERVAL.total_seconds()))
 
     @property
     def history_limits(self) -> HistoryLimits:
