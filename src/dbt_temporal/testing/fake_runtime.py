@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn, TypeVar
@@ -31,6 +31,7 @@ from dbt_temporal.application.steps.messages import (
     TakeLeaseOutput,
 )
 from dbt_temporal.application.steps.table import BEFORE_RUN, END_RUN, RESUME_RUN, STORE_ARTIFACTS, TAKE_LEASE
+from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult
@@ -62,6 +63,7 @@ class FakeRuntime:
     Attributes:
         planned: what `plan_project` ends with, in turn where it is a sequence.
         nodes: for a unique_id, what its step ends with; nodes that are not named succeed.
+        parts: for the unique_id of a microbatch model, what makes the ends of its parts.
         lost_queues: queues of workers that are lost: no step that is sent there is taken.
         retries: for a unique_id, the reasons of failed attempts before the end, or their failures.
         gates: a node with a gate ends only when the gate is set.
@@ -76,6 +78,9 @@ class FakeRuntime:
         room: how many steps there is room for.
         hand_over_after: after so many steps, the run goes on in another execution; None for never.
         carried: what was handed over, in turn.
+        can_carry_bytes: how much can be.
+        was_reset: whether the executions from now on go on where others were cut off.
+        answered: while it is not set, something is to be answered before a hand-over.
         budget: how large messages may be.
     """
 
@@ -84,6 +89,7 @@ class FakeRuntime:
     ) -> None:
         self.planned = planned
         self.nodes: dict[str, NodeEnd] = {}
+        self.parts: dict[str, Callable[[BatchPart], NodeEnd]] = {}
         self.lost_queues: set[str] = set()
         self.retries: dict[str, Sequence[str | StepFailedError]] = {}
         self.gates: dict[str, asyncio.Event] = {}
@@ -108,6 +114,10 @@ class FakeRuntime:
         self.room = 1_000_000
         self.hand_over_after: int | None = None
         self.carried: list[bytes] = []
+        self.can_carry_bytes = 1_000_000
+        self.was_reset = False
+        self.answered = asyncio.Event()
+        self.answered.set()
         self._steps_before = 0
         self.budget: Budget = UNLIMITED
         self.awake = asyncio.Event()
@@ -199,7 +209,12 @@ class FakeRuntime:
         return self.hand_over_after is not None and len(self.steps) - self._steps_before >= self.hand_over_after
 
     async def answered_all(self) -> None:
-        """Nobody has asked for anything that is not done at once."""
+        """Waits until `answered` is set."""
+        await self.answered.wait()
+
+    def can_carry(self, carried: bytes) -> bool:
+        """Whether it is no more than `can_carry_bytes`."""
+        return len(carried) <= self.can_carry_bytes
 
     def hand_over(self, carried: bytes) -> NoReturn:
         """Takes note. Raises HandedOver."""
@@ -266,4 +281,7 @@ class FakeRuntime:
                 await self.gates[unique_id].wait()
         finally:
             self._running -= 1
+        part = step.argument.part if isinstance(step.argument, ExecuteNodeInput) else None
+        if part is not None and unique_id in self.parts:
+            return self.parts[unique_id](part)
         return self.nodes.get(unique_id, result(unique_id))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +20,7 @@ from dbt_temporal.adapters.temporal.closed_runs.finding import ClosedRuns
 from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings
 from dbt_temporal.adapters.temporal.gateway import TemporalRun
 from dbt_temporal.adapters.temporal.listing import KnownRuns
+from dbt_temporal.adapters.temporal.workflow import runtime
 from dbt_temporal.adapters.temporal.workflow.definition import DbtRunWorkflow
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.entrypoints.settings import read_settings
@@ -120,6 +123,35 @@ async def test_a_run_that_is_terminated_in_a_later_execution_gets_the_artifacts_
     assert tidied.succeeded >= 20
     assert tidied.invocation_id == (await executions(run))[0].run_id
     assert len(runs.engine.seen_by_artifacts) == 24
+
+
+async def test_a_run_with_too_much_to_carry_stays_in_its_execution_and_can_be_tidied_up(
+    runs: RunHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "MAX_ARGUMENTS_BYTES", 10)
+    runs.engine.gates["model.shop.n20"] = asyncio.Event()
+    run = await runs.submit()
+    await runs.has_begun("model.shop.n20")
+    await wait_for(lambda: succeeded(run, 20), what="all before it have ended")
+    log = await run.handle.query("run_log")
+    assert len([line for line in log if "cannot go on in another execution" in line]) == 1
+    await run.terminate("it was in the way")
+    closed = ClosedRuns(runs.client, runs.task_queue)
+
+    tidied = await (await closed.tidy(await closed.run_of(run.workflow_id))).result()
+
+    assert tidied.succeeded >= 20
+    assert len(await executions(run)) == 1
+
+
+async def test_an_input_that_leaves_no_room_for_more_arguments_stays_in_its_execution(runs: RunHarness) -> None:
+    random_text = base64.b64encode(random.Random(1).randbytes(1_130_000)).decode()
+    run = await runs.submit({"vars": {"x": random_text}})
+
+    outcome = await run.outcome()
+
+    assert outcome.ending is Ending.COMPLETED
+    assert len(await executions(run)) == 1
 
 
 async def succeeded(run: TemporalRun, count: int) -> bool:

@@ -108,3 +108,15 @@ plugins = [Asking]
     fleet.environ["PYTHONPATH"] = str(tmp_path / "python")
     assert [await fleet.begins() for _ in range(2)] == [WHOLE, WHOLE]
     assert fleet.parses() == []
+
+
+async def test_a_run_by_other_flags_has_a_parse_of_its_own_wherever_the_worker_has_the_first_one_from(
+    fleet: Fleet,
+) -> None:
+    fleet.write({"models/full.sql": "{{ config(alias='full' if flags.FULL_REFRESH else 'part') }} select 1 as x"})
+    by_flags = new_invocation(command="run", full_refresh=True, select="full")
+    for begins, keeps_cache in ((WHOLE, False), (TAKEN, False), (KEPT, True)):
+        assert await fleet.begins(keeps_cache=keeps_cache) == begins
+        async with fleet.worker() as engine:
+            run = await drive(engine, fleet.location, by_flags)
+        assert json.loads(run.artifacts["manifest.json"])["nodes"]["model.shop.full"]["alias"] == "full"

@@ -73,9 +73,10 @@ def with_batches() -> FakeRuntime:
     runtime = runtime_of(node("a"), node("m", "a", batched=True), node("z", "m"), threads=2)
     windows: list[Window] = [(f"2026-01-0{day}", f"2026-01-0{day + 1}") for day in range(1, 8)]
     batches = Batches(windows=windows, names=[start for _, start in windows])
-    # One answer stands for all of its parts: each reads what concerns it.
-    runtime.nodes[model_id("m")] = result(
-        "m", batches=batches, batch=EndedBatch(index=0, status="success", side_by_side=True)
+    runtime.parts[model_id("m")] = lambda part: result(
+        "m",
+        batches=batches if part.stage == "begin" else None,
+        batch=EndedBatch(index=part.index, status="success", side_by_side=True) if part.stage == "batch" else None,
     )
     return runtime
 
@@ -237,13 +238,13 @@ async def test_fail_fast_while_the_rest_runs_out_ends_the_run_here() -> None:
 async def test_what_is_too_large_to_be_carried_stays_in_its_execution() -> None:
     runtime = wide()
     runtime.hand_over_after = 1
-    runtime.budget = runtime.budget.__class__(carried_bytes=100)
+    runtime.can_carry_bytes = 100
 
     output, run = await to_the_end(runtime)
 
     assert not runtime.carried
     assert len(output.node_results) == 12
-    told = [line for line in run.run_log() if "too large to go on in another execution" in line]
+    told = [line for line in run.run_log() if "cannot go on in another execution" in line]
     assert len(told) == 1
 
 

@@ -115,6 +115,10 @@ class InProcessRuntime:
     async def answered_all(self) -> None:
         """Nobody asks anything of a run here."""
 
+    def can_carry(self, carried: bytes) -> bool:  # noqa: ARG002 -- the port's
+        """Never: there is no other execution."""
+        return False
+
     def hand_over(self, carried: bytes) -> NoReturn:
         """Never called, as no execution is too long."""
         raise AssertionError(f"a run in this process has one execution; it would carry {len(carried)} bytes")
@@ -123,6 +127,11 @@ class InProcessRuntime:
     def execution(self) -> str:
         """There is one alone."""
         return ""
+
+    @property
+    def was_reset(self) -> bool:
+        """Never: nobody cuts it off."""
+        return False
 
     def publish(self, changed: StateChange) -> None:
         """Tells the observer."""

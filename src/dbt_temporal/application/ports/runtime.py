@@ -112,7 +112,6 @@ class Budget:
         message_chars: one message.
         code_chars: the compiled code of one result.
         input_chars: the run's input, in the step of each node.
-        carried_bytes: what a run carries into another execution.
     """
 
     output_bytes: int | None = None
@@ -122,7 +121,6 @@ class Budget:
     message_chars: int | None = None
     code_chars: int | None = None
     input_chars: int | None = None
-    carried_bytes: int | None = None
 
 
 UNLIMITED = Budget()
@@ -240,6 +238,9 @@ class RunRuntime(Protocol):
     async def answered_all(self) -> None:
         """Waits for what others have asked of the run and is under way: another execution has no answers to it."""
 
+    def can_carry(self, carried: bytes) -> bool:
+        """Whether another execution can be given as much, beside the run's input."""
+
     def hand_over(self, carried: bytes) -> NoReturn:
         """Ends this execution, and has another one go on with what is carried; only after `is_longer_than`.
 
@@ -249,7 +250,11 @@ class RunRuntime(Protocol):
 
     @property
     def execution(self) -> str:
-        """What tells this execution from the others of the run; empty where there are none."""
+        """What tells this execution from the others of the run; empty where there are none. A reset keeps it."""
+
+    @property
+    def was_reset(self) -> bool:
+        """Whether this execution goes on where another one was cut off, which may have done more than it knows."""
 
     def publish(self, changed: StateChange) -> None:
         """Tells observers that the run's state has changed. Cheap; a runtime may gather changes."""

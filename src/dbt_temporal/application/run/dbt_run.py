@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from dbt_temporal import __version__
@@ -39,8 +40,10 @@ CANCELLED_LINE = "The run was cancelled."
 class DbtRun:
     """One run. `invocation_id` is the id that dbt reports everywhere."""
 
-    def __init__(self, runtime: RunRuntime, invocation_id: str) -> None:
+    def __init__(self, runtime: RunRuntime, invocation_id: str, *, goes_on: bool = False) -> None:
         self._runtime = runtime
+        self.is_ready = not goes_on
+        """Whether it knows all that an execution before this one has carried here."""
         self._invocation_id = invocation_id
         self._live = LiveState(runtime)
         self._keeping = Keeping(runtime)
@@ -86,6 +89,7 @@ class DbtRun:
             self._take_fail_fast(run_input.fail_fast)
             self._live.log.header(__version__)
             self._live.enter(RunPhase.PLANNING)
+            self.is_ready = True
             planned, progress = await self._plan(run_input), None
         else:
             planned, progress = await self._restore(carried)
@@ -197,10 +201,14 @@ class DbtRun:
                 hooks.errors += progress.hook_errors
             self.context = context = RunContext(self._runtime, self._live, self._keeping, planned)
             self._execution = execution = Execution(
-                context, self._steps, self._tell_of_cancel, self._luggage.pack_plan, progress
+                context,
+                self._steps,
+                self._tell_of_cancel,
+                self._luggage.pack_plan,
+                partial(self._pack, hooks=hooks),
+                progress,
             )
-            while not await execution.run():
-                self._hand_over(execution, hooks)
+            await execution.run()
             planned, hooks.plan = context.planned, context.plan
         except LeaseTakenError as taken:
             return self._skipped(planned, hooks, "for another run (concurrency.if_taken)", str(taken))
@@ -214,8 +222,8 @@ class DbtRun:
             raise
         return await self._finish(planned, hooks)
 
-    def _hand_over(self, execution: Execution, hooks: LifecycleHooks) -> None:
-        """Has another execution go on. Returns where that cannot be, because there is too much to carry."""
+    def _pack(self, execution: Execution, hooks: LifecycleHooks) -> bytes:
+        """What another execution has to know to go on."""
         assert self.context is not None
         assert self._started_at is not None
         assert execution.nodes is not None
@@ -228,16 +236,9 @@ class DbtRun:
             keeper=self._keeping.keeper,
             lease_scope=self._lease.scope,
             hook_errors=hooks.errors,
+            was_cut_off=self._luggage.was_cut_off or self._runtime.was_reset,
         )
-        carried = self._luggage.packed(self.context.planned, self._live, progress)
-        budget = self._runtime.budget
-        if budget.carried_bytes is None or len(carried) <= budget.carried_bytes:
-            self._runtime.hand_over(carried)
-        self._live.log.add(
-            f"The run is too large to go on in another execution of its workflow ({len(carried)} bytes of "
-            f"{budget.carried_bytes}): it goes on in this one as long as its history has room"
-        )
-        execution.nodes.stay()
+        return self._luggage.packed(self.context.planned, self._live, progress)
 
     async def _restore(self, carried: bytes) -> tuple[PlanProjectOutput, Progress]:
         planned, progress = await self._luggage.unpack_into(self._live, carried)
@@ -246,6 +247,7 @@ class DbtRun:
         self._fail_fast_by_update = progress.fail_fast_by_update
         if said is not None:  # by an update that came first
             self.set_fail_fast(said)
+        self.is_ready = True
         return planned, progress
 
     async def _end_badly(self, planned: PlanProjectOutput, error: BaseException) -> None:

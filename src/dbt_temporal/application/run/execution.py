@@ -26,6 +26,7 @@ class Execution:
         steps: stores the artifacts.
         tell_of_cancel: writes into the log that the run was cancelled.
         pack_plan: is called when a hand-over begins.
+        pack: packs what the next execution has to know.
         carried: where an execution of the workflow before this one has begun it, how far it has come.
 
     Attributes:
@@ -40,6 +41,7 @@ class Execution:
         steps: RunSteps,
         tell_of_cancel: Callable[[], None],
         pack_plan: Callable[[PlanProjectOutput], object],
+        pack: Callable[[Execution], bytes],
         carried: Progress | None = None,
     ) -> None:
         self.nodes: NodeSteps | None = None
@@ -50,15 +52,20 @@ class Execution:
         self._steps = steps
         self._tell_of_cancel = tell_of_cancel
         self._pack_plan = pack_plan
+        self._pack = pack
         self._carried = carried
         self._hooks = ProjectHookSteps(context)
 
-    async def run(self) -> bool:
-        """Runs all of it, and stores the artifacts.
+    def begin(self) -> None:
+        """Packs the plan, for `HandOver`."""
+        self._pack_plan(self._context.planned)
 
-        Returns:
-            whether it is done; otherwise the rest is for another execution of the workflow, or for this one after
-            `stay`.
+    def pack(self) -> bytes:
+        """Packs all of it."""
+        return self._pack(self)
+
+    async def run(self) -> None:
+        """Runs all of it, and stores the artifacts.
 
         Raises:
             StepFailedError: dbt could not set the run up; no node has run.
@@ -69,8 +76,7 @@ class Execution:
                 self._list()
             elif context.plan.nodes or not context.planned.nothing_to_do:
                 # What is selected may be ephemeral models: dbt has no results of them, but runs the hooks.
-                if not await self._execute_nodes():
-                    return False
+                await self._execute_nodes()
             else:
                 # dbt runs no hooks either where nothing is selected (dbt/task/runnable.py, run).
                 self._live.log.add("Nothing to do. Try checking your model configs and model specification args")
@@ -85,14 +91,12 @@ class Execution:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise asyncio.CancelledError
-        return True
 
-    async def _execute_nodes(self) -> bool:
+    async def _execute_nodes(self) -> None:
         seen_by_on_run_end: list[NodeExecutionResult] = []
         if await self._may_run_nodes():
             assert self.nodes is not None
-            if not await self.nodes.run():
-                return False
+            await self.nodes.run()
             seen_by_on_run_end = self._live.state.results_as_dbt_has_them
         elif self.nodes is not None:
             # dbt gives on-run-end no results in this case (dbt/task/runnable.py, execute_with_hooks).
@@ -103,17 +107,11 @@ class Execution:
             except StepFailedError as failure:
                 self._live.state.problem("on-run-end", failure.error_type.value, failure.message)
                 self._live.log.problem("on-run-end", failure.message)
-        return True
 
     async def _may_run_nodes(self) -> bool:
         """Sets the run up, if that is not done."""
-        if self.nodes is not None:
-            return True
         carried = self._carried
-        context = self._context
-        self.nodes = NodeSteps(
-            context, lambda: self._pack_plan(context.planned), None if carried is None else carried.nodes
-        )
+        self.nodes = NodeSteps(self._context, self, None if carried is None else carried.nodes)
         if carried is None:
             return await self._hooks.before_run()
         if carried.keeper is not None:

@@ -199,7 +199,15 @@ class ParentPool:
             except BaseException:
                 self._discard(parent)
                 raise
+            self._offer(parent)
             return parent
+
+    def _offer(self, parent: ParentHandle) -> None:
+        """Has other workers take over what was parsed, if it is good for them."""
+        header = parent.facts["shared"]
+        if self._shared is not None and header is not None:
+            file = parent.folder / parent.facts["partial_parse"]
+            self._shared.offer(parent.facts["name"], header, file, self._work_dir / "shared")
 
     async def _load(self, settings: ParseSettings, run: DbtInvocation | None) -> ParentHandle:
         began = time.monotonic()
@@ -237,9 +245,8 @@ class ParentPool:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         logger.info("project %s: %s", facts["name"], facts["parsed"])
-        header = facts.pop("shared")
-        if shared is not None and header is not None:
-            shared.offer(facts["name"], header, folder / facts["partial_parse"], self._work_dir / "shared")
+        if shared is None:
+            facts["shared"] = None
         self._telemetry.record(ProjectParsed(facts["name"], facts["load_seconds"]))
         kept_secs = self._limits.asking_parse_secs if facts["asked_others"] else math.inf
         if facts["for_one_run"]:

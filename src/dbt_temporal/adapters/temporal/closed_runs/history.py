@@ -95,6 +95,11 @@ class RunHistory:
     ending: str | None = None
     next_run_id: str | None = None
 
+    @property
+    def argument(self) -> Any:
+        """The run's input."""
+        return self.arguments[0] if self.arguments else None
+
 
 async def read_history(
     workflow_id: str, run_id: str, events: AsyncIterable[HistoryEvent], converter: DataConverter

@@ -15,7 +15,7 @@ from dbt_temporal.adapters.temporal.answers import hook_answer, step_failure, st
 from dbt_temporal.adapters.temporal.closed_runs.history import Answer, Command, RunHistory, Turn
 from dbt_temporal.adapters.temporal.failures import to_hook_failed
 from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
-from dbt_temporal.adapters.temporal.workflow.runtime import exceeds, has_room_after, hook_workflow_id
+from dbt_temporal.adapters.temporal.workflow.runtime import can_carry, exceeds, has_room_after, hook_workflow_id
 from dbt_temporal.application.ports.runtime import HookFailedError, StateChange, Step, StepFailedError
 from dbt_temporal.application.ports.telemetry import Fact
 from dbt_temporal.application.shielding import cancels_asked
@@ -148,6 +148,9 @@ class RecordedRuntime:
         """For ever: if all had been answered, the run would have been handed over, and have another history."""
         await asyncio.get_running_loop().create_future()
 
+    def can_carry(self, carried: bytes) -> bool:
+        return can_carry(self._converter, self._history.argument, carried)
+
     def hand_over(self, carried: bytes) -> NoReturn:
         """Never called, as `answered_all` comes before it."""
         raise AssertionError(f"the run was not handed over; it would carry {len(carried)} bytes")
@@ -155,6 +158,11 @@ class RecordedRuntime:
     @property
     def execution(self) -> str:
         return self._history.run_id
+
+    @property
+    def was_reset(self) -> bool:
+        """Whatever: nothing runs any more that would go by it."""
+        return False
 
     def publish(self, changed: StateChange) -> None:
         """Nobody looks on."""

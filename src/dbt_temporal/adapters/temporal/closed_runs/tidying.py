@@ -85,6 +85,10 @@ async def go_through(history: RunHistory, runtime: RecordedRuntime) -> DbtRun:
     task = asyncio.create_task(run.execute(given, carried))
     updating: list[asyncio.Task[Any] | None] = []
     try:
+        if carried is not None:
+            # What it had been handed is known, though it may not have had a turn yet.
+            for _ in range(ROUNDS):
+                await asyncio.sleep(0)
         for turn in history.turns:
             runtime.take(turn)
             for name, arguments in turn.updates:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dbt_temporal.application.ports.runtime import Budget
 
+MAX_ARGUMENTS_BYTES = 1_900_000
+"""Of a workflow, all together; encryption adds some bytes to each."""
+
 TEMPORAL_BUDGET = Budget(
     output_bytes=1_800_000,
     hook_bytes=1_900_000,
@@ -13,6 +16,4 @@ TEMPORAL_BUDGET = Budget(
     message_chars=16_000,
     code_chars=500_000,
     input_chars=8_000,
-    # Of all arguments of a workflow together, the input among them.
-    carried_bytes=1_800_000,
 )

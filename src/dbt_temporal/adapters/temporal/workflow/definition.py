@@ -31,7 +31,8 @@ class DbtRunWorkflow(RunUpdates):
 
     def __init__(self) -> None:
         self._runtime = TemporalRuntime()
-        self._run = DbtRun(self._runtime, workflow.info().first_execution_run_id)
+        info = workflow.info()
+        self._run = DbtRun(self._runtime, info.first_execution_run_id, goes_on=bool(info.continued_run_id))
 
     @workflow.run
     async def run(self, *arguments: Any) -> DbtRunOutput:

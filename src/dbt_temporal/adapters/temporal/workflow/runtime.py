@@ -10,11 +10,12 @@ from typing import Any, NoReturn, TypeVar
 from pydantic import BaseModel
 from temporalio import workflow
 from temporalio.common import Priority, RawValue, RetryPolicy
+from temporalio.converter import PayloadConverter
 from temporalio.exceptions import ActivityError, ChildWorkflowError, FailureError
 
 from dbt_temporal.adapters.temporal.answers import hook_answer, step_failure, step_output
 from dbt_temporal.adapters.temporal.failures import to_hook_failed
-from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
+from dbt_temporal.adapters.temporal.payloads.budget import MAX_ARGUMENTS_BYTES, TEMPORAL_BUDGET
 from dbt_temporal.adapters.temporal.telemetry.metrics import MeterTelemetry
 from dbt_temporal.adapters.temporal.workflow.publisher import StatePublisher
 from dbt_temporal.application.log_context import log_fields
@@ -138,6 +139,9 @@ class TemporalRuntime:
     async def answered_all(self) -> None:
         await workflow.wait_condition(workflow.all_handlers_finished)
 
+    def can_carry(self, carried: bytes) -> bool:
+        return can_carry(workflow.payload_converter(), self.argument, carried)
+
     def hand_over(self, carried: bytes) -> NoReturn:
         """Continues as new: with the input as it was given, and then what is carried, in pieces.
 
@@ -151,6 +155,11 @@ class TemporalRuntime:
     @property
     def execution(self) -> str:
         return workflow.info().original_execution_run_id
+
+    @property
+    def was_reset(self) -> bool:
+        info = workflow.info()
+        return info.run_id != info.original_execution_run_id
 
     def publish(self, changed: StateChange) -> None:
         self._publisher.add(changed)
@@ -166,6 +175,12 @@ class TemporalRuntime:
 def exceeds(limits: HistoryLimits, events: int, size: int) -> bool:
     """Whether a history of so many events and bytes is longer than that."""
     return events >= limits.events or size >= limits.size_bytes
+
+
+def can_carry(converter: PayloadConverter, argument: Any, carried: bytes) -> bool:
+    """Whether a workflow can have both as its arguments."""
+    given = sum(payload.ByteSize() for payload in converter.to_payloads([argument]))
+    return given + len(carried) <= MAX_ARGUMENTS_BYTES
 
 
 def has_room_after(events: int, size: int) -> bool:

@@ -21,43 +21,44 @@ class RunUpdates:
     _run: DbtRun
 
     @workflow.update
-    def set_fail_fast(self, value: Any) -> bool:
+    async def set_fail_fast(self, value: Any) -> bool:
         """Turns fail-fast on or off; returns the value now in force."""
-        return bool(self._carry_out("set_fail_fast", value))
+        return bool(await self._carry_out("set_fail_fast", value))
 
     @workflow.update
-    def retry_nodes(self, nodes: Any) -> list[str]:
+    async def retry_nodes(self, nodes: Any) -> list[str]:
         """Has nodes run again that have failed or were skipped, or make their next attempt now; ends a hold of them."""
-        return list(self._carry_out("retry_nodes", nodes))
+        return list(await self._carry_out("retry_nodes", nodes))
 
     @workflow.update
-    def skip_nodes(self, nodes: Any) -> list[str]:
+    async def skip_nodes(self, nodes: Any) -> list[str]:
         """Has nodes end as skipped, and all below them."""
-        return list(self._carry_out("skip_nodes", nodes))
+        return list(await self._carry_out("skip_nodes", nodes))
 
     @workflow.update
-    def accept_nodes(self, nodes: Any) -> list[str]:
+    async def accept_nodes(self, nodes: Any) -> list[str]:
         """Has nodes count as done, whatever they came to, so that the nodes below them run."""
-        return list(self._carry_out("accept_nodes", nodes))
+        return list(await self._carry_out("accept_nodes", nodes))
 
     @workflow.update
-    def hold_nodes(self, nodes: Any) -> list[str]:
+    async def hold_nodes(self, nodes: Any) -> list[str]:
         """Keeps nodes from their next attempt, or from their first, until they are retried, skipped or accepted."""
-        return list(self._carry_out("hold_nodes", nodes))
+        return list(await self._carry_out("hold_nodes", nodes))
 
     @workflow.update
-    def retry_now(self) -> list[str]:
+    async def retry_now(self) -> list[str]:
         """Has every attempt that is waited for come now."""
-        return list(self._carry_out("retry_now"))
+        return list(await self._carry_out("retry_now"))
 
     @workflow.update
-    def finish(self) -> bool:
+    async def finish(self) -> bool:
         """Keeps the run open no longer: it ends with what it has."""
-        return bool(self._carry_out("finish"))
+        return bool(await self._carry_out("finish"))
 
     @workflow.update
     async def take_revision(self) -> str | None:
         """Has a run that is kept open go on with the project as it is now; returns the revision."""
+        await self._know_all()
         try:
             return await self._run.take_revision()
         except DbtTemporalError as error:
@@ -95,14 +96,21 @@ class RunUpdates:
     def _check_take_revision(self) -> None:
         self._check("take_revision")
 
-    def _carry_out(self, name: str, *arguments: Any) -> Any:
+    async def _carry_out(self, name: str, *arguments: Any) -> Any:
+        await self._know_all()
         try:
             return carry_out_update(self._run, name, *arguments)
         except DbtTemporalError as error:
             raise to_application_error(error) from None
 
+    async def _know_all(self) -> None:
+        """Waits until the run knows what was carried here: before that, nothing of it can be operated on."""
+        if not self._run.is_ready:
+            await workflow.wait_condition(lambda: self._run.is_ready)
+
     def _check(self, name: str, *arguments: Any) -> None:
         try:
-            check_update(self._run, name, *arguments)
+            if self._run.is_ready:
+                check_update(self._run, name, *arguments)
         except DbtTemporalError as error:
             raise to_application_error(error) from None

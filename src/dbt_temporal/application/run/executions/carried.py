@@ -9,18 +9,20 @@ to.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-import orjson
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic_core import from_json, to_json
 
 from dbt_temporal.application.fitting import fit_carried_results
 from dbt_temporal.application.steps.messages import Keeper, PlanProjectOutput
 from dbt_temporal.domain.hooks import HookError
 from dbt_temporal.domain.results import NodeExecutionResult
+
+Model = TypeVar("Model", bound=BaseModel)
 
 _LENGTH_BYTES = 4
 _MARK = "\x01"
@@ -40,6 +42,7 @@ class Progress(BaseModel):
         keeper: the worker that the run keeps to.
         lease_scope: where the run has a lease.
         hook_errors: of pre_run hooks.
+        was_cut_off: whether any execution so far was reset: nodes may have been run that nobody knows of.
     """
 
     started_at: datetime
@@ -50,6 +53,7 @@ class Progress(BaseModel):
     keeper: Keeper | None = None
     lease_scope: str | None = None
     hook_errors: list[HookError] = Field(default_factory=list)
+    was_cut_off: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,10 @@ def pack_plan(planned: PlanProjectOutput) -> PackedPlan:
     """The plan with its part."""
     ids = [*planned.plan.nodes, *planned.ephemerals]
     numbers = _numbers(ids)
-    told = _refer(planned.model_dump(mode="json", exclude_defaults=True), numbers)
+    told = planned.model_dump(mode="json", exclude_defaults=True)
+    # Whole: the next release may have other defaults, and this run keeps its own.
+    told["config"] = planned.config.model_dump(mode="json")
+    told = _refer(told, numbers)
     return PackedPlan(planned, _compressed([ids, told]), ids, numbers)
 
 
@@ -139,15 +146,25 @@ class Unpacked:
         """The plan."""
         data = self._parts[0]
         ids, told = _decompressed(data)
-        return PackedPlan(PlanProjectOutput.model_validate(_resolve(told, ids)), data, ids, _numbers(ids))
+        return PackedPlan(_validated(PlanProjectOutput, _resolve(told, ids)), data, ids, _numbers(ids))
 
     def progress(self, plan: PackedPlan) -> Progress:
         """Where the run stands."""
-        return Progress.model_validate(_resolve(_decompressed(self._parts[1]), plan.ids))
+        return _validated(Progress, _resolve(_decompressed(self._parts[1]), plan.ids))
 
-    def history(self, plan: PackedPlan) -> list[Segment]:
+    def history(self, plan: PackedPlan) -> Iterator[Segment]:
         """Results and log, segment by segment."""
-        return [_segment(data, plan) for data in self._parts[2:]]
+        return (_segment(data, plan) for data in self._parts[2:])
+
+
+def _validated(model: type[Model], value: Any) -> Model:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        # Without the values: `env` is among them.
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"what the run carries does not fit this release: {place}: {first['msg']}") from None
 
 
 def _segment(data: bytes, plan: PackedPlan) -> Segment:
@@ -160,12 +177,13 @@ def _numbers(ids: Sequence[str]) -> dict[str, int]:
 
 
 def _compressed(value: Any) -> bytes:
-    return zlib.compress(orjson.dumps(value))
+    # Integers may have any size here.
+    return zlib.compress(to_json(value, inf_nan_mode="constants"))
 
 
 def _decompressed(data: bytes) -> Any:
     try:
-        return orjson.loads(zlib.decompress(data))
+        return from_json(zlib.decompress(data), cache_strings="keys")
     except zlib.error as error:
         raise ValueError(str(error)) from error
 

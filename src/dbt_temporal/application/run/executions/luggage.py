@@ -31,6 +31,8 @@ class Luggage:
         self._runtime = runtime
         self._plan: PackedPlan | None = None
         self._history: list[Segment] = []
+        self.was_cut_off = False
+        """Whether an execution before this one was reset."""
 
     def pack_plan(self, planned: PlanProjectOutput) -> PackedPlan:
         """Packs the plan, if that is not done."""
@@ -46,16 +48,20 @@ class Luggage:
 
     async def unpack_into(self, live: LiveState, carried: bytes) -> tuple[PlanProjectOutput, Progress]:
         """Has the live state go on, and returns the plan and where the run stands."""
-        parts = Unpacked(carried)
-        plan, is_cancelled = parts.plan(), False
-        if len(carried) > AT_ONCE_BYTES:
-            try:
-                await self._runtime.sleep(BREATH_SECS)
-            except asyncio.CancelledError:
-                is_cancelled = True
-        self._history, progress = parts.history(plan), parts.progress(plan)
+        parts, is_cancelled = Unpacked(carried), False
+        plan, self._history = parts.plan(), []
+        for segment in parts.history(plan):
+            if len(carried) > AT_ONCE_BYTES:
+                try:
+                    await self._runtime.sleep(BREATH_SECS)
+                except asyncio.CancelledError:
+                    is_cancelled = True
+            self._history.append(segment)
+        progress = parts.progress(plan)
+        self.was_cut_off = progress.was_cut_off
         # Its nodes have not run before, as those of an execution that was reset may have.
-        invocation = plan.planned.invocation.model_copy(update={"begun_in": self._runtime.execution})
+        begun_in = "" if self.was_cut_off else self._runtime.execution
+        invocation = plan.planned.invocation.model_copy(update={"begun_in": begun_in})
         self._plan = plan = replace(plan, planned=plan.planned.model_copy(update={"invocation": invocation}))
         live.restore(
             progress.live,

@@ -53,6 +53,7 @@ class NodeAttempts:
         waits: holds or shortens the time between attempts.
         room: how many more batches may run beside what runs now.
         occupy: hears how many threads the batches of a model have more, or fewer, than the model's own.
+        batch_ended: is called then.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class NodeAttempts:
         waits: Waits,
         room: Callable[[], int],
         occupy: Callable[[int], None],
+        batch_ended: Callable[[], None],
     ) -> None:
         self._context = context
         self._live = context.live
@@ -69,6 +71,7 @@ class NodeAttempts:
         self._waits = waits
         self._room = room
         self._occupy = occupy
+        self._batch_ended = batch_ended
         self.progress = AttemptsProgress()
         self.plan_changed()
 
@@ -113,6 +116,7 @@ class NodeAttempts:
         def note(batches: Batches, ended: EndedBatch) -> None:
             self._live.log.batch_ended(node, batches, ended)
             self._live.changed()
+            self._batch_ended()
 
         progress = self.progress.batches.setdefault(node.unique_id, BatchProgress())
         batches = BatchSteps(

@@ -7,10 +7,25 @@ between two attempts, and those that operators hold, are handed on as they are.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NoReturn, Protocol
 
 from dbt_temporal.application.ports.runtime import RunRuntime
 from dbt_temporal.application.run.nodes.waits import Waits
+from dbt_temporal.domain.run.log import RunLog
 from dbt_temporal.domain.run.plan import HistoryLimits
+
+MAX_NODES = 30_000
+"""More than that cannot be carried, and packing them would take long."""
+
+
+class Packing(Protocol):
+    """Packs what the next execution has to know."""
+
+    def begin(self) -> None:
+        """Packs what will not change any more, while attempts are still waited for."""
+
+    def pack(self) -> bytes:
+        """Packs all of it, as it is now."""
 
 
 class HandOver:
@@ -19,34 +34,55 @@ class HandOver:
     Args:
         runtime: knows how long the history is.
         limits: when it is long; None where a run stays in one execution.
+        nodes: how many nodes the run has.
         waits: has the nodes that wait.
-        begins: is called when it begins, while attempts are still waited for.
+        packing: packs.
     """
 
     def __init__(
-        self, runtime: RunRuntime, limits: HistoryLimits | None, waits: Waits, begins: Callable[[], object]
+        self, runtime: RunRuntime, limits: HistoryLimits | None, nodes: int, waits: Waits, packing: Packing
     ) -> None:
         self._runtime = runtime
-        self.limits = limits
+        self._limits = limits if nodes <= MAX_NODES else None
         self._waits = waits
-        self._begins = begins
+        self._packing = packing
         self.begun = False
         self.handed_on: dict[str, None] = {}
         """Nodes that have left their tasks, in that order."""
 
     def is_due(self) -> bool:
-        """Whether to begin. Asked when a node has ended, so that each execution brings the run forward."""
-        return not self.begun and self.limits is not None and self._runtime.is_longer_than(self.limits)
+        """Whether to begin. Asked when a node or a batch has ended, so that each execution brings the run forward."""
+        return not self.begun and self._limits is not None and self._runtime.is_longer_than(self._limits)
 
     def begin(self) -> None:
         """Ends all waits."""
         self.begun = True
         self._waits.hand_on()
-        self._begins()
+        self._packing.begin()
 
-    def call_off(self) -> list[str]:
-        """The run comes to its end here after all. Returns the nodes that had been handed on."""
+    def can_be(self, log: RunLog) -> bool:
+        """Whether another execution can take over what there is to carry. Where not, it is told, and asked no more."""
+        try:
+            carried = self._packing.pack()
+            if self._runtime.can_carry(carried):
+                return True
+            why = f"{len(carried)} bytes are too many for the arguments of a workflow"
+        except Exception as error:  # whatever it is: the run itself goes on
+            why = f"{type(error).__name__}: {error}"
+        self._limits = None
+        log.add(
+            f"The run cannot go on in another execution of its workflow ({why}): it stays in this one as long as its "
+            "history has room"
+        )
+        return False
+
+    def carry_out(self) -> NoReturn:
+        """Ends this execution. Raises what the runtime's `hand_over` does."""
+        self._runtime.hand_over(self._packing.pack())
+
+    def call_off(self, go_on: Callable[[list[str]], None]) -> None:
+        """The nodes that had been handed on go on here after all."""
         self.begun = False
         self._waits.call_off()
         handed_on, self.handed_on = list(self.handed_on), {}
-        return handed_on
+        go_on(handed_on)

@@ -65,14 +65,18 @@ class NodeOperations:
             "ended_so": {uid: result.model_dump(mode="json") for uid, result in self._ended_so.items()},
         }
 
-    def restore(self, snapshot: Mapping[str, Any]) -> list[str]:
-        """Continues where the snapshot was taken. Returns the nodes that run and are to end, by an operator's word."""
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Continues where the snapshot was taken."""
         self._verdicts = dict(snapshot["verdicts"])
         self._accepted = set(snapshot["accepted"])
         self._revised = snapshot["revised"]
         self._ended_so = {
             uid: NodeExecutionResult.model_validate(result) for uid, result in snapshot["ended_so"].items()
         }
+
+    @property
+    def to_end(self) -> list[str]:
+        """Nodes that run and are to end, by an operator's word."""
         return list(self._verdicts)
 
     def find(self, operation: Operation, names: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dbt_temporal.application.run.context import RunContext
+from dbt_temporal.domain.run.plan import ExecutionPlan
 from dbt_temporal.domain.run.scheduler import Scheduler
 
 
@@ -24,3 +25,9 @@ def scheduler_of(context: RunContext, carried: Mapping[str, Any] | None) -> Sche
         at_once=context.planned.ends_on_error is None,
         first_come=context.planned.first_come,
     )
+
+
+def has_more(scheduler: Scheduler, plan: ExecutionPlan) -> bool:
+    """Whether there is more to come than the ends of what runs; a microbatch model that runs has further batches."""
+    is_batched = (plan.nodes[unique_id].batched for unique_id in scheduler.running)
+    return scheduler.stopped is None and (scheduler.has_more or any(is_batched))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from dbt_temporal.application.ports.runtime import StepFailedError
 from dbt_temporal.application.run.context import RunContext
-from dbt_temporal.application.run.nodes.attempts import AttemptsProgress, NodeAttempts
+from dbt_temporal.application.run.nodes.attempts import NodeAttempts
 from dbt_temporal.application.run.nodes.breaker import Breaker
-from dbt_temporal.application.run.nodes.hand_over import HandOver
+from dbt_temporal.application.run.nodes.hand_over import HandOver, Packing
 from dbt_temporal.application.run.nodes.hold import HOLD_ENDED_REASON, Hold
 from dbt_temporal.application.run.nodes.operations import NodeOperations, Verdict
-from dbt_temporal.application.run.nodes.scheduling import scheduler_of
+from dbt_temporal.application.run.nodes.scheduling import has_more, scheduler_of
+from dbt_temporal.application.run.nodes.snapshot import NodeParts
 from dbt_temporal.application.run.nodes.waits import HandedOnError, Waits
 from dbt_temporal.application.shielding import shielded
 from dbt_temporal.application.steps.messages import PlanProjectOutput
@@ -34,9 +35,7 @@ class NodeSteps:
     so the order of events is the runtime's, and the same on every replay.
     """
 
-    def __init__(
-        self, context: RunContext, hand_over_begins: Callable[[], object], carried: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, context: RunContext, packing: Packing, carried: Mapping[str, Any] | None = None) -> None:
         self._context = context
         self._live = context.live
         self._scheduler = scheduler_of(context, carried and carried["scheduler"])
@@ -49,27 +48,34 @@ class NodeSteps:
         self._has_room = True
         self._waits = Waits(context.runtime, self._wake.set)
         self._breaker = Breaker(context.runtime, context.config.breaker, context.live, self._pause)
-        self._attempts = NodeAttempts(context, self._breaker, self._waits, lambda: self._scheduler.room, self._occupy)
+        self._attempts = NodeAttempts(
+            context, self._breaker, self._waits, lambda: self._scheduler.room, self._occupy, self._look_at_history
+        )
         self.operations = NodeOperations(
             context, self._scheduler, self._waits, self._attempts, self._cancel_node, self._take_turn
         )
         keeps_open = context.run_input.on_failure == "hold"
         self.hold = Hold(context.runtime, context.live, context.config.hold_secs, keeps_open, self._wake)
-        self._hand_over = HandOver(context.runtime, context.planned.continue_after, self._waits, hand_over_begins)
-        self._start = self._start_nodes if carried is None else partial(self._go_on, carried)
+        limits, count = context.planned.continue_after, len(context.plan.nodes)
+        self._hand_over = HandOver(context.runtime, limits, count, self._waits, packing)
+        self._parts = NodeParts(self._attempts, self._breaker, self.operations, self._waits, self.hold)
+        self._carried = carried
 
-    async def run(self) -> bool:
+    async def run(self) -> None:
         """Runs all nodes to their ends. Cancelled, it ends every node and then raises CancelledError.
 
-        Returns:
-            whether they have ended; otherwise the rest is for another execution, which goes on with the snapshot.
+        Where another execution goes on, it ends with what the runtime raises for that, which is no Exception.
         """
         try:
-            self._start()
+            if self._carried is None:
+                self._follow(self._scheduler.start())
+            else:
+                self._go_on(self._carried)
             while True:
                 if self._hand_over.begun and self.at_rest:
-                    await self._context.runtime.answered_all()
-                    return False
+                    await self._hand_them_over()
+                    self._take_ended()
+                    continue
                 held = None if self._hand_over.begun else self._held()
                 if held is not None and self._breaker.let_go():
                     continue
@@ -77,6 +83,8 @@ class NodeSteps:
                     await self.hold.wait(held)
                 elif held is not None and self._end_hold():
                     break
+                elif held == [] and not self._tasks:
+                    raise RuntimeError("nodes are left, but none runs, and none may start")
                 else:
                     await self._wake.wait()
                 self._wake.clear()
@@ -84,54 +92,46 @@ class NodeSteps:
         except (asyncio.CancelledError, Exception):
             await shielded(self._cancel())
             raise
-        return True
 
     def snapshot(self) -> dict[str, Any]:
         """The state of nodes of which none runs, as plain JSON data, from which another execution goes on."""
-        return {
-            "scheduler": self._scheduler.snapshot(),
-            "attempts": self._attempts.progress.model_dump(mode="json", exclude_defaults=True),
-            "breaker": self._breaker.snapshot(),
-            "operations": self.operations.snapshot(),
-            "holds": self._waits.holds,
-            "hold_finished": self.hold.finished,
-        }
+        return {"scheduler": self._scheduler.snapshot(), **self._parts.snapshot()}
 
-    def stay(self) -> None:
-        """Has the next `run` go on in this execution after all, which comes to its end here."""
-        self._start = self._stay
+    async def _hand_them_over(self) -> None:
+        """Ends this execution, or goes on in it after all."""
+        if self._hand_over.can_be(self._live.log):
+            await self._context.runtime.answered_all()
+            # Meanwhile somebody may have ended the run, or had it go on by another plan.
+            if self._scheduler.stopped is None:
+                self._hand_over.carry_out()
+        self._call_off()
 
-    def _start_nodes(self) -> None:
-        self._follow(self._scheduler.start())
-
-    def _stay(self) -> None:
-        self._hand_over.limits = None
-        self._go_on_with(self._hand_over.call_off())
-        self._pause(self._breaker.is_open)
+    def _call_off(self) -> None:
+        """The run goes on, or comes to its end, in this execution."""
+        if self._hand_over.begun:
+            self._hand_over.call_off(self._go_on_with)
+            for unique_id in self.operations.to_end:
+                self._cancel_node(unique_id)
+            self._pause(self._breaker.is_open)
 
     def _go_on(self, carried: Mapping[str, Any]) -> None:
-        self._attempts.progress = AttemptsProgress.model_validate(carried["attempts"])
-        self._breaker.restore(carried["breaker"])
-        to_end = self.operations.restore(carried["operations"])
-        for unique_id in carried["holds"]:
-            self._waits.hold(unique_id)
-        self.hold.finished = carried["hold_finished"]
+        self._parts.restore(carried)
         self._go_on_with(self._scheduler.running)
-        for unique_id in to_end:
+        for unique_id in self.operations.to_end:
             self._cancel_node(unique_id)
         self._pause(self._breaker.is_open)
+        if self._live.state.fail_fast != carried["scheduler"]["settings"]["fail_fast"]:
+            self.set_fail_fast(self._live.state.fail_fast)  # somebody has said so before all was known
 
     def _go_on_with(self, unique_ids: Iterable[str]) -> None:
         for unique_id in unique_ids:
             self._begin(unique_id, self._attempts.go_on(self._context.plan.nodes[unique_id]))
 
-    @property
-    def _has_more(self) -> bool:
-        """Whether there is more to come than the ends of what runs."""
-        nodes, running = self._context.plan.nodes, self._scheduler.running
-        return self._scheduler.stopped is None and (
-            self._scheduler.has_more or any(nodes[unique_id].batched for unique_id in running)
-        )
+    def _look_at_history(self) -> None:
+        """Begins a hand-over, where the history has become long."""
+        if has_more(self._scheduler, self._context.plan) and self._hand_over.is_due():
+            self._hand_over.begin()
+            self._pause(True)
 
     @property
     def at_rest(self) -> bool:
@@ -206,16 +206,17 @@ class NodeSteps:
             self._cancelled.discard(unique_id)
             task = self._tasks.pop(unique_id)
             if not task.cancelled() and isinstance(task.exception(), HandedOnError):
-                self._hand_over.handed_on[unique_id] = None
+                if self._hand_over.begun:
+                    self._hand_over.handed_on[unique_id] = None
+                else:  # called off before its task had ended
+                    self._go_on_with([unique_id])
                 continue
             result = self._record_end(unique_id, task)
-            if self._has_more and self._hand_over.is_due():
-                self._hand_over.begin()
-                self._pause(True)
+            self._look_at_history()
             self._follow(self._scheduler.complete(unique_id, result.status, result.dbt_status))
         if self._scheduler.stopped:
             if self._has_room:
-                self._go_on_with(self._hand_over.call_off())
+                self._call_off()
                 self._cancel_running()
         elif not self._context.runtime.has_room():
             self._start_no_more()
@@ -313,7 +314,7 @@ class NodeSteps:
         # What runs now is cancelled by the user, whatever fail-fast says.
         rest = self._scheduler.skip_rest(CANCELLED_REASON)
         self._live.state.notice = None
-        self._go_on_with(self._hand_over.call_off())
+        self._call_off()
         self._cancel_running()
         while self._tasks:
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)

@@ -115,7 +115,7 @@ def load_project(message: wire.Message, ask_for_parse: Ask | None = None) -> Loa
     header = shared.header(flags) if parsing.whole else None
     if header is not None:
         shutil.copyfile(used, used.with_name(OFFERED))
-    kept.keep(flags)
+    kept.keep({*flags, *shared.flags})
     watched = observation.beyond_revision(settings.project_dir, message["covered"], message["cache_dir"])
     return LoadedParent(
         project, graphs, watched, observation.asked_others, kept.flags, parsing.in_words(shared.taken), header

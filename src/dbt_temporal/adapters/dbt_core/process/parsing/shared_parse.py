@@ -34,7 +34,7 @@ from dbt_temporal.adapters.dbt_core.parents.parse_file import ParseFileError, un
 from dbt_temporal.adapters.dbt_core.parents.parse_key import ALL_FLAGS, PARSED_BY
 from dbt_temporal.adapters.project_files import content_revision
 
-_FORMAT = 1
+_FORMAT = 2
 """Counts up with each change of ours that makes parses of before useless."""
 _IN_METADATA = ("DBT_ENV_CUSTOM_ENV_", "DBT_ENGINE_ENV_CUSTOM_ENV_")
 """Variables that dbt copies into the manifest without being asked."""
@@ -60,6 +60,8 @@ class SharedParse:
         self._env: set[str] = set()
         self.taken = False
         """Whether dbt was given the parse of another worker."""
+        self.flags: set[str] = set()
+        """The flags that it has read: dbt does not read them anew, and a run with others has another parse."""
 
     def fetch(self, target_digest: str, used: Path) -> None:
         """Puts another worker's parse where dbt looks for it, if there is one for us, and if dbt would look."""
@@ -73,7 +75,7 @@ class SharedParse:
             header, data = unpack(file.read_bytes())
             self._check(header)
             used.write_bytes(_at_home(data, header["env"]))
-            self.taken = True
+            self.taken, self.flags = True, set(header["read"])
         except Exception as error:  # whatever is in it: a parse of our own is never wrong
             print(f"the parse of another worker is not used, and the project is parsed anew: {error}", flush=True)
         finally:
@@ -102,6 +104,7 @@ class SharedParse:
         return {
             "key": self._key,
             "flags": _flags({*flags, *PARSED_BY}),
+            "read": sorted(flags),
             "env": env,
             "salt": salt,
             "values": _digest_of_values(env, salt),
