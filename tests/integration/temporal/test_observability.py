@@ -32,7 +32,7 @@ from tests.integration.worker.observed_worker import (
 
 DASHBOARD = ROOT / "deploy" / "grafana" / "dbt-temporal.json"
 DOC = ROOT / "docs" / "observability.md"
-OUR_LABELS = {"project", "command", "resource_type", "step", "status", "error_type"}
+OUR_LABELS = {"kind", "project", "command", "resource_type", "step", "status", "error_type"}
 SDK_LABELS = {"namespace", "task_queue", "workflow_type", "service_name", "le"}
 
 
@@ -102,6 +102,20 @@ async def test_failed_attempts_waiting_parsing_and_hosts_are_measured(worker: Ob
     assert total(worker, "parse_seconds_sum", project="with_failures") > 0
     assert total(worker, "hosts") == 0
     assert any(sample.name == "dbt_temporal_hosts" for sample in worker.samples())
+
+
+async def test_what_is_billed_is_counted_once_although_the_run_is_replayed_at_every_step(
+    worker: ObservedWorker, temporal_client: Client
+) -> None:
+    handles = [temporal_client.get_workflow_handle(workflow_id) for workflow_id in worker.workflow_ids]
+    events = [event for handle in handles for event in (await handle.fetch_history()).events]
+    kinds = [event.WhichOneof("attributes") for event in events]
+    hooks = total(worker, "actions_total", kind="child_workflow") / 2
+    assert hooks == kinds.count("start_child_workflow_execution_initiated_event_attributes")
+    assert total(worker, "actions_total", kind="run") == total(worker, "runs_total")
+    assert total(worker, "actions_total", kind="activity") >= kinds.count("activity_task_scheduled_event_attributes")
+    assert total(worker, "actions_total", kind="timer") >= kinds.count("timer_started_event_attributes")
+    assert total(worker, "actions_total", kind="heartbeat") >= 0
 
 
 async def test_our_metrics_have_few_labels_and_no_node_names(worker: ObservedWorker) -> None:

@@ -59,7 +59,15 @@ class HostsCounted:
     count: int
 
 
-Fact = NodeEnded | RunEnded | StepStarted | AttemptFailed | ProjectParsed | HostsCounted
+@dataclass(frozen=True)
+class ActionsTaken:
+    """What Temporal Cloud bills: a run's start, an activity's attempt, a heartbeat, a timer, ...; `kind` says what."""
+
+    kind: str
+    count: int = 1
+
+
+Fact = NodeEnded | RunEnded | StepStarted | AttemptFailed | ProjectParsed | HostsCounted | ActionsTaken
 
 
 class Telemetry(Protocol):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from temporalio.common import MetricCounter, MetricGauge, MetricHistogramFloat, MetricMeter
 
 from dbt_temporal.application.ports.telemetry import (
+    ActionsTaken,
     AttemptFailed,
     Fact,
     HostsCounted,
@@ -22,6 +23,7 @@ COUNTERS = {
     "nodes": "Nodes with a final status",
     "runs": "Runs that ended",
     "failed_attempts": "Attempts at steps that failed, whether others followed or not",
+    "actions": "Actions of runs that Temporal Cloud bills, but for queries",
 }
 HISTOGRAMS = {
     "node_seconds": "Seconds that dbt worked on a node, last attempt",
@@ -73,6 +75,8 @@ class MeterTelemetry:
                 self._counters["failed_attempts"].add(1, labels)
             case ProjectParsed():
                 self._histograms["parse_seconds"].record(fact.seconds, {"project": fact.project})
+            case ActionsTaken():
+                self._counters["actions"].add(fact.count, {"kind": fact.kind})
             case HostsCounted():
                 self._gauges["hosts"].set(fact.count)
 

@@ -61,7 +61,7 @@ class DbtActivities:
         async def work(progress: Progress) -> BaseModel:
             return await told(lambda: self._carry_out(kind, request, progress, notices), notices)
 
-        return await with_heartbeats(work, notices, self._heartbeat_secs)
+        return await with_heartbeats(work, notices, self._heartbeat_secs, self._telemetry)
 
     async def _carry_out(
         self, kind: StepKind[Any, BaseModel], request: StepInput, progress: Progress, notices: Notices

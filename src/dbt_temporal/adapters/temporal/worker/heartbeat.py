@@ -12,6 +12,7 @@ from temporalio import activity
 
 from dbt_temporal.adapters.temporal.worker.notices import Notices
 from dbt_temporal.application.ports.engine import Progress
+from dbt_temporal.application.ports.telemetry import ActionsTaken, NoTelemetry, Telemetry
 
 Output = TypeVar("Output")
 
@@ -24,6 +25,9 @@ QUIET_SECS = 60.0
 
 HEARTBEATS_PER_TIMEOUT = 4
 """Where the timeout is short, this many heartbeats fit into it."""
+
+
+_HEARTBEAT = ActionsTaken("heartbeat")
 
 
 class Facts:
@@ -42,16 +46,18 @@ async def with_heartbeats(
     work: Callable[[Progress], Coroutine[Any, Any, Output]],
     notices: Notices,
     every_secs: float = HEARTBEAT_INTERVAL.total_seconds(),
+    telemetry: Telemetry | None = None,
 ) -> Output:
     """Does the work, and heartbeats until it has ended: while it is being cancelled as well. A pause does not end it.
 
     The work tells facts about itself by the `Progress` that it is given; each heartbeat carries all of them. News go
     out after `HEARTBEAT_INTERVAL` at the latest, however long `every_secs` is. What has ended before the first
-    heartbeat is due costs the server none.
+    heartbeat is due costs the server none. Each is told to `telemetry`.
     """
+    telemetry = telemetry or NoTelemetry()
     facts = Facts()
     working = asyncio.create_task(work(facts.tell))
-    beating = asyncio.create_task(_beat(facts, every_secs))
+    beating = asyncio.create_task(_beat(facts, every_secs, telemetry))
     try:
         while True:
             try:
@@ -61,7 +67,7 @@ async def with_heartbeats(
                     return working.result()
                 if notices.heard_pause():
                     await _ended(beating)
-                    beating = asyncio.create_task(_listen(facts.all, notices, working))
+                    beating = asyncio.create_task(_listen(facts.all, notices, working, telemetry))
                 else:
                     working.cancel()
     finally:
@@ -74,9 +80,9 @@ async def _ended(beating: asyncio.Task[None]) -> None:
         await beating
 
 
-async def _listen(facts: dict[str, Any], notices: Notices, working: asyncio.Task[Any]) -> None:
+async def _listen(facts: dict[str, Any], notices: Notices, working: asyncio.Task[Any], telemetry: Telemetry) -> None:
     # Nothing else reaches an attempt that is paused.
-    await notices.listen(facts, _interval(activity.info().heartbeat_timeout))
+    await notices.listen(facts, _interval(activity.info().heartbeat_timeout), lambda: telemetry.record(_HEARTBEAT))
     working.cancel()
 
 
@@ -93,7 +99,7 @@ def _interval(timeout: timedelta | None, every_secs: float = HEARTBEAT_INTERVAL.
     return every_secs if timeout is None else min(every_secs, timeout.total_seconds() / HEARTBEATS_PER_TIMEOUT)
 
 
-async def _beat(facts: Facts, every_secs: float) -> None:
+async def _beat(facts: Facts, every_secs: float, telemetry: Telemetry) -> None:
     timeout = activity.info().heartbeat_timeout
     at_least, at_most = _interval(timeout), _interval(timeout, every_secs)
     while True:
@@ -104,3 +110,4 @@ async def _beat(facts: Facts, every_secs: float) -> None:
                     await facts.news.wait()
         facts.news.clear()
         activity.heartbeat(dict(facts.all))
+        telemetry.record(_HEARTBEAT)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -62,8 +62,11 @@ class Notices:
         said = self._said()
         return said is not None and said.not_found and not said.cancel_requested
 
-    async def listen(self, facts: Mapping[str, Any], interval: float) -> None:
-        """Returns when a paused attempt is to end; until then, heartbeats for it each so many seconds."""
+    async def listen(self, facts: Mapping[str, Any], interval: float, beats: Callable[[], None]) -> None:
+        """Returns when a paused attempt is to end; until then, heartbeats for it each so many seconds.
+
+        `beats` is called for each.
+        """
         handle = activity.client().get_async_activity_handle(task_token=activity.info().task_token)
         ending = asyncio.create_task(activity.wait_for_worker_shutdown())
         try:
@@ -71,6 +74,7 @@ class Notices:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(interval):
                         await asyncio.shield(ending)
+                beats()
                 try:
                     await handle.heartbeat(dict(facts))
                 except AsyncActivityCancelledError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from temporalio import workflow
@@ -19,9 +20,14 @@ fill the history of a long run (50 MiB), while nobody reads an hour-old run by t
 
 
 class StatePublisher:
-    """Shows the state of a run by memo, search attributes and current details, at most once in a while."""
+    """Shows the state of a run by memo, search attributes and current details, at most once in a while.
 
-    def __init__(self) -> None:
+    Args:
+        took_action: hears of what is billed.
+    """
+
+    def __init__(self, took_action: Callable[[str], None]) -> None:
+        self._took_action = took_action
         self._memos = RunMemos()
         self._view: RunView | None = None
         self._attributes: dict[str, str] = {}
@@ -48,6 +54,7 @@ class StatePublisher:
     async def _flush_soon(self) -> None:
         now = workflow.now()
         if self._not_before is not None and now < self._not_before:
+            self._took_action("timer")
             await workflow.sleep(self._not_before - now, summary="gather changes of the memo")
         else:
             # Everything that this workflow task changes goes together.
@@ -62,6 +69,7 @@ class StatePublisher:
             attributes = sorted(self._attributes.items())
             keys = [SearchAttributeKey.for_keyword(name).value_set(value) for name, value in attributes]
             workflow.upsert_search_attributes(keys)
+            self._took_action("search_attributes")
         self._view, self._attributes = None, {}
         age = (workflow.now() - workflow.info().start_time).total_seconds()
         pause = min(MAX_PAUSE_SECS, max(MIN_PAUSE_SECS, age * PAUSE_SHARE))

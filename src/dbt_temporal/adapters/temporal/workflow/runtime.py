@@ -20,7 +20,7 @@ from dbt_temporal.adapters.temporal.telemetry.metrics import MeterTelemetry
 from dbt_temporal.adapters.temporal.workflow.publisher import StatePublisher
 from dbt_temporal.application.log_context import log_fields
 from dbt_temporal.application.ports.runtime import StateChange, Step
-from dbt_temporal.application.ports.telemetry import Fact
+from dbt_temporal.application.ports.telemetry import ActionsTaken, Fact
 from dbt_temporal.application.shielding import cancels_asked
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.limits import fit_name
@@ -30,6 +30,8 @@ Output = TypeVar("Output", bound=BaseModel)
 
 MAX_SUMMARY_BYTES = 400
 """What the server takes for the summary of a workflow."""
+CHILD_ACTIONS = 2
+"""Of a child workflow: what starts it, and its own start."""
 PIECE_BYTES = 192 * 1024
 """Beyond 256 KiB the server warns of a payload."""
 MAX_EVENTS = 48_000
@@ -42,9 +44,10 @@ class TemporalRuntime:
 
     def __init__(self) -> None:
         self.budget = TEMPORAL_BUDGET
-        self._publisher = StatePublisher()
         # A workflow's meter is silent on replay, and knows namespace, task queue and workflow type.
         self._telemetry = MeterTelemetry(workflow.metric_meter())
+        self._publisher = StatePublisher(self.took_action)
+        self.took_action("run")
         self._has_word = False
         self.argument: Any = None
         """The workflow's input, as it was given."""
@@ -55,6 +58,7 @@ class TemporalRuntime:
     async def run_step(self, step: Step[Output]) -> Output:
         cancels_before = cancels_asked()
         limits = step.limits
+        self.took_action("activity")
         try:
             answer: RawValue | None = await workflow.execute_activity(
                 step.name,
@@ -82,6 +86,7 @@ class TemporalRuntime:
     async def run_hook(self, hook: HookConfig, argument: Any, hook_id: str) -> Any:
         info = workflow.info()
         cancels_before = cancels_asked()
+        self.took_action("child_workflow", CHILD_ACTIONS)
         try:
             handle = await workflow.start_child_workflow(
                 hook.workflow_type,
@@ -115,16 +120,19 @@ class TemporalRuntime:
         return answer
 
     async def sleep(self, seconds: float) -> None:
+        self.took_action("timer")
         await workflow.sleep(seconds)
 
     async def wait_for_word(self, seconds: float) -> None:
         if not self._has_word:
+            self.took_action("timer")
             with suppress(TimeoutError):
                 await workflow.wait_condition(lambda: self._has_word, timeout=seconds)
         self._has_word = False
 
     def take_word(self) -> None:
         """Ends the wait for it, or the next one."""
+        self.took_action("signal")
         self._has_word = True
 
     def has_room(self) -> bool:
@@ -170,6 +178,10 @@ class TemporalRuntime:
 
     def record(self, fact: Fact) -> None:
         self._telemetry.record(fact)
+
+    def took_action(self, kind: str, count: int = 1) -> None:
+        """Counts what is billed (docs.temporal.io/cloud/actions)."""
+        self.record(ActionsTaken(kind, count))
 
 
 def exceeds(limits: HistoryLimits, events: int, size: int) -> bool:

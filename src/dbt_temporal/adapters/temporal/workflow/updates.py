@@ -7,6 +7,7 @@ from typing import Any
 from temporalio import workflow
 
 from dbt_temporal.adapters.temporal.failures import to_application_error
+from dbt_temporal.adapters.temporal.workflow.runtime import TemporalRuntime
 from dbt_temporal.application.run.dbt_run import DbtRun
 from dbt_temporal.application.run.updates import carry_out_update, check_update
 from dbt_temporal.domain.errors import DbtTemporalError
@@ -19,6 +20,7 @@ class RunUpdates:
     """
 
     _run: DbtRun
+    _runtime: TemporalRuntime
 
     @workflow.update
     async def set_fail_fast(self, value: Any) -> bool:
@@ -105,6 +107,7 @@ class RunUpdates:
 
     async def _know_all(self) -> None:
         """Waits until the run knows what was carried here: before that, nothing of it can be operated on."""
+        self._runtime.took_action("update")
         if not self._run.is_ready:
             await workflow.wait_condition(lambda: self._run.is_ready)
 
