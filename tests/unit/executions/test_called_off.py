@@ -190,3 +190,18 @@ def test_what_is_no_luggage_is_refused() -> None:
         Unpacked(b"\0\0\0\1x")
     with pytest.raises(ValueError, match="decompressing"):
         Unpacked(b"\0\0\0\1x" * 3).plan()
+
+
+async def test_what_cannot_be_packed_leaves_the_run_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise TypeError("of no kind that can be carried")
+
+    monkeypatch.setattr("dbt_temporal.application.run.executions.luggage.pack_plan", refuse)
+    runtime = chain()
+    runtime.hand_over_after = 1
+
+    output, run = await to_the_end(runtime)
+
+    assert output.success
+    assert not runtime.carried
+    assert any("TypeError: of no kind that can be carried" in line for line in run.run_log())

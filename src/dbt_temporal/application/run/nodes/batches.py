@@ -28,11 +28,11 @@ class BatchProgress(BaseModel):
 
     Attributes:
         batches: what there is to do; None where nobody has looked yet.
-        ended: those that have ended, or are skipped.
+        ended: those that have ended, or are skipped, by index.
     """
 
     batches: Batches | None = None
-    ended: list[EndedBatch] = Field(default_factory=list)
+    ended: dict[int, EndedBatch] = Field(default_factory=dict)
 
 
 class BatchSteps:
@@ -67,7 +67,7 @@ class BatchSteps:
         self._may_go_on = may_go_on
         self._is_handed_on = is_handed_on
         self._batches = progress.batches or Batches()
-        self._ended = {batch.index: batch for batch in progress.ended}
+        self._ended = progress.ended
 
     async def run(self) -> NodeExecutionResult:
         """The model's result.
@@ -154,7 +154,6 @@ class BatchSteps:
 
     def _take(self, ended: EndedBatch) -> None:
         self._ended[ended.index] = ended
-        self._progress.ended.append(ended)
         self._note(self._batches, ended)
 
     def _with_reasons(self, result: NodeExecutionResult, ended: list[EndedBatch]) -> NodeExecutionResult:

@@ -7,6 +7,7 @@ between two attempts, and those that operators hold, are handed on as they are.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn, Protocol
 
 from dbt_temporal.application.ports.runtime import RunRuntime
@@ -58,7 +59,8 @@ class HandOver:
         """Ends all waits."""
         self.begun = True
         self._waits.hand_on()
-        self._packing.begin()
+        with suppress(Exception):  # `can_be` comes to the same, and tells of it: the run itself goes on
+            self._packing.begin()
 
     def can_be(self, log: RunLog) -> bool:
         """Whether another execution can take over what there is to carry. Where not, it is told, and asked no more."""
