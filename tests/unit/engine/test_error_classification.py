@@ -7,8 +7,8 @@ import duckdb
 import pytest
 from dbt.exceptions import ParsingError
 
+from dbt_temporal.adapters.database_errors import classify_database_error
 from dbt_temporal.adapters.dbt_core.process.database.classification import as_temporal_error, classify_exception
-from dbt_temporal.adapters.dbt_core.process.database.database_errors import classify_database_error
 from dbt_temporal.adapters.temporal.failures import unexpected_to_application_error
 from dbt_temporal.domain.errors import ErrorType
 from tests.unit.engine.foreign_errors import driver_error

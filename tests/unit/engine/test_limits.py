@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dbt_temporal.adapters.dbt_core.overrides import node_overrides
+from dbt_temporal.adapters.node_overrides import node_overrides
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.limits import MAX_NAME_BYTES, fit_name
 from dbt_temporal.domain.project_config import parse_project_config

@@ -1,6 +1,6 @@
 import pytest
 
-from dbt_temporal.adapters.dbt_core.overrides import node_overrides
+from dbt_temporal.adapters.node_overrides import node_overrides
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 
 NODE = "model.shop.orders"

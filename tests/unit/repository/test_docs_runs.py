@@ -9,8 +9,8 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from dbt_temporal.adapters.dbt_core.overrides import node_overrides
-from dbt_temporal.adapters.dbt_core.process.database.database_errors import classify_database_error
+from dbt_temporal.adapters.database_errors import classify_database_error
+from dbt_temporal.adapters.node_overrides import node_overrides
 from dbt_temporal.domain.errors import RETRYABLE_TYPES, DbtTemporalError, ErrorType
 from dbt_temporal.domain.project_config import ProjectConfig, parse_project_config
 from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult

@@ -13,7 +13,7 @@ import dbt_common.exceptions
 from dbt.adapters.exceptions import FailedToConnectError
 from dbt.cli.exceptions import DbtUsageException
 
-from dbt_temporal.adapters.dbt_core.process.database.database_errors import (
+from dbt_temporal.adapters.database_errors import (
     PERMANENT,
     TRANSIENT,
     Classification,

@@ -14,6 +14,7 @@ from typing import Any
 from dbt.task.run import MicrobatchModelRunner
 from dbt_common.events.contextvars import log_contextvars, task_contextvars
 
+from dbt_temporal.adapters.database_errors import Classification
 from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
     NODE_STATUSES,
     AnyResult,
@@ -28,7 +29,6 @@ from dbt_temporal.adapters.dbt_core.process.database.classification import (
     classify_exception,
     is_unreachable,
 )
-from dbt_temporal.adapters.dbt_core.process.database.database_errors import Classification
 from dbt_temporal.adapters.dbt_core.process.database.request import Request
 from dbt_temporal.adapters.dbt_core.process.events import NodeCapture
 from dbt_temporal.adapters.dbt_core.process.execution import relations

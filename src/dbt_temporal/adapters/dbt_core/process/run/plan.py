@@ -20,10 +20,10 @@ from dbt.task.run import MicrobatchModelRunner, RunTask
 from dbt.task.test import TestRunner
 from dbt_common.events.contextvars import task_contextvars
 
-from dbt_temporal.adapters.dbt_core.overrides import node_overrides
 from dbt_temporal.adapters.dbt_core.process.parsing.graph import subset
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun, is_ephemeral
 from dbt_temporal.adapters.dbt_core.process.run.operations import operation_nodes
+from dbt_temporal.adapters.node_overrides import node_overrides
 from dbt_temporal.domain.run.plan import EphemeralTurn, ExecutionPlan, NodeInfo
 
 _TESTS = (NodeType.Test, NodeType.Unit)
