@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any
 
 from dbt_temporal.application.ports.engine import (
@@ -26,7 +27,7 @@ from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.errors import RETRYABLE_TYPES, DbtTemporalError, ErrorType
 from dbt_temporal.domain.leases.messages import Lease, LeasePer
 from dbt_temporal.domain.project_config import ProjectConfig
-from dbt_temporal.domain.results import NodeExecutionResult
+from dbt_temporal.domain.results import NodeExecutionResult, NodeStatus
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.domain.run.plan import ExecutionPlan
@@ -55,6 +56,8 @@ class FakeEngine:
         on_run_start, on_run_end: outcomes of project hooks.
         nodes_may_run: what `before_run` says of the nodes.
         prepared: what `before_run` says beside hooks and nodes.
+        runs_ahead: what `plan` says of that.
+        resumed_with: what each `resume` was told of nodes that have ended.
         states: for each step of a run that keeps state, what reads it, and whose is left out.
         left: what `outcome_of` knows, by node and attempt.
         left_by_hooks: what is known of attempts at `before_run` and `after_run`, by these names and attempt.
@@ -81,6 +84,8 @@ class FakeEngine:
         self.on_run_end: list[NodeOutcome] = []
         self.nodes_may_run = True
         self.prepared = Prepared()
+        self.runs_ahead = False
+        self.resumed_with: list[dict[str, NodeStatus]] = []
         self.states: list[tuple[ReadState, list[str]]] = []
         self.left: dict[tuple[str, int], NodeOutcome] = {}
         self.left_by_hooks: dict[tuple[str, int], list[NodeOutcome]] = {}
@@ -169,6 +174,7 @@ class FakeEngineRun:
             counts={"model": len(run_plan.nodes)},
             fail_fast=bool(self.invocation.input.fail_fast),
             nothing_to_do=not run_plan.nodes,
+            runs_ahead=self._engine.runs_ahead,
         )
 
     async def lease(self, per: LeasePer, unique_ids: Collection[str]) -> Lease | None:  # noqa: ARG002 -- the port's
@@ -190,8 +196,9 @@ class FakeEngineRun:
         """Takes note."""
         self._engine.states.append((read, list(without)))
 
-    async def resume(self, progress: Progress) -> Prepared:
-        """Goes on."""
+    async def resume(self, progress: Progress, ended: Mapping[str, NodeStatus] = MappingProxyType({})) -> Prepared:
+        """Goes on, and takes note of what has ended."""
+        self._engine.resumed_with.append(dict(ended))
         await self._through_gate("resume", progress)
         return Prepared(worker="another")
 

@@ -67,6 +67,7 @@ class FakeRuntime:
         lost_queues: queues of workers that are lost: no step that is sent there is taken.
         retries: for a unique_id, the reasons of failed attempts before the end, or their failures.
         gates: a node with a gate ends only when the gate is set.
+        at_gates: those that have come to their gates.
         take_lease, before_run, after_run, resume_run, store_artifacts, end_run: what these steps end with; a sequence
             is taken in turn.
         hooks: for a workflow type, its answer, or the error to raise; None for those that are not named.
@@ -93,6 +94,7 @@ class FakeRuntime:
         self.lost_queues: set[str] = set()
         self.retries: dict[str, Sequence[str | StepFailedError]] = {}
         self.gates: dict[str, asyncio.Event] = {}
+        self.at_gates: set[str] = set()
         self.take_lease: Sequence[TakeLeaseOutput | StepFailedError] = [TakeLeaseOutput(granted=True)]
         self.before_run: Sequence[ProjectHooksOutput | StepFailedError] = [ProjectHooksOutput()]
         self.after_run: Sequence[ProjectHooksOutput | StepFailedError] = [ProjectHooksOutput()]
@@ -278,6 +280,7 @@ class FakeRuntime:
                     return reason
                 return StepFailedError(ErrorType.ADAPTER, reason, retryable=True)
             if unique_id in self.gates:
+                self.at_gates.add(unique_id)
                 await self.gates[unique_id].wait()
         finally:
             self._running -= 1

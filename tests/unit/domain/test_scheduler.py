@@ -51,6 +51,17 @@ def test_a_failed_node_skips_all_its_descendants_and_names_itself_as_the_cause()
     assert turn.skipped[0].reason == "model.shop.a failed"
 
 
+def test_where_others_tell_of_skips_a_failure_skips_nothing_and_fail_fast_ends_with_it() -> None:
+    by_id = {each.unique_id: each for each in (node("a"), node("b", "a"), node("c", "b"), node("d", "c"))}
+    s = Scheduler(by_id, command=None, max_running=2, at_once=True)
+    s.start()
+    assert s.complete(model_id("a"), "error").start == ids("b")
+    turn = Scheduler.restore(by_id, json.loads(json.dumps(s.snapshot()))).complete(model_id("b"), "skipped", "skipped")
+    assert (turn.start, turn.skipped) == (ids("c"), [])
+    s.set_fail_fast(True)
+    assert s.done is False
+
+
 def test_a_skipped_node_is_reported_when_its_own_parents_have_ended() -> None:
     s = scheduler(node("a"), node("slow"), node("b", "a", "slow"))
     s.start()

@@ -43,6 +43,16 @@ async def test_retry_makes_the_next_attempt_come_at_once() -> None:
     assert attempts(runtime, "a") == [1, 2]
 
 
+@pytest.mark.parametrize("operation", ["hold", "skip", "accept"])
+async def test_nobody_keeps_an_engine_that_runs_ahead_from_a_node(operation: Any) -> None:
+    runtime = runtime_of(node("a"), node("b", "a"), runs_ahead=True, engine="ahead")
+    run, task = await between_attempts(runtime)
+    with pytest.raises(DbtTemporalError, match=r"b cannot be .*: the engine ahead runs the nodes by itself"):
+        run.open_nodes.operations.do(operation, ["b"])
+    run.open_nodes.operations.do("retry", ["a"])
+    assert (await task).success
+
+
 async def test_retry_now_makes_those_of_all_nodes_come_at_once() -> None:
     runtime = runtime_of(node("a"), node("b"))
     runtime.retries["model.shop.b"] = ["connection lost"]

@@ -78,6 +78,32 @@ async def test_when_the_worker_is_lost_another_one_goes_on_with_what_was_left() 
     assert {queue for _, queue in later} == {TWO.task_queue}
 
 
+async def test_a_run_of_which_one_process_runs_all_keeps_to_its_worker_and_its_successor_looks_what_that_has_done() -> (
+    None
+):
+    ahead = ProjectHooksOutput(keeps_worker="one process runs it all", worker=ONE)
+    nodes = (node("a"), node("b", "a"), node("c", "b"), node("d", "c"))
+    runtime = runtime_of(*nodes, runs_ahead=True, unrepeatable=[model_id("d")])
+    runtime.before_run = [ahead]
+    gate = runtime.gates[model_id("b")] = asyncio.Event()
+    task = asyncio.create_task(execute(runtime))
+    await until(lambda: model_id("b") in runtime.at_gates)
+    assert "The run keeps to the worker one (process 1): one process runs it all" in log_of(runtime)
+    runtime.lost_queues = {ONE.task_queue}
+    runtime.resume_run = ProjectHooksOutput(worker=TWO)
+    gate.set()
+    output = await task
+    (resumed,) = [step.argument for step in runtime.steps if isinstance(step.argument, ResumeRunInput)]
+    assert resumed.ended == {model_id("a"): "success", model_id("b"): "success"}
+    asked = [step.argument for step in runtime.steps if isinstance(step.argument, ExecuteNodeInput)]
+    assert [(each.unique_id, each.attempt, each.unheard, each.again) for each in asked[2:]] == [
+        (model_id("c"), 1, [], True),  # the lost worker does not take it
+        (model_id("c"), 1, [1], True),
+        (model_id("d"), 2, [1], False),
+    ]
+    assert statuses(output) == {"a": "success", "b": "success", "c": "success", "d": "success"}
+
+
 async def test_it_moves_on_only_when_what_the_lost_worker_has_taken_has_ended() -> None:
     runtime = runtime_of(node("a"), node("b", "a"), node("slow"), threads=2)
     runtime.before_run = [KEPT]

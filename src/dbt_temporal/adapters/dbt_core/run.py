@@ -8,6 +8,7 @@ import logging
 from base64 import b64encode
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from dbt_temporal.adapters.dbt_core.hosts.answers import (
@@ -36,6 +37,7 @@ from dbt_temporal.application.shielding import shielded
 from dbt_temporal.domain.batches import BatchPart, step_name
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.leases.messages import Lease, LeasePer
+from dbt_temporal.domain.results import NodeStatus
 from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.domain.run.plan import EphemeralTurn, ExecutionPlan
 
@@ -125,7 +127,8 @@ class DbtCoreRun:
     async def use_state(self, read: ReadState, without: Collection[str] = ()) -> None:
         self._read_state, self._without = read, without
 
-    async def resume(self, progress: Progress) -> Prepared:
+    async def resume(self, progress: Progress, ended: Mapping[str, NodeStatus] = MappingProxyType({})) -> Prepared:
+        del ended  # the processes have nothing of nodes that later ones need
         async with self._host_with_all() as host:
             progress({"host_pid": host.process.pid})
             # Asked again where an answer was lost.

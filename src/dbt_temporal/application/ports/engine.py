@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.leases.messages import Lease, LeasePer
-from dbt_temporal.domain.results import NodeExecutionResult
+from dbt_temporal.domain.results import NodeExecutionResult, NodeStatus
 from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase
 from dbt_temporal.domain.run.plan import EphemeralTurn, ExecutionPlan
 
@@ -59,6 +60,9 @@ class EnginePlan:
         unrepeatable: nodes that leave something else in the database when they are run twice, or may do so, as far as
             their materialization says.
         nothing_to_do: whether nothing is selected; a plan without nodes may stand for ephemeral models, with hooks.
+        runs_ahead: whether the engine runs the nodes by itself once `before_run` has begun, in its own order, and
+            `execute_node` waits for their ends. It is the engine then that says which nodes are skipped, and that ends
+            a run by fail-fast; nobody can keep it from a node whose turn has not come.
     """
 
     plan: ExecutionPlan
@@ -72,6 +76,7 @@ class EnginePlan:
     ends_on_error: bool = False
     unrepeatable: frozenset[str] = frozenset()
     nothing_to_do: bool = False
+    runs_ahead: bool = False
     ephemerals: Mapping[str, EphemeralTurn] = field(default_factory=dict)
     taken_over: Mapping[str, Any] = field(default_factory=dict)
 
@@ -128,6 +133,8 @@ class Prepared:
         database: the run's database, where it is in the memory of the process that did this work.
         state: what the hooks have left in the process, or None.
         keeps_state: why all nodes of the run must have what hooks and nodes leave there; None where they need not.
+        keeps_worker: why all steps of the run go to this worker, where they do for another reason than these; another
+            one can go on when it is lost.
         worker: a name of the worker, for people.
     """
 
@@ -136,6 +143,7 @@ class Prepared:
     database: HeldDatabase | None = None
     state: StatePart | None = None
     keeps_state: str | None = None
+    keeps_worker: str | None = None
     worker: str = ""
 
 
@@ -181,8 +189,8 @@ class EngineRun(Protocol):
     `DbtInvocation.owner`.
 
     Cancelling the task that awaits `before_run`, `execute_node` or `after_run` cancels the statements of that call in
-    the database, and only those; the call returns (by raising CancelledError) when they have ended or could not be
-    reached any more.
+    the database, and only those (an engine that runs ahead may have to begin others anew for that); the call returns
+    (by raising CancelledError) when they have ended or could not be reached any more.
     """
 
     async def plan(self) -> EnginePlan:
@@ -220,8 +228,12 @@ class EngineRun(Protocol):
             without: nodes that are run again, and leave again what they have left.
         """
 
-    async def resume(self, progress: Progress) -> Prepared:
+    async def resume(self, progress: Progress, ended: Mapping[str, NodeStatus] = MappingProxyType({})) -> Prepared:
         """Sets up a process that goes on with the run in place of the one that `before_run` had, with its state.
+
+        Args:
+            progress: hears of what runs.
+            ended: of an engine that runs ahead, the nodes that have ended as far as the run knows, and how.
 
         Returns:
             `Prepared` without hooks; its `state` says with what the process has begun.

@@ -23,6 +23,8 @@ class RunContext:
     live: LiveState
     keeping: Keeping
     planned: PlanProjectOutput
+    may_have_run: bool = False
+    """Whether nodes that the run has asked nobody for may have run all the same, on a worker that is lost."""
 
     @property
     def plan(self) -> ExecutionPlan:

@@ -199,7 +199,8 @@ class DbtRun:
                 self._live.enter(RunPhase.EXECUTING)
             else:
                 hooks.errors += progress.hook_errors
-            self.context = context = RunContext(self._runtime, self._live, self._keeping, planned)
+            may_have_run = progress is not None and progress.may_have_run
+            self.context = context = RunContext(self._runtime, self._live, self._keeping, planned, may_have_run)
             self._execution = execution = Execution(
                 context,
                 self._steps,
@@ -237,6 +238,7 @@ class DbtRun:
             lease_scope=self._lease.scope,
             hook_errors=hooks.errors,
             was_cut_off=self._luggage.was_cut_off or self._runtime.was_reset,
+            may_have_run=self.context.may_have_run,
         )
         return self._luggage.packed(self.context.planned, self._live, progress)
 

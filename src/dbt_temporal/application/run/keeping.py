@@ -51,8 +51,14 @@ class Keeping:
         """The worker that the run keeps to."""
         return self._keeper
 
-    async def run_step(self, step: Step[Output]) -> Output:
+    async def run_step(
+        self, step: Step[Output], elsewhere: Callable[[Step[Output]], Step[Output]] = lambda step: step
+    ) -> Output:
         """Makes one attempt at a step that needs what its worker has.
+
+        Args:
+            step: the step.
+            elsewhere: what it is where another worker does it, in place of one that is lost and has not taken it.
 
         Raises:
             StepFailedError: as `RunRuntime.run_step`; or no other worker can go on with the run.
@@ -69,6 +75,7 @@ class Keeping:
                     raise
             if keeper == self._keeper and self._moving is None:
                 self._moving = asyncio.create_task(self._leave(keeper))
+            step = elsewhere(step)
 
     async def run_last_step(self, step: Step[Output]) -> Output:
         """Makes one attempt at a step that any worker can do, where the right one is lost: the run is at its end."""

@@ -80,7 +80,9 @@ class ProjectHookSteps:
     def _keep_to(self, output: ProjectHooksOutput) -> None:
         """Sends the rest of the run to the worker that has done this, where its memory is needed."""
         database, log = output.database, self._context.live.log
-        why = output.keeps_state if database is None else f"{database.name} is a database in its memory"
+        why = output.keeps_state or output.keeps_worker
+        if database is not None:
+            why = f"{database.name} is a database in its memory"
         if why is None:
             return
         where = "a worker" if output.worker is None else f"the worker {output.worker.name}"
@@ -105,6 +107,7 @@ class ProjectHookSteps:
             invocation=context.invocation,
             timeout_secs=context.config.timeouts.hook_secs,
             without=[unique_id for unique_id, status in statuses.items() if status == "running"],
+            ended=context.live.state.ended if context.planned.runs_ahead else {},
         )
         step = Step(
             kind=RESUME_RUN,
@@ -126,6 +129,7 @@ class ProjectHookSteps:
                 ErrorType.CONFIGURATION, "the worker that took the run over takes no steps of its own"
             )
         context.live.log.add(f"The run keeps to the worker {output.worker.name}")
+        context.may_have_run = context.planned.runs_ahead
         return output.worker
 
     async def _run(self, kind: _HookStep, argument: _HookInput, what: str) -> ProjectHooksOutput:

@@ -10,7 +10,7 @@ from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.hooks import HooksConfig
 from dbt_temporal.domain.leases.messages import Lease, LeaseAnswer
 from dbt_temporal.domain.project_config import ProjectConfig
-from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult
+from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult, NodeStatus
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase
 from dbt_temporal.domain.run.plan import EphemeralTurn, ExecutionPlan, HistoryLimits
@@ -54,6 +54,9 @@ class PlanProjectOutput(BaseModel):
     """dbt's resolved flag; null in plans from before it was part of them."""
     ends_on_error: bool | None = None
     """Whether the command ends at its first error; null in plans from before, whose runs fail-fast ended at once."""
+    runs_ahead: bool = False
+    """Whether the engine runs the nodes by itself, and its word is decisive; false in plans from before there was such
+    an engine."""
     first_come: bool = False
     """Whether nodes start in dbt's order; false in plans from before it was part of them."""
     ephemerals: dict[str, EphemeralTurn] = Field(default_factory=dict)
@@ -124,6 +127,8 @@ class ResumeRunInput(StatementsInput):
 
     without: list[str] = Field(default_factory=list)
     """Nodes that are run again: what they have left does not count."""
+    ended: dict[str, NodeStatus] = Field(default_factory=dict)
+    """Where the engine runs ahead, the nodes that have ended, and how."""
 
 
 class AfterRunInput(ProjectHooksInput):
@@ -162,6 +167,8 @@ class ProjectHooksOutput(BaseModel):
     """False where the engine's rules skip all nodes after a failed on-run-start hook."""
     database: HeldDatabase | None = None
     """The run's database, where it is in the memory of the process that ran on-run-start."""
+    keeps_worker: str | None = None
+    """Why the run keeps to the worker for another reason than these two; null where it need not."""
     keeps_state: str | None = None
     """Why all nodes must have what hooks and nodes leave in their process; null where they need not."""
     state_begun: bool = False

@@ -87,6 +87,7 @@ class BeforeRun(_ProjectHooks):
                 "nodes_may_run": prepared.nodes_may_run,
                 "database": prepared.database,
                 "keeps_state": prepared.keeps_state,
+                "keeps_worker": prepared.keeps_worker,
                 "state_begun": prepared.state is not None,
                 "worker": self._keeper(prepared),
             }
@@ -104,7 +105,7 @@ class ResumeRun(_ProjectHooks):
         """
         run = await self._runs.open(request.invocation)
         await self._state.use_in(run, request.invocation, request.without)
-        prepared = await within_limit(request, "resume_run", lambda: run.resume(progress))
+        prepared = await within_limit(request, "resume_run", lambda: run.resume(progress, request.ended))
         await self._state.keep(request.invocation.invocation_id, prepared.state)
         return ProjectHooksOutput(database=prepared.database, worker=self._keeper(prepared))
 

@@ -25,7 +25,7 @@ class Doom:
         nodes: the plan's nodes.
         ephemerals: the plan's ephemeral models.
         followers: by node and ephemeral model, all that waits for it.
-        command: dbt's command, which decides what a failed test means.
+        command: dbt's command, which decides what a failed test means; None where nothing dooms anybody.
     """
 
     def __init__(
@@ -33,12 +33,13 @@ class Doom:
         nodes: Mapping[str, NodeInfo],
         ephemerals: Mapping[str, EphemeralTurn],
         followers: Mapping[str, list[str]],
-        command: str,
+        command: str | None,
     ) -> None:
         self._nodes = nodes
         self._ephemerals = ephemerals
         self._followers = followers
-        self._skipping = _SKIPPING.get(command, _SKIPPING_ELSEWHERE)
+        self._skipping = frozenset() if command is None else _SKIPPING.get(command, _SKIPPING_ELSEWHERE)
+        self._is_told = command is None
         self._causes: dict[str, str] = {}
         self._behind: dict[str, str] = {}
         self._behind_if_failed: dict[str, str] = {}
@@ -57,6 +58,8 @@ class Doom:
 
     def spread(self, unique_id: str) -> None:
         """Dooms all below a node."""
+        if self._is_told:
+            return
         self._sources.append(unique_id)
         cause = self._causes.get(unique_id, unique_id)
         followers = self._followers[unique_id]

@@ -15,7 +15,8 @@ Whom an ending dooms to be skipped is said in `doom.py`; the rest is dbt's too (
 
 `cancelled` has no word in dbt (there, a cancelled query is an error), and counts like `error`.
 
-An operator may hold a node, have it skipped or accepted before its turn, and open it again after its end."""
+An operator may hold a node, have it skipped or accepted before its turn, and open it again after its end.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +39,6 @@ from dbt_temporal.domain.run.turns import (
 )
 
 _FAILURES = frozenset({"error", "fail", "partial success"})
-
-
 _PROGRESS = (
     "_running", "_occupied", "_paused", "_ended", "_words", "_failed", "_erred", "_passed", "_passed_since_start",
     "_rest", "_orders", "_set_aside", "_stopped",
@@ -53,7 +52,8 @@ class Scheduler:
     Args:
         nodes: the plan's nodes; their order breaks ties where the longest path decides.
         ephemerals: the plan's ephemeral models.
-        command: dbt's command, which decides what a failed test means.
+        command: dbt's command, which decides what a failed test means; None where no node is skipped for another one, as
+            whoever runs them says of each that it is.
         max_running: how many nodes may run at once (dbt's threads).
         fail_fast: end early after the first failure.
         ends_on_error: end early after the first error.
@@ -69,7 +69,7 @@ class Scheduler:
         nodes: Mapping[str, NodeInfo],
         *,
         ephemerals: Mapping[str, EphemeralTurn] | None = None,
-        command: str,
+        command: str | None,
         max_running: int,
         fail_fast: bool = False,
         ends_on_error: bool = False,

@@ -7,7 +7,7 @@ from copy import copy
 from itertools import islice
 from typing import Any
 
-from dbt_temporal.domain.results import NodeExecutionResult
+from dbt_temporal.domain.results import NodeExecutionResult, NodeStatus
 from dbt_temporal.domain.run.plan import ExecutionPlan
 
 MAX_NAMED = 5
@@ -139,6 +139,11 @@ class RunState:
             result.model_copy(update={"message": None}) if result.unique_id in self._upstream_skips else result
             for result in self.results
         ]
+
+    @property
+    def ended(self) -> dict[str, NodeStatus]:
+        """How the nodes have ended that have."""
+        return {result.unique_id: result.status for result in self.node_results}
 
     @property
     def success(self) -> bool:

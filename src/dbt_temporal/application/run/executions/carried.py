@@ -43,6 +43,7 @@ class Progress(BaseModel):
         lease_scope: where the run has a lease.
         hook_errors: of pre_run hooks.
         was_cut_off: whether any execution so far was reset: nodes may have been run that nobody knows of.
+        may_have_run: that of `RunContext`.
     """
 
     started_at: datetime
@@ -54,6 +55,7 @@ class Progress(BaseModel):
     lease_scope: str | None = None
     hook_errors: list[HookError] = Field(default_factory=list)
     was_cut_off: bool = False
+    may_have_run: bool = False
 
 
 @dataclass(frozen=True)

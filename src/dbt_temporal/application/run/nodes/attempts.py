@@ -139,7 +139,8 @@ class NodeAttempts:
         async def attempt(number: int, lost: Lost) -> NodeExecutionResult:
             nonlocal began
             began = runtime.now()
-            return await self._context.keeping.run_step(self._step(node, ephemerals, part, number, lost))
+            step = self._step(node, ephemerals, part, number, lost)
+            return await self._context.keeping.run_step(step, self._elsewhere)
 
         def wait_out(failure: StepFailedError) -> float | None:
             if not runtime.has_room():
@@ -151,8 +152,7 @@ class NodeAttempts:
             return self._breaker.wait_out(failure, began)
 
         name = step_name(node.unique_id, part)
-        first = self.progress.first.get(node.unique_id, 1)
-        tries = self.progress.tries.setdefault(name, Tries(number=first))
+        tries = self.progress.tries.setdefault(name, self._first_try(node))
         with _until_ended(self.progress.tries, name):
             result = await with_retries(
                 runtime,
@@ -167,6 +167,12 @@ class NodeAttempts:
             )
         self._breaker.answered(began)
         return result
+
+    def _first_try(self, node: NodeInfo) -> Tries:
+        first = self.progress.first.get(node.unique_id, 1)
+        if self._context.may_have_run and node.unique_id not in self.progress.made:  # the engine ran ahead, and is lost
+            return Tries(number=first + 1, lost=[first])
+        return Tries(number=first)
 
     async def _look(
         self, node: NodeInfo, part: BatchPart | None, attempt: int, lost: Lost
@@ -219,6 +225,14 @@ class NodeAttempts:
             task_queue=overrides.task_queue,
             priority=self._context.priority(node.priority),
         )
+
+    def _elsewhere(self, step: Step[NodeExecutionResult]) -> Step[NodeExecutionResult]:
+        """A step that the lost worker has not taken: an engine that runs ahead may have done it there all the same."""
+        if not self._context.planned.runs_ahead:
+            return step
+        assert isinstance(step.argument, ExecuteNodeInput)
+        unheard = [*step.argument.unheard, step.argument.attempt]
+        return replace(step, argument=step.argument.model_copy(update={"unheard": unheard}))
 
     def _activity_id(self, node: NodeInfo, part: BatchPart | None) -> str | None:
         name = self._activity_ids.get(node.unique_id)

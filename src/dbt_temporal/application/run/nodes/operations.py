@@ -152,6 +152,10 @@ class NodeOperations:
     def _why_not(self, operation: Operation, unique_id: str) -> str | None:
         status = self._status(unique_id)
         if status == "pending":
+            if self._context.planned.runs_ahead:
+                return (
+                    f"the engine {self._context.planned.engine} runs the nodes by itself, and cannot be kept from one"
+                )
             may_be = operation != "retry" or self._scheduler.ordered(unique_id)
             return None if may_be else "its turn has not come yet"
         if status == "running":

@@ -18,11 +18,11 @@ def scheduler_of(context: RunContext, carried: Mapping[str, Any] | None) -> Sche
     return Scheduler(
         plan.nodes,
         ephemerals=ephemerals,
-        command=context.run_input.command,
+        command=None if context.planned.runs_ahead else context.run_input.command,
         max_running=context.planned.threads,
         fail_fast=context.live.state.fail_fast,
         ends_on_error=bool(context.planned.ends_on_error),
-        at_once=context.planned.ends_on_error is None,
+        at_once=context.planned.ends_on_error is None or context.planned.runs_ahead,
         first_come=context.planned.first_come,
     )
 
