@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 VENV_DBT_1_12 := .venv-dbt-1.12
+DBT_V2 := .dbt-v2
 EXTRAS := duckdb,postgres,s3,gcs,dev
 EXAMPLE := examples/jaffle-shop
 # Of kinds that Kubernetes itself knows; a test looks at the others.
@@ -16,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .NOTPARALLEL:
 PHONY_EXAMPLES := services postgres postgres-start postgres-stop ui run run-multi run-env run-git submit submit-analytics \
   submit-marketing submit-env submit-git
-.PHONY: $(PHONY_EXAMPLES) help setup setup-dbt-1.12 demo dev worker test test-unit test-integration test-dbt-1.12 \
+.PHONY: $(PHONY_EXAMPLES) help setup setup-dbt-1.12 setup-dbt-v2 test-dbt-v2 demo dev worker test test-unit test-integration test-dbt-1.12 \
   test-conformance conformance lint fmt bench bench-views differential packages package clean distclean
 
 help: ## List the targets
@@ -53,6 +54,25 @@ define install
 	@touch "$@"
 	@echo "$(1) is ready: $$("$(1)/bin/python" --version), $$("$(1)/bin/python" -c 'from importlib.metadata import version as v; print("dbt-core", v("dbt-core") + ", temporalio", v("temporalio"))')"
 endef
+
+setup-dbt-v2: $(DBT_V2)/.installed ## Make .dbt-v2: dbt v2 and its drivers for DuckDB and PostgreSQL (Linux on x86_64; needs npm)
+
+# The program looks for PostgreSQL's driver under this name alone, and for DuckDB's library by its name.
+V2_POSTGRES := com.getdbt/adbc/x86_64-manylinux_2_17-linux-gnu/libadbc_driver_postgresql-0.21.0+dbt0.21.0.so
+V2_DUCKDB := @duckdb/node-bindings-linux-x64@1.5.6-r.1
+
+$(DBT_V2)/.installed: constraints/engine-v2.txt
+	@command -v npm >/dev/null 2>&1 || { echo "make: npm brings DuckDB's library, and there is none" >&2; exit 1; }
+	@rm -rf "$(DBT_V2)" && mkdir -p "$(DBT_V2)/lib" "$(DBT_V2)/cache/$(dir $(V2_POSTGRES))"
+	@echo "Installing into $(DBT_V2) with the pins of constraints/engine-v2.txt"
+	@"$(PYTHON)" -m venv "$(DBT_V2)/venv"
+	@"$(DBT_V2)/venv/bin/python" -m pip install --quiet --no-compile --requirement constraints/engine-v2.txt
+	@ln -s venv/bin/dbt "$(DBT_V2)/dbt"
+	@cp "$(DBT_V2)"/venv/lib/python3.*/site-packages/adbc_driver_postgresql/libadbc_driver_postgresql.so "$(DBT_V2)/cache/$(V2_POSTGRES)"
+	@cd "$(DBT_V2)" && npm pack --silent "$(V2_DUCKDB)" >/dev/null && tar -xzf duckdb-node-bindings-*.tgz package/libduckdb.so \
+	  && mv package/libduckdb.so lib/ && rm -r package duckdb-node-bindings-*.tgz
+	@touch "$@"
+	@echo "$(DBT_V2) is ready: $$("$(DBT_V2)/dbt" --version)"
 
 demo: setup ## Run the example on a Temporal server of its own, with live progress
 	$(VENV)/bin/dbt-temporal dev --project-dir $(EXAMPLE) --run build
@@ -137,6 +157,9 @@ test-integration: setup setup-dbt-1.12 ## Run the integration tests (real Tempor
 
 test-dbt-1.12: setup-dbt-1.12 ## Compare with the dbt CLI again, on dbt-core 1.12
 	$(VENV_DBT_1_12)/bin/python $(PYTEST) tests/integration -m every_dbt_version
+
+test-dbt-v2: setup setup-dbt-v2 ## Run the integration tests of the engine on dbt v2
+	$(VENV)/bin/python $(PYTEST) tests/integration/v2
 
 # dbt's own scenarios. Both runs of one stay in one process, which compares them.
 CONFORMANCE := -m pytest tests/conformance -n $(TEST_PROCESSES) --dist loadgroup -W ignore --show-capture=no

@@ -11,6 +11,7 @@ from dbt_temporal.adapters.artifact_stores.fsspec_store import FsspecArtifactSto
 from dbt_temporal.adapters.artifact_stores.references import FsspecReferences
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.adapters.dbt_core.parents.shared import SharedParses
+from dbt_temporal.adapters.dbt_v2.engine import DbtV2Engine
 from dbt_temporal.adapters.project_config_file import read_project_config, read_project_name
 from dbt_temporal.adapters.project_sources.local import current_revision
 from dbt_temporal.adapters.secrets import WorkerSecrets
@@ -30,6 +31,7 @@ from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.secrets.keeping_engine import SecretKeepingEngine
 from dbt_temporal.application.steps.use_cases import UseCases
 from dbt_temporal.entrypoints.discovery import project_sources
+from dbt_temporal.entrypoints.engines import default_engine, engines_here
 from dbt_temporal.entrypoints.settings import Settings
 
 
@@ -70,8 +72,18 @@ class WorkerContainer(containers.DeclarativeContainer):
         shared=shared_parses,
     )
     secret_resolver = providers.Singleton(WorkerSecrets, environ, settings.provided.secrets)
-    engines = providers.Dict({"dbt-core": dbt_engine})
-    engine_by_project = providers.Singleton(EngineByProject, engines, default="dbt-core")
+    v2_engine = providers.Singleton(
+        DbtV2Engine,
+        cache_dir=settings.provided.cache_dir,
+        binary=settings.provided.v2.binary,
+        environ=environ,
+        deps=settings.provided.projects.deps,
+        references=references,
+    )
+    engines = providers.Singleton(engines_here, settings, environ, dbt_engine.provider, v2_engine.provider)
+    engine_by_project = providers.Singleton(
+        EngineByProject, engines, default=providers.Callable(default_engine, settings, engines)
+    )
     engine = providers.Singleton(SecretKeepingEngine, engine_by_project, secret_resolver, environ)
     reread = providers.Factory(RereadProject, providers.Object(current_revision), providers.Object(read_project_config))
     registry = providers.Singleton(ProjectRegistry, reread=reread)

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import AliasChoices, SecretStr, ValidationError, field_validator, model_validator
 
 from dbt_temporal.adapters.dbt_core.limits import EngineLimits
+from dbt_temporal.adapters.dbt_v2.binary import V2Settings
 from dbt_temporal.adapters.environment import EnvironmentModel, problems_of, variable, variable_names, without_blanks
 from dbt_temporal.adapters.project_sources.limits import SourceLimits
 from dbt_temporal.adapters.secrets import SecretSettings
@@ -52,6 +53,7 @@ class ProjectSettings(EnvironmentModel):
     target: str | None = variable(_as_dbt("TARGET"), None, allowed="the name of a target of the profile")
     git_token: SecretStr | None = variable(AliasChoices("GITHUB_TOKEN", "GIT_TOKEN"), None, allowed="an access token")
     deps: Literal["auto", "always", "never"] = variable("DBT_DEPS", "auto", allowed="auto, always or never")
+    engine: Literal["dbt-core", "v2"] | None = variable("DBT_TEMPORAL_ENGINE", None, allowed="dbt-core or v2")
     strict_start: bool = variable("DBT_TEMPORAL_STRICT_START", False, allowed=_TRUE_OR_FALSE)
 
     @field_validator("project_dirs", mode="before")
@@ -144,6 +146,7 @@ class Settings(EnvironmentModel):
     tuning: WorkerTuning
     versioning: VersioningSettings
     engine: EngineLimits
+    v2: V2Settings
     projects: ProjectSettings
     source_limits: SourceLimits
     artifacts: ArtifactSettings

@@ -1,0 +1,154 @@
+"""A run's input as words of dbt v2's command line, and what of it this engine does not do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.run.commands import COMMANDS
+from dbt_temporal.domain.run.flags import FLAGS
+from dbt_temporal.domain.run.input import DbtRunInput
+
+RESOURCE_TYPES = {
+    "run": ("model",),
+    "test": ("test", "unit_test"),
+    "seed": ("seed",),
+    "snapshot": ("snapshot",),
+    "compile": ("model", "seed", "snapshot", "test", "unit_test", "analysis", "function"),
+    "build": ("model", "seed", "snapshot", "test", "unit_test", "function"),
+}
+"""What each command selects from, by dbt's own word (its event MainReportArgs)."""
+EXECUTED = frozenset({"run", "test", "seed", "snapshot", "build"})
+COMMANDS_HERE = (*sorted(EXECUTED), "list")
+
+_CHECKED_FLAGS = frozenset(
+    {
+        "resource_types",
+        "exclude_resource_types",
+        "empty",
+        "store_failures",
+        "threads",
+        "warn_error",
+        "warn_error_options",
+        "favor_state",
+    }
+)
+"""Those of which tests say that dbt v2 does what dbt-core does."""
+_WITHOUT_EFFECT_ON_RESULTS = frozenset(
+    {"cache_selected_only", "populate_cache", "partial_parse", "static_parser", "use_fast_test_edges", "version_check"}
+    | {"debug", "log_level_file", "log_format_file", "printer_width", "use_colors", "single_threaded"}
+    | {"use_experimental_parser", "partial_parse_file_diff"}
+)
+"""About how dbt-core comes to its results, or shows them: dbt v2 has other ways."""
+_NO_FIELDS_HERE = ("retry_from", "sources_ref", "inline")
+
+_FAIL_FAST_VARIABLES = ("DBT_ENGINE_FAIL_FAST", "DBT_FAIL_FAST")
+_TRUE = frozenset({"1", "t", "true", "y", "yes", "on"})
+_SPELLED = {"resource_types": "resource-type", "exclude_resource_types": "exclude-resource-type"}
+
+
+def refuse_unsupported(run_input: DbtRunInput) -> None:
+    """Raises Configuration where the input asks for what this engine does not do, naming it and what to do."""
+    command = run_input.command
+    if command not in COMMANDS_HERE:
+        raise configuration_error(
+            f"command: the engine v2 has {', '.join(COMMANDS_HERE)}, and not {command!r}; let the project run on "
+            "dbt-core for it"
+        )
+    fields = [name for name in _NO_FIELDS_HERE if getattr(run_input, name) is not None]
+    for name in FLAGS:
+        if getattr(run_input, name) is not None and name not in _CHECKED_FLAGS | _WITHOUT_EFFECT_ON_RESULTS:
+            fields.append(name)
+    if fields:
+        raise configuration_error(
+            f"{fields[0]}: the engine v2 does not take it; leave it out, or let the project run on dbt-core"
+        )
+
+
+def selection(run_input: DbtRunInput) -> list[str]:
+    """The words of the run's own selection."""
+    words: list[str] = []
+    for option, value in (("--select", run_input.select), ("--exclude", run_input.exclude)):
+        if value:
+            words += [option, *value.split()]
+    if run_input.selector:
+        words += ["--selector", run_input.selector]
+    if run_input.indirect_selection:
+        words += ["--indirect-selection", run_input.indirect_selection]
+    return words
+
+
+def exact_selection(unique_ids: Collection[str]) -> list[str]:
+    """The words that select these nodes and no others: dbt takes unique_ids for names."""
+    return ["--indirect-selection", "empty", "--select", *sorted(unique_ids)]
+
+
+def listed_types(run_input: DbtRunInput) -> list[str]:
+    """The words that have `list` select from what the run's command selects from; for `list` itself, the input's."""
+    chosen = run_input.resource_types or RESOURCE_TYPES.get(run_input.command, ())
+    words = ["--resource-type", *chosen] if chosen else []
+    if run_input.exclude_resource_types:
+        words += ["--exclude-resource-type", *run_input.exclude_resource_types]
+    return words
+
+
+def flags(run_input: DbtRunInput) -> list[str]:
+    """The words of the flags that stand in the input, but for selection and types."""
+    words: list[str] = []
+    for option, switch in (("full-refresh", run_input.full_refresh), ("empty", run_input.empty)):
+        if switch:
+            words.append(f"--{option}")
+    if run_input.fail_fast is not None:
+        words.append("--fail-fast" if run_input.fail_fast else "--no-fail-fast")
+    if run_input.store_failures:
+        words.append("--store-failures")
+    if run_input.warn_error:
+        words.append("--warn-error")
+    if run_input.warn_error_options:
+        words += ["--warn-error-options", json.dumps(run_input.warn_error_options)]
+    if run_input.event_time_start and run_input.event_time_end:
+        words += ["--event-time-start", run_input.event_time_start, "--event-time-end", run_input.event_time_end]
+    return words
+
+
+def fail_fast(run_input: DbtRunInput, environ: Mapping[str, str], project: Mapping[str, Any]) -> bool:
+    """dbt's resolved flag: of the input, the environment, the `flags:` of dbt_project.yml."""
+    if run_input.fail_fast is not None:
+        return run_input.fail_fast
+    named = next((environ[name] for name in _FAIL_FAST_VARIABLES if environ.get(name)), None)
+    if named is not None:
+        return named.lower() in _TRUE
+    of_project = project.get("flags")
+    return isinstance(of_project, dict) and of_project.get("fail_fast") is True
+
+
+def types(run_input: DbtRunInput) -> list[str]:
+    """The words of the resource types that the input names, for the run's own command."""
+    words: list[str] = []
+    for name, option in _SPELLED.items():
+        value = getattr(run_input, name)
+        if value:
+            words += [f"--{option}", *value]
+    return words
+
+
+def state_words(run_input: DbtRunInput, state: Path | None, defer: Path | None) -> list[str]:
+    """The words of the artifacts of earlier runs, by the folders that have them here."""
+    words = [] if state is None else ["--state", str(state)]
+    if defer is not None:
+        words += ["--defer", "--defer-state", str(defer)]
+    if run_input.favor_state is not None:
+        words.append("--favor-state" if run_input.favor_state else "--no-favor-state")
+    return words
+
+
+def variables(run_input: DbtRunInput) -> list[str]:
+    return ["--vars", json.dumps(run_input.vars)] if run_input.vars else []
+
+
+def command_words(command: str) -> Sequence[str]:
+    """How dbt's command line calls a command."""
+    return COMMANDS[command].words.split()

@@ -1,0 +1,63 @@
+"""The courses of the runs that this worker takes part in, and where their files are."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from pathlib import Path
+
+from dbt_temporal.adapters.dbt_v2.processes.course import Judge, RunCourse
+
+_KEPT_SECS = 24 * 3600.0
+"""For runs whose end this worker does not hear of."""
+
+
+class Courses:
+    """By invocation.
+
+    Args:
+        root: each run has a folder below it.
+        cancel_secs, settle_secs: as for `RunCourse`.
+    """
+
+    def __init__(self, root: Path, cancel_secs: float, settle_secs: float) -> None:
+        self._root = root
+        self._cancel_secs = cancel_secs
+        self._settle_secs = settle_secs
+        self._courses: dict[str, RunCourse] = {}
+        self._opening = asyncio.Lock()
+
+    def folder(self, invocation_id: str) -> Path:
+        """Where the files of a run are on this machine."""
+        return self._root / invocation_id
+
+    async def of(self, invocation_id: str, judge: Judge) -> RunCourse:
+        """The course of a run, with what an earlier worker of this machine has left of it."""
+        async with self._opening:
+            course = self._courses.get(invocation_id)
+            if course is None:
+                folder = self.folder(invocation_id)
+                course = RunCourse(folder / "processes", judge, self._cancel_secs, self._settle_secs)
+                folder.joinpath("processes").mkdir(parents=True, exist_ok=True, mode=0o700)
+                await course.restore()
+                self._courses[invocation_id] = course
+            return course
+
+    async def end(self, invocation_id: str) -> None:
+        """Ends what runs of a run, and removes its files."""
+        course = self._courses.pop(invocation_id, None)
+        if course is not None:
+            await course.close()
+        await asyncio.to_thread(shutil.rmtree, self.folder(invocation_id), ignore_errors=True)
+
+    async def close(self) -> None:
+        """Ends all that runs. Files stay, for whoever goes on with these runs."""
+        await asyncio.gather(*(course.close() for course in self._courses.values()))
+
+    def remove_old(self) -> None:
+        """Removes the files of runs that nobody has touched for a day."""
+        limit = time.time() - _KEPT_SECS
+        for folder in self._root.glob("*/"):
+            if folder.stat().st_mtime < limit:
+                shutil.rmtree(folder, ignore_errors=True)

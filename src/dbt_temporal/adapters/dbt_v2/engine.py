@@ -1,0 +1,154 @@
+"""The engine on dbt v2."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import orjson
+
+from dbt_temporal.adapters import private_copies
+from dbt_temporal.adapters.dbt_v2 import command_line
+from dbt_temporal.adapters.dbt_v2.commands import V2Commands, V2Project
+from dbt_temporal.adapters.dbt_v2.courses import Courses
+from dbt_temporal.adapters.dbt_v2.plan import Manifest
+from dbt_temporal.adapters.dbt_v2.run import DbtV2Run
+from dbt_temporal.adapters.dbt_v2.stage import DepsMode, Stage
+from dbt_temporal.adapters.environment import without_own_secrets
+from dbt_temporal.application.ports.engine import LoadedProject, ProjectLocation
+from dbt_temporal.application.ports.references import ArtifactReferences
+from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.run.invocation import DbtInvocation
+
+CANCEL_SECS = 30.0
+SETTLE_SECS = 15.0
+"""Longer than other nodes' steps take to hear that their run is cancelled."""
+_REFERENCES = ("state_manifest_ref", "defer_manifest_ref")
+
+
+class DbtV2Engine:
+    """Implements `DbtEngine`.
+
+    Args:
+        cache_dir: everything that dbt writes goes below it; nothing is written into projects.
+        binary: DBT_TEMPORAL_V2_BINARY; None for the program on the PATH.
+        environ: the environment that runs see below their own; by default the worker's.
+        deps: DBT_DEPS.
+        references: fetches what a run refers to by URL; without it, only paths are taken.
+        cancel_secs, settle_secs: as for `RunCourse`.
+    """
+
+    def __init__(
+        self,
+        cache_dir: Path,
+        *,
+        binary: str | None = None,
+        environ: Mapping[str, str] | None = None,
+        deps: DepsMode = "auto",
+        references: ArtifactReferences | None = None,
+        cancel_secs: float = CANCEL_SECS,
+        settle_secs: float = SETTLE_SECS,
+    ) -> None:
+        folder = cache_dir.absolute() / "v2"
+        self._folder = folder
+        self._commands = V2Commands(
+            binary, without_own_secrets(os.environ if environ is None else environ), folder / "helpers"
+        )
+        self._stage = Stage(folder / "projects", deps)
+        self._courses = Courses(folder / "runs", cancel_secs, settle_secs)
+        self._references = references
+        self._tidied = False
+
+    async def load_project(self, location: ProjectLocation) -> LoadedProject:
+        began = time.monotonic()
+        await self._tidy()
+        project = await self._project(location, {}, None, ())
+        with private_copies.unfinished_copy(self._folder / "loads") as folder:
+            facts = await self._commands.facts(folder / "facts", project)
+            parsed = await self._commands.run(folder / "parse", ["parse", "--write-json"], project, "parsing")
+            manifest = Manifest(orjson.loads(await asyncio.to_thread((parsed.target / "manifest.json").read_bytes)))
+        return LoadedProject(
+            name=manifest.project_name,
+            location=location,
+            adapter_type=facts.adapter_type,
+            target=facts.name,
+            threads=facts.threads,
+            dbt_version=manifest.dbt_version,
+            counts=manifest.counts,
+            load_seconds=time.monotonic() - began,
+        )
+
+    async def open(self, location: ProjectLocation, invocation: DbtInvocation) -> DbtV2Run:
+        run_input = invocation.input
+        unresolved = [f"env.{key}" for key, value in run_input.env.items() if not isinstance(value, str)]
+        if unresolved:
+            raise configuration_error(f"references that nothing resolved: {', '.join(unresolved)}")
+        command_line.refuse_unsupported(run_input)
+        own = {
+            **invocation.job,
+            "DBT_RUN_STARTED_AT": invocation.started_at,
+            **{key: str(value) for key, value in run_input.env.items()},
+        }
+        project = await self._project(location, own, run_input.target, tuple(command_line.variables(run_input)))
+        return DbtV2Run(
+            self._commands,
+            self._courses,
+            location,
+            invocation,
+            project,
+            await self._referred(location, invocation),
+        )
+
+    async def end_run(self, invocation_id: str) -> None:
+        await self._courses.end(invocation_id)
+
+    async def ping(self) -> None:
+        """See `DbtEngine`. There is no process that all others need."""
+
+    async def close(self) -> None:
+        await self._courses.close()
+
+    async def _project(
+        self, location: ProjectLocation, own: Mapping[str, str], target: str | None, variables: tuple[str, ...]
+    ) -> V2Project:
+        environ = self._commands.environ(own)
+
+        async def install(folder: Path) -> None:
+            uninstalled = V2Project(folder, folder, location.profiles_dir, None, (), environ)
+            with private_copies.unfinished_copy(self._folder / "loads") as place:
+                await self._commands.run(place / "deps", ["deps"], uninstalled, "installing packages")
+
+        return V2Project(
+            copy=await self._stage.copy_of(location, install),
+            folder=location.project_dir.absolute(),
+            profiles_dir=location.profiles_dir.absolute(),
+            target=self._commands.target(own, target, location.target),
+            variables=variables,
+            environ=environ,
+        )
+
+    async def _referred(self, location: ProjectLocation, invocation: DbtInvocation) -> dict[str, Path]:
+        """The folders of the artifacts that the input names, on this machine."""
+        found: dict[str, Path] = {}
+        for field in _REFERENCES:
+            reference = getattr(invocation.input, field)
+            if reference is None:
+                continue
+            folder = self._courses.folder(invocation.invocation_id) / field
+            if self._references is not None:
+                reference = await self._references.fetch(field, reference, folder)
+            place = location.project_dir / reference
+            found[field] = place.parent if place.suffix == ".json" else place
+        return found
+
+    async def _tidy(self) -> None:
+        if not self._tidied:
+            self._tidied = True
+            await asyncio.to_thread(self._stage.remove_unused)
+            loads = self._folder / "loads"
+            await asyncio.to_thread(loads.mkdir, parents=True, exist_ok=True, mode=0o700)
+            await asyncio.to_thread(private_copies.remove_unused, loads)
+            await asyncio.to_thread(self._courses.remove_old)

@@ -1,0 +1,337 @@
+"""One run on dbt v2: a process for its whole selection, and further ones for what is to be run again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+
+from dbt_temporal.adapters.dbt_v2 import command_line
+from dbt_temporal.adapters.dbt_v2.artifacts import Shown, write_artifacts
+from dbt_temporal.adapters.dbt_v2.commands import TargetFacts, V2Commands, V2Project
+from dbt_temporal.adapters.dbt_v2.courses import Courses
+from dbt_temporal.adapters.dbt_v2.helper import SESSIONS_CAN_BE_ENDED
+from dbt_temporal.adapters.dbt_v2.plan import (
+    ON_RUN_END,
+    ON_RUN_START,
+    Manifest,
+    make_plan,
+    refuse_lacking,
+    unrepeatable,
+)
+from dbt_temporal.adapters.dbt_v2.processes.course import Answer, RunCourse
+from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
+from dbt_temporal.adapters.dbt_v2.processes.told import BAD
+from dbt_temporal.adapters.dbt_v2.results import EndingsJudge, kept_back, outcome_of
+from dbt_temporal.adapters.dbt_v2.stage import read_project_file
+from dbt_temporal.application.ports.engine import (
+    CompletedNode,
+    EnginePlan,
+    NodeOutcome,
+    Prepared,
+    Progress,
+    ProjectLocation,
+    ReadState,
+)
+from dbt_temporal.application.shielding import shielded
+from dbt_temporal.domain.batches import BatchPart
+from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.leases.messages import Lease, LeasePer
+from dbt_temporal.domain.results import NodeStatus
+from dbt_temporal.domain.run.invocation import DbtInvocation
+
+NAME = "v2"
+_EDGES = "edges.json"
+SESSION_VARIABLE = "PGAPPNAME"
+WHY_IT_KEEPS = "one process of dbt v2 runs its whole selection"
+
+
+class DbtV2Run:
+    """Implements `EngineRun`. `refer` gives the folder that has what a reference of the input names, here."""
+
+    def __init__(
+        self,
+        commands: V2Commands,
+        courses: Courses,
+        location: ProjectLocation,
+        invocation: DbtInvocation,
+        project: V2Project,
+        references: Mapping[str, Path],
+    ) -> None:
+        self._commands = commands
+        self._courses = courses
+        self._location = location
+        self._invocation = invocation
+        self._project = project
+        self._references = references
+        self._judge = EndingsJudge()
+
+    async def plan(self) -> EnginePlan:
+        run_input, folder = self._invocation.input, self._courses.folder(self._invocation.invocation_id)
+        facts = await self._facts()
+        told = await self._list(folder / "plan")
+        lines = [orjson.loads(text) for text in told.told.printed]
+        selected = [line["unique_id"] for line in lines]
+        manifest = Manifest(orjson.loads(await asyncio.to_thread((told.target / "manifest.json").read_bytes)))
+        plan = make_plan(
+            manifest,
+            selected,
+            invocation_id=self._invocation.invocation_id,
+            command=run_input.command,
+            listing=await self._listing(folder / "listing", selected),
+        )
+        edges = {unique_id: plan.nodes[unique_id].depends_on for level in plan.levels for unique_id in level}
+        (folder / "plan" / _EDGES).write_bytes(orjson.dumps(edges))
+        refuse_lacking(manifest.dbt_version, facts.adapter_type, plan)
+        return EnginePlan(
+            plan=plan,
+            engine=NAME,
+            target=facts.name,
+            threads=run_input.threads or facts.threads,
+            dbt_version=manifest.dbt_version,
+            adapter_type=facts.adapter_type,
+            counts=manifest.counts,
+            fail_fast=command_line.fail_fast(run_input, self._project.environ, read_project_file(self._project.copy)),
+            unrepeatable=unrepeatable(manifest, selected, full_refresh=bool(run_input.full_refresh)),
+            nothing_to_do=not selected,
+            runs_ahead=True,
+        )
+
+    async def lease(self, per: LeasePer, unique_ids: Collection[str]) -> Lease | None:
+        raise configuration_error(
+            f"dbt_temporal.yml: `concurrency`: the engine v2 cannot say what a run of {len(unique_ids)} nodes has to "
+            f"have for itself alone per {per}; leave it out, or let the project run on dbt-core"
+        )
+
+    async def before_run(self, progress: Progress, attempt: int = 1) -> Prepared:
+        del attempt  # the hooks of the last one count
+        course = await self._course()
+        try:
+            process = await course.begin(self._starter(progress))
+            while not (process.ended.is_set() or process.told.has_begun):
+                await course.next_change()
+        except asyncio.CancelledError:
+            await shielded(course.interrupt())
+            raise
+        process.refuse_unknown_events()
+        return self._prepared(process)
+
+    async def outcome_of_before_run(self, attempt: int) -> Prepared | None:
+        del attempt  # a process has the hooks of one attempt, and those of the last one count
+        course = await self._course()
+        await self._end_left(course)
+        process = next((each for each in reversed(course.processes) if each.nodes is None), None)
+        if process is None or not (process.told.has_begun or process.told.failed_hook is not None):
+            return None
+        return self._prepared(process)
+
+    async def use_state(self, read: ReadState, without: Collection[str] = ()) -> None:
+        del read, without  # nothing is kept in processes that outlasts them
+
+    async def resume(self, progress: Progress, ended: Mapping[str, NodeStatus] = MappingProxyType({})) -> Prepared:
+        del progress
+        course = await self._course()
+        if course.processes:
+            await self._end_left(course)
+        else:  # it was another machine's worker
+            await self._end_sessions(_session_name(self._invocation))
+        course.adopt(ended)
+        return Prepared(keeps_worker=WHY_IT_KEEPS, worker=this_worker())
+
+    async def execute_node(
+        self,
+        unique_id: str,
+        progress: Progress,
+        ephemerals: Sequence[str] = (),
+        part: BatchPart | None = None,
+        attempt: int = 1,
+    ) -> NodeOutcome:
+        del ephemerals, part  # dbt runs ephemeral models and batches by itself
+        course = await self._course()
+        try:
+            answer = await course.answer(unique_id, attempt, self._starter(progress))
+        except asyncio.CancelledError:
+            await shielded(course.cancel(unique_id))
+            raise
+        return self._outcome(unique_id, answer)
+
+    async def outcome_of(self, unique_id: str, attempt: int, part: BatchPart | None = None) -> NodeOutcome | None:
+        del part
+        course = await self._course()
+        await self._end_left(course)
+        answer = course.left_by(unique_id, attempt)
+        if answer is None:
+            return None
+        outcome = self._outcome(unique_id, answer)
+        return None if outcome.error is not None and outcome.error.retryable else outcome
+
+    async def after_run(self, results: list[CompletedNode], progress: Progress, attempt: int = 1) -> list[NodeOutcome]:
+        del results, progress, attempt  # dbt has run on-run-end with its own
+        course = await self._course()
+        try:
+            await course.at_rest()
+        except asyncio.CancelledError:
+            await shielded(course.interrupt())
+            raise
+        return self._hooks(course.processes, ON_RUN_END)
+
+    async def outcome_of_after_run(self, attempt: int) -> list[NodeOutcome] | None:
+        del attempt
+        course = await self._course()
+        await course.at_rest()
+        return self._hooks(course.processes, ON_RUN_END) if course.processes else None
+
+    async def artifacts(
+        self, results: list[CompletedNode], elapsed_time: float, *, with_catalog: bool = False
+    ) -> Mapping[str, Path]:
+        del with_catalog  # dbt v2 writes one while it compiles, or none
+        course = await self._course()
+        await course.at_rest()
+        folder = self._courses.folder(self._invocation.invocation_id)
+        plan_of_here = folder / "plan" / "target"
+        if not course.processes and not (plan_of_here / "manifest.json").is_file():
+            await self._list(folder / "plan")
+        command = self._invocation.input.command
+        return await asyncio.to_thread(
+            write_artifacts,
+            folder / "artifacts",
+            course,
+            results,
+            project=self._project,
+            planned=plan_of_here,
+            invocation={
+                "invocation_id": self._invocation.invocation_id,
+                "dbt_version": (await self._commands.binary()).version,
+                "command": command,
+            },
+            elapsed_time=elapsed_time,
+            with_results=command in command_line.EXECUTED,
+        )
+
+    async def failed_ephemerals(self) -> frozenset[str]:
+        return frozenset()  # ephemeral models are nodes of the plan, with results of their own
+
+    async def _course(self) -> RunCourse:
+        course = await self._courses.of(self._invocation.invocation_id, self._judge)
+        if not course.parents:
+            course.parents = await self._parents()
+        return course
+
+    async def _parents(self) -> Mapping[str, Collection[str]]:
+        """What nodes wait for, by the plan: that of this machine, or made again where another one made it."""
+        folder = self._courses.folder(self._invocation.invocation_id) / "plan"
+        if not (folder / _EDGES).is_file():
+            await self.plan()
+        parents: dict[str, list[str]] = orjson.loads((folder / _EDGES).read_bytes())
+        return parents
+
+    async def _facts(self) -> TargetFacts:
+        return await self._commands.facts(self._courses.folder(self._invocation.invocation_id) / "facts", self._project)
+
+    async def _list(self, folder: Path) -> V2Process:
+        """Has dbt list the run's selection, and write its manifest."""
+        run_input = self._invocation.input
+        words = [
+            *("list", "--output", "json", "--output-keys", "unique_id", "--write-json"),
+            *command_line.selection(run_input),
+            *command_line.listed_types(run_input),
+            *self._state_words(),
+            *(["--invocation-id", self._invocation.invocation_id]),
+        ]
+        return await self._commands.run(folder, words, self._project, "planning")
+
+    async def _listing(self, folder: Path, selected: Sequence[str]) -> dict[str, str]:
+        """For the command `list`, the lines that it prints, which come in the order of the nodes."""
+        run_input = self._invocation.input
+        if run_input.command != "list":
+            return {}
+        output = ["--output", run_input.output] if run_input.output else []
+        keys = ["--output-keys", *run_input.output_keys] if run_input.output_keys else []
+        words = ["list", *output, *keys, *command_line.selection(run_input), *command_line.listed_types(run_input)]
+        process = await self._commands.run(folder, [*words, *self._state_words()], self._project, "listing")
+        return dict(zip(selected, process.told.printed, strict=False))
+
+    def _starter(self, progress: Progress) -> Any:
+        """Starts processes of the run's command."""
+        run_input = self._invocation.input
+
+        async def start(process: V2Process) -> None:
+            await self._end_left(await self._course())
+            if process.nodes is None:
+                chosen = [*command_line.selection(run_input), *command_line.types(run_input)]
+            else:
+                chosen = command_line.exact_selection(process.nodes)
+            words = [
+                *command_line.command_words(run_input.command),
+                *chosen,
+                *command_line.flags(run_input),
+                *self._state_words(),
+                *("--threads", str(run_input.threads or (await self._facts()).threads)),
+                *("--invocation-id", self._invocation.invocation_id, "--write-json"),
+            ]
+            name = _session_name(self._invocation, process)
+            await self._commands.start(process, words, self._project.with_variable(SESSION_VARIABLE, name))
+            progress({"host_pid": process.pid})
+
+        return start
+
+    def _state_words(self) -> list[str]:
+        state, defer = (self._references.get(name) for name in ("state_manifest_ref", "defer_manifest_ref"))
+        return command_line.state_words(self._invocation.input, state, defer)
+
+    def _prepared(self, process: V2Process) -> Prepared:
+        failed = process.told.failed_hook
+        may_run = process.told.has_begun or failed is None
+        failure = self._judge.failure_before_nodes(process)
+        if failure is not None and failed is None:
+            raise failure
+        hooks = self._hooks([process], ON_RUN_START)
+        return Prepared(hooks, may_run, keeps_worker=WHY_IT_KEEPS, worker=this_worker())
+
+    def _outcome(self, unique_id: str, answer: Answer) -> NodeOutcome:
+        if answer.told is None:
+            return kept_back(unique_id)
+        told = Shown(self._project, answer.process.target).told(answer.told)
+        return outcome_of(told, unique_id.partition(".")[0], as_code=self._invocation.input.command == "compile")
+
+    def _hooks(self, processes: Sequence[V2Process], kind: str) -> list[NodeOutcome]:
+        """The hooks of a kind: of several processes that have run one, the first that failed, else the last."""
+        found: dict[str, NodeOutcome] = {}
+        for process in processes:
+            shown = Shown(self._project, process.target)
+            for unique_id, told in process.told.hooks.items():
+                if f"-{kind}-" not in unique_id:
+                    continue
+                earlier = found.get(unique_id)
+                if earlier is None or earlier.result.dbt_status not in BAD:
+                    found[unique_id] = outcome_of(shown.told(told), "operation")
+        return list(found.values())
+
+    async def _end_left(self, course: RunCourse) -> None:
+        """Ends what processes that died have left in the database."""
+        for process in course.processes:
+            if process.died and not process.sessions_ended:
+                await self._end_sessions(_session_name(self._invocation, process))
+                process.sessions_ended = True
+
+    async def _end_sessions(self, prefix: str) -> None:
+        if (await self._facts()).adapter_type in SESSIONS_CAN_BE_ENDED:
+            folder = self._courses.folder(self._invocation.invocation_id) / "sessions"
+            await self._commands.end_sessions(folder, prefix, self._project)
+
+
+def _session_name(invocation: DbtInvocation, process: V2Process | None = None) -> str:
+    """What sessions of a run, or of one of its processes, are called in the database, in PostgreSQL's 63 characters."""
+    of_run = f"dbt-temporal {invocation.invocation_id}/"
+    return of_run if process is None else f"{of_run}{process.number}/"
+
+
+def this_worker() -> str:
+    """A name of this worker, for people."""
+    return f"{socket.gethostname()} (process {os.getpid()})"

@@ -1,0 +1,191 @@
+"""Which process of dbt v2 answers for a node, and when there is a further one."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from dbt_temporal.adapters.dbt_v2.processes import course as course_module
+from dbt_temporal.adapters.dbt_v2.processes.choosing import chosen_nodes
+from dbt_temporal.adapters.dbt_v2.processes.course import Answer, RunCourse
+from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
+from dbt_temporal.adapters.dbt_v2.results import EndingsJudge
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+from dbt_temporal.testing.waiting import until
+from tests.unit.v2.told import begun, completed, end, ended, error, hear
+
+A, B, C, D = "model.p.a", "model.p.b", "model.p.c", "model.p.d"
+PARENTS = {A: [], B: [A], C: [B], D: []}
+TRANSIENT = "deadlock detected"
+
+
+class Course:
+    """A course whose processes tell what the test says."""
+
+    def __init__(self, folder: Path) -> None:
+        self.course = RunCourse(folder, EndingsJudge(), cancel_secs=1.0, settle_secs=0.0)
+        self.course.parents = PARENTS
+        self.started: list[V2Process] = []
+
+    async def start(self, process: V2Process) -> None:
+        self.started.append(process)
+        hear(process, begun("model.p.any"))
+
+    async def begin(self) -> V2Process:
+        await self.course.begin(self.start)
+        return self.started[-1]
+
+    def ask(self, unique_id: str, attempt: int = 1) -> asyncio.Task[Answer]:
+        return asyncio.create_task(self.course.answer(unique_id, attempt, self.start))
+
+    async def further(self, count: int) -> V2Process:
+        await until(lambda: len(self.course.processes) == count)
+        return self.started[-1]
+
+
+@pytest.fixture
+def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Course:
+    monkeypatch.setattr(course_module, "JOIN_SECS", 0.0)
+    return Course(tmp_path)
+
+
+async def test_a_node_is_answered_when_its_process_has_told_its_end(course: Course) -> None:
+    one = await course.begin()
+    asked = course.ask(A)
+    await asyncio.sleep(0)
+    assert not asked.done()
+    hear(one, begun(A), ended(A))
+    answer = await asked
+    assert (answer.process, answer.told) == (one, one.told.nodes[A])
+
+
+async def test_a_further_attempt_has_a_further_process_once_the_first_has_ended_with_what_was_skipped(
+    course: Course,
+) -> None:
+    one = await course.begin()
+    hear(one, error(A, TRANSIENT), ended(A, "error"), ended(B, "skipped"), ended(C, "skipped"), ended(D))
+    assert (await course.ask(A)).told is one.told.nodes[A]
+    again = course.ask(A, 2)
+    await asyncio.sleep(0)
+    assert len(course.started) == 1
+    end(one, completed(success=False))
+    two = await course.further(2)
+    assert two.nodes == frozenset({A, B, C})
+    hear(two, ended(A), ended(B))
+    assert (await again).process is two
+    assert (await course.ask(B)).process is two
+
+
+async def test_what_is_skipped_behind_another_failure_does_not_come_along(course: Course) -> None:
+    parents = {A: [], D: [], B: [A, D], C: [B]}
+    assert chosen_nodes(parents, {A: "bad", D: "bad", B: "skipped", C: "skipped"}, [A]) == {A}
+    assert chosen_nodes(parents, {A: "bad", D: "bad", B: "skipped", C: "skipped"}, [A, D]) == {A, B, C, D}
+    assert chosen_nodes(parents, {A: "good", D: "good", B: "bad", C: "open"}, [C]) == {C}
+
+
+async def test_a_skip_is_dbts_own_word(course: Course) -> None:
+    one = await course.begin()
+    hear(one, error(A, "syntax error"), ended(A, "error"), ended(B, "skipped"))
+    answer = await course.ask(B)
+    assert answer.told is not None
+    assert answer.told.status == "skipped"
+
+
+async def test_nodes_of_a_dead_process_are_lost_where_they_had_begun_and_run_elsewhere_where_not(
+    course: Course,
+) -> None:
+    one = await course.begin()
+    lost, waiting = course.ask(A), course.ask(D)
+    end(one, begun(A))
+    with pytest.raises(DbtTemporalError) as raised:
+        await lost
+    assert (raised.value.error_type, raised.value.retryable) == (ErrorType.ENGINE_CRASHED, True)
+    two = await course.further(2)
+    assert two.nodes == frozenset({D})
+    hear(two, ended(D))
+    assert (await waiting).process is two
+
+
+async def test_fail_fast_answers_for_what_it_kept_back(course: Course) -> None:
+    one = await course.begin()
+    asked = course.ask(D)
+    end(one, error(A, "syntax error"), ended(A, "error"), completed(success=False))
+    assert (await asked).told is None
+
+
+async def test_where_fail_fast_was_for_a_transient_error_the_others_go_on(course: Course) -> None:
+    one = await course.begin()
+    asked = course.ask(D)
+    end(one, error(A, TRANSIENT), ended(A, "error"), completed(success=False))
+    two = await course.further(2)
+    assert two.nodes == frozenset({D})
+    hear(two, ended(D))
+    assert (await asked).process is two
+
+
+async def test_a_process_that_comes_to_its_end_without_a_node_fails_it_once(course: Course) -> None:
+    one = await course.begin()
+    asked = course.ask(D)
+    end(one, ended(A), ended(B), ended(C), completed())
+    with pytest.raises(DbtTemporalError, match="without it") as raised:
+        await asked
+    assert not raised.value.retryable
+
+
+async def test_an_error_before_all_nodes_fails_those_that_wait_for_a_further_process(course: Course) -> None:
+    one = await course.begin()
+    hear(one, error(A, TRANSIENT), ended(A, "error"))
+    await course.ask(A)
+    end(one, completed(success=False))
+
+    async def fails(process: V2Process) -> None:
+        course.started.append(process)
+        end(process, error("", "[libpq] Failed to connect: Connection refused"), completed(success=False))
+
+    with pytest.raises(DbtTemporalError) as raised:
+        await course.course.answer(A, 2, fails)
+    assert (raised.value.retryable, raised.value.unreachable) == (True, True)
+    third = course.ask(A, 3)
+    hear(await course.further(3), ended(A))
+    assert (await third).process.number == 3
+
+
+async def test_the_cancel_of_a_node_that_only_waits_ends_nothing(course: Course) -> None:
+    one = await course.begin()
+    hear(one, error(A, TRANSIENT), ended(A, "error"))
+    await course.ask(A)
+    again = course.ask(A, 2)
+    await asyncio.sleep(0)
+    again.cancel()
+    await asyncio.gather(again, return_exceptions=True)
+    await course.course.cancel(A)
+    assert not one.interrupted
+
+
+async def test_the_cancel_of_a_node_ends_its_process(course: Course) -> None:
+    one = await course.begin()
+    hear(one, begun(A))
+    cancelling = asyncio.create_task(course.course.cancel(A))
+    await until(lambda: one.interrupted)
+    end(one, error(A, "Cancelled", "TaskCancelled (dbt1404)"), ended(A, "error"), completed(success=False))
+    await cancelling
+
+
+async def test_the_same_attempt_has_the_same_answer_whoever_asks(course: Course, tmp_path: Path) -> None:
+    one = await course.begin()
+    hear(one, ended(A))
+    first, second = await asyncio.gather(course.ask(A), course.ask(A))
+    assert first == second
+    assert course.course.left_by(A, 1) == first
+    assert course.course.left_by(D, 1) is None
+
+
+async def test_what_another_worker_had_done_counts(course: Course) -> None:
+    course.course.adopt({A: "success", D: "error"})
+    asked = course.ask(B)
+    one = await course.further(1)
+    assert one.nodes == frozenset({B, C})
+    hear(one, ended(B))
+    assert (await asked).process is one

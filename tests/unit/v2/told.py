@@ -1,0 +1,54 @@
+"""Builders of what dbt v2 tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from dbt_temporal.adapters.dbt_v2.processes.events import read_event
+from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
+
+
+def line(name: str, unique_id: str = "", *, message: str = "", level: str = "info", **data: Any) -> bytes:
+    """A line of its log."""
+    node = {"node_info": {"unique_id": unique_id}} if unique_id else {}
+    info = {"name": name, "level": level, "msg": message, "ts": "2026-01-01T00:00:00Z"}
+    return orjson.dumps({"info": info, "data": {**data, **node}})
+
+
+def hear(process: V2Process, *lines: bytes) -> None:
+    """Has a process tell something."""
+    for each in lines:
+        event = read_event(each)
+        assert event is not None
+        process.told.hear(event)
+    process.changed()
+
+
+def begun(unique_id: str) -> bytes:
+    return line("NodeStart", unique_id)
+
+
+def ended(unique_id: str, status: str = "success", **result: Any) -> bytes:
+    return line("NodeFinished", unique_id, run_result={"status": status, "execution_time": 0.5, **result})
+
+
+def error(unique_id: str, text: str, code: str = "DbDriverFailed (dbt1308)") -> bytes:
+    return line("Generic", unique_id, level="error", message=f"[error] [{code}]: {text}")
+
+
+def completed(*, success: bool = True) -> bytes:
+    return line("CommandCompleted", success=success)
+
+
+def end(process: V2Process, *lines: bytes) -> None:
+    """Has a process tell something and end."""
+    hear(process, *lines)
+    process.ended.set()
+    process.changed()
+
+
+def process(number: int = 1, nodes: frozenset[str] | None = None) -> V2Process:
+    return V2Process(number, Path("/nowhere"), nodes)
