@@ -74,8 +74,13 @@ $(DBT_V2)/.installed: constraints/engine-v2.txt
 	@touch "$@"
 	@echo "$(DBT_V2) is ready: $$("$(DBT_V2)/dbt" --version)"
 
-demo: setup ## Run the example on a Temporal server of its own, with live progress
-	$(VENV)/bin/dbt-temporal dev --project-dir $(EXAMPLE) --run build
+# ENGINE=v2 runs the example on dbt v2.
+ENGINE ?= dbt-core
+IN_DBT_V2 := LD_LIBRARY_PATH="$(CURDIR)/$(DBT_V2)/lib" XDG_CACHE_HOME="$(CURDIR)/$(DBT_V2)/cache" DBT_TEMPORAL_ENGINE=v2 \
+  DBT_TEMPORAL_V2_BINARY="$(CURDIR)/$(DBT_V2)/dbt"
+
+demo: setup $(if $(filter v2,$(ENGINE)),setup-dbt-v2) ## Run the example on a Temporal server of its own, with live progress (ENGINE=v2: on dbt v2)
+	$(if $(filter v2,$(ENGINE)),$(IN_DBT_V2)) $(VENV)/bin/dbt-temporal dev --project-dir $(EXAMPLE) --run build
 	@echo "To look around in the UI: make dev, and in another terminal $(VENV)/bin/dbt-temporal build"
 
 dev: setup ## Start a Temporal server with its UI and a worker for the example, until Ctrl-C

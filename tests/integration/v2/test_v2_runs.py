@@ -1,31 +1,21 @@
-"""What a run on dbt v2 comes to when nodes, hooks and processes fail."""
+"""What a run on dbt v2 comes to when nodes and hooks fail, and what it is given."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from dbt_temporal.adapters.artifact_stores.fsspec_store import FsspecArtifactStore
 from dbt_temporal.adapters.dbt_v2.engine import DbtV2Engine
-from dbt_temporal.adapters.in_process.runtime import run_in_process
-from dbt_temporal.application.ports.engine import ProjectLocation
-from dbt_temporal.application.projects.loading import ReadyProject
-from dbt_temporal.application.projects.registry import ProjectRegistry
-from dbt_temporal.application.steps.use_cases import UseCases
+from dbt_temporal.adapters.project_files import content_revision
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
-from dbt_temporal.domain.project_config import ProjectConfig
-from dbt_temporal.domain.results import DbtRunOutput
 from tests.integration.engine_driver import drive, new_invocation, opened
 from tests.integration.postgres import PostgresDatabase
-from tests.integration.servers import wait_for
 from tests.integration.v2.installed import make_project, needs_dbt_v2, on_duckdb, on_postgres
+from tests.integration.v2.runs import run, stored, words
 
 pytestmark = [needs_dbt_v2, pytest.mark.asyncio]
 
@@ -41,28 +31,6 @@ HOOKS = """
 on-run-start: "create table if not exists {{ target.schema }}.hooks (what text)"
 on-run-end: "insert into {{ target.schema }}.hooks values ('{{ results | map(attribute='status') | join(',') }}')"
 """
-
-
-async def run(
-    engine: DbtV2Engine, location: ProjectLocation, run_input: Mapping[str, Any], store: Path, **config: Any
-) -> DbtRunOutput:
-    """A run with retries, as a worker makes it."""
-    loaded = await engine.load_project(location)
-    retry = {"initial_interval_secs": 0.05, "max_interval_secs": 0.1}
-    project = ReadyProject(loaded, ProjectConfig.model_validate({"retry": retry, **config}))
-    use_cases = UseCases.build(
-        engine, ProjectRegistry([project]), FsspecArtifactStore(str(store)), write_artifacts=True
-    )
-    return await run_in_process(dict(run_input), use_cases)
-
-
-def words(output: DbtRunOutput) -> dict[str, str | None]:
-    return {result.unique_id.rpartition(".")[2]: result.dbt_status for result in output.node_results}
-
-
-def stored(store: Path, output: DbtRunOutput, name: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads((store / output.invocation_id / name).read_bytes())
-    return document
 
 
 async def test_a_transient_error_is_tried_again_in_a_further_process_with_what_was_skipped_for_it(
@@ -198,100 +166,6 @@ async def test_a_database_that_takes_no_connection_is_an_error_worth_another_att
     )
 
 
-async def test_two_runs_on_one_duckdb_file_take_turns(v2_engine: DbtV2Engine, tmp_path: Path) -> None:
-    location = make_project(tmp_path / "project", {f"models/m{each}.sql": "select 1 as id" for each in range(20)})
-    given = {"env": on_duckdb(tmp_path)}
-    outputs = await asyncio.gather(*(run(v2_engine, location, given, tmp_path / "store") for _ in range(3)))
-
-    assert [output.success for output in outputs] == [True, True, True]
-
-
-async def test_nodes_of_a_process_that_was_killed_are_tried_again_after_their_statements_were_ended(
-    v2_engine: DbtV2Engine, tmp_path: Path, postgres: PostgresDatabase
-) -> None:
-    location = make_project(
-        tmp_path / "project",
-        {
-            "models/first.sql": "select 1 as id",
-            "models/slow.sql": "select id, cast(pg_sleep(case when nextval('slept') = 1 then 60 else 0 end) as text) "
-            "as z from {{ ref('first') }}",
-            "models/below.sql": "select id from {{ ref('slow') }}",
-        },
-    )
-    postgres.execute("create sequence slept")
-    going = asyncio.create_task(run(v2_engine, location, {"env": on_postgres(postgres)}, tmp_path / "store"))
-    pid = await wait_for(lambda: _sleeping_process(postgres, tmp_path), what="the model sleeps")
-    os.kill(pid, signal.SIGKILL)
-    output = await going
-
-    assert output.success, output
-    attempts = {result.unique_id: result.attempts for result in output.node_results}
-    assert attempts == {"model.any.first": 1, "model.any.slow": 2, "model.any.below": 1}
-    assert postgres.query(
-        "select count(*) from pg_stat_activity where query like '%pg_sleep%' and state = 'active' "
-        "and pid <> pg_backend_pid()"
-    ) == [(0,)]
-
-
-async def _sleeping_process(postgres: PostgresDatabase, folder: Path) -> int | None:
-    asleep = await asyncio.to_thread(
-        postgres.query,
-        "select pid from pg_stat_activity where wait_event = 'PgSleep' and application_name like 'dbt-temporal %'",
-    )
-    if not asleep:
-        return None
-    return await asyncio.to_thread(_newest_process, folder)
-
-
-def _newest_process(folder: Path) -> int:
-    newest = max(folder.glob("cache/v2/runs/*/processes/*/process.json"), key=lambda each: each.stat().st_mtime)
-    return int(json.loads(newest.read_bytes())["pid"])
-
-
-async def test_a_cancelled_run_ends_its_statements_and_keeps_what_was_done(
-    v2_engine: DbtV2Engine, tmp_path: Path, postgres: PostgresDatabase
-) -> None:
-    location = make_project(
-        tmp_path / "project",
-        {
-            "models/first.sql": "select 1 as id",
-            "models/slow.sql": "select id, cast(pg_sleep(600) as text) as z from {{ ref('first') }}",
-            "models/below.sql": "select id from {{ ref('slow') }}",
-        },
-    )
-    going = asyncio.create_task(run(v2_engine, location, {"env": on_postgres(postgres)}, tmp_path / "store"))
-    await wait_for(lambda: _sleeping_process(postgres, tmp_path), what="the model sleeps")
-    going.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await going
-
-    assert postgres.query("select count(*) from pg_stat_activity where wait_event = 'PgSleep'") == [(0,)]
-    (results,) = (tmp_path / "store").glob("*/run_results.json")
-    statuses = {entry["unique_id"]: entry["status"] for entry in json.loads(results.read_bytes())["results"]}
-    assert statuses == {"model.any.first": "success", "model.any.slow": "error", "model.any.below": "skipped"}
-
-
-async def test_a_node_that_takes_too_long_is_ended_and_the_others_go_on(
-    v2_engine: DbtV2Engine, tmp_path: Path, postgres: PostgresDatabase
-) -> None:
-    location = make_project(
-        tmp_path / "project",
-        {
-            "models/endless.sql": "{{ config(meta={'dbt_temporal': {'timeout_secs': 3, "
-            "'retry': {'max_attempts': 1}}}) }} select 1 as id, cast(pg_sleep(600) as text) as z",
-            "models/late.sql": "{{ config(materialized='incremental', unique_key='id') }}"
-            "select 1 as id, cast(pg_sleep(case when nextval('slept') = 1 then 600 else 0 end) as text) as z",
-        },
-    )
-    postgres.execute("create sequence slept")
-    output = await run(v2_engine, location, {"env": on_postgres(postgres)}, tmp_path / "store")
-
-    assert {result.unique_id: result.status for result in output.node_results} == {
-        "model.any.endless": "error",
-        "model.any.late": "success",
-    }
-
-
 async def test_nothing_is_written_into_the_project(v2_engine: DbtV2Engine, tmp_path: Path) -> None:
     location = make_project(tmp_path / "project", {"models/one.sql": "select 1 as id", ".gitignore": "target/\n"})
     before = {path: path.read_bytes() for path in (tmp_path / "project").rglob("*") if path.is_file()}
@@ -326,3 +200,60 @@ async def test_runs_see_their_own_variables_environment_and_target(v2_engine: Db
         metadata = json.loads(each.artifacts["run_results.json"])["metadata"]
         assert metadata["invocation_id"] == invocation.invocation_id
         assert invocation.started_at[:19] in said[driven.index(each)]
+
+
+async def test_artifacts_of_an_earlier_run_are_deferred_to_and_compared_with(
+    v2_engine: DbtV2Engine, tmp_path: Path
+) -> None:
+    location = make_project(
+        tmp_path / "project",
+        {"models/a.sql": "select 1 as id", "models/b.sql": "select id from {{ ref('a') }}"},
+    )
+    (tmp_path / "project" / "dbt_project.yml").write_text(
+        "name: any\nversion: '1.0'\nprofile: any\nmodels: {any: {+schema: \"{{ var('where', 'nowhere') }}\"}}\n",
+        encoding="utf-8",
+    )
+    env = on_duckdb(tmp_path)
+    earlier = await run(v2_engine, location, {"env": env, "vars": {"where": "prod"}}, tmp_path / "store")
+    manifest = str(tmp_path / "store" / earlier.invocation_id / "manifest.json")
+
+    deferred = {"env": env, "vars": {"where": "dev"}, "select": "b", "defer_manifest_ref": manifest}
+    output = await run(v2_engine, location, deferred, tmp_path / "store")
+    assert words(output) == {"b": "success"}
+    built = stored(tmp_path / "store", output, "manifest.json")["nodes"]["model.any.b"]
+    assert (built["schema"], "main_prod" in built["compiled_code"]) == ("main_dev", True)
+
+    same = {"env": env, "vars": {"where": "prod"}, "select": "state:modified", "state_manifest_ref": manifest}
+    assert words(await run(v2_engine, location, same, tmp_path / "store")) == {}
+
+
+async def test_a_mended_project_goes_on_with_what_had_failed_and_what_was_skipped_for_it(
+    v2_engine: DbtV2Engine, tmp_path: Path
+) -> None:
+    files = {"models/shaky.sql": "select no_such_column as id", "models/below.sql": "select id from {{ ref('shaky') }}"}
+    location = make_project(tmp_path / "project", files)
+    first = replace(location, revision=content_revision(location.project_dir), changeable=True)
+    invocation = new_invocation(env=on_duckdb(tmp_path))
+    run_before = opened(v2_engine, first, invocation)
+    await run_before.plan()
+    await run_before.before_run(_silent)
+    failed = await run_before.execute_node("model.any.shaky", _silent)
+    assert failed.error is not None
+    assert not failed.error.retryable
+    assert (await run_before.execute_node("model.any.below", _silent)).result.dbt_status == "skipped"
+
+    make_project(tmp_path / "project", files | {"models/shaky.sql": "select 7 as id"})
+    mended = replace(first, revision=content_revision(location.project_dir))
+    run_after = opened(v2_engine, mended, invocation)
+    await run_after.plan()
+    for unique_id in ("model.any.shaky", "model.any.below"):
+        outcome = await run_after.execute_node(unique_id, _silent, attempt=2)
+        assert (outcome.result.unique_id, outcome.result.status) == (unique_id, "success")
+    await run_after.after_run([], _silent)
+    with pytest.raises(DbtTemporalError, match="has another revision by now"):
+        await v2_engine.load_project(replace(first, revision="0" * 40))
+    await v2_engine.end_run(invocation.invocation_id)
+
+
+def _silent(_facts: object) -> None:
+    """For steps that nobody watches."""

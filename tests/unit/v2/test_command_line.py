@@ -18,19 +18,27 @@ from dbt_temporal.domain.run.input import parse_run_input
     [
         ({"command": "docs-generate"}, "command: the engine v2 has .* and not 'docs-generate'"),
         ({"sample": "3 days"}, "sample: the engine v2 does not take it"),
+        ({"favor_state": True}, "favor_state: the engine v2 does not take it"),
         ({"retry_from": "latest"}, "retry_from: the engine v2 does not take it"),
     ],
 )
 def test_what_the_engine_does_not_do_is_refused_by_name(given: dict[str, Any], named: str) -> None:
     with pytest.raises(DbtTemporalError, match=named):
-        command_line.refuse_unsupported(parse_run_input(given))
+        command_line.refuse_unsupported(parse_run_input(given), {})
+
+
+def test_a_deferred_state_is_not_favored_over_what_the_run_has_built() -> None:
+    run_input = parse_run_input({"defer_manifest_ref": "prod/manifest.json"})
+    command_line.refuse_unsupported(run_input, {"DBT_FAVOR_STATE": "false"})
+    with pytest.raises(DbtTemporalError, match="DBT_FAVOR_STATE: the engine v2 does not take it"):
+        command_line.refuse_unsupported(run_input, {"DBT_FAVOR_STATE": "true"})
 
 
 def test_flags_have_dbts_words() -> None:
     run_input = parse_run_input(
         {"full_refresh": True, "fail_fast": False, "empty": True, "warn_error_options": {"error": "all"}}
     )
-    command_line.refuse_unsupported(run_input)
+    command_line.refuse_unsupported(run_input, {})
     assert command_line.flags(run_input) == [
         *("--full-refresh", "--empty", "--no-fail-fast", "--warn-error-options", '{"error": "all"}')
     ]

@@ -189,3 +189,39 @@ async def test_what_another_worker_had_done_counts(course: Course) -> None:
     assert one.nodes == frozenset({B, C})
     hear(one, ended(B))
     assert (await asked).process is one
+
+
+async def test_after_a_reset_what_is_asked_for_is_done_anew(course: Course) -> None:
+    one = await course.begin()
+    hear(one, *(ended(each) for each in (A, B, C, D)))
+    await course.ask(B)
+    end(one, completed())
+    course.course.go_on_in("another")
+    asked = course.ask(B)
+    two = await course.further(2)
+    assert two.nodes == frozenset({B})
+    hear(two, ended(B))
+    assert (await asked).process is two
+    course.course.go_on_in("another")
+    assert (await course.ask(B)).process is two
+
+
+async def test_an_end_that_neither_nodes_nor_hooks_tell_of_is_an_error(course: Course) -> None:
+    judge = EndingsJudge()
+    one = await course.begin()
+    end(
+        one,
+        ended("model.p.any"),
+        ended(A),
+        error("", "the disk is full", "IoError (dbt1007)"),
+        completed(success=False),
+    )
+    with pytest.raises(DbtTemporalError, match="the disk is full"):
+        judge.refuse_bad_end(course.course.processes)
+    two = await course.begin()
+    end(two, ended(A))
+    with pytest.raises(DbtTemporalError, match="ended before its end"):
+        judge.refuse_bad_end(course.course.processes)
+    three = await course.begin()
+    end(three, ended(A), ended(B, "skipped"), completed(success=False))
+    judge.refuse_bad_end(course.course.processes)

@@ -33,7 +33,6 @@ _CHECKED_FLAGS = frozenset(
         "threads",
         "warn_error",
         "warn_error_options",
-        "favor_state",
     }
 )
 """Those of which tests say that dbt v2 does what dbt-core does."""
@@ -45,12 +44,13 @@ _WITHOUT_EFFECT_ON_RESULTS = frozenset(
 """About how dbt-core comes to its results, or shows them: dbt v2 has other ways."""
 _NO_FIELDS_HERE = ("retry_from", "sources_ref", "inline")
 
+_FAVOR_STATE_VARIABLES = ("DBT_ENGINE_FAVOR_STATE", "DBT_FAVOR_STATE")
 _FAIL_FAST_VARIABLES = ("DBT_ENGINE_FAIL_FAST", "DBT_FAIL_FAST")
 _TRUE = frozenset({"1", "t", "true", "y", "yes", "on"})
 _SPELLED = {"resource_types": "resource-type", "exclude_resource_types": "exclude-resource-type"}
 
 
-def refuse_unsupported(run_input: DbtRunInput) -> None:
+def refuse_unsupported(run_input: DbtRunInput, environ: Mapping[str, str]) -> None:
     """Raises Configuration where the input asks for what this engine does not do, naming it and what to do."""
     command = run_input.command
     if command not in COMMANDS_HERE:
@@ -66,6 +66,10 @@ def refuse_unsupported(run_input: DbtRunInput) -> None:
         raise configuration_error(
             f"{fields[0]}: the engine v2 does not take it; leave it out, or let the project run on dbt-core"
         )
+    favored = _first_of(environ, _FAVOR_STATE_VARIABLES)
+    if run_input.defer_manifest_ref is not None and favored is not None and favored.lower() in _TRUE:
+        # A further process would read from the deferred state what the run has built by then.
+        raise configuration_error("DBT_FAVOR_STATE: the engine v2 does not take it; unset it, or run on dbt-core")
 
 
 def selection(run_input: DbtRunInput) -> list[str]:
@@ -118,7 +122,7 @@ def fail_fast(run_input: DbtRunInput, environ: Mapping[str, str], project: Mappi
     """dbt's resolved flag: of the input, the environment, the `flags:` of dbt_project.yml."""
     if run_input.fail_fast is not None:
         return run_input.fail_fast
-    named = next((environ[name] for name in _FAIL_FAST_VARIABLES if environ.get(name)), None)
+    named = _first_of(environ, _FAIL_FAST_VARIABLES)
     if named is not None:
         return named.lower() in _TRUE
     of_project = project.get("flags")
@@ -135,13 +139,15 @@ def types(run_input: DbtRunInput) -> list[str]:
     return words
 
 
-def state_words(run_input: DbtRunInput, state: Path | None, defer: Path | None) -> list[str]:
+def _first_of(environ: Mapping[str, str], names: Sequence[str]) -> str | None:
+    return next((environ[name] for name in names if environ.get(name)), None)
+
+
+def state_words(state: Path | None, defer: Path | None) -> list[str]:
     """The words of the artifacts of earlier runs, by the folders that have them here."""
     words = [] if state is None else ["--state", str(state)]
     if defer is not None:
         words += ["--defer", "--defer-state", str(defer)]
-    if run_input.favor_state is not None:
-        words.append("--favor-state" if run_input.favor_state else "--no-favor-state")
     return words
 
 

@@ -7,7 +7,9 @@ import shutil
 import time
 from pathlib import Path
 
-from dbt_temporal.adapters.dbt_v2.processes.course import Judge, RunCourse
+from dbt_temporal.adapters.dbt_v2.processes.course import RunCourse
+from dbt_temporal.adapters.dbt_v2.processes.judge import Judge
+from dbt_temporal.domain.run.invocation import DbtInvocation
 
 _KEPT_SECS = 24 * 3600.0
 """For runs whose end this worker does not hear of."""
@@ -32,8 +34,9 @@ class Courses:
         """Where the files of a run are on this machine."""
         return self._root / invocation_id
 
-    async def of(self, invocation_id: str, judge: Judge) -> RunCourse:
+    async def of(self, invocation: DbtInvocation, judge: Judge) -> RunCourse:
         """The course of a run, with what an earlier worker of this machine has left of it."""
+        invocation_id = invocation.invocation_id
         async with self._opening:
             course = self._courses.get(invocation_id)
             if course is None:
@@ -42,6 +45,8 @@ class Courses:
                 folder.joinpath("processes").mkdir(parents=True, exist_ok=True, mode=0o700)
                 await course.restore()
                 self._courses[invocation_id] = course
+            if invocation.goes_on:
+                course.go_on_in(invocation.execution)
             return course
 
     async def end(self, invocation_id: str) -> None:

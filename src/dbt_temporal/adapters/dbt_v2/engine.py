@@ -86,12 +86,12 @@ class DbtV2Engine:
         unresolved = [f"env.{key}" for key, value in run_input.env.items() if not isinstance(value, str)]
         if unresolved:
             raise configuration_error(f"references that nothing resolved: {', '.join(unresolved)}")
-        command_line.refuse_unsupported(run_input)
         own = {
             **invocation.job,
             "DBT_RUN_STARTED_AT": invocation.started_at,
             **{key: str(value) for key, value in run_input.env.items()},
         }
+        command_line.refuse_unsupported(run_input, self._commands.environ(own))
         project = await self._project(location, own, run_input.target, tuple(command_line.variables(run_input)))
         return DbtV2Run(
             self._commands,

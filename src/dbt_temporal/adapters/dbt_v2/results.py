@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -147,6 +148,17 @@ class EndingsJudge:
         if process.died:
             return DbtTemporalError(ErrorType.ENGINE_CRASHED, process.why_died())
         return None
+
+    def refuse_bad_end(self, processes: Sequence[V2Process]) -> None:
+        """Raises what went wrong of a run's last process that neither a node nor a hook tells of."""
+        last = processes[-1] if processes else None
+        if last is None or last.interrupted:
+            return
+        if last.died:
+            raise DbtTemporalError(ErrorType.ENGINE_CRASHED, last.why_died(), retryable=False)
+        words = {told.status for told in (*last.told.nodes.values(), *last.told.hooks.values())}
+        if not last.told.success and words <= GOOD:
+            raise command_error(last.told, "dbt v2 has failed, and does not say why")
 
     def is_locked_out(self, process: V2Process) -> bool:
         told = process.told

@@ -88,6 +88,7 @@ class DbtV2Run:
         )
         edges = {unique_id: plan.nodes[unique_id].depends_on for level in plan.levels for unique_id in level}
         (folder / "plan" / _EDGES).write_bytes(orjson.dumps(edges))
+        (await self._courses.of(self._invocation, self._judge)).parents = edges
         refuse_lacking(manifest.dbt_version, facts.adapter_type, plan)
         return EnginePlan(
             plan=plan,
@@ -179,12 +180,14 @@ class DbtV2Run:
         except asyncio.CancelledError:
             await shielded(course.interrupt())
             raise
+        self._judge.refuse_bad_end(course.processes)
         return self._hooks(course.processes, ON_RUN_END)
 
     async def outcome_of_after_run(self, attempt: int) -> list[NodeOutcome] | None:
         del attempt
         course = await self._course()
         await course.at_rest()
+        self._judge.refuse_bad_end(course.processes)
         return self._hooks(course.processes, ON_RUN_END) if course.processes else None
 
     async def artifacts(
@@ -218,7 +221,7 @@ class DbtV2Run:
         return frozenset()  # ephemeral models are nodes of the plan, with results of their own
 
     async def _course(self) -> RunCourse:
-        course = await self._courses.of(self._invocation.invocation_id, self._judge)
+        course = await self._courses.of(self._invocation, self._judge)
         if not course.parents:
             course.parents = await self._parents()
         return course
@@ -283,7 +286,7 @@ class DbtV2Run:
 
     def _state_words(self) -> list[str]:
         state, defer = (self._references.get(name) for name in ("state_manifest_ref", "defer_manifest_ref"))
-        return command_line.state_words(self._invocation.input, state, defer)
+        return command_line.state_words(state, defer)
 
     def _prepared(self, process: V2Process) -> Prepared:
         failed = process.told.failed_hook
@@ -298,6 +301,7 @@ class DbtV2Run:
         if answer.told is None:
             return kept_back(unique_id)
         told = Shown(self._project, answer.process.target).told(answer.told)
+        answer.told.log.clear()  # the run keeps it
         return outcome_of(told, unique_id.partition(".")[0], as_code=self._invocation.input.command == "compile")
 
     def _hooks(self, processes: Sequence[V2Process], kind: str) -> list[NodeOutcome]:

@@ -279,6 +279,8 @@ class EngineRun(Protocol):
     async def after_run(self, results: list[CompletedNode], progress: Progress, attempt: int = 1) -> list[NodeOutcome]:
         """Runs on-run-end, which sees `results`. Returns the hooks' outcomes.
 
+        An engine that runs ahead is asked for it where there are no hooks, too: it raises what went wrong besides.
+
         Args:
             results: of on-run-start and of the nodes.
             progress: hears of what runs.

@@ -275,7 +275,9 @@ class DbtRun:
 
     def _describe(self, planned: PlanProjectOutput) -> None:
         plan, run_input = planned.plan, planned.invocation.input
-        facts = [f"dbt={planned.dbt_version}"] if planned.dbt_version else []
+        facts = [f"engine={planned.engine}"] if planned.engine else []
+        if planned.dbt_version:
+            facts.append(f"dbt={planned.dbt_version}")
         if planned.adapter_type:
             facts.append(f"adapter={planned.adapter_type}")
         if planned.invocation.revision:

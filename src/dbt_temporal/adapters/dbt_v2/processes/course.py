@@ -8,11 +8,11 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import orjson
 
 from dbt_temporal.adapters.dbt_v2.processes.choosing import State, chosen_nodes
+from dbt_temporal.adapters.dbt_v2.processes.judge import Judge
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process, left_processes
 from dbt_temporal.adapters.dbt_v2.processes.told import BAD, GOOD, Told
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
@@ -31,19 +31,6 @@ logger = logging.getLogger("dbt_temporal.engine")
 
 Start = Callable[[V2Process], Awaitable[None]]
 """Starts a process that was not started yet."""
-
-
-class Judge(Protocol):
-    """What endings mean."""
-
-    def may_be_mended(self, told: Told) -> bool:
-        """Whether another attempt may mend how a node has ended."""
-
-    def failure_before_nodes(self, process: V2Process) -> DbtTemporalError | None:
-        """Why a process that has ended has begun none of its nodes; None where it has, or nothing went wrong."""
-
-    def is_locked_out(self, process: V2Process) -> bool:
-        """Whether that is because another process has the database."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +62,7 @@ class RunCourse:
         self._settle_secs = settle_secs
         self._known: dict[str, State] = {}
         self._answered: dict[str, dict[int, int]] = {}
+        self._execution, self._before = "", 0
         self._requests: dict[str, Start] = {}
         self._failures: dict[str, DbtTemporalError] = {}
         self._starter: asyncio.Task[None] | None = None
@@ -91,13 +79,25 @@ class RunCourse:
             for line in (self._folder / _ANSWERS).read_bytes().splitlines():
                 with contextlib.suppress(orjson.JSONDecodeError):
                     unique_id, attempt, number = orjson.loads(line)
-                    self._answered.setdefault(unique_id, {})[attempt] = number
+                    if attempt == 0:  # an execution has begun
+                        self._execution, self._before = unique_id, number
+                        self._answered.clear()
+                    else:
+                        self._answered.setdefault(unique_id, {})[attempt] = number
 
     def adopt(self, ended: Mapping[str, NodeStatus]) -> None:
         """Takes in how nodes have ended on another worker, as far as the run knows."""
         for unique_id, status in ended.items():
             state: State = "good" if status == "success" else "skipped" if status == "skipped" else "bad"
             self._known[unique_id] = state
+
+    def go_on_in(self, execution: str) -> None:
+        """Says in which execution of its workflow the run goes on: after a reset, what is asked for is done anew."""
+        if execution != self._execution:
+            self._execution = execution
+            self._answered.clear()
+            self._before = self.processes[-1].number if self.processes else 0
+            self._note([execution, 0, self._before])
 
     @property
     def current(self) -> V2Process | None:
@@ -199,7 +199,7 @@ class RunCourse:
         answered = self._answered.get(unique_id, {})
         if attempt in answered:
             return next((each for each in self.processes if each.number == answered[attempt]), None)
-        last = max((number for earlier, number in answered.items() if earlier < attempt), default=0)
+        last = max((number for earlier, number in answered.items() if earlier < attempt), default=self._before)
         since = [process for process in self.processes if process.number > last and process.has(unique_id)]
         return since[-1] if since else None
 
@@ -305,8 +305,11 @@ class RunCourse:
         answered = self._answered.setdefault(unique_id, {})
         if answered.get(attempt) != process.number:
             answered[attempt] = process.number
-            with (self._folder / _ANSWERS).open("ab") as file:
-                file.write(orjson.dumps([unique_id, attempt, process.number]) + b"\n")
+            self._note([unique_id, attempt, process.number])
+
+    def _note(self, entry: list[object]) -> None:
+        with (self._folder / _ANSWERS).open("ab") as file:
+            file.write(orjson.dumps(entry) + b"\n")
 
     def _wake(self) -> None:
         self._change.set()
