@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dbt_temporal.adapters.dbt_v2.processes.course import RunCourse
 from dbt_temporal.adapters.dbt_v2.processes.judge import Judge
+from dbt_temporal.adapters.dbt_v2.processes.process import EVENTS, pid_of_living
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
 _KEPT_SECS = 24 * 3600.0
@@ -61,8 +62,11 @@ class Courses:
         await asyncio.gather(*(course.close() for course in self._courses.values()))
 
     def remove_old(self) -> None:
-        """Removes the files of runs that nobody has touched for a day."""
+        """Removes the files of runs of which no process runs, and none has told anything for a day."""
         limit = time.time() - _KEPT_SECS
         for folder in self._root.glob("*/"):
-            if folder.stat().st_mtime < limit:
+            processes = list(folder.glob("processes/*/"))
+            touched = [folder, *folder.glob("processes/*"), *(place / EVENTS for place in processes)]
+            newest = max((each.stat().st_mtime for each in touched if each.exists()), default=0.0)
+            if newest < limit and not any(pid_of_living(place) for place in processes):
                 shutil.rmtree(folder, ignore_errors=True)

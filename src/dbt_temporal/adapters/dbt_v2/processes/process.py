@@ -18,7 +18,7 @@ from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, configuratio
 
 LOOK_SECS = 0.02
 """How often the file of events is looked at."""
-_EVENTS, _ERRORS, _NODES, _PROCESS, _TARGET = "events.jsonl", "stderr.txt", "nodes.json", "process.json", "target"
+EVENTS, _ERRORS, _NODES, _PROCESS, _TARGET = "events.jsonl", "stderr.txt", "nodes.json", "process.json", "target"
 _TAIL_BYTES = 4000
 
 
@@ -81,7 +81,7 @@ class V2Process:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         nodes = None if self.nodes is None else sorted(self.nodes)
         (self.folder / _NODES).write_bytes(orjson.dumps(nodes))
-        with (self.folder / _EVENTS).open("wb") as events, (self.folder / _ERRORS).open("wb") as errors:
+        with (self.folder / EVENTS).open("wb") as events, (self.folder / _ERRORS).open("wb") as errors:
             try:
                 self._process = await asyncio.create_subprocess_exec(
                     *arguments,
@@ -102,7 +102,7 @@ class V2Process:
         """Takes in what a process told whose worker is gone. It ends with its worker; where it does not within that
         time, by force."""
         deadline = asyncio.get_running_loop().time() + within_secs
-        while (pid := _pid_of_living(self.folder)) is not None:
+        while (pid := pid_of_living(self.folder)) is not None:
             if asyncio.get_running_loop().time() > deadline:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -149,7 +149,7 @@ class V2Process:
     async def _follow(self, process: asyncio.subprocess.Process) -> None:
         waiting = asyncio.ensure_future(process.wait())
         try:
-            with (self.folder / _EVENTS).open("rb") as file:
+            with (self.folder / EVENTS).open("rb") as file:
                 over = False
                 while not over:
                     over = waiting.done()
@@ -165,7 +165,7 @@ class V2Process:
 
     def _hear_all(self, *, last: bool) -> None:
         with contextlib.suppress(FileNotFoundError):
-            self._hear((self.folder / _EVENTS).read_bytes())
+            self._hear((self.folder / EVENTS).read_bytes())
         if last:
             self._hear(b"\n")
 
@@ -202,10 +202,10 @@ def left_processes(folder: Path) -> list[V2Process]:
     return found
 
 
-def _pid_of_living(folder: Path) -> int | None:
+def pid_of_living(folder: Path) -> int | None:
     """The process that still writes there, if one does: the one that has the file of events open for its output."""
     try:
         pid = int(orjson.loads((folder / _PROCESS).read_bytes())["pid"])
-        return pid if os.path.samefile(f"/proc/{pid}/fd/1", folder / _EVENTS) else None
+        return pid if os.path.samefile(f"/proc/{pid}/fd/1", folder / EVENTS) else None
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         return None

@@ -1,0 +1,97 @@
+"""Copies of projects, and files of runs."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from dbt_temporal.adapters.dbt_v2.courses import Courses
+from dbt_temporal.adapters.dbt_v2.helper import helper_project
+from dbt_temporal.adapters.dbt_v2.stage import Stage
+from dbt_temporal.adapters.project_files import content_revision
+from dbt_temporal.application.ports.engine import ProjectLocation
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+
+
+def write(folder: Path, **files: str) -> Path:
+    for name, text in files.items():
+        path = folder / name.replace("__", "/").replace("_DOT_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
+def shop(folder: Path) -> ProjectLocation:
+    write(
+        folder / "shop",
+        dbt_project_DOT_yml="name: shop\nmacro-paths: [macros, ../shared]\n",
+        models__one_DOT_sql="select 1",
+        target__made_DOT_sql="by dbt",
+        data_DOT_duckdb="large",
+    )
+    write(folder / "shared", macro_DOT_sql="{% macro m() %}{% endmacro %}")
+    return ProjectLocation(
+        folder / "shop", folder / "shop", revision=content_revision(folder / "shop"), changeable=True
+    )
+
+
+async def nothing_to_install(_folder: Path) -> None:
+    raise AssertionError("the project names no packages")
+
+
+async def test_a_copy_has_what_dbt_reads_and_what_the_project_names_outside_of_itself(tmp_path: Path) -> None:
+    stage = Stage(tmp_path / "cache", "auto")
+    location = shop(tmp_path)
+    copy = await stage.copy_of(location, nothing_to_install)
+    assert sorted(str(path.relative_to(copy.parent)) for path in copy.parent.rglob("*") if path.is_file()) == [
+        "shared/macro.sql",
+        "shop/dbt_project.yml",
+        "shop/models/one.sql",
+    ]
+    write(tmp_path / "shop", models__one_DOT_sql="select 2")
+    assert await stage.copy_of(location, nothing_to_install) == copy
+    assert (copy / "models" / "one.sql").read_text() == "select 1"
+
+
+async def test_files_of_another_revision_are_not_taken_for_those_of_the_run(tmp_path: Path) -> None:
+    location = shop(tmp_path)
+    write(tmp_path / "shop", models__one_DOT_sql="select 2")
+    with pytest.raises(DbtTemporalError) as raised:
+        await Stage(tmp_path / "cache", "auto").copy_of(location, nothing_to_install)
+    assert (raised.value.error_type, raised.value.retryable) == (ErrorType.PROJECT_NOT_FOUND, True)
+
+
+@pytest.mark.parametrize(("deps", "count"), [("auto", 1), ("always", 1), ("never", 0)])
+async def test_packages_are_installed_into_the_copy(tmp_path: Path, deps: str, count: int) -> None:
+    location = shop(tmp_path)
+    write(tmp_path / "shop", packages_DOT_yml="packages: [{package: a/b, version: 1.0.0}]")
+    installed: list[Path] = []
+
+    async def install(folder: Path) -> None:
+        installed.append(folder)
+
+    revision = content_revision(tmp_path / "shop")
+    location = ProjectLocation(location.project_dir, location.profiles_dir, revision=revision)
+    await Stage(tmp_path / "cache", deps).copy_of(location, install)  # type: ignore[arg-type]
+    assert len(installed) == count
+    assert all(tmp_path / "cache" in folder.parents for folder in installed)
+
+
+def test_the_helper_has_the_profile_of_the_project(tmp_path: Path) -> None:
+    made = helper_project(tmp_path, "{{ env_var('WHICH') }}")
+    assert "profile: '{{ env_var(''WHICH'') }}'" in (made / "dbt_project.yml").read_text()
+    assert helper_project(tmp_path, "{{ env_var('WHICH') }}") == made
+    assert helper_project(tmp_path, "other") != made
+
+
+def test_old_files_of_runs_go_and_those_of_runs_that_tell_something_stay(tmp_path: Path) -> None:
+    long_ago = time.time() - 3 * 24 * 3600
+    for name, told in (("old", long_ago), ("long", time.time())):
+        process = write(tmp_path / name / "processes" / "1", events_DOT_jsonl="", nodes_DOT_json="null")
+        for path in (process / "events.jsonl", process, process.parent, tmp_path / name):
+            os.utime(path, (told, told) if path.name == "events.jsonl" else (long_ago, long_ago))
+    Courses(tmp_path, 1.0, 0.0).remove_old()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["long"]
