@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dbt_temporal.adapters.dbt_v2.courses import Courses
 from dbt_temporal.adapters.dbt_v2.helper import helper_project
+from dbt_temporal.adapters.dbt_v2.processes.courses import Courses
 from dbt_temporal.adapters.dbt_v2.stage import Stage
 from dbt_temporal.adapters.project_files import content_revision
 from dbt_temporal.application.ports.engine import ProjectLocation

@@ -60,11 +60,16 @@ class V2Project:
 
 @dataclass(frozen=True)
 class TargetFacts:
-    """What dbt says of a target."""
+    """What dbt says of a target. Not all adapters have a host, or a path."""
 
     name: str
     adapter_type: str
     threads: int
+    database: str | None = None
+    schema: str | None = None
+    host: str | None = None
+    port: int | None = None
+    path: str | None = None
 
 
 class V2Commands:
@@ -137,7 +142,8 @@ class V2Commands:
         answer = await self._ask(folder, "target_facts", {}, project)
         name, profile = str(answer["name"]), str(answer["profile"])
         threads = answer["threads"] or _threads_of(project.profiles_dir, profile, name) or DEFAULT_THREADS
-        facts = TargetFacts(name, str(answer["type"]), int(threads))
+        place = {key: answer.get(key) for key in ("database", "schema", "host", "port", "path")}
+        facts = TargetFacts(name, str(answer["type"]), int(threads), **place)
         await asyncio.to_thread(kept.write_bytes, orjson.dumps(asdict(facts)))
         return facts
 

@@ -13,8 +13,8 @@ import orjson
 from dbt_temporal.adapters import private_copies
 from dbt_temporal.adapters.dbt_v2 import command_line
 from dbt_temporal.adapters.dbt_v2.commands import V2Commands, V2Project
-from dbt_temporal.adapters.dbt_v2.courses import Courses
 from dbt_temporal.adapters.dbt_v2.plan import Manifest
+from dbt_temporal.adapters.dbt_v2.processes.courses import Courses
 from dbt_temporal.adapters.dbt_v2.run import DbtV2Run
 from dbt_temporal.adapters.dbt_v2.stage import DepsMode, Stage
 from dbt_temporal.adapters.environment import without_own_secrets

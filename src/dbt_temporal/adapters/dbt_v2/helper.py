@@ -18,7 +18,11 @@ NAME = "dbt_temporal_helper"
 _MACROS = """
 {% macro target_facts() %}
   {% set facts = {'name': target.name, 'type': target.type, 'threads': target.threads} %}
-  {{ print(tojson(dict(facts, profile=target.profile_name))) }}
+  {% do facts.update({'profile': target.profile_name}) %}
+  {% for key in ['database', 'schema', 'host', 'port', 'path'] %}
+    {% do facts.update({key: target.get(key)}) %}
+  {% endfor %}
+  {{ print(tojson(facts)) }}
 {% endmacro %}
 
 {% macro end_sessions(prefix) %}

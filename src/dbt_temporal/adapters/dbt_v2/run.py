@@ -15,8 +15,8 @@ import orjson
 from dbt_temporal.adapters.dbt_v2 import command_line
 from dbt_temporal.adapters.dbt_v2.artifacts import Shown, write_artifacts
 from dbt_temporal.adapters.dbt_v2.commands import TargetFacts, V2Commands, V2Project
-from dbt_temporal.adapters.dbt_v2.courses import Courses
 from dbt_temporal.adapters.dbt_v2.helper import SESSIONS_CAN_BE_ENDED
+from dbt_temporal.adapters.dbt_v2.leases import lease_of
 from dbt_temporal.adapters.dbt_v2.plan import (
     ON_RUN_END,
     ON_RUN_START,
@@ -26,6 +26,7 @@ from dbt_temporal.adapters.dbt_v2.plan import (
     unrepeatable,
 )
 from dbt_temporal.adapters.dbt_v2.processes.course import Answer, RunCourse
+from dbt_temporal.adapters.dbt_v2.processes.courses import Courses
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
 from dbt_temporal.adapters.dbt_v2.processes.told import BAD
 from dbt_temporal.adapters.dbt_v2.results import EndingsJudge, kept_back, outcome_of
@@ -41,7 +42,6 @@ from dbt_temporal.application.ports.engine import (
 )
 from dbt_temporal.application.shielding import shielded
 from dbt_temporal.domain.batches import BatchPart
-from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.leases.messages import Lease, LeasePer
 from dbt_temporal.domain.results import NodeStatus
 from dbt_temporal.domain.run.invocation import DbtInvocation
@@ -70,10 +70,11 @@ class DbtV2Run:
         self._invocation = invocation
         self._project = project
         self._references = references
+        self._folder = courses.folder(invocation.invocation_id)
         self._judge = EndingsJudge()
 
     async def plan(self) -> EnginePlan:
-        run_input, folder = self._invocation.input, self._courses.folder(self._invocation.invocation_id)
+        run_input, folder = self._invocation.input, self._folder
         facts = await self._facts()
         told = await self._list(folder / "plan")
         lines = [orjson.loads(text) for text in told.told.printed]
@@ -105,9 +106,14 @@ class DbtV2Run:
         )
 
     async def lease(self, per: LeasePer, unique_ids: Collection[str]) -> Lease | None:
-        raise configuration_error(
-            f"dbt_temporal.yml: `concurrency`: the engine v2 cannot say what a run of {len(unique_ids)} nodes has to "
-            f"have for itself alone per {per}; leave it out, or let the project run on dbt-core"
+        document = await asyncio.to_thread((self._folder / "plan" / "target" / "manifest.json").read_bytes)
+        return lease_of(
+            per,
+            unique_ids,
+            run_input=self._invocation.input,
+            manifest=Manifest(orjson.loads(document)),
+            facts=await self._facts(),
+            folder=self._project.folder,
         )
 
     async def before_run(self, progress: Progress, attempt: int = 1) -> Prepared:
@@ -196,7 +202,7 @@ class DbtV2Run:
         del with_catalog  # dbt v2 writes one while it compiles, or none
         course = await self._course()
         await course.at_rest()
-        folder = self._courses.folder(self._invocation.invocation_id)
+        folder = self._folder
         plan_of_here = folder / "plan" / "target"
         if not course.processes and not (plan_of_here / "manifest.json").is_file():
             await self._list(folder / "plan")
@@ -228,14 +234,14 @@ class DbtV2Run:
 
     async def _parents(self) -> Mapping[str, Collection[str]]:
         """What nodes wait for, by the plan: that of this machine, or made again where another one made it."""
-        folder = self._courses.folder(self._invocation.invocation_id) / "plan"
+        folder = self._folder / "plan"
         if not (folder / _EDGES).is_file():
             await self.plan()
         parents: dict[str, list[str]] = orjson.loads((folder / _EDGES).read_bytes())
         return parents
 
     async def _facts(self) -> TargetFacts:
-        return await self._commands.facts(self._courses.folder(self._invocation.invocation_id) / "facts", self._project)
+        return await self._commands.facts(self._folder / "facts", self._project)
 
     async def _list(self, folder: Path) -> V2Process:
         """Has dbt list the run's selection, and write its manifest."""
@@ -326,7 +332,7 @@ class DbtV2Run:
 
     async def _end_sessions(self, prefix: str) -> None:
         if (await self._facts()).adapter_type in SESSIONS_CAN_BE_ENDED:
-            folder = self._courses.folder(self._invocation.invocation_id) / "sessions"
+            folder = self._folder / "sessions"
             await self._commands.end_sessions(folder, prefix, self._project)
 
 
