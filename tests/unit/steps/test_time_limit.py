@@ -1,11 +1,13 @@
 """Project hooks are kept within their limit, as nodes are."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from dbt_temporal.application.steps.messages import AfterRunInput, BeforeRunInput
+from dbt_temporal.application.steps.engine_runs import within_limit
+from dbt_temporal.application.steps.messages import AfterRunInput, BeforeRunInput, ExecuteNodeInput
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from tests.unit.steps.test_use_cases import World, invocation, no_progress
 
@@ -21,6 +23,22 @@ async def test_project_hooks_that_take_too_long_are_cancelled_and_tried_again_on
         await run_project_hooks(world, step, timeout_secs=0.01, repeatable=repeatable)
     assert world.engine.cancelled == [step]
     assert (caught.value.error_type, caught.value.retryable) == (ErrorType.ADAPTER, repeatable)
+
+
+async def test_where_the_limit_counts_from_the_begin_what_is_waited_for_before_does_not_count() -> None:
+    request = ExecuteNodeInput(invocation=invocation(), unique_id="model.shop.a", timeout_secs=0.0, from_begin=True)
+    waited: list[str] = []
+
+    async def work(begins: Callable[[], None]) -> None:
+        for _ in range(5):  # whose time was up would be cancelled by now
+            await asyncio.sleep(0)
+        waited.append("for its begin")
+        begins()
+        await asyncio.Event().wait()
+
+    with pytest.raises(DbtTemporalError, match="longer than its limit"):
+        await within_limit(request, "a", work)
+    assert waited == ["for its begin"]
 
 
 async def run_project_hooks(world: World, step: str, **asked: Any) -> None:

@@ -14,7 +14,7 @@ from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
 from dbt_temporal.adapters.dbt_v2.results import EndingsJudge
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.testing.waiting import until
-from tests.unit.v2.told import begun, completed, end, ended, error, hear
+from tests.unit.v2.told import begun, completed, end, ended, error, hear, line
 
 A, B, C, D = "model.p.a", "model.p.b", "model.p.c", "model.p.d"
 PARENTS = {A: [], B: [A], C: [B], D: []}
@@ -225,3 +225,17 @@ async def test_an_end_that_neither_nodes_nor_hooks_tell_of_is_an_error(course: C
     three = await course.begin()
     end(three, ended(A), ended(B, "skipped"), completed(success=False))
     judge.refuse_bad_end(course.course.processes)
+
+
+async def test_who_waits_for_a_node_hears_when_it_begins(course: Course) -> None:
+    one = await course.begin()
+    heard: list[str] = []
+    asked = asyncio.create_task(course.course.answer(B, 1, course.start, lambda: heard.append(B)))
+    hear(one, begun(A), ended(A))
+    await asyncio.sleep(0)
+    assert heard == []
+    hear(one, begun(B))
+    await until(lambda: heard == [B])
+    hear(one, line("NodeExecuting", B), ended(B))
+    await asked
+    assert heard == [B]

@@ -32,6 +32,7 @@ from dbt_temporal.adapters.dbt_v2.processes.told import BAD
 from dbt_temporal.adapters.dbt_v2.results import EndingsJudge, kept_back, outcome_of
 from dbt_temporal.adapters.dbt_v2.stage import read_project_file
 from dbt_temporal.application.ports.engine import (
+    BEGUN,
     CompletedNode,
     EnginePlan,
     NodeOutcome,
@@ -162,7 +163,7 @@ class DbtV2Run:
         del ephemerals, part  # dbt runs ephemeral models and batches by itself
         course = await self._course()
         try:
-            answer = await course.answer(unique_id, attempt, self._starter(progress))
+            answer = await course.answer(unique_id, attempt, self._starter(progress), lambda: progress({BEGUN: True}))
         except asyncio.CancelledError:
             await shielded(course.cancel(unique_id))
             raise

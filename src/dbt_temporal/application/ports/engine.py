@@ -171,6 +171,10 @@ Progress = Callable[[Mapping[str, Any]], None]
 """Called with facts about what runs (its process), which heartbeats carry on."""
 
 
+BEGUN = "begun"
+"""The fact by which an engine that runs ahead tells that a node has begun, for which a step has waited until then."""
+
+
 def no_progress(_facts: Mapping[str, Any]) -> None:
     """For callers whom nobody watches."""
 

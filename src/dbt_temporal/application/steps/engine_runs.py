@@ -67,7 +67,7 @@ class EngineRuns:
 async def within_limit(
     request: StatementsInput,
     what: str,
-    work: Callable[[], Awaitable[Output]],
+    work: Callable[[Callable[[], None]], Awaitable[Output]],
     *,
     retryable: bool = True,
 ) -> Output:
@@ -76,12 +76,23 @@ async def within_limit(
     The limit is kept here, where the statements can be ended with it: whoever made another attempt, or reported the end
     of the run, while they go on in the database would be wrong about it.
 
+    Args:
+        request: the step's.
+        what: the step, for people.
+        work: does it; it is given what says that it has begun, where the limit counts from there.
+        retryable: whether another attempt may help, where it took too long.
+
     Raises:
         DbtTemporalError: of type Adapter, and as `retryable` says, where the limit has passed; what the work raises.
     """
     try:
-        async with asyncio.timeout(request.timeout_secs) as limit:
-            return await work()
+        async with asyncio.timeout(None if request.from_begin else request.timeout_secs) as limit:
+
+            def begins() -> None:
+                if request.from_begin and request.timeout_secs is not None:
+                    limit.reschedule(asyncio.get_running_loop().time() + request.timeout_secs)
+
+            return await work(begins)
     except TimeoutError as error:
         if not limit.expired():
             raise

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from dbt_temporal.application.fitting import fit_result
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
-from dbt_temporal.application.ports.engine import EngineRun, NodeOutcome, Progress, no_progress
+from dbt_temporal.application.ports.engine import BEGUN, EngineRun, NodeOutcome, Progress, no_progress
 from dbt_temporal.application.ports.runtime import Budget
 from dbt_temporal.application.steps.engine_runs import EngineRuns, within_limit
 from dbt_temporal.application.steps.lost_attempts import outcome_of_lost
@@ -49,7 +51,7 @@ class ExecuteNode:
             outcome = await within_limit(
                 request,
                 request.unique_id,
-                lambda: _outcome(run, request, progress),
+                lambda begins: _outcome(run, request, _telling(progress, begins)),
             )
         except DbtTemporalError as error:
             error.retryable = error.retryable and not _matches(request.non_retryable_errors, error.message)
@@ -63,6 +65,15 @@ class ExecuteNode:
         if outcome.error is None:
             return result
         raise _failure(outcome, result, request.non_retryable_errors, log_location)
+
+
+def _telling(progress: Progress, begins: Callable[[], None]) -> Progress:
+    def told(facts: Mapping[str, Any]) -> None:
+        if facts.get(BEGUN):
+            begins()
+        progress(facts)
+
+    return told
 
 
 async def _outcome(run: EngineRun, request: ExecuteNodeInput, progress: Progress) -> NodeOutcome:

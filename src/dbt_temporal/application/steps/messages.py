@@ -108,6 +108,8 @@ class StatementsInput(StepInput):
     invocation: DbtInvocation
     timeout_secs: float | None = None
     """How long the step may take; then its statements are ended in the database."""
+    from_begin: bool = False
+    """Whether that counts from when the engine says that it has begun, and not from when it was asked."""
     write_artifacts: bool = False
 
 

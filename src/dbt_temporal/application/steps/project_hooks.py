@@ -78,7 +78,7 @@ class BeforeRun(_ProjectHooks):
         """
         run = await self._runs.open(request.invocation)
         prepared = await within_limit(
-            request, "before_run", lambda: _prepared(run, request, progress), retryable=request.repeatable
+            request, "before_run", lambda _: _prepared(run, request, progress), retryable=request.repeatable
         )
         await self._state.keep(request.invocation.invocation_id, prepared.state)
         output = await self._keep(request, prepared.hooks)
@@ -105,7 +105,7 @@ class ResumeRun(_ProjectHooks):
         """
         run = await self._runs.open(request.invocation)
         await self._state.use_in(run, request.invocation, request.without)
-        prepared = await within_limit(request, "resume_run", lambda: run.resume(progress, request.ended))
+        prepared = await within_limit(request, "resume_run", lambda _: run.resume(progress, request.ended))
         await self._state.keep(request.invocation.invocation_id, prepared.state)
         return ProjectHooksOutput(database=prepared.database, worker=self._keeper(prepared))
 
@@ -129,7 +129,7 @@ class AfterRun(_ProjectHooks):
         else:
             completed = completed_nodes(request.results, {}, request.behind, request.behind_if_failed)
         outcomes = await within_limit(
-            request, "on-run-end", lambda: _ended(run, request, completed, progress), retryable=request.repeatable
+            request, "on-run-end", lambda _: _ended(run, request, completed, progress), retryable=request.repeatable
         )
         return await self._keep(request, outcomes)
 

@@ -30,15 +30,20 @@ from dbt_temporal.domain.results import NodeExecutionResult
 
 CANCEL_SECS = 120.0
 """What an attempt has beyond its limit, to end its statements in the database."""
+WAITING_SECS = 7 * 24 * 3600.0
+"""What a step may wait for the begin of what it is to do."""
 HEARTBEAT_SECS = 60.0
 """Of steps for which dbt_temporal.yml names no heartbeat."""
 END_RUN_SECS = 30.0
 TAKE_LEASE_SECS = 60.0
 
 
-def statement_limits(timeout_secs: float, heartbeat_secs: float) -> StepLimits:
-    """Of a step that runs statements: it keeps the limit itself, and has time left to end them."""
-    whole = timeout_secs + CANCEL_SECS
+def statement_limits(timeout_secs: float, heartbeat_secs: float, *, from_begin: bool = False) -> StepLimits:
+    """Of a step that runs statements: it keeps the limit itself, and has time left to end them.
+
+    Where its limit counts from its begin, that may be long in coming: what is lost is known by its heartbeat.
+    """
+    whole = timeout_secs + CANCEL_SECS + (WAITING_SECS if from_begin else 0.0)
     return StepLimits(whole, min(heartbeat_secs, whole))
 
 

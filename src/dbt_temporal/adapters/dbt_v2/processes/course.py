@@ -115,8 +115,10 @@ class RunCourse:
         while self._requests or self.current is not None:
             await self.next_change()
 
-    async def answer(self, unique_id: str, attempt: int, start: Start) -> Answer:
-        """How an attempt at a node ends, once it has.
+    async def answer(
+        self, unique_id: str, attempt: int, start: Start, begins: Callable[[], None] = lambda: None
+    ) -> Answer:
+        """How an attempt at a node ends, once it has; `begins` is called when dbt begins the node.
 
         Raises:
             DbtTemporalError: EngineCrashed where the process died that ran it; what kept a process from running nodes.
@@ -127,7 +129,12 @@ class RunCourse:
             process = self._process_for(unique_id, attempt)
             if process is None or process is passed:
                 process = await self._further_process(unique_id, passed, start)
+            waits = True
             while not process.ended.is_set() and not _finished(process, unique_id):
+                told = process.told.nodes.get(unique_id)
+                if waits and told is not None and told.started_at:
+                    waits = False
+                    begins()
                 await self.next_change()
             deaths += process.died and not process.interrupted
             try:

@@ -208,6 +208,7 @@ class NodeAttempts:
                 ephemerals=ephemerals,
                 part=part,
                 timeout_secs=timeout,
+                from_begin=self._context.planned.runs_ahead,
                 attempt=attempt,
                 non_retryable_errors=config.retry.non_retryable_errors,
                 write_artifacts=self._context.plan.write_artifacts,
@@ -218,7 +219,9 @@ class NodeAttempts:
                     repeatable=node.unique_id not in self._unrepeatable,
                 ),
             ),
-            limits=statement_limits(timeout, config.timeouts.node_heartbeat_secs),
+            limits=statement_limits(
+                timeout, config.timeouts.node_heartbeat_secs, from_begin=self._context.planned.runs_ahead
+            ),
             label=node.activity_type,
             activity_id=self._activity_id(node, part),
             summary=attempt_summary(_summary(node, part), attempt),
