@@ -1,4 +1,4 @@
-"""Our runs against the command line of the same dbt v2: statuses, results, relations, artifacts."""
+"""Our runs against the command line of the same dbt v2: statuses, results, artifacts."""
 
 from __future__ import annotations
 
