@@ -157,7 +157,7 @@ PYTEST := -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 test-unit: setup ## Run the unit tests
 	$(VENV)/bin/python $(PYTEST) tests/unit
 
-test-integration: setup setup-dbt-1.12 ## Run the integration tests (real Temporal server, dbt, DuckDB and PostgreSQL)
+test-integration: setup setup-dbt-1.12 $(if $(filter Linux-x86_64,$(shell uname -sm | tr " " "-")),setup-dbt-v2) ## Run the integration tests (real Temporal server, dbt, DuckDB and PostgreSQL)
 	$(VENV)/bin/python $(PYTEST) tests/integration tests/faults
 
 test-dbt-1.12: setup-dbt-1.12 ## Compare with the dbt CLI again, on dbt-core 1.12

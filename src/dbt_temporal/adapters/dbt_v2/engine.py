@@ -62,6 +62,9 @@ class DbtV2Engine:
         self._references = references
         self._tidied = False
 
+    async def prepare(self) -> None:
+        """See `DbtEngine`. A process of dbt v2 starts in an instant."""
+
     async def load_project(self, location: ProjectLocation) -> LoadedProject:
         began = time.monotonic()
         await self._tidy()

@@ -101,7 +101,8 @@ class Execution:
         elif self.nodes is not None:
             # dbt gives on-run-end no results in this case (dbt/task/runnable.py, execute_with_hooks).
             self.nodes.skip_all()
-        if self._context.plan.has_on_run_end or self._context.planned.runs_ahead:  # there, the end itself may have failed
+        # Where an engine runs ahead, its process ends here, and that may fail.
+        if self._context.plan.has_on_run_end or self._context.planned.runs_ahead:
             try:
                 await self._hooks.after_run(seen_by_on_run_end)
             except StepFailedError as failure:

@@ -52,7 +52,7 @@ class Scheduler:
     Args:
         nodes: the plan's nodes; their order breaks ties where the longest path decides.
         ephemerals: the plan's ephemeral models.
-        command: dbt's command, which decides what a failed test means; None where no node is skipped for another one, as
+        command: dbt's command, which decides what a failed test means; None where none is skipped for another one:
             whoever runs them says of each that it is.
         max_running: how many nodes may run at once (dbt's threads).
         fail_fast: end early after the first failure.
