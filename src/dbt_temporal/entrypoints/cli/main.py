@@ -15,6 +15,7 @@ import click
 
 from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.entrypoints.cli.commands import DBT_COMMANDS, CliCommand
+from dbt_temporal.entrypoints.cli.comparison.command import compare_engines
 from dbt_temporal.entrypoints.cli.flags import DbtCommand, run_input_of, with_flags
 from dbt_temporal.entrypoints.cli.input_flags import Decorator
 from dbt_temporal.entrypoints.cli.operators.commands import OPERATOR_COMMANDS
@@ -131,7 +132,9 @@ def dev(**flags: Any) -> None:
 
 def _check_command_to_run(command: str) -> None:
     allowed = sorted(
-        set(cli.commands) - {"deps", "dev", "worker", "healthcheck"} - {each.name for each in OPERATOR_COMMANDS}
+        set(cli.commands)
+        - {"deps", "dev", "worker", "healthcheck", compare_engines.name}
+        - {each.name for each in OPERATOR_COMMANDS}
     )
     try:
         words = shlex.split(command)
@@ -218,6 +221,7 @@ def _add_dbt_commands() -> None:
 
 
 _add_dbt_commands()
+cli.add_command(compare_engines)
 for _command in OPERATOR_COMMANDS:
     cli.add_command(_command)
 

@@ -1,0 +1,1 @@
+"""`dbt-temporal compare-engines`."""
