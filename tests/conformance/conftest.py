@@ -59,13 +59,15 @@ def _session_environment() -> None:
     os.environ.update({"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", **GRANTEES})
 
 
+_FLAGS_OF_NO_ADAPTER = len(DEFAULT_BASE_BEHAVIOR_FLAGS)
+
+
 @pytest.fixture(autouse=True)
 def _flags_of_one_adapter() -> Iterator[None]:
     """Each adapter that dbt makes adds its flags to one list of the process, and goes through all of them: after some
-    hundred tests that takes seconds each time."""
-    known = len(DEFAULT_BASE_BEHAVIOR_FLAGS)
+    hundred tests that takes seconds each time. Counted from the beginning: adapters of classes come before the test."""
     yield
-    del DEFAULT_BASE_BEHAVIOR_FLAGS[known:]
+    del DEFAULT_BASE_BEHAVIOR_FLAGS[_FLAGS_OF_NO_ADAPTER:]
 
 
 @pytest.fixture(scope="session")
