@@ -58,6 +58,7 @@ class FakeEngine:
         prepared: what `before_run` says beside hooks and nodes.
         runs_ahead: what `plan` says of that.
         resumed_with: what each `resume` was told of nodes that have ended.
+        behind_failure: nodes that it was asked for behind one that had not ended well.
         states: for each step of a run that keeps state, what reads it, and whose is left out.
         left: what `outcome_of` knows, by node and attempt.
         left_by_hooks: what is known of attempts at `before_run` and `after_run`, by these names and attempt.
@@ -86,6 +87,7 @@ class FakeEngine:
         self.prepared = Prepared()
         self.runs_ahead = False
         self.resumed_with: list[dict[str, NodeStatus]] = []
+        self.behind_failure: list[str] = []
         self.states: list[tuple[ReadState, list[str]]] = []
         self.left: dict[tuple[str, int], NodeOutcome] = {}
         self.left_by_hooks: dict[tuple[str, int], list[NodeOutcome]] = {}
@@ -209,9 +211,12 @@ class FakeEngineRun:
         ephemerals: Sequence[str] = (),
         part: BatchPart | None = None,
         attempt: int = 1,
+        *,
+        behind_failure: bool = False,
     ) -> NodeOutcome:
         """The next outcome of the node's script."""
         engine = self._engine
+        engine.behind_failure += [unique_id] if behind_failure else []
         engine.attempts.append((unique_id, attempt))
         engine.parts += [part] if part is not None else []
         engine.ephemerals += ephemerals

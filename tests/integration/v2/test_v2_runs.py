@@ -11,9 +11,11 @@ import pytest
 
 from dbt_temporal.adapters.dbt_v2.engine import DbtV2Engine
 from dbt_temporal.adapters.project_files import content_revision
+from dbt_temporal.application.ports.engine import CompletedNode
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from tests.integration.engine_driver import drive, new_invocation, opened
 from tests.integration.postgres import PostgresDatabase
+from tests.integration.servers import wait_for
 from tests.integration.v2.installed import make_project, needs_dbt_v2, on_duckdb, on_postgres
 from tests.integration.v2.runs import run, stored, words
 
@@ -147,6 +149,55 @@ async def test_fail_fast_ends_what_runs_and_begins_nothing_more(
         )
         == []
     )
+
+
+async def test_what_is_below_a_model_that_takes_too_long_is_not_built_on_what_an_earlier_run_has_left(
+    v2_engine: DbtV2Engine, tmp_path: Path, postgres: PostgresDatabase
+) -> None:
+    location = make_project(
+        tmp_path / "project",
+        {
+            "models/slow.sql": "select 1 as id, cast(pg_sleep(600) as text) as slept",
+            "models/below.sql": "select id from {{ ref('slow') }}",
+            "models/lower.sql": "select id from {{ ref('below') }}",
+        },
+    )
+    postgres.execute("create schema built; create table built.slow as select 1 as id")
+    limits = {"retry": {"max_attempts": 1}, "timeouts": {"node_secs": 2}}
+    output = await run(v2_engine, location, {"env": on_postgres(postgres)}, tmp_path / "store", **limits)
+
+    expected = {"slow": "error", "below": "skipped", "lower": "skipped"}
+    assert {result.unique_id.rpartition(".")[2]: result.status for result in output.node_results} == expected
+    assert postgres.query("select 1 from pg_tables where schemaname = 'built' and tablename <> 'slow'") == []
+    results = stored(tmp_path / "store", output, "run_results.json")["results"]
+    assert {each["unique_id"].rpartition(".")[2]: each["status"] for each in results} == expected
+
+
+async def test_nodes_that_the_run_has_given_up_are_not_run_to_their_end(
+    v2_engine: DbtV2Engine, tmp_path: Path, postgres: PostgresDatabase
+) -> None:
+    location = make_project(
+        tmp_path / "project",
+        {
+            "models/first.sql": "select 1 as id",
+            "models/slow.sql": "select id, cast(pg_sleep(600) as text) as slept from {{ ref('first') }}",
+        },
+    )
+    engine_run = opened(v2_engine, location, new_invocation(env=on_postgres(postgres)))
+    await engine_run.plan()
+    await engine_run.before_run(_silent)
+    first = await engine_run.execute_node("model.any.first", _silent)
+    await wait_for(lambda: _sleeps(postgres), what="dbt has gone on by itself")
+    # An operator has turned fail-fast on, of which dbt knows nothing.
+    assert await engine_run.after_run([], _silent) == []
+    assert await _sleeps(postgres) is False
+    artifacts = await engine_run.artifacts([CompletedNode(first.result)], 1.0)
+    assert json.loads(artifacts["run_results.json"].read_bytes())["results"][0]["status"] == "success"
+
+
+async def _sleeps(postgres: PostgresDatabase) -> bool:
+    found = await asyncio.to_thread(postgres.query, "select 1 from pg_stat_activity where wait_event = 'PgSleep'")
+    return bool(found)
 
 
 async def test_a_database_that_takes_no_connection_is_an_error_worth_another_attempt(

@@ -153,6 +153,9 @@ async def test_after_a_reset_nodes_may_have_run_before_in_all_further_executions
 
     invocation = attempts_at(runtime, "d")[0].invocation
     assert invocation.model_copy(update={"execution": "execution-1"}).goes_on
+    # It goes on with what was under way all the same, where it was not reset itself.
+    assert not invocation.model_copy(update={"execution": runtime.execution}).is_reset
+    assert invocation.model_copy(update={"execution": "of a reset"}).is_reset
 
 
 async def test_a_run_that_ended_before_its_first_turn_here_has_the_artifacts_of_those_before() -> None:

@@ -104,6 +104,19 @@ async def test_a_run_of_which_one_process_runs_all_keeps_to_its_worker_and_its_s
     assert statuses(output) == {"a": "success", "b": "success", "c": "success", "d": "success"}
 
 
+async def test_an_engine_that_runs_ahead_hears_which_nodes_are_behind_one_that_has_not_ended_well() -> None:
+    runtime = runtime_of(node("a"), node("b", "a"), node("c", "b"), node("d"), runs_ahead=True)
+    runtime.nodes[model_id("a")] = StepFailedError(ErrorType.ENGINE_CRASHED, "its process is lost")
+    await execute(runtime)
+    asked = [step.argument for step in runtime.steps if isinstance(step.argument, ExecuteNodeInput)]
+    assert {each.unique_id: each.behind_failure for each in asked} == {
+        model_id("a"): False,
+        model_id("b"): True,
+        model_id("c"): False,  # the engine of this test has run b all the same
+        model_id("d"): False,
+    }
+
+
 async def test_it_moves_on_only_when_what_the_lost_worker_has_taken_has_ended() -> None:
     runtime = runtime_of(node("a"), node("b", "a"), node("slow"), threads=2)
     runtime.before_run = [KEPT]

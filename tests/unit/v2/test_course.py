@@ -9,7 +9,7 @@ import pytest
 
 from dbt_temporal.adapters.dbt_v2.processes import course as course_module
 from dbt_temporal.adapters.dbt_v2.processes.choosing import chosen_nodes
-from dbt_temporal.adapters.dbt_v2.processes.course import Answer, RunCourse
+from dbt_temporal.adapters.dbt_v2.processes.course import Answer, NotBegunError, RunCourse
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
 from dbt_temporal.adapters.dbt_v2.results import EndingsJudge
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
@@ -239,3 +239,76 @@ async def test_who_waits_for_a_node_hears_when_it_begins(course: Course) -> None
     hear(one, line("NodeExecuting", B), ended(B))
     await asked
     assert heard == [B]
+
+
+async def test_nothing_is_begun_for_a_node_behind_one_that_was_lost_but_dbts_word_of_it_counts(course: Course) -> None:
+    one = await course.begin()
+    behind, told = (asyncio.create_task(course.course.answer(each, 1, None)) for each in (B, D))
+    await asyncio.sleep(0)
+    assert not behind.done()
+    end(one, begun(A), ended(D, "skipped"))
+    with pytest.raises(NotBegunError):
+        await behind
+    assert (await told).told is one.told.nodes[D]
+    assert course.started == [one]
+
+
+async def test_what_keeps_a_process_from_starting_is_heard_by_those_that_wait_for_it(
+    course: Course,
+) -> None:
+    one = await course.begin()
+    end(one, error(A, TRANSIENT), ended(A, "error"), completed(success=False))
+    await course.ask(A)
+
+    async def fails(process: V2Process) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        await asyncio.wait_for(course.course.answer(A, 2, fails), 10)
+
+
+async def test_a_node_that_is_cancelled_while_its_process_starts_ends_that(course: Course) -> None:
+    one = await course.begin()
+    end(one, error(A, TRANSIENT), ended(A, "error"), completed(success=False))
+    await course.ask(A)
+    starts, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(process: V2Process) -> None:
+        starts.set()
+        await goes_on.wait()
+        await course.start(process)
+
+    asked = asyncio.create_task(course.course.answer(A, 2, slowly))
+    await starts.wait()
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+    await course.course.cancel(A)
+    goes_on.set()
+    two = await course.further(2)
+    assert two.interrupted
+
+
+async def test_a_process_with_nodes_left_is_ended_when_the_run_has_given_them_up(course: Course) -> None:
+    one = await course.begin()
+    hear(one, *(ended(each) for each in (A, B, C)))
+    giving_up = asyncio.create_task(course.course.end_what_nobody_waits_for())
+    await until(lambda: one.interrupted)
+    end(one, completed(success=False))
+    await giving_up
+    two = await course.begin()
+    hear(two, *(ended(each) for each in (A, B, C, D)))
+    await course.course.end_what_nobody_waits_for()
+    assert not two.interrupted  # on-run-end may run
+
+
+async def test_what_was_said_of_nodes_that_did_not_run_hides_no_bad_end(course: Course) -> None:
+    one = await course.begin()
+    end(
+        one,
+        ended("model.p.any"),
+        line("Generic", B, level="warn", message="a column is deprecated"),
+        error("", "the disk is full", "IoError (dbt1007)"),
+        completed(success=False),
+    )
+    with pytest.raises(DbtTemporalError, match="the disk is full"):
+        EndingsJudge().refuse_bad_end(course.course.processes)

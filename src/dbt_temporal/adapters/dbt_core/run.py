@@ -142,7 +142,10 @@ class DbtCoreRun:
         ephemerals: Sequence[str] = (),
         part: BatchPart | None = None,
         attempt: int = 1,
+        *,
+        behind_failure: bool = False,
     ) -> NodeOutcome:
+        del behind_failure  # the run asks for none of these
         step = step_name(unique_id, part)
         place = self._begin(step, attempt)
         async with self._host_with_all(for_node=True) as host:

@@ -8,12 +8,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import orjson
-
 from dbt_temporal.adapters import private_copies
 from dbt_temporal.adapters.dbt_v2 import command_line
 from dbt_temporal.adapters.dbt_v2.commands import V2Commands, V2Project
-from dbt_temporal.adapters.dbt_v2.plan import Manifest
+from dbt_temporal.adapters.dbt_v2.plan import read_manifest
 from dbt_temporal.adapters.dbt_v2.processes.courses import Courses
 from dbt_temporal.adapters.dbt_v2.run import DbtV2Run
 from dbt_temporal.adapters.dbt_v2.stage import DepsMode, Stage
@@ -72,7 +70,7 @@ class DbtV2Engine:
         with private_copies.unfinished_copy(self._folder / "loads") as folder:
             facts = await self._commands.facts(folder / "facts", project)
             parsed = await self._commands.run(folder / "parse", ["parse", "--write-json"], project, "parsing")
-            manifest = Manifest(orjson.loads(await asyncio.to_thread((parsed.target / "manifest.json").read_bytes)))
+            manifest = await asyncio.to_thread(read_manifest, parsed.target)
         return LoadedProject(
             name=manifest.project_name,
             location=location,

@@ -12,7 +12,9 @@ from typing import Any
 import yaml
 
 from dbt_temporal.adapters import private_copies
+from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
 from dbt_temporal.adapters.project_files import PROJECT_FILE
+from dbt_temporal.domain.run.invocation import DbtInvocation
 
 NAME = "dbt_temporal_helper"
 _MACROS = """
@@ -49,3 +51,9 @@ def helper_project(folder: Path, profile: Any) -> Path:
             (made / PROJECT_FILE).write_text(content, encoding="utf-8")
             private_copies.publish(made, project)
     return project
+
+
+def session_name(invocation: DbtInvocation, process: V2Process | None = None) -> str:
+    """What sessions of a run, or of one of its processes, are called in the database, in PostgreSQL's 63 characters."""
+    of_run = f"dbt-temporal {invocation.invocation_id}/"
+    return of_run if process is None else f"{of_run}{process.number}/"

@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
 from typing import Any
+
+import orjson
 
 from dbt_temporal.adapters.dbt_v2.gating import held_back_by
 from dbt_temporal.adapters.node_overrides import node_overrides
@@ -22,6 +25,7 @@ _LACKING = {
     )
 }
 """By version and adapter, a resource type that ends dbt's process, and in which words."""
+MANIFEST_FILE = "manifest.json"
 ON_RUN_START, ON_RUN_END = "on-run-start", "on-run-end"
 _COUNTED = ("sources", "exposures", "metrics", "semantic_models", "saved_queries", "unit_tests", "functions")
 _REPLACING = frozenset({"table", "view", "materialized_view", "dynamic_table", "ephemeral"})
@@ -83,6 +87,11 @@ class Manifest:
         node = self._nodes.get(unique_id)
         listed = (node or {}).get("depends_on", {}).get("nodes") or []
         return list(dict.fromkeys(parent for parent in listed if parent in self._nodes))
+
+
+def read_manifest(target: Path) -> Manifest:
+    """That which dbt has written into a target folder."""
+    return Manifest(orjson.loads((target / MANIFEST_FILE).read_bytes()))
 
 
 def make_plan(

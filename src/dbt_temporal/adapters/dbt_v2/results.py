@@ -16,6 +16,7 @@ from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, configuratio
 from dbt_temporal.domain.results import NodeExecutionResult, NodeStatus, TimingEntry
 
 FAIL_FAST_MESSAGE = "Skipping due to fail_fast"
+_UPSTREAM = "Skipped due to upstream failure"
 PANICKED = "error"
 """The status of a node whose task panicked: dbt has an error of it and no result."""
 
@@ -75,6 +76,14 @@ def kept_back(unique_id: str) -> NodeOutcome:
     """The outcome of a node that fail-fast kept from running, or ended."""
     result = NodeExecutionResult(unique_id=unique_id, status="skipped", dbt_status="skipped", message=FAIL_FAST_MESSAGE)
     return NodeOutcome(result=result)
+
+
+def skipped_for(unique_id: str) -> NodeOutcome:
+    """The outcome of a node that was not begun, because something above it has not ended well."""
+    message = _UPSTREAM
+    return NodeOutcome(
+        NodeExecutionResult(unique_id=unique_id, status="skipped", dbt_status="skipped", message=message)
+    )
 
 
 def result_entry(told: Told) -> dict[str, Any]:
@@ -156,7 +165,8 @@ class EndingsJudge:
             return
         if last.died:
             raise DbtTemporalError(ErrorType.ENGINE_CRASHED, last.why_died(), retryable=False)
-        words = {told.status for told in (*last.told.nodes.values(), *last.told.hooks.values())}
+        known = (*last.told.nodes.values(), *last.told.hooks.values())
+        words = {told.status for told in known if told.finished or told.started_at or told.error}
         if not last.told.success and words <= GOOD:
             raise command_error(last.told, "dbt v2 has failed, and does not say why")
 
@@ -172,7 +182,7 @@ def _message(told: Told, word: str) -> str | None:
         return told.error
     if word == "fail" and told.failures is not None:
         return f"The test found {told.failures} result{'' if told.failures == 1 else 's'}"
-    return _TELLS_THE_RESULT.get(word) or ("Skipped due to upstream failure" if word == "skipped" else None)
+    return _TELLS_THE_RESULT.get(word) or (_UPSTREAM if word == "skipped" else None)
 
 
 def _timing(told: Told) -> list[TimingEntry]:

@@ -15,21 +15,21 @@ import orjson
 from dbt_temporal.adapters.dbt_v2 import command_line
 from dbt_temporal.adapters.dbt_v2.artifacts import Shown, write_artifacts
 from dbt_temporal.adapters.dbt_v2.commands import TargetFacts, V2Commands, V2Project
-from dbt_temporal.adapters.dbt_v2.helper import SESSIONS_CAN_BE_ENDED
+from dbt_temporal.adapters.dbt_v2.helper import SESSIONS_CAN_BE_ENDED, session_name
 from dbt_temporal.adapters.dbt_v2.leases import lease_of
 from dbt_temporal.adapters.dbt_v2.plan import (
     ON_RUN_END,
     ON_RUN_START,
-    Manifest,
     make_plan,
+    read_manifest,
     refuse_lacking,
     unrepeatable,
 )
-from dbt_temporal.adapters.dbt_v2.processes.course import Answer, RunCourse
+from dbt_temporal.adapters.dbt_v2.processes.course import Answer, NotBegunError, RunCourse
 from dbt_temporal.adapters.dbt_v2.processes.courses import Courses
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
 from dbt_temporal.adapters.dbt_v2.processes.told import BAD
-from dbt_temporal.adapters.dbt_v2.results import EndingsJudge, kept_back, outcome_of
+from dbt_temporal.adapters.dbt_v2.results import EndingsJudge, kept_back, outcome_of, skipped_for
 from dbt_temporal.adapters.dbt_v2.stage import read_project_file
 from dbt_temporal.application.ports.engine import (
     BEGUN,
@@ -78,10 +78,10 @@ class DbtV2Run:
         run_input, folder = self._invocation.input, self._folder
         facts = await self._facts()
         told = await self._list(folder / "plan")
-        lines = [orjson.loads(text) for text in told.told.printed]
-        selected = [line["unique_id"] for line in lines]
-        manifest = Manifest(orjson.loads(await asyncio.to_thread((told.target / "manifest.json").read_bytes)))
-        plan = make_plan(
+        selected = [orjson.loads(text)["unique_id"] for text in told.told.printed]
+        manifest = await asyncio.to_thread(read_manifest, told.target)
+        plan = await asyncio.to_thread(
+            make_plan,
             manifest,
             selected,
             invocation_id=self._invocation.invocation_id,
@@ -89,7 +89,7 @@ class DbtV2Run:
             listing=await self._listing(folder / "listing", selected),
         )
         edges = {unique_id: plan.nodes[unique_id].depends_on for level in plan.levels for unique_id in level}
-        (folder / "plan" / _EDGES).write_bytes(orjson.dumps(edges))
+        await asyncio.to_thread((folder / "plan" / _EDGES).write_bytes, orjson.dumps(edges))
         (await self._courses.of(self._invocation, self._judge)).parents = edges
         refuse_lacking(manifest.dbt_version, facts.adapter_type, plan)
         return EnginePlan(
@@ -107,12 +107,11 @@ class DbtV2Run:
         )
 
     async def lease(self, per: LeasePer, unique_ids: Collection[str]) -> Lease | None:
-        document = await asyncio.to_thread((self._folder / "plan" / "target" / "manifest.json").read_bytes)
         return lease_of(
             per,
             unique_ids,
             run_input=self._invocation.input,
-            manifest=Manifest(orjson.loads(document)),
+            manifest=await asyncio.to_thread(read_manifest, self._folder / "plan" / "target"),
             facts=await self._facts(),
             folder=self._project.folder,
         )
@@ -148,7 +147,7 @@ class DbtV2Run:
         if course.processes:
             await self._end_left(course)
         else:  # it was another machine's worker
-            await self._end_sessions(_session_name(self._invocation))
+            await self._end_sessions(session_name(self._invocation))
         course.adopt(ended)
         return Prepared(keeps_worker=WHY_IT_KEEPS, worker=this_worker())
 
@@ -159,11 +158,16 @@ class DbtV2Run:
         ephemerals: Sequence[str] = (),
         part: BatchPart | None = None,
         attempt: int = 1,
+        *,
+        behind_failure: bool = False,
     ) -> NodeOutcome:
         del ephemerals, part  # dbt runs ephemeral models and batches by itself
         course = await self._course()
+        start = None if behind_failure else self._starter(progress)
         try:
-            answer = await course.answer(unique_id, attempt, self._starter(progress), lambda: progress({BEGUN: True}))
+            answer = await course.answer(unique_id, attempt, start, lambda: progress({BEGUN: True}))
+        except NotBegunError:
+            return skipped_for(unique_id)
         except asyncio.CancelledError:
             await shielded(course.cancel(unique_id))
             raise
@@ -183,6 +187,7 @@ class DbtV2Run:
         del results, progress, attempt  # dbt has run on-run-end with its own
         course = await self._course()
         try:
+            await course.end_what_nobody_waits_for()
             await course.at_rest()
         except asyncio.CancelledError:
             await shielded(course.interrupt())
@@ -202,6 +207,7 @@ class DbtV2Run:
     ) -> Mapping[str, Path]:
         del with_catalog  # dbt v2 writes one while it compiles, or none
         course = await self._course()
+        await course.end_what_nobody_waits_for()
         await course.at_rest()
         folder = self._folder
         plan_of_here = folder / "plan" / "target"
@@ -285,7 +291,7 @@ class DbtV2Run:
                 *("--threads", str(run_input.threads or (await self._facts()).threads)),
                 *("--invocation-id", self._invocation.invocation_id, "--write-json"),
             ]
-            name = _session_name(self._invocation, process)
+            name = session_name(self._invocation, process)
             await self._commands.start(process, words, self._project.with_variable(SESSION_VARIABLE, name))
             progress({"host_pid": process.pid})
 
@@ -328,19 +334,13 @@ class DbtV2Run:
         """Ends what processes that died have left in the database."""
         for process in course.processes:
             if process.died and not process.sessions_ended:
-                await self._end_sessions(_session_name(self._invocation, process))
+                await self._end_sessions(session_name(self._invocation, process))
                 process.sessions_ended = True
 
     async def _end_sessions(self, prefix: str) -> None:
         if (await self._facts()).adapter_type in SESSIONS_CAN_BE_ENDED:
             folder = self._folder / "sessions"
             await self._commands.end_sessions(folder, prefix, self._project)
-
-
-def _session_name(invocation: DbtInvocation, process: V2Process | None = None) -> str:
-    """What sessions of a run, or of one of its processes, are called in the database, in PostgreSQL's 63 characters."""
-    of_run = f"dbt-temporal {invocation.invocation_id}/"
-    return of_run if process is None else f"{of_run}{process.number}/"
 
 
 def this_worker() -> str:

@@ -253,6 +253,8 @@ class EngineRun(Protocol):
         ephemerals: Sequence[str] = (),
         part: BatchPart | None = None,
         attempt: int = 1,
+        *,
+        behind_failure: bool = False,
     ) -> NodeOutcome:
         """Makes one attempt at one node. A failed node is an outcome with `error` set, not an exception.
 
@@ -262,6 +264,8 @@ class EngineRun(Protocol):
             ephemerals: of the plan's, those whose turns come before the node.
             part: of a node that the plan calls `batched`, what of it is to be done.
             attempt: its number, by which `outcome_of` finds how it ended.
+            behind_failure: of an engine that runs ahead, that something above the node has not ended well, as the run
+                has it: where the engine has no word of the node, it is skipped.
 
         Raises:
             DbtTemporalError: EngineCrashed where the process that ran the node died; Adapter, Compilation or

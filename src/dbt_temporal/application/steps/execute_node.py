@@ -90,7 +90,14 @@ async def _outcome(run: EngineRun, request: ExecuteNodeInput, progress: Progress
     )
     if known is not None:
         return known
-    return await run.execute_node(request.unique_id, progress, request.ephemerals, request.part, request.attempt)
+    return await run.execute_node(
+        request.unique_id,
+        progress,
+        request.ephemerals,
+        request.part,
+        request.attempt,
+        behind_failure=request.behind_failure,
+    )
 
 
 def _part_of_name(request: ExecuteNodeInput) -> str:

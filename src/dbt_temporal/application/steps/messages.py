@@ -191,6 +191,8 @@ class ExecuteNodeInput(StatementsInput):
     """Attempts before this one of which nobody has heard how they ended."""
     again: bool = True
     """Whether the node is run again where nothing is known of these."""
+    behind_failure: bool = False
+    """Where the engine runs ahead, whether something above the node has not ended well."""
 
 
 class StoreArtifactsInput(StepInput):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Literal
 
+from dbt_temporal.adapters.dbt_v2.processes.told import GOOD, Told
+
 State = Literal["good", "bad", "skipped", "open"]
 """How a node stands by the last process that had it: `open` where none has begun it."""
 
@@ -30,3 +32,13 @@ def chosen_nodes(
         ):
             chosen.add(unique_id)
     return frozenset(chosen)
+
+
+def state_of(told: Told, *, ended: bool) -> State:
+    """How a node stands by what a process has told of it, which has `ended` or not."""
+    if told.status in GOOD:
+        return "good"
+    if told.status == "skipped":
+        return "skipped"
+    began = told.finished or told.started_at or told.error
+    return "bad" if began and (ended or told.finished) else "open"

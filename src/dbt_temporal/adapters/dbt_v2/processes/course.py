@@ -11,10 +11,10 @@ from pathlib import Path
 
 import orjson
 
-from dbt_temporal.adapters.dbt_v2.processes.choosing import State, chosen_nodes
+from dbt_temporal.adapters.dbt_v2.processes.choosing import State, chosen_nodes, state_of
 from dbt_temporal.adapters.dbt_v2.processes.judge import Judge
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process, left_processes
-from dbt_temporal.adapters.dbt_v2.processes.told import BAD, GOOD, Told
+from dbt_temporal.adapters.dbt_v2.processes.told import Told
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.results import NodeStatus
 
@@ -31,6 +31,10 @@ logger = logging.getLogger("dbt_temporal.engine")
 
 Start = Callable[[V2Process], Awaitable[None]]
 """Starts a process that was not started yet."""
+
+
+class NotBegunError(Exception):
+    """No process has a word of a node, and none was to be started for it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class RunCourse:
         self._answered: dict[str, dict[int, int]] = {}
         self._execution, self._before = "", 0
         self._requests: dict[str, Start] = {}
-        self._failures: dict[str, DbtTemporalError] = {}
+        self._failures: dict[str, Exception] = {}
         self._starter: asyncio.Task[None] | None = None
         self._change = asyncio.Event()
         self._interrupted_at: float | None = None
@@ -116,21 +120,25 @@ class RunCourse:
             await self.next_change()
 
     async def answer(
-        self, unique_id: str, attempt: int, start: Start, begins: Callable[[], None] = lambda: None
+        self, unique_id: str, attempt: int, start: Start | None, begins: Callable[[], None] = lambda: None
     ) -> Answer:
-        """How an attempt at a node ends, once it has; `begins` is called when dbt begins the node.
+        """How an attempt at a node ends, once it has; `begins` is called when dbt begins the node. Without `start`, no
+        further process is started for it.
 
         Raises:
             DbtTemporalError: EngineCrashed where the process died that ran it; what kept a process from running nodes.
+            NotBegunError: without `start`.
         """
         passed: V2Process | None = None
         deaths = 0
         while True:
             process = self._process_for(unique_id, attempt)
             if process is None or process is passed:
+                if start is None:
+                    raise NotBegunError
                 process = await self._further_process(unique_id, passed, start)
             waits = True
-            while not process.ended.is_set() and not _finished(process, unique_id):
+            while not process.ended.is_set() and not process.has_finished(unique_id):
                 told = process.told.nodes.get(unique_id)
                 if waits and told is not None and told.started_at:
                     waits = False
@@ -167,6 +175,12 @@ class RunCourse:
             if told is None or not told.finished:
                 await self.interrupt()
 
+    async def end_what_nobody_waits_for(self) -> None:
+        """Ends the process that runs, where it has nodes left: nobody asks for them any more."""
+        process = self.current
+        if process is not None and any(not process.has_finished(each) for each in self._nodes_of(process)):
+            await self.interrupt()
+
     async def interrupt(self) -> None:
         """Ends the process that runs, if one does."""
         process = self.current
@@ -198,7 +212,7 @@ class RunCourse:
         states = dict(self._known)
         for process in self.processes:
             for unique_id, told in process.told.nodes.items():
-                states[unique_id] = _state(told, ended=process.ended.is_set())
+                states[unique_id] = state_of(told, ended=process.ended.is_set())
         return states
 
     def _process_for(self, unique_id: str, attempt: int) -> V2Process | None:
@@ -236,11 +250,11 @@ class RunCourse:
         """Whether fail-fast has ended a process, for a node that no other attempt mends."""
         if process.interrupted or not process.told.completed:
             return False
-        return self._stopped_short(process) and any(not self._judge.may_be_mended(each) for each in _failed(process))
+        return self._stopped_short(process) and any(not self._judge.may_be_mended(each) for each in process.failed)
 
     def _stopped_short(self, process: V2Process) -> bool:
         """Whether a process has ended for a failure, with nodes left."""
-        return bool(_failed(process)) and any(not _finished(process, each) for each in self._nodes_of(process))
+        return bool(process.failed) and any(not process.has_finished(each) for each in self._nodes_of(process))
 
     def _nodes_of(self, process: V2Process) -> Collection[str]:
         return self.parents if process.nodes is None else process.nodes
@@ -280,9 +294,15 @@ class RunCourse:
                 return
             nodes = chosen_nodes(self.parents, self.states(), requested) | requested.keys()
             logger.info("a further process of dbt v2 begins, for %d nodes", len(nodes))
+
+            async def start(process: V2Process, asked: Mapping[str, Start] = requested) -> None:
+                await next(iter(asked.values()))(process)
+                if asked.keys() - self._requests.keys():  # cancelled before there was a process to end
+                    process.interrupt()
+
             try:
-                await self._start(next(iter(requested.values())), nodes)
-            except DbtTemporalError as error:
+                await self._start(start, nodes)
+            except Exception as error:
                 self._failures |= dict.fromkeys(requested, error)
             for unique_id in requested:
                 self._requests.pop(unique_id, None)
@@ -325,22 +345,3 @@ class RunCourse:
     async def next_change(self) -> None:
         """Waits until a process has told something more, has ended, or begins."""
         await self._change.wait()
-
-
-def _finished(process: V2Process, unique_id: str) -> bool:
-    """Whether dbt has said how a node ended. A node whose statement was cancelled has not ended by itself."""
-    told = process.told.nodes.get(unique_id)
-    return told is not None and told.finished and not told.cancelled
-
-
-def _failed(process: V2Process) -> list[Told]:
-    return [told for told in process.told.nodes.values() if told.status in BAD and not told.cancelled]
-
-
-def _state(told: Told, *, ended: bool) -> State:
-    if told.status in GOOD:
-        return "good"
-    if told.status == "skipped":
-        return "skipped"
-    began = told.finished or told.started_at or told.error
-    return "bad" if began and (ended or told.finished) else "open"

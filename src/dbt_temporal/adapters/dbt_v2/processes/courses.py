@@ -46,7 +46,7 @@ class Courses:
                 folder.joinpath("processes").mkdir(parents=True, exist_ok=True, mode=0o700)
                 await course.restore()
                 self._courses[invocation_id] = course
-            if invocation.goes_on:
+            if invocation.is_reset:
                 course.go_on_in(invocation.execution)
             return course
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 
 from dbt_temporal.adapters.dbt_v2.processes.events import KNOWN_LOG_VERSION, read_event
-from dbt_temporal.adapters.dbt_v2.processes.told import ProcessTold
+from dbt_temporal.adapters.dbt_v2.processes.told import BAD, ProcessTold, Told
 from dbt_temporal.adapters.parent_death import die_with_parent
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, configuration_error
 
@@ -71,6 +71,16 @@ class V2Process:
     def has(self, unique_id: str) -> bool:
         """Whether it was started for a node, among others."""
         return self.nodes is None or unique_id in self.nodes
+
+    def has_finished(self, unique_id: str) -> bool:
+        """Whether dbt has said how a node ended. A node whose statement was cancelled has not ended by itself."""
+        told = self.told.nodes.get(unique_id)
+        return told is not None and told.finished and not told.cancelled
+
+    @property
+    def failed(self) -> list[Told]:
+        """The nodes that have failed by themselves."""
+        return [told for told in self.told.nodes.values() if told.status in BAD and not told.cancelled]
 
     async def start(self, arguments: Sequence[str | Path], environ: Mapping[str, str], current_dir: Path) -> None:
         """Starts it; `arguments` begin with the program.

@@ -25,6 +25,8 @@ from dbt_temporal.domain.project_config import RetryConfig
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.plan import NodeInfo, NodeOverrides
 
+_NOT_WELL = frozenset({"error", "skipped", "cancelled"})
+
 
 class AttemptsProgress(BaseModel):
     """Where the attempts at nodes stand.
@@ -218,6 +220,7 @@ class NodeAttempts:
                     overrides.on_lost_attempt,
                     repeatable=node.unique_id not in self._unrepeatable,
                 ),
+                behind_failure=self._is_behind_failure(node),
             ),
             limits=statement_limits(
                 timeout, config.timeouts.node_heartbeat_secs, from_begin=self._context.planned.runs_ahead
@@ -228,6 +231,12 @@ class NodeAttempts:
             task_queue=overrides.task_queue,
             priority=self._context.priority(node.priority),
         )
+
+    def _is_behind_failure(self, node: NodeInfo) -> bool:
+        """Whether an engine that runs ahead is to begin nothing anew for a node that it has no word of: where what is
+        above the node was lost, or took too long, the run alone knows that it has failed."""
+        statuses = self._context.live.state.statuses
+        return self._context.planned.runs_ahead and any(statuses[each] in _NOT_WELL for each in node.depends_on)
 
     def _elsewhere(self, step: Step[NodeExecutionResult]) -> Step[NodeExecutionResult]:
         """A step that the lost worker has not taken: an engine that runs ahead may have done it there all the same."""
