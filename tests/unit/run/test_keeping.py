@@ -104,6 +104,18 @@ async def test_a_run_of_which_one_process_runs_all_keeps_to_its_worker_and_its_s
     assert statuses(output) == {"a": "success", "b": "success", "c": "success", "d": "success"}
 
 
+async def test_where_the_successor_knows_all_that_was_begun_no_attempt_counts_as_lost() -> None:
+    nodes = (node("a"), node("b", "a"), node("c", "b"))
+    runtime = runtime_of(*nodes, runs_ahead=True, unrepeatable=[model_id("b"), model_id("c")])
+    runtime.before_run = [ProjectHooksOutput(keeps_worker="one process runs it all", worker=ONE)]
+    runtime.lost_queues = {ONE.task_queue}
+    runtime.resume_run = ProjectHooksOutput(worker=TWO, knows_all=True)
+    output = await execute(runtime)
+    asked = [step.argument for step in runtime.steps if isinstance(step.argument, ExecuteNodeInput)]
+    assert {(each.attempt, *each.unheard) for each in asked} == {(1,)}
+    assert {each.attempts for each in output.node_results} == {1}
+
+
 async def test_an_engine_that_runs_ahead_hears_which_nodes_are_behind_one_that_has_not_ended_well() -> None:
     runtime = runtime_of(node("a"), node("b", "a"), node("c", "b"), node("d"), runs_ahead=True)
     runtime.nodes[model_id("a")] = StepFailedError(ErrorType.ENGINE_CRASHED, "its process is lost")

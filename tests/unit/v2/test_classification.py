@@ -13,6 +13,8 @@ from dbt_temporal.domain.errors import ErrorType
     ("name", "text", "error_type", "retryable"),
     [
         ("JinjaError", "Failed to render SQL: no such macro", ErrorType.COMPILATION, False),
+        ("DependencyNotFound", "Ref 'nope' not found in project", ErrorType.COMPILATION, False),
+        ("MacroSyntaxInvalid", "syntax error: unexpected end of block", ErrorType.COMPILATION, False),
         ("DbSyntaxInvalid", 'relation "x" does not exist (SQLSTATE: 42P01)', ErrorType.ADAPTER, False),
         ("DbDriverFailed", "ERROR:  deadlock detected (SQLSTATE: 40P01)", ErrorType.ADAPTER, True),
         ("DbDriverFailed", "[libpq] Failed to connect: Connection refused", ErrorType.ADAPTER, True),

@@ -22,6 +22,8 @@ PANICKED = "error"
 
 _DATABASE = frozenset({"DbDriverFailed", "DbSyntaxInvalid"})
 """dbt's names of what the database or its driver said."""
+_COMPILATION = frozenset({"DependencyNotFound", "MacroSyntaxInvalid"})
+"""dbt's names of what it said of files, in words that databases have too."""
 _CONFIGURATION = frozenset({"InvalidConfig", "SelectorError", "InvalidArgument", "MissingRequiredConfig"})
 _DUCKDB_ERROR = re.compile(
     r"^\s*(IO|Out of Memory|TransactionContext|Connection|INTERRUPT|Interrupt) Error: ", re.MULTILINE
@@ -119,6 +121,8 @@ def classify(name: str, text: str) -> Classification:
         words = statement.sub("", words)
     if _NO_DRIVER.search(words) or _NO_ADAPTER.search(words) or name in _CONFIGURATION:
         return ErrorType.CONFIGURATION, False
+    if name in _COMPILATION:
+        return ErrorType.COMPILATION, False
     found = _DUCKDB_ERROR.search(words)
     known = verdict(None, [_DUCKDB_CLASSES[found[1]]] if found else [], words)
     if known == TRANSIENT or name == CANCELLED:

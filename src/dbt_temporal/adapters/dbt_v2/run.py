@@ -149,7 +149,7 @@ class DbtV2Run:
         else:  # it was another machine's worker
             await self._end_sessions(session_name(self._invocation))
         course.adopt(ended)
-        return Prepared(keeps_worker=WHY_IT_KEEPS, worker=this_worker())
+        return Prepared(keeps_worker=WHY_IT_KEEPS, knows_all=bool(course.processes), worker=this_worker())
 
     async def execute_node(
         self,

@@ -135,6 +135,7 @@ class Prepared:
         keeps_state: why all nodes of the run must have what hooks and nodes leave there; None where they need not.
         keeps_worker: why all steps of the run go to this worker, where they do for another reason than these; another
             one can go on when it is lost.
+        knows_all: of `resume`, whether this machine knows of all nodes that were begun before, how they have ended.
         worker: a name of the worker, for people.
     """
 
@@ -144,6 +145,7 @@ class Prepared:
     state: StatePart | None = None
     keeps_state: str | None = None
     keeps_worker: str | None = None
+    knows_all: bool = False
     worker: str = ""
 
 

@@ -58,14 +58,18 @@ class Keeping:
 
         Args:
             step: the step.
-            elsewhere: what it is where another worker does it, in place of one that is lost and has not taken it.
+            elsewhere: what it is where another worker does it, in place of one that is lost and has not taken it; is
+                called when the run keeps to that other one.
 
         Raises:
             StepFailedError: as `RunRuntime.run_step`; or no other worker can go on with the run.
         """
+        lost: Keeper | None = None
         while True:
             await self._settled()
             keeper = self._keeper
+            if lost is not None and keeper != lost:
+                step = elsewhere(step)
             if keeper is None:
                 return await self._runtime.run_step(step)
             try:
@@ -75,7 +79,7 @@ class Keeping:
                     raise
             if keeper == self._keeper and self._moving is None:
                 self._moving = asyncio.create_task(self._leave(keeper))
-            step = elsewhere(step)
+            lost = keeper
 
     async def run_last_step(self, step: Step[Output]) -> Output:
         """Makes one attempt at a step that any worker can do, where the right one is lost: the run is at its end."""

@@ -129,7 +129,7 @@ class ProjectHookSteps:
                 ErrorType.CONFIGURATION, "the worker that took the run over takes no steps of its own"
             )
         context.live.log.add(f"The run keeps to the worker {output.worker.name}")
-        context.may_have_run = context.planned.runs_ahead
+        context.may_have_run |= context.planned.runs_ahead and not output.knows_all
         return output.worker
 
     async def _run(self, kind: _HookStep, argument: _HookInput, what: str) -> ProjectHooksOutput:

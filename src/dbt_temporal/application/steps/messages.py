@@ -171,6 +171,8 @@ class ProjectHooksOutput(BaseModel):
     """The run's database, where it is in the memory of the process that ran on-run-start."""
     keeps_worker: str | None = None
     """Why the run keeps to the worker for another reason than these two; null where it need not."""
+    knows_all: bool = False
+    """Of `resume_run`, whether the worker knows of all nodes that the one before had begun."""
     keeps_state: str | None = None
     """Why all nodes must have what hooks and nodes leave in their process; null where they need not."""
     state_begun: bool = False

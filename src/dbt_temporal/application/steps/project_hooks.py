@@ -107,7 +107,9 @@ class ResumeRun(_ProjectHooks):
         await self._state.use_in(run, request.invocation, request.without)
         prepared = await within_limit(request, "resume_run", lambda _: run.resume(progress, request.ended))
         await self._state.keep(request.invocation.invocation_id, prepared.state)
-        return ProjectHooksOutput(database=prepared.database, worker=self._keeper(prepared))
+        return ProjectHooksOutput(
+            database=prepared.database, knows_all=prepared.knows_all, worker=self._keeper(prepared)
+        )
 
 
 class AfterRun(_ProjectHooks):

@@ -240,7 +240,7 @@ class NodeAttempts:
 
     def _elsewhere(self, step: Step[NodeExecutionResult]) -> Step[NodeExecutionResult]:
         """A step that the lost worker has not taken: an engine that runs ahead may have done it there all the same."""
-        if not self._context.planned.runs_ahead:
+        if not self._context.may_have_run:
             return step
         assert isinstance(step.argument, ExecuteNodeInput)
         unheard = [*step.argument.unheard, step.argument.attempt]
