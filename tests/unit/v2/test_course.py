@@ -312,3 +312,24 @@ async def test_what_was_said_of_nodes_that_did_not_run_hides_no_bad_end(course: 
     )
     with pytest.raises(DbtTemporalError, match="the disk is full"):
         EndingsJudge().refuse_bad_end(course.course.processes)
+
+
+async def test_a_node_that_was_cancelled_before_it_began_comes_along_with_no_further_process(course: Course) -> None:
+    one = await course.begin()
+    skipped, goes_on = course.ask(A), course.ask(D)
+    await asyncio.sleep(0)
+    skipped.cancel()
+    cancelling = asyncio.create_task(course.course.cancel(A))
+    await until(lambda: one.interrupted)
+    end(one, completed(success=False))
+    await cancelling
+    two = await course.further(2)
+    assert two.nodes == frozenset({D})
+    hear(two, ended(D))
+    await goes_on
+    end(two, completed())
+    again = course.ask(A, 2)  # by an operator
+    three = await course.further(3)
+    assert three.nodes == frozenset({A, B, C})
+    hear(three, ended(A))
+    await again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -10,10 +11,13 @@ import pytest
 
 from dbt_temporal.adapters.dbt_v2.helper import helper_project
 from dbt_temporal.adapters.dbt_v2.processes.courses import Courses
+from dbt_temporal.adapters.dbt_v2.results import EndingsJudge
 from dbt_temporal.adapters.dbt_v2.stage import Stage
 from dbt_temporal.adapters.project_files import content_revision
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+from dbt_temporal.domain.run.input import DbtRunInput
+from dbt_temporal.domain.run.invocation import DbtInvocation
 
 
 def write(folder: Path, **files: str) -> Path:
@@ -78,6 +82,42 @@ async def test_packages_are_installed_into_the_copy(tmp_path: Path, deps: str, c
     await Stage(tmp_path / "cache", deps).copy_of(location, install)  # type: ignore[arg-type]
     assert len(installed) == count
     assert all(tmp_path / "cache" in folder.parents for folder in installed)
+
+
+async def test_runs_on_a_copy_that_is_there_do_not_wait_for_the_packages_of_another_project(tmp_path: Path) -> None:
+    stage, location = Stage(tmp_path / "cache", "auto"), shop(tmp_path)
+    copy = await stage.copy_of(location, nothing_to_install)
+    write(tmp_path / "other", dbt_project_DOT_yml="name: other\n", packages_DOT_yml="packages: [{package: a/b}]")
+    begun, forever = asyncio.Event(), asyncio.Event()
+
+    async def install(_folder: Path) -> None:
+        begun.set()
+        await forever.wait()
+
+    installing = asyncio.create_task(stage.copy_of(ProjectLocation(tmp_path / "other", tmp_path / "other"), install))
+    await begun.wait()
+    assert await asyncio.wait_for(stage.copy_of(location, nothing_to_install), 10) == copy
+    installing.cancel()
+    await asyncio.gather(installing, return_exceptions=True)
+
+
+async def test_a_run_does_not_wait_until_what_is_left_of_another_one_has_ended(tmp_path: Path) -> None:
+    place = write(tmp_path / "first" / "processes" / "1", events_DOT_jsonl="", nodes_DOT_json="null")
+    with (place / "events.jsonl").open("ab") as events:
+        left = await asyncio.create_subprocess_exec("sleep", "600", stdout=events)
+    write(place, process_DOT_json=f'{{"pid": {left.pid}}}')
+    courses, judge = Courses(tmp_path, 600.0, 0.0), EndingsJudge()
+    first, second = (
+        DbtInvocation(invocation_id=each, project="p", started_at="2026-01-01T00:00:00+00:00", input=DbtRunInput())
+        for each in ("first", "second")
+    )
+    waiting = asyncio.create_task(courses.of(first, judge))
+    await asyncio.sleep(0)
+    await asyncio.wait_for(courses.of(second, judge), 10)
+    assert not waiting.done()
+    left.kill()
+    await left.wait()
+    assert [process.died for process in (await waiting).processes] == [True]
 
 
 def test_the_helper_has_the_profile_of_the_project(tmp_path: Path) -> None:

@@ -44,6 +44,8 @@ class Stage:
             DbtTemporalError: Configuration where the files cannot be read; ProjectNotFound, retryable, where they have
                 another revision by now; what `install` raises.
         """
+        if (ready := self._ready.get(location)) is not None:  # another project's packages may be on their way
+            return ready
         async with self._lock:
             ready = self._ready.get(location)
             if ready is not None:

@@ -62,12 +62,12 @@ class RunCourse:
         self._folder = folder
         self._judge = judge
         self._starting: V2Process | None = None
-        self._cancel_secs = cancel_secs
-        self._settle_secs = settle_secs
+        self._cancel_secs, self._settle_secs = cancel_secs, settle_secs
         self._known: dict[str, State] = {}
         self._answered: dict[str, dict[int, int]] = {}
         self._execution, self._before = "", 0
         self._requests: dict[str, Start] = {}
+        self._given_up: set[str] = set()
         self._failures: dict[str, Exception] = {}
         self._starter: asyncio.Task[None] | None = None
         self._change = asyncio.Event()
@@ -129,6 +129,7 @@ class RunCourse:
             DbtTemporalError: EngineCrashed where the process died that ran it; what kept a process from running nodes.
             NotBegunError: without `start`.
         """
+        self._given_up.discard(unique_id)
         passed: V2Process | None = None
         deaths = 0
         while True:
@@ -166,6 +167,7 @@ class RunCourse:
 
     async def cancel(self, unique_id: str) -> None:
         """Ends what runs of a node, and with it the process that runs it, or is about to."""
+        self._given_up.add(unique_id)  # it may not have begun: no further process is to run it unasked
         process = self.current
         if unique_id in self._requests:
             del self._requests[unique_id]
@@ -292,7 +294,8 @@ class RunCourse:
             requested = dict(self._requests)
             if not requested:
                 return
-            nodes = chosen_nodes(self.parents, self.states(), requested) | requested.keys()
+            states = self.states() | dict.fromkeys(self._given_up, "bad")
+            nodes = chosen_nodes(self.parents, states, requested) | requested.keys()
             logger.info("a further process of dbt v2 begins, for %d nodes", len(nodes))
 
             async def start(process: V2Process, asked: Mapping[str, Start] = requested) -> None:
@@ -303,7 +306,7 @@ class RunCourse:
             try:
                 await self._start(start, nodes)
             except Exception as error:
-                self._failures |= dict.fromkeys(requested, error)
+                self._failures |= dict.fromkeys(requested.keys() & self._requests.keys(), error)
             for unique_id in requested:
                 self._requests.pop(unique_id, None)
             self._wake()

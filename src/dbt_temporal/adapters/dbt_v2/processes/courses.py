@@ -29,7 +29,7 @@ class Courses:
         self._cancel_secs = cancel_secs
         self._settle_secs = settle_secs
         self._courses: dict[str, RunCourse] = {}
-        self._opening = asyncio.Lock()
+        self._opening: dict[str, asyncio.Lock] = {}
 
     def folder(self, invocation_id: str) -> Path:
         """Where the files of a run are on this machine."""
@@ -38,7 +38,8 @@ class Courses:
     async def of(self, invocation: DbtInvocation, judge: Judge) -> RunCourse:
         """The course of a run, with what an earlier worker of this machine has left of it."""
         invocation_id = invocation.invocation_id
-        async with self._opening:
+        # What is left of one run may take long to end: the others go on.
+        async with self._opening.setdefault(invocation_id, asyncio.Lock()):
             course = self._courses.get(invocation_id)
             if course is None:
                 folder = self.folder(invocation_id)
@@ -52,6 +53,7 @@ class Courses:
 
     async def end(self, invocation_id: str) -> None:
         """Ends what runs of a run, and removes its files."""
+        self._opening.pop(invocation_id, None)
         course = self._courses.pop(invocation_id, None)
         if course is not None:
             await course.close()

@@ -117,7 +117,7 @@ class V2Process:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             await asyncio.sleep(LOOK_SECS)
-        self._hear_all(last=True)
+        await asyncio.to_thread(self._hear_all, last=True)  # of a large run, a hundred megabytes
         self.ended.set()
 
     def interrupt(self) -> None:
