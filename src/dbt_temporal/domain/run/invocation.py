@@ -75,9 +75,8 @@ class DbtInvocation(BaseModel):
             Empty where nobody but the run itself has it. Said by the worker too.
         execution: which execution of the workflow does the step: after a reset another one than the invocation's first,
             so that nodes may have been run before. Said by the worker too; empty where there is one alone.
-        begun_in: the execution that goes on with the run since it was handed over; empty while it is in its first one,
-            and where any one before was reset.
-        handed_to: the same, whatever was reset before.
+        begun_in: the execution that goes on with the run since it was handed over; empty while it is in its first one.
+        was_cut_off: whether an execution was reset before the run was handed over to that one.
         run_hosts: how many processes of a worker may run its nodes, as the project says; None where it does not.
         left_out: what `input` does not have here, and has elsewhere.
     """
@@ -98,7 +97,7 @@ class DbtInvocation(BaseModel):
     owner: str = ""
     execution: str = ""
     begun_in: str = ""
-    handed_to: str = ""
+    was_cut_off: bool = False
     run_hosts: int | None = None
     left_out: LeftOut | None = None
 
@@ -121,13 +120,13 @@ class DbtInvocation(BaseModel):
 
     @property
     def goes_on(self) -> bool:
-        """Whether an execution before this one may have run nodes already."""
-        return self.execution not in ("", self.begun_in or self.invocation_id)
+        """Whether an execution before this one may have run nodes of which the run knows nothing."""
+        return self.was_cut_off or self.is_reset
 
     @property
     def is_reset(self) -> bool:
         """Whether the execution itself was reset: what it asks for is done anew, and not gone on with."""
-        return self.execution not in ("", self.handed_to or self.begun_in or self.invocation_id)
+        return self.execution not in ("", self.begun_in or self.invocation_id)
 
     @field_serializer("input")
     def _without_defaults(self, run_input: DbtRunInput) -> dict[str, Any]:

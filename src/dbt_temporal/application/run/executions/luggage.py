@@ -59,10 +59,8 @@ class Luggage:
             self._history.append(segment)
         progress = parts.progress(plan)
         self.was_cut_off = progress.was_cut_off
-        # Its nodes have not run before, as those of an execution that was reset may have.
-        begun_in = "" if self.was_cut_off else self._runtime.execution
-        handed = {"begun_in": begun_in, "handed_to": self._runtime.execution}
-        invocation = plan.planned.invocation.model_copy(update=handed)
+        begun = {"begun_in": self._runtime.execution, "was_cut_off": self.was_cut_off}
+        invocation = plan.planned.invocation.model_copy(update=begun)
         self._plan = plan = replace(plan, planned=plan.planned.model_copy(update={"invocation": invocation}))
         live.restore(
             progress.live,
