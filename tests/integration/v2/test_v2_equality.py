@@ -52,7 +52,13 @@ def comparable_results(document: Any) -> dict[str, Any]:
     for each in results.values():
         # dbt says where it keeps the file that a seed is loaded from.
         each["message"] = re.sub(r"\S*/(?=seeds/)", "", each["message"] or "")
-    return {**without(document, _MOMENTS), "results": {k: v for k, v in results.items() if k not in _LEFT_OUT}}
+    # Beside what dbt says of its arguments, ours have what a retry takes over.
+    arguments = {name: document["args"].get(name) for name in ("command", "which", "__other__")}
+    return {
+        **without(document, _MOMENTS),
+        "args": arguments,
+        "results": {k: v for k, v in results.items() if k not in _LEFT_OUT},
+    }
 
 
 def copied(source: str, folder: Path) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dbt_temporal.adapters.dbt_core.retried import RetriedRuns
+from dbt_temporal.adapters.earlier_runs import RetriedRuns
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.invocation import DbtInvocation
 

@@ -19,7 +19,7 @@ from dbt_temporal.domain.run.input import parse_run_input
         ({"command": "docs-generate"}, "command: the engine v2 has .* and not 'docs-generate'"),
         ({"sample": "3 days"}, "sample: the engine v2 does not take it"),
         ({"favor_state": True}, "favor_state: the engine v2 does not take it"),
-        ({"retry_from": "latest"}, "retry_from: the engine v2 does not take it"),
+        ({"sources_ref": "sources.json"}, "sources_ref: the engine v2 does not take it"),
     ],
 )
 def test_what_the_engine_does_not_do_is_refused_by_name(given: dict[str, Any], named: str) -> None:

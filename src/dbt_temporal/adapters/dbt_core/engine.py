@@ -16,9 +16,9 @@ from dbt_temporal.adapters.dbt_core.limits import EngineLimits
 from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
 from dbt_temporal.adapters.dbt_core.parents.pool import DepsMode, ParentPool
 from dbt_temporal.adapters.dbt_core.parents.shared import SharedParses
-from dbt_temporal.adapters.dbt_core.retried import RetriedRuns
 from dbt_temporal.adapters.dbt_core.run import DbtCoreRun
 from dbt_temporal.adapters.dbt_core.template import Template
+from dbt_temporal.adapters.earlier_runs import RetriedRuns
 from dbt_temporal.adapters.environment import without_own_secrets
 from dbt_temporal.application.ports.engine import LoadedProject, ProjectLocation
 from dbt_temporal.application.ports.references import ArtifactReferences

@@ -22,7 +22,7 @@ from dbt_temporal.adapters.dbt_core.hosts.handle import HostHandle, this_worker
 from dbt_temporal.adapters.dbt_core.hosts.outcomes import Outcomes, read_outcome
 from dbt_temporal.adapters.dbt_core.hosts.pool import HostPool
 from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
-from dbt_temporal.adapters.dbt_core.retried import RetriedRuns
+from dbt_temporal.adapters.earlier_runs import RetriedRuns
 from dbt_temporal.application.ports.engine import (
     CompletedNode,
     EnginePlan,
@@ -76,9 +76,7 @@ class DbtCoreRun:
         self._without: Collection[str] = ()
 
     async def plan(self) -> EnginePlan:
-        taken_over = await self._retried.taken_over(self._invocation, self._location.project_dir)
-        completed = self._invocation.input.model_copy(update=taken_over)
-        self._invocation = self._invocation.model_copy(update={"input": completed, "taken_over": tuple(taken_over)})
+        self._invocation = await self._retried.completed(self._invocation, self._location.project_dir)
         async with self._host() as host:
             answer = await host.process.channel.request("plan")
             facts = host.parent.facts
@@ -93,7 +91,7 @@ class DbtCoreRun:
             ends_on_error=answer["ends_on_error"],
             nothing_to_do=answer["nothing_to_do"],
             ephemerals={name: EphemeralTurn.model_validate(turn) for name, turn in answer["ephemerals"].items()},
-            taken_over=taken_over,
+            taken_over=self._invocation.what_was_taken_over,
             unrepeatable=frozenset(answer["unrepeatable"]),
         )
 

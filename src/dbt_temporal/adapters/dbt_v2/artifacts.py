@@ -68,7 +68,7 @@ def write_artifacts(
         results: of the run's nodes, in the order in which they ended.
         project: as processes were given it.
         planned: the target folder of the plan, whose manifest counts where no process has left one.
-        invocation: `invocation_id`, `dbt_version` and `command`.
+        invocation: `invocation_id`, `dbt_version` and `command`; `remembered` for retries, which dbt v2 does not write.
         elapsed_time: of the run, in seconds.
         with_results: whether there are results of it.
     """
@@ -93,6 +93,7 @@ def write_artifacts(
             if not each.result.unique_id.startswith(_HOOK_PREFIX)
         ]
         document["elapsed_time"] = elapsed_time
+        document["args"] |= invocation["remembered"]
         written[RUN_RESULTS] = folder / RUN_RESULTS
         written[RUN_RESULTS].write_bytes(orjson.dumps(document))
     return written

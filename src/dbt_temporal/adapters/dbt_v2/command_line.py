@@ -42,7 +42,7 @@ _WITHOUT_EFFECT_ON_RESULTS = frozenset(
     | {"use_experimental_parser", "partial_parse_file_diff"}
 )
 """About how dbt-core comes to its results, or shows them: dbt v2 has other ways."""
-_NO_FIELDS_HERE = ("retry_from", "sources_ref", "inline")
+_NO_FIELDS_HERE = ("sources_ref", "inline")
 
 _FAVOR_STATE_VARIABLES = ("DBT_ENGINE_FAVOR_STATE", "DBT_FAVOR_STATE")
 _FAIL_FAST_VARIABLES = ("DBT_ENGINE_FAIL_FAST", "DBT_FAIL_FAST")

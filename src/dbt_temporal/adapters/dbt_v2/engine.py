@@ -15,6 +15,7 @@ from dbt_temporal.adapters.dbt_v2.plan import read_manifest
 from dbt_temporal.adapters.dbt_v2.processes.courses import Courses
 from dbt_temporal.adapters.dbt_v2.run import DbtV2Run
 from dbt_temporal.adapters.dbt_v2.stage import DepsMode, Stage
+from dbt_temporal.adapters.earlier_runs import RetriedRuns
 from dbt_temporal.adapters.environment import without_own_secrets
 from dbt_temporal.application.ports.engine import LoadedProject, ProjectLocation
 from dbt_temporal.application.ports.references import ArtifactReferences
@@ -58,6 +59,7 @@ class DbtV2Engine:
         self._stage = Stage(folder / "projects", deps)
         self._courses = Courses(folder / "runs", cancel_secs, settle_secs)
         self._references = references
+        self._retried = RetriedRuns(references, folder / "runs")
         self._tidied = False
 
     async def prepare(self) -> None:
@@ -83,6 +85,8 @@ class DbtV2Engine:
         )
 
     async def open(self, location: ProjectLocation, invocation: DbtInvocation) -> DbtV2Run:
+        if not invocation.taken_over:
+            invocation = await self._retried.completed(invocation, location.project_dir)
         run_input = invocation.input
         unresolved = [f"env.{key}" for key, value in run_input.env.items() if not isinstance(value, str)]
         if unresolved:
@@ -101,6 +105,7 @@ class DbtV2Engine:
             invocation,
             project,
             await self._referred(location, invocation),
+            self._retried,
         )
 
     async def end_run(self, invocation_id: str) -> None:

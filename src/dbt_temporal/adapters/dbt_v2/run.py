@@ -30,7 +30,9 @@ from dbt_temporal.adapters.dbt_v2.processes.courses import Courses
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
 from dbt_temporal.adapters.dbt_v2.processes.told import BAD
 from dbt_temporal.adapters.dbt_v2.results import EndingsJudge, kept_back, outcome_of, skipped_for
+from dbt_temporal.adapters.dbt_v2.runs.selection import Selection
 from dbt_temporal.adapters.dbt_v2.stage import read_project_file
+from dbt_temporal.adapters.earlier_runs import RetriedRuns, remembered
 from dbt_temporal.application.ports.engine import (
     BEGUN,
     CompletedNode,
@@ -54,7 +56,7 @@ WHY_IT_KEEPS = "one process of dbt v2 runs its whole selection"
 
 
 class DbtV2Run:
-    """Implements `EngineRun`. `refer` gives the folder that has what a reference of the input names, here."""
+    """Implements `EngineRun`. `references` are the folders that have what references of the input name, here."""
 
     def __init__(
         self,
@@ -64,21 +66,23 @@ class DbtV2Run:
         invocation: DbtInvocation,
         project: V2Project,
         references: Mapping[str, Path],
+        retried: RetriedRuns,
     ) -> None:
         self._commands = commands
         self._courses = courses
         self._location = location
         self._invocation = invocation
         self._project = project
-        self._references = references
+        state, defer = (references.get(name) for name in ("state_manifest_ref", "defer_manifest_ref"))
+        self._state_words = command_line.state_words(state, defer)
+        self._selection = Selection(commands, project, invocation, self._state_words, retried)
         self._folder = courses.folder(invocation.invocation_id)
         self._judge = EndingsJudge()
 
     async def plan(self) -> EnginePlan:
         run_input, folder = self._invocation.input, self._folder
         facts = await self._facts()
-        told = await self._list(folder / "plan")
-        selected = [orjson.loads(text)["unique_id"] for text in told.told.printed]
+        told, selected = await self._selection.made(folder / "plan")
         manifest = await asyncio.to_thread(read_manifest, told.target)
         plan = await asyncio.to_thread(
             make_plan,
@@ -86,7 +90,7 @@ class DbtV2Run:
             selected,
             invocation_id=self._invocation.invocation_id,
             command=run_input.command,
-            listing=await self._listing(folder / "listing", selected),
+            listing=await self._selection.listing(folder / "listing", selected),
         )
         edges = {unique_id: plan.nodes[unique_id].depends_on for level in plan.levels for unique_id in level}
         await asyncio.to_thread((folder / "plan" / _EDGES).write_bytes, orjson.dumps(edges))
@@ -104,6 +108,7 @@ class DbtV2Run:
             unrepeatable=unrepeatable(manifest, selected, full_refresh=bool(run_input.full_refresh)),
             nothing_to_do=not selected,
             runs_ahead=True,
+            taken_over=self._invocation.what_was_taken_over,
         )
 
     async def lease(self, per: LeasePer, unique_ids: Collection[str]) -> Lease | None:
@@ -212,7 +217,7 @@ class DbtV2Run:
         folder = self._folder
         plan_of_here = folder / "plan" / "target"
         if not course.processes and not (plan_of_here / "manifest.json").is_file():
-            await self._list(folder / "plan")
+            await self._selection.made(folder / "plan")
         command = self._invocation.input.command
         return await asyncio.to_thread(
             write_artifacts,
@@ -225,6 +230,7 @@ class DbtV2Run:
                 "invocation_id": self._invocation.invocation_id,
                 "dbt_version": (await self._commands.binary()).version,
                 "command": command,
+                "remembered": remembered(self._invocation.input),
             },
             elapsed_time=elapsed_time,
             with_results=command in command_line.EXECUTED,
@@ -250,44 +256,18 @@ class DbtV2Run:
     async def _facts(self) -> TargetFacts:
         return await self._commands.facts(self._folder / "facts", self._project)
 
-    async def _list(self, folder: Path) -> V2Process:
-        """Has dbt list the run's selection, and write its manifest."""
-        run_input = self._invocation.input
-        words = [
-            *("list", "--output", "json", "--output-keys", "unique_id", "--write-json"),
-            *command_line.selection(run_input),
-            *command_line.listed_types(run_input),
-            *self._state_words(),
-            *(["--invocation-id", self._invocation.invocation_id]),
-        ]
-        return await self._commands.run(folder, words, self._project, "planning")
-
-    async def _listing(self, folder: Path, selected: Sequence[str]) -> dict[str, str]:
-        """For the command `list`, the lines that it prints, which come in the order of the nodes."""
-        run_input = self._invocation.input
-        if run_input.command != "list":
-            return {}
-        output = ["--output", run_input.output] if run_input.output else []
-        keys = ["--output-keys", *run_input.output_keys] if run_input.output_keys else []
-        words = ["list", *output, *keys, *command_line.selection(run_input), *command_line.listed_types(run_input)]
-        process = await self._commands.run(folder, [*words, *self._state_words()], self._project, "listing")
-        return dict(zip(selected, process.told.printed, strict=False))
-
     def _starter(self, progress: Progress) -> Any:
         """Starts processes of the run's command."""
         run_input = self._invocation.input
 
         async def start(process: V2Process) -> None:
-            await self._end_left(await self._course())
-            if process.nodes is None:
-                chosen = [*command_line.selection(run_input), *command_line.types(run_input)]
-            else:
-                chosen = command_line.exact_selection(process.nodes)
+            course = await self._course()
+            await self._end_left(course)
             words = [
                 *command_line.command_words(run_input.command),
-                *chosen,
+                *self._selection.words(course.parents, process.nodes),
                 *command_line.flags(run_input),
-                *self._state_words(),
+                *self._state_words,
                 *("--threads", str(run_input.threads or (await self._facts()).threads)),
                 *("--invocation-id", self._invocation.invocation_id, "--write-json"),
             ]
@@ -296,10 +276,6 @@ class DbtV2Run:
             progress({"host_pid": process.pid})
 
         return start
-
-    def _state_words(self) -> list[str]:
-        state, defer = (self._references.get(name) for name in ("state_manifest_ref", "defer_manifest_ref"))
-        return command_line.state_words(state, defer)
 
     def _prepared(self, process: V2Process) -> Prepared:
         failed = process.told.failed_hook

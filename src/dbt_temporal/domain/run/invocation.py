@@ -119,6 +119,11 @@ class DbtInvocation(BaseModel):
         return self.model_copy(update={"input": run_input, "left_out": None})
 
     @property
+    def what_was_taken_over(self) -> dict[str, Any]:
+        """The fields that the retried run gave, and their values."""
+        return {name: getattr(self.input, name) for name in self.taken_over}
+
+    @property
     def goes_on(self) -> bool:
         """Whether an execution before this one may have run nodes of which the run knows nothing."""
         return self.was_cut_off or self.is_reset

@@ -12,7 +12,7 @@ from dbt.artifacts.schemas.run import RunResultsArtifact
 from dbt.contracts.state import load_result_state
 from dbt.task.retry import IGNORE_PARENT_FLAGS, RETRYABLE_STATUSES
 
-from dbt_temporal.adapters.dbt_core.references import local_place
+from dbt_temporal.adapters.earlier_runs import local_place
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.run.input import DbtRunInput
 

@@ -1,0 +1,131 @@
+"""What a run on dbt v2 selects: by its input, or, where it retries an earlier run, of that what did not succeed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from dbt_temporal.adapters.dbt_v2 import command_line
+from dbt_temporal.adapters.dbt_v2.commands import V2Commands, V2Project
+from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
+from dbt_temporal.adapters.earlier_runs import RetriedRuns
+from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.run.commands import COMMANDS
+from dbt_temporal.domain.run.input import DbtRunInput
+from dbt_temporal.domain.run.invocation import DbtInvocation
+
+_RETRIED = frozenset({"error", "fail", "skipped", "runtime error", "partial success"})
+"""What `dbt retry` runs again, by dbt's words in run_results.json."""
+_DOES_NOTHING = "Skipped"
+"""dbt v2's message of what it lists and has nothing to do for: ephemeral models. Skipped nodes have a reason there."""
+_HOOKS = "operation."
+
+
+class Selection:
+    """Of one run.
+
+    Args:
+        commands: start dbt.
+        project: the run's.
+        invocation: with what the retried run gave.
+        state_words: the words of the artifacts that the input names.
+        retried: reads what is retried.
+    """
+
+    def __init__(
+        self,
+        commands: V2Commands,
+        project: V2Project,
+        invocation: DbtInvocation,
+        state_words: Sequence[str],
+        retried: RetriedRuns,
+    ) -> None:
+        self._commands = commands
+        self._project = project
+        self._invocation = invocation
+        self._state_words = state_words
+        self._retried = retried
+
+    async def made(self, folder: Path) -> tuple[V2Process, list[str]]:
+        """Has dbt list the nodes, and write its manifest.
+
+        Returns:
+            The process, and the nodes in dbt's order.
+
+        Raises:
+            DbtTemporalError: what dbt says; Configuration, where there is no run that could be retried.
+        """
+        run_input = self._invocation.input
+        again = await self._to_retry()
+        words = [
+            *("list", "--output", "json", "--output-keys", "unique_id", "--write-json"),
+            *(command_line.exact_selection(again) if again and not _narrows(run_input) else self._own()),
+            *self._state_words,
+            *("--invocation-id", self._invocation.invocation_id),
+        ]
+        process = await self._commands.run(folder, words, self._project, "planning")
+        listed = [orjson.loads(text)["unique_id"] for text in process.told.printed]
+        return process, [unique_id for unique_id in listed if again is None or unique_id in again]
+
+    async def listing(self, folder: Path, selected: Sequence[str]) -> dict[str, str]:
+        """For the command `list`, the lines that it prints, which come in the order of the nodes."""
+        run_input = self._invocation.input
+        if run_input.command != "list":
+            return {}
+        output = ["--output", run_input.output] if run_input.output else []
+        keys = ["--output-keys", *run_input.output_keys] if run_input.output_keys else []
+        words = ["list", *output, *keys, *self._own(), *self._state_words]
+        process = await self._commands.run(folder, words, self._project, "listing")
+        return dict(zip(selected, process.told.printed, strict=False))
+
+    def words(self, planned: Collection[str], nodes: Collection[str] | None) -> list[str]:
+        """The words for a process of the run's command.
+
+        Args:
+            planned: the nodes of the plan.
+            nodes: those of the process; None for all.
+        """
+        run_input = self._invocation.input
+        if nodes is None and not run_input.retry_from:
+            return [*command_line.selection(run_input), *command_line.types(run_input)]
+        return command_line.exact_selection(planned if nodes is None else nodes)
+
+    def _own(self) -> list[str]:
+        run_input = self._invocation.input
+        return [*command_line.selection(run_input), *command_line.listed_types(run_input)]
+
+    async def _to_retry(self) -> frozenset[str] | None:
+        run_input = self._invocation.input
+        if not run_input.retry_from:
+            return None
+        if not COMMANDS[run_input.command].can_be_retried:
+            raise configuration_error(f"retry_from: the command {run_input.command} cannot be retried")
+        document = await self._retried.document(self._invocation, self._project.folder)
+        return to_retry(document["results"], run_input.retry_from)
+
+
+def to_retry(results: Sequence[Mapping[str, Any]], reference: str) -> frozenset[str]:
+    """The nodes that `dbt retry` runs again; none where these are ephemeral models alone, which do nothing.
+
+    Args:
+        results: of run_results.json.
+        reference: where it is, for messages.
+
+    Raises:
+        DbtTemporalError: of type Configuration, where there are no results.
+    """
+    if not results:
+        raise configuration_error(f"retry_from: the run at {reference} has no results, so there is nothing to retry")
+    found = {
+        str(result["unique_id"]): result.get("message") != _DOES_NOTHING
+        for result in results
+        if result.get("status") in _RETRIED and not str(result["unique_id"]).startswith(_HOOKS)
+    }
+    return frozenset(found if any(found.values()) else ())
+
+
+def _narrows(run_input: DbtRunInput) -> bool:
+    return bool(run_input.select or run_input.exclude or run_input.selector)
