@@ -21,7 +21,7 @@ from tests.integration.v2.installed import BINARY, environment, needs_dbt_v2
 pytestmark = [needs_dbt_v2, pytest.mark.asyncio]
 
 _MOMENTS = frozenset({"timing", "execution_time", "thread_id", "elapsed_time", "generated_at", "invocation_id"})
-_MOMENTS_OF_MANIFEST = frozenset({"generated_at", "invocation_id", "invocation_started_at"})
+MOMENTS_OF_MANIFEST = frozenset({"generated_at", "invocation_id", "invocation_started_at"})
 _PLACES = frozenset({"compiled_path", "root_path", "generated_sql_file"})
 """Of files that dbt writes itself, which lie elsewhere when we run it."""
 _LEFT_OUT = frozenset({"model.with_failures.mb_partial"})
@@ -83,7 +83,7 @@ async def assert_equal(
     found = {name: json.loads(ours.artifacts[name]) for name in ("run_results.json", "manifest.json")}
     theirs = {name: json.loads((project / "target" / name).read_bytes()) for name in found}
     assert comparable_results(found["run_results.json"]) == comparable_results(theirs["run_results.json"])
-    ignored = _MOMENTS_OF_MANIFEST | _PLACES
+    ignored = MOMENTS_OF_MANIFEST | _PLACES
     assert without(found["manifest.json"], ignored) == without(theirs["manifest.json"], ignored)
     statuses = {each["unique_id"]: each["status"] for each in theirs["run_results.json"]["results"]}
     for result in ours.output.node_results:

@@ -17,6 +17,10 @@ from dbt_temporal.domain.run.input import parse_run_input
     ("given", "named"),
     [
         ({"command": "docs-generate"}, "command: the engine v2 has .* and not 'docs-generate'"),
+        (
+            {"command": "test", "full_refresh": True},
+            "full_refresh: the command 'test' of dbt v2 has none; it is for build",
+        ),
         ({"sample": "3 days"}, "sample: the engine v2 does not take it"),
         ({"favor_state": True}, "favor_state: the engine v2 does not take it"),
         ({"sources_ref": "sources.json"}, "sources_ref: the engine v2 does not take it"),

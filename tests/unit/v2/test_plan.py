@@ -98,3 +98,15 @@ def test_what_a_version_cannot_run_is_refused_before_anything_runs() -> None:
     refuse_lacking("2.0.0-preview.190", "duckdb", plan)
     with pytest.raises(DbtTemporalError, match="cannot run a unit_test on postgres"):
         refuse_lacking("2.0.0-preview.190", "postgres", plan)
+
+
+def test_a_macro_is_found_as_dbt_finds_it_in_the_project_first() -> None:
+    names = ["macro.dbt.a", "macro.q.a", "macro.q.b", "macro.dbt.b", "macro.p.a"]
+    parts = [name.split(".") for name in names]
+    macros = {
+        name: {"unique_id": name, "package_name": package, "name": short}
+        for name, (_, package, short) in zip(names, parts, strict=True)
+    }
+    found = Manifest({"metadata": {"project_name": "p"}, "macros": macros})
+    asked = {"a": "macro.p.a", "q.a": "macro.q.a", "b": "macro.q.b", "dbt.b": "macro.dbt.b", "p.b": None, "c": None}
+    assert {name: (found.macro(name) or {}).get("unique_id") for name in asked} == asked

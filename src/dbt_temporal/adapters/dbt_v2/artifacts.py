@@ -191,6 +191,7 @@ def _manifest(left: Sequence[_Left], planned: Path | None, project: V2Project) -
 
 
 def _empty(invocation: Mapping[str, Any]) -> dict[str, Any]:
+    called = {"command": invocation["command"], "which": invocation["command"]}
     return {
         "metadata": {
             "dbt_schema_version": _SCHEMA,
@@ -200,5 +201,5 @@ def _empty(invocation: Mapping[str, Any]) -> dict[str, Any]:
         },
         "results": [],
         "elapsed_time": 0.0,
-        "args": {"command": invocation["command"], "which": invocation["command"]},
+        "args": {**called, "__other__": {**called, "static_analysis": None}},
     }

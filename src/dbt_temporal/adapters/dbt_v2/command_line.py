@@ -12,6 +12,8 @@ from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.domain.run.flags import FLAGS
 from dbt_temporal.domain.run.input import DbtRunInput
 
+NAME = "v2"
+"""Of the engine."""
 RESOURCE_TYPES = {
     "run": ("model",),
     "test": ("test", "unit_test"),
@@ -22,8 +24,13 @@ RESOURCE_TYPES = {
 }
 """What each command selects from, by dbt's own word (its event MainReportArgs)."""
 EXECUTED = frozenset({"run", "test", "seed", "snapshot", "build"})
-COMMANDS_HERE = (*sorted(EXECUTED), "list")
+COMMANDS_HERE = (*sorted(EXECUTED), "list", "parse", "debug", "run-operation")
 
+_LACKING = {
+    "docs-generate": " (dbt v2 says of it that it is not supported)",
+    "clone": " (dbt 2.0.0-preview.190 fails on DuckDB at each relation that is not there yet)",
+}
+"""Why commands are not taken."""
 _CHECKED_FLAGS = frozenset(
     {
         "resource_types",
@@ -42,6 +49,8 @@ _WITHOUT_EFFECT_ON_RESULTS = frozenset(
     | {"use_experimental_parser", "partial_parse_file_diff"}
 )
 """About how dbt-core comes to its results, or shows them: dbt v2 has other ways."""
+_FULL_REFRESH = frozenset({"build", "run", "seed", "compile"})
+"""The commands that have it in dbt v2: others of its command line do not start with it."""
 _NO_FIELDS_HERE = ("sources_ref", "inline")
 
 _FAVOR_STATE_VARIABLES = ("DBT_ENGINE_FAVOR_STATE", "DBT_FAVOR_STATE")
@@ -54,14 +63,19 @@ def refuse_unsupported(run_input: DbtRunInput, environ: Mapping[str, str]) -> No
     """Raises Configuration where the input asks for what this engine does not do, naming it and what to do."""
     command = run_input.command
     if command not in COMMANDS_HERE:
+        why = _LACKING.get(command, "")
         raise configuration_error(
-            f"command: the engine v2 has {', '.join(COMMANDS_HERE)}, and not {command!r}; let the project run on "
+            f"command: the engine v2 has {', '.join(COMMANDS_HERE)}, and not {command!r}{why}; let the project run on "
             "dbt-core for it"
         )
     fields = [name for name in _NO_FIELDS_HERE if getattr(run_input, name) is not None]
     for name in FLAGS:
         if getattr(run_input, name) is not None and name not in _CHECKED_FLAGS | _WITHOUT_EFFECT_ON_RESULTS:
             fields.append(name)
+    if run_input.full_refresh and command not in _FULL_REFRESH:
+        raise configuration_error(
+            f"full_refresh: the command {command!r} of dbt v2 has none; it is for {', '.join(sorted(_FULL_REFRESH))}"
+        )
     if fields:
         raise configuration_error(
             f"{fields[0]}: the engine v2 does not take it; leave it out, or let the project run on dbt-core"

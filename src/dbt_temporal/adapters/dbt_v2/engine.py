@@ -14,10 +14,11 @@ from dbt_temporal.adapters.dbt_v2.commands import V2Commands, V2Project
 from dbt_temporal.adapters.dbt_v2.plan import read_manifest
 from dbt_temporal.adapters.dbt_v2.processes.courses import Courses
 from dbt_temporal.adapters.dbt_v2.run import DbtV2Run
+from dbt_temporal.adapters.dbt_v2.runs.operations import OPERATIONS, OperationRun
 from dbt_temporal.adapters.dbt_v2.stage import DepsMode, Stage
 from dbt_temporal.adapters.earlier_runs import RetriedRuns
 from dbt_temporal.adapters.environment import without_own_secrets
-from dbt_temporal.application.ports.engine import LoadedProject, ProjectLocation
+from dbt_temporal.application.ports.engine import EngineRun, LoadedProject, ProjectLocation
 from dbt_temporal.application.ports.references import ArtifactReferences
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.run.invocation import DbtInvocation
@@ -58,6 +59,7 @@ class DbtV2Engine:
         )
         self._stage = Stage(folder / "projects", deps)
         self._courses = Courses(folder / "runs", cancel_secs, settle_secs)
+        self._cancel_secs = cancel_secs
         self._references = references
         self._retried = RetriedRuns(references, folder / "runs")
         self._tidied = False
@@ -84,7 +86,7 @@ class DbtV2Engine:
             load_seconds=time.monotonic() - began,
         )
 
-    async def open(self, location: ProjectLocation, invocation: DbtInvocation) -> DbtV2Run:
+    async def open(self, location: ProjectLocation, invocation: DbtInvocation) -> EngineRun:
         if not invocation.taken_over:
             invocation = await self._retried.completed(invocation, location.project_dir)
         run_input = invocation.input
@@ -98,6 +100,9 @@ class DbtV2Engine:
         }
         command_line.refuse_unsupported(run_input, self._commands.environ(own))
         project = await self._project(location, own, run_input.target, tuple(command_line.variables(run_input)))
+        if run_input.command in OPERATIONS:
+            folder = self._courses.folder(invocation.invocation_id)
+            return OperationRun(self._commands, folder, invocation, project, self._retried, self._cancel_secs)
         return DbtV2Run(
             self._commands,
             self._courses,

@@ -12,9 +12,7 @@ from typing import Any
 import yaml
 
 from dbt_temporal.adapters import private_copies
-from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
 from dbt_temporal.adapters.project_files import PROJECT_FILE
-from dbt_temporal.domain.run.invocation import DbtInvocation
 
 NAME = "dbt_temporal_helper"
 _MACROS = """
@@ -37,6 +35,13 @@ _MACROS = """
 """
 SESSIONS_CAN_BE_ENDED = frozenset({"postgres"})
 """Adapters whose servers tell sessions apart by the name that PGAPPNAME gives them."""
+SESSION_VARIABLE = "PGAPPNAME"
+
+
+def session_name(invocation_id: str, number: int | None = None) -> str:
+    """What sessions of a run, or of one of its processes, are called in the database, in PostgreSQL's 63 characters."""
+    of_run = f"dbt-temporal {invocation_id}/"
+    return of_run if number is None else f"{of_run}{number}/"
 
 
 def helper_project(folder: Path, profile: Any) -> Path:
@@ -51,9 +56,3 @@ def helper_project(folder: Path, profile: Any) -> Path:
             (made / PROJECT_FILE).write_text(content, encoding="utf-8")
             private_copies.publish(made, project)
     return project
-
-
-def session_name(invocation: DbtInvocation, process: V2Process | None = None) -> str:
-    """What sessions of a run, or of one of its processes, are called in the database, in PostgreSQL's 63 characters."""
-    of_run = f"dbt-temporal {invocation.invocation_id}/"
-    return of_run if process is None else f"{of_run}{process.number}/"

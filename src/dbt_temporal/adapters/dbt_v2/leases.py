@@ -42,8 +42,17 @@ def lease_of(
     relations = list(_written(manifest, unique_ids, stores_failures=bool(run_input.store_failures)))
     if not relations:
         return None
+    return _lease(per, relations, manifest.project_name, facts, folder)
+
+
+def lease_of_operation(per: LeasePer, *, project: str, facts: TargetFacts, folder: Path) -> Lease | None:
+    """The lease of a run of a macro, of which nobody knows what it writes. Raises as `lease_of` does."""
+    return None if per in ("none", "relation") else _lease(per, [], project, facts, folder)
+
+
+def _lease(per: LeasePer, relations: list[str], project: str, facts: TargetFacts, folder: Path) -> Lease | None:
     if per == "project":
-        name = manifest.project_name
+        name = project
         return Lease(scope=f"project/{name}", keys=pack_keys([name]), what=f"the project {name}")
     server = _server(facts, folder)
     if server is None:

@@ -69,6 +69,14 @@ class Manifest:
                 counts[key.removesuffix("s") if key != "saved_queries" else "saved_query"] = len(self.document[key])
         return dict(counts)
 
+    def macro(self, name: str) -> Mapping[str, Any] | None:
+        """The macro that `run-operation` finds by a name, with or without its package; None where there is none."""
+        package, _, short = name.rpartition(".")
+        found = [each for each in self.document.get("macros", {}).values() if each["name"] == short]
+        ranks = {self.project_name: 0, "dbt": 2}
+        in_order = sorted(found, key=lambda each: ranks.get(each["package_name"], 1))
+        return next((dict(each) for each in in_order if package in ("", each["package_name"])), None)
+
     def hooks(self, kind: str) -> list[str]:
         """The unique_ids of the hooks of a kind."""
         return [uid for uid, node in self._nodes.items() if node["resource_type"] == "operation" and f"-{kind}-" in uid]

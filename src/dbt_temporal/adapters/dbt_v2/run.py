@@ -15,7 +15,7 @@ import orjson
 from dbt_temporal.adapters.dbt_v2 import command_line
 from dbt_temporal.adapters.dbt_v2.artifacts import Shown, write_artifacts
 from dbt_temporal.adapters.dbt_v2.commands import TargetFacts, V2Commands, V2Project
-from dbt_temporal.adapters.dbt_v2.helper import SESSIONS_CAN_BE_ENDED, session_name
+from dbt_temporal.adapters.dbt_v2.helper import SESSION_VARIABLE, SESSIONS_CAN_BE_ENDED, session_name
 from dbt_temporal.adapters.dbt_v2.leases import lease_of
 from dbt_temporal.adapters.dbt_v2.plan import (
     ON_RUN_END,
@@ -49,9 +49,7 @@ from dbt_temporal.domain.leases.messages import Lease, LeasePer
 from dbt_temporal.domain.results import NodeStatus
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
-NAME = "v2"
 _EDGES = "edges.json"
-SESSION_VARIABLE = "PGAPPNAME"
 WHY_IT_KEEPS = "one process of dbt v2 runs its whole selection"
 
 
@@ -98,7 +96,7 @@ class DbtV2Run:
         refuse_lacking(manifest.dbt_version, facts.adapter_type, plan)
         return EnginePlan(
             plan=plan,
-            engine=NAME,
+            engine=command_line.NAME,
             target=facts.name,
             threads=run_input.threads or facts.threads,
             dbt_version=manifest.dbt_version,
@@ -152,7 +150,7 @@ class DbtV2Run:
         if course.processes:
             await self._end_left(course)
         else:  # it was another machine's worker
-            await self._end_sessions(session_name(self._invocation))
+            await self._end_sessions(session_name(self._invocation.invocation_id))
         course.adopt(ended)
         return Prepared(keeps_worker=WHY_IT_KEEPS, knows_all=bool(course.processes), worker=this_worker())
 
@@ -271,7 +269,7 @@ class DbtV2Run:
                 *("--threads", str(run_input.threads or (await self._facts()).threads)),
                 *("--invocation-id", self._invocation.invocation_id, "--write-json"),
             ]
-            name = session_name(self._invocation, process)
+            name = session_name(self._invocation.invocation_id, process.number)
             await self._commands.start(process, words, self._project.with_variable(SESSION_VARIABLE, name))
             progress({"host_pid": process.pid})
 
@@ -310,7 +308,7 @@ class DbtV2Run:
         """Ends what processes that died have left in the database."""
         for process in course.processes:
             if process.died and not process.sessions_ended:
-                await self._end_sessions(session_name(self._invocation, process))
+                await self._end_sessions(session_name(self._invocation.invocation_id, process.number))
                 process.sessions_ended = True
 
     async def _end_sessions(self, prefix: str) -> None:

@@ -219,3 +219,11 @@ def pid_of_living(folder: Path) -> int | None:
         return pid if os.path.samefile(f"/proc/{pid}/fd/1", folder / EVENTS) else None
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         return None
+
+
+def interrupt_living(folder: Path) -> None:
+    """Has the process that still writes there, if one does, end its statements and itself."""
+    pid = pid_of_living(folder)
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGINT)

@@ -8,7 +8,7 @@ from dbt_temporal.adapters.dbt_v2.processes.events import KNOWN_LOG_VERSION, Eve
 
 CANCELLED = "TaskCancelled"
 """dbt's name of the error of a statement that was ended because the process was to end."""
-SAID = frozenset({"JinjaLogInfo", "PrintEvent", "ShowNode"})
+SAID = frozenset({"JinjaLogInfo", "PrintEvent", "ShowNode", "DebugCmdOut", "DebugCmdResult"})
 """What a node, a hook or a macro says on dbt's console, beside dbt's own progress."""
 GOOD = frozenset({"success", "pass", "warn", "no-op", "reused"})
 BAD = frozenset({"error", "fail", "runtime error", "partial success"})

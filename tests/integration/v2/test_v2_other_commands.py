@@ -1,0 +1,157 @@
+"""Commands of dbt v2 that run no nodes, or show what they have made, against its command line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from dbt_temporal.adapters.dbt_v2.engine import DbtV2Engine
+from dbt_temporal.application.ports.engine import ProjectLocation
+from dbt_temporal.domain.errors import DbtTemporalError
+from tests.integration.engine_driver import new_invocation, opened
+from tests.integration.postgres import PostgresDatabase
+from tests.integration.servers import wait_for
+from tests.integration.v2.installed import make_project, needs_dbt_v2, on_duckdb, on_postgres
+from tests.integration.v2.runs import run, stored
+from tests.integration.v2.test_v2_equality import MOMENTS_OF_MANIFEST, command_line, comparable_results, without
+
+pytestmark = [needs_dbt_v2, pytest.mark.asyncio]
+
+FILES = {
+    "models/good.sql": "select 1 as id",
+    "macros/macros.sql": """
+{% macro say(word) %}
+  {{ log("heard " ~ word, info=true) }}
+  {% do run_query("create or replace table main.heard as select '" ~ word ~ "' as word") %}
+  {{ print("said " ~ word) }}
+{% endmacro %}
+{% macro picky() %}
+  {{ print("so far") }}
+  {% do run_query("select 1 from " ~ var('source', 'no_such_table')) %}
+{% endmacro %}
+""",
+}
+
+
+class Tools:
+    """One project, of which both sides have a database of their own."""
+
+    def __init__(self, engine: DbtV2Engine, folder: Path) -> None:
+        self.location: ProjectLocation = make_project(folder / "project", FILES)
+        self.engine = engine
+        self.store = folder / "store"
+        self.ours, self.theirs = folder / "ours", folder / "theirs"
+        for side in (self.ours, self.theirs):
+            side.mkdir()
+
+    async def run(self, command: str, **fields: Any) -> Any:
+        run_input = {"command": command, "env": on_duckdb(self.ours), **fields}
+        return await run(self.engine, self.location, run_input, self.store)
+
+    async def cli(self, *words: str) -> None:
+        await command_line(self.location.project_dir, words, on_duckdb(self.theirs))
+
+    def written(self, name: str) -> Any:
+        return json.loads((self.location.project_dir / "target" / name).read_bytes())
+
+    def manifests_are_equal(self, output: Any) -> bool:
+        ours = stored(self.store, output, "manifest.json")
+        places = MOMENTS_OF_MANIFEST | {"root_path", "compiled_path", "generated_sql_file"}
+        return bool(without(ours, places) == without(self.written("manifest.json"), places))
+
+
+@pytest.fixture
+def tools(v2_engine: DbtV2Engine, tmp_path: Path) -> Tools:
+    return Tools(v2_engine, tmp_path)
+
+
+async def test_a_macro_runs_once_as_a_node_and_says_what_it_printed(tools: Tools) -> None:
+    output = await tools.run("run-operation", macro="say", args={"word": "hello"})
+    await tools.cli("run-operation", "say", "--args", "{word: hello}")
+
+    (result,) = output.node_results
+    assert (result.unique_id, result.status) == ("macro.any.say", "success")
+    assert result.output == "heard hello\nsaid hello"
+    ours = stored(tools.store, output, "run_results.json")
+    assert comparable_results(ours) == comparable_results(tools.written("run_results.json"))
+    assert tools.manifests_are_equal(output)
+    with duckdb.connect(str(tools.ours / "any.duckdb"), read_only=True) as connection:
+        assert connection.execute("select word from main.heard").fetchall() == [("hello",)]
+
+
+async def test_a_macro_that_fails_is_an_error_with_the_databases_words_and_is_retried(tools: Tools) -> None:
+    failed = await tools.run("run-operation", macro="any.picky")
+    (result,) = failed.node_results
+    assert (failed.success, result.status, result.attempts) == (False, "error", 1)
+    assert "no_such_table" in result.message
+    assert result.output == "so far"
+    (entry,) = stored(tools.store, failed, "run_results.json")["results"]
+    assert (entry["unique_id"], entry["status"], entry["message"]) == ("any.picky", "error", result.message)
+
+    again = await tools.run("retry", vars={"source": "(select 1)"})
+    assert [result.unique_id for result in again.node_results] == ["macro.any.picky"]
+    assert again.success
+    assert (await tools.run("retry")).node_results == []
+
+
+async def test_a_macro_that_there_is_not_is_refused_with_those_that_there_are(tools: Tools) -> None:
+    with pytest.raises(DbtTemporalError, match="'sya' in any package; those of any are: picky, say"):
+        await tools.run("run-operation", macro="sya")
+
+
+async def test_a_statement_runs_as_a_node(tools: Tools) -> None:
+    statement = "create or replace table main.by_sql as select {{ 1 + 1 }} as n"
+    output = await tools.run("run-operation", sql=statement)
+    await tools.cli("run-operation", "--sql", statement)
+    assert [result.unique_id for result in output.node_results] == ["sql_operation.any.inline_query"]
+    ours = stored(tools.store, output, "run_results.json")
+    assert comparable_results(ours) == comparable_results(tools.written("run_results.json"))
+
+
+async def test_a_macro_that_is_cancelled_ends_in_the_database(
+    v2_engine: DbtV2Engine, tmp_path: Path, postgres: PostgresDatabase
+) -> None:
+    macro = "{% macro sleep() %}{% do run_query('select pg_sleep(60)') %}{% endmacro %}"
+    location = make_project(tmp_path / "project", {"macros/sleep.sql": macro})
+    invocation = new_invocation(command="run-operation", macro="sleep", env=on_postgres(postgres))
+    engine_run = opened(v2_engine, location, invocation)
+    await engine_run.plan()
+    sleeping = asyncio.create_task(engine_run.execute_node("macro.any.sleep", lambda _facts: None))
+    running = (
+        "select 1 from pg_stat_activity where state = 'active' and query like '%pg_sleep(60)%' "
+        f"and application_name like 'dbt-temporal {invocation.invocation_id}/%'"
+    )
+
+    async def sleeps() -> bool | None:
+        return bool(await asyncio.to_thread(postgres.query, running)) or None
+
+    await wait_for(sleeps, what="the macro sleeps")
+    sleeping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sleeping
+    assert postgres.query(running) == []
+    assert await engine_run.outcome_of("macro.any.sleep", 1) is None
+    await v2_engine.end_run(invocation.invocation_id)
+
+
+async def test_parse_writes_the_manifest(tools: Tools) -> None:
+    output = await tools.run("parse")
+    await tools.cli("parse")
+    assert (output.success, output.node_results) == (True, [])
+    assert output.artifacts.run_results_path is None
+    assert tools.manifests_are_equal(output)
+
+
+async def test_debug_checks_the_connection(tools: Tools) -> None:
+    output = await tools.run("debug")
+    (result,) = output.node_results
+    assert (result.unique_id, result.status) == ("debug.any", "success")
+    assert "connection test: OK" in result.output
+    assert output.artifacts.manifest_path is None
+    failed = await tools.run("debug", env={"ANY_DB": str(tools.ours / "no" / "such" / "folder")})
+    assert (failed.success, failed.node_results[0].status) == (False, "error")
