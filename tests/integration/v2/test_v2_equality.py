@@ -20,7 +20,7 @@ from tests.integration.v2.installed import BINARY, environment, needs_dbt_v2
 
 pytestmark = [needs_dbt_v2, pytest.mark.asyncio]
 
-_MOMENTS = frozenset({"timing", "execution_time", "thread_id", "elapsed_time", "generated_at", "invocation_id"})
+MOMENTS = frozenset({"timing", "execution_time", "thread_id", "elapsed_time", "generated_at", "invocation_id"})
 MOMENTS_OF_MANIFEST = frozenset({"generated_at", "invocation_id", "invocation_started_at"})
 _PLACES = frozenset({"compiled_path", "root_path", "generated_sql_file"})
 """Of files that dbt writes itself, which lie elsewhere when we run it."""
@@ -48,14 +48,14 @@ def without(value: Any, keys: frozenset[str]) -> Any:
 
 
 def comparable_results(document: Any) -> dict[str, Any]:
-    results = {each["unique_id"]: without(each, _MOMENTS) for each in document["results"]}
+    results = {each["unique_id"]: without(each, MOMENTS) for each in document["results"]}
     for each in results.values():
         # dbt says where it keeps the file that a seed is loaded from.
         each["message"] = re.sub(r"\S*/(?=seeds/)", "", each["message"] or "")
     # Beside what dbt says of its arguments, ours have what a retry takes over.
     arguments = {name: document["args"].get(name) for name in ("command", "which", "__other__")}
     return {
-        **without(document, _MOMENTS),
+        **without(document, MOMENTS),
         "args": arguments,
         "results": {k: v for k, v in results.items() if k not in _LEFT_OUT},
     }

@@ -18,17 +18,39 @@ from tests.integration.postgres import PostgresDatabase
 from tests.integration.servers import wait_for
 from tests.integration.v2.installed import make_project, needs_dbt_v2, on_duckdb, on_postgres
 from tests.integration.v2.runs import run, stored
-from tests.integration.v2.test_v2_equality import MOMENTS_OF_MANIFEST, command_line, comparable_results, without
+from tests.integration.v2.test_v2_equality import (
+    MOMENTS,
+    MOMENTS_OF_MANIFEST,
+    command_line,
+    comparable_results,
+    without,
+)
 
 pytestmark = [needs_dbt_v2, pytest.mark.asyncio]
 
 FILES = {
     "models/good.sql": "select 1 as id",
+    "models/above.sql": "select id from {{ ref('good') }}",
+    "analyses/many.sql": "select i::int as n from range(20) as numbers(i)",
+    "models/_sources.yml": """
+sources:
+  - name: raw
+    schema: main
+    config:
+      loaded_at_field: loaded_at
+      freshness: {warn_after: {count: 1, period: day}, error_after: {count: 2, period: day}}
+    tables: [{name: fresh}, {name: old}, {name: ancient}, {name: unchecked, config: {freshness: null}}]
+""",
     "macros/macros.sql": """
 {% macro say(word) %}
   {{ log("heard " ~ word, info=true) }}
   {% do run_query("create or replace table main.heard as select '" ~ word ~ "' as word") %}
   {{ print("said " ~ word) }}
+{% endmacro %}
+{% macro load() %}
+  {% for name, age in [("fresh", 1), ("old", 30), ("ancient", 60)] %}
+    {% do run_query("create table main." ~ name ~ " as select now() - interval " ~ age ~ " hour as loaded_at") %}
+  {% endfor %}
 {% endmacro %}
 {% macro picky() %}
   {{ print("so far") }}
@@ -36,6 +58,11 @@ FILES = {
 {% endmacro %}
 """,
 }
+
+
+def comparable_sources(document: Any) -> Any:
+    moments = frozenset({"max_loaded_at", "snapshotted_at", "max_loaded_at_time_ago_in_s", *MOMENTS})
+    return {entry["unique_id"]: entry for entry in without(document, moments)["results"]}
 
 
 class Tools:
@@ -100,7 +127,7 @@ async def test_a_macro_that_fails_is_an_error_with_the_databases_words_and_is_re
 
 
 async def test_a_macro_that_there_is_not_is_refused_with_those_that_there_are(tools: Tools) -> None:
-    with pytest.raises(DbtTemporalError, match="'sya' in any package; those of any are: picky, say"):
+    with pytest.raises(DbtTemporalError, match="'sya' in any package; those of any are: load, picky, say"):
         await tools.run("run-operation", macro="sya")
 
 
@@ -155,3 +182,49 @@ async def test_debug_checks_the_connection(tools: Tools) -> None:
     assert output.artifacts.manifest_path is None
     failed = await tools.run("debug", env={"ANY_DB": str(tools.ours / "no" / "such" / "folder")})
     assert (failed.success, failed.node_results[0].status) == (False, "error")
+
+
+async def test_compile_gives_each_node_its_code(tools: Tools) -> None:
+    output = await tools.run("compile")
+    await tools.cli("compile")
+    codes = {result.unique_id: result.compiled_code for result in output.node_results}
+    assert codes == {
+        "model.any.good": "select 1 as id",
+        "model.any.above": 'select id from "any"."main"."good"',
+        "analysis.any.many": "select i::int as n from range(20) as numbers(i)",
+    }
+    ours = stored(tools.store, output, "run_results.json")
+    assert comparable_results(ours) == comparable_results(tools.written("run_results.json"))
+    assert tools.manifests_are_equal(output)
+
+
+async def test_show_returns_the_rows_that_dbt_shows(tools: Tools) -> None:
+    output = await tools.run("show", select="many", limit=3)
+    assert output.rows == [{"n": 0}, {"n": 1}, {"n": 2}]
+    assert json.loads(output.node_results[0].output) == output.rows
+    with pytest.raises(DbtTemporalError, match="select: only one node can be selected for show"):
+        await tools.run("show", select="good above")
+
+
+async def test_freshness_is_what_dbt_finds_of_each_source(tools: Tools) -> None:
+    await tools.run("run-operation", macro="load")
+    await tools.cli("run-operation", "load")
+    output = await tools.run("source-freshness")
+    await tools.cli("source", "freshness")
+
+    found = {result.unique_id.rpartition(".")[2]: result for result in output.node_results}
+    words = {name: (result.status, result.dbt_status) for name, result in found.items()}
+    assert words == {"fresh": ("success", "pass"), "old": ("success", "warn"), "ancient": ("error", "error")}
+    assert found["old"].freshness.status == "warn"
+    assert 29 * 3600 < found["old"].freshness.max_loaded_at_time_ago_in_s < 31 * 3600
+    ours, theirs = stored(tools.store, output, "sources.json"), tools.written("sources.json")
+    assert comparable_sources(ours) == comparable_sources(theirs)
+    assert tools.manifests_are_equal(output)
+
+
+async def test_a_source_that_is_not_there_is_an_error_with_the_databases_words(tools: Tools) -> None:
+    output = await tools.run("source-freshness", select="source:raw.old")
+    (result,) = output.node_results
+    assert (result.status, result.attempts) == ("error", 1)
+    assert "Table with name old does not exist" in result.message
+    assert output.artifacts.sources_path is None  # dbt v2 writes none

@@ -23,6 +23,8 @@ from dbt_temporal.domain.run.input import parse_run_input
         ),
         ({"sample": "3 days"}, "sample: the engine v2 does not take it"),
         ({"favor_state": True}, "favor_state: the engine v2 does not take it"),
+        ({"command": "show", "output": "text"}, "output: on the engine v2, rows are shown as `json` alone"),
+        ({"command": "compile", "inline": "select 1"}, "inline: the engine v2 does not take it"),
         ({"sources_ref": "sources.json"}, "sources_ref: the engine v2 does not take it"),
     ],
 )

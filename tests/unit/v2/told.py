@@ -18,6 +18,12 @@ def line(name: str, unique_id: str = "", *, message: str = "", level: str = "inf
     return orjson.dumps({"info": info, "data": {**data, **node}})
 
 
+def shows(unique_id: str, name: str, message: str, **data: Any) -> bytes:
+    """What it shows of a node, which it names otherwise than elsewhere."""
+    info = {"name": name, "level": "info", "msg": message, "ts": "2026-01-01T00:00:00Z"}
+    return orjson.dumps({"info": info, "data": {**data, "unique_id": unique_id}})
+
+
 def hear(process: V2Process, *lines: bytes) -> None:
     """Has a process tell something."""
     for each in lines:

@@ -59,6 +59,7 @@ def write_artifacts(
     invocation: Mapping[str, Any],
     elapsed_time: float,
     with_results: bool,
+    with_entries: bool = True,
 ) -> dict[str, Path]:
     """Writes them, and says where by name.
 
@@ -71,6 +72,7 @@ def write_artifacts(
         invocation: `invocation_id`, `dbt_version` and `command`; `remembered` for retries, which dbt v2 does not write.
         elapsed_time: of the run, in seconds.
         with_results: whether there are results of it.
+        with_entries: whether these say anything of nodes.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     left = [_Left(process, project) for process in course.processes]
@@ -89,7 +91,7 @@ def write_artifacts(
         nodes = (manifest or {}).get("nodes", {})
         document["results"] = [
             _entry(each, course.last_told(each.result.unique_id), by_process, nodes)
-            for each in [*results, *_beside(course, results)]
+            for each in ([*results, *_beside(course, results)] if with_entries else [])
             if not each.result.unique_id.startswith(_HOOK_PREFIX)
         ]
         document["elapsed_time"] = elapsed_time

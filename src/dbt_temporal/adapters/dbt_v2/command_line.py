@@ -21,10 +21,14 @@ RESOURCE_TYPES = {
     "snapshot": ("snapshot",),
     "compile": ("model", "seed", "snapshot", "test", "unit_test", "analysis", "function"),
     "build": ("model", "seed", "snapshot", "test", "unit_test", "function"),
+    "show": ("model", "snapshot", "seed", "source", "analysis", "test"),
+    "source-freshness": ("source",),
 }
 """What each command selects from, by dbt's own word (its event MainReportArgs)."""
 EXECUTED = frozenset({"run", "test", "seed", "snapshot", "build"})
-COMMANDS_HERE = (*sorted(EXECUTED), "list", "parse", "debug", "run-operation")
+COMMANDS_HERE = (*sorted(EXECUTED), "compile", "show", "source-freshness", "list", "parse", "debug", "run-operation")
+WITHOUT_ENTRIES = frozenset({"compile", "show"})
+"""Commands of which dbt v2 writes a run_results.json without results."""
 
 _LACKING = {
     "docs-generate": " (dbt v2 says of it that it is not supported)",
@@ -76,6 +80,8 @@ def refuse_unsupported(run_input: DbtRunInput, environ: Mapping[str, str]) -> No
         raise configuration_error(
             f"full_refresh: the command {command!r} of dbt v2 has none; it is for {', '.join(sorted(_FULL_REFRESH))}"
         )
+    if command == "show" and run_input.output not in (None, "json"):
+        raise configuration_error("output: on the engine v2, rows are shown as `json` alone")
     if fields:
         raise configuration_error(
             f"{fields[0]}: the engine v2 does not take it; leave it out, or let the project run on dbt-core"
@@ -127,6 +133,8 @@ def flags(run_input: DbtRunInput) -> list[str]:
         words.append("--warn-error")
     if run_input.warn_error_options:
         words += ["--warn-error-options", json.dumps(run_input.warn_error_options)]
+    if run_input.command == "show":
+        words += ["--output", "json", *(["--limit", str(run_input.limit)] if run_input.limit is not None else [])]
     if run_input.event_time_start and run_input.event_time_end:
         words += ["--event-time-start", run_input.event_time_start, "--event-time-end", run_input.event_time_end]
     return words

@@ -51,7 +51,7 @@ _TELLS_THE_RESULT = {"success": "Succeeded", "pass": "Pass", "warn": "Warn", "no
 
 
 def outcome_of(told: Told, resource_type: str, *, as_code: bool = False) -> NodeOutcome:
-    """How an attempt at a node ended. `as_code` says that what it showed is its compiled code."""
+    """How an attempt at a node ended. `as_code` says that what dbt shows of it is its compiled code."""
     word = told.status or PANICKED
     status: NodeStatus = "success" if word in GOOD else "skipped" if word == "skipped" else "error"
     said = "\n".join(told.said) or None
@@ -64,7 +64,7 @@ def outcome_of(told: Told, resource_type: str, *, as_code: bool = False) -> Node
         timing=_timing(told),
         failures=told.failures,
         output=said,
-        compiled_code=said if as_code else None,
+        compiled_code=(told.shown or None) if as_code else None,
     )
     return NodeOutcome(
         result=result,

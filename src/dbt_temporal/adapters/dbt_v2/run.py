@@ -31,6 +31,7 @@ from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
 from dbt_temporal.adapters.dbt_v2.processes.told import BAD
 from dbt_temporal.adapters.dbt_v2.results import EndingsJudge, kept_back, outcome_of, skipped_for
 from dbt_temporal.adapters.dbt_v2.runs.selection import Selection
+from dbt_temporal.adapters.dbt_v2.runs.showing import SOURCES, chosen, with_freshness, with_rows, write_sources
 from dbt_temporal.adapters.dbt_v2.stage import read_project_file
 from dbt_temporal.adapters.earlier_runs import RetriedRuns, remembered
 from dbt_temporal.application.ports.engine import (
@@ -47,6 +48,7 @@ from dbt_temporal.application.shielding import shielded
 from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.leases.messages import Lease, LeasePer
 from dbt_temporal.domain.results import NodeStatus
+from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
 _EDGES = "edges.json"
@@ -82,6 +84,7 @@ class DbtV2Run:
         facts = await self._facts()
         told, selected = await self._selection.made(folder / "plan")
         manifest = await asyncio.to_thread(read_manifest, told.target)
+        selected = chosen(run_input.command, manifest, selected)
         plan = await asyncio.to_thread(
             make_plan,
             manifest,
@@ -103,7 +106,9 @@ class DbtV2Run:
             adapter_type=facts.adapter_type,
             counts=manifest.counts,
             fail_fast=command_line.fail_fast(run_input, self._project.environ, read_project_file(self._project.copy)),
-            unrepeatable=unrepeatable(manifest, selected, full_refresh=bool(run_input.full_refresh)),
+            unrepeatable=unrepeatable(manifest, selected, full_refresh=bool(run_input.full_refresh))
+            if COMMANDS[run_input.command].writes
+            else frozenset(),
             nothing_to_do=not selected,
             runs_ahead=True,
             taken_over=self._invocation.what_was_taken_over,
@@ -174,7 +179,7 @@ class DbtV2Run:
         except asyncio.CancelledError:
             await shielded(course.cancel(unique_id))
             raise
-        return self._outcome(unique_id, answer)
+        return await self._looked_up(self._outcome(unique_id, answer), answer)
 
     async def outcome_of(self, unique_id: str, attempt: int, part: BatchPart | None = None) -> NodeOutcome | None:
         del part
@@ -183,7 +188,7 @@ class DbtV2Run:
         answer = course.left_by(unique_id, attempt)
         if answer is None:
             return None
-        outcome = self._outcome(unique_id, answer)
+        outcome = await self._looked_up(self._outcome(unique_id, answer), answer)
         return None if outcome.error is not None and outcome.error.retryable else outcome
 
     async def after_run(self, results: list[CompletedNode], progress: Progress, attempt: int = 1) -> list[NodeOutcome]:
@@ -217,7 +222,7 @@ class DbtV2Run:
         if not course.processes and not (plan_of_here / "manifest.json").is_file():
             await self._selection.made(folder / "plan")
         command = self._invocation.input.command
-        return await asyncio.to_thread(
+        files = await asyncio.to_thread(
             write_artifacts,
             folder / "artifacts",
             course,
@@ -231,8 +236,16 @@ class DbtV2Run:
                 "remembered": remembered(self._invocation.input),
             },
             elapsed_time=elapsed_time,
-            with_results=command in command_line.EXECUTED,
+            with_results=command in command_line.EXECUTED | command_line.WITHOUT_ENTRIES,
+            with_entries=command in command_line.EXECUTED,
         )
+        if command != "source-freshness":
+            return files
+        invocation_id = self._invocation.invocation_id
+        sources = await asyncio.to_thread(
+            write_sources, folder / "artifacts", course.processes, invocation_id, elapsed_time
+        )
+        return files if sources is None else {**files, SOURCES: sources}
 
     async def failed_ephemerals(self) -> frozenset[str]:
         return frozenset()  # ephemeral models are nodes of the plan, with results of their own
@@ -290,6 +303,15 @@ class DbtV2Run:
         told = Shown(self._project, answer.process.target).told(answer.told)
         answer.told.log.clear()  # the run keeps it
         return outcome_of(told, unique_id.partition(".")[0], as_code=self._invocation.input.command == "compile")
+
+    async def _looked_up(self, outcome: NodeOutcome, answer: Answer) -> NodeOutcome:
+        """The outcome with what dbt has shown of the node, or found out about it."""
+        command = self._invocation.input.command
+        if answer.told is None or command not in ("show", "source-freshness"):
+            return outcome
+        if command == "show":
+            return with_rows(outcome, answer.told.shown)
+        return await with_freshness(outcome, answer.process)
 
     def _hooks(self, processes: Sequence[V2Process], kind: str) -> list[NodeOutcome]:
         """The hooks of a kind: of several processes that have run one, the first that failed, else the last."""

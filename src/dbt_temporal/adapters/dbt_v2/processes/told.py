@@ -10,6 +10,7 @@ CANCELLED = "TaskCancelled"
 """dbt's name of the error of a statement that was ended because the process was to end."""
 SAID = frozenset({"JinjaLogInfo", "PrintEvent", "ShowNode", "DebugCmdOut", "DebugCmdResult"})
 """What a node, a hook or a macro says on dbt's console, beside dbt's own progress."""
+SHOWN = frozenset({"CompiledNode", "ShowNode"})
 GOOD = frozenset({"success", "pass", "warn", "no-op", "reused"})
 BAD = frozenset({"error", "fail", "runtime error", "partial success"})
 _WARNINGS = "Generic"
@@ -27,6 +28,7 @@ class Told:
         error_name, error: of what kind its error is, and its text; empty where it has none.
         log: lines of all that was logged of it.
         said: what it said on dbt's console.
+        shown: of `compile` and `show`, its code, and its rows.
     """
 
     unique_id: str
@@ -40,6 +42,7 @@ class Told:
     error: str = ""
     log: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+    shown: str = ""
 
     @property
     def finished(self) -> bool:
@@ -138,6 +141,8 @@ class ProcessTold:
         text = sql or event.data.get("preview") or event.message
         if about is not None:
             about.log.append(f"{event.at} [{event.level}] {text}")
+        if event.name in SHOWN and (shown := self.nodes.get(str(event.data.get("unique_id") or ""))) is not None:
+            shown.shown = str(event.data.get("compiled") or text)
         says = event.name in SAID
         if not says and not (event.level == "warn" and event.name == _WARNINGS):
             return

@@ -95,6 +95,8 @@ class Selection:
 
     def _own(self) -> list[str]:
         run_input = self._invocation.input
+        if run_input.command == "show":  # which selects no tests beside what is named
+            run_input = run_input.model_copy(update={"indirect_selection": "empty"})
         return [*command_line.selection(run_input), *command_line.listed_types(run_input)]
 
     async def _to_retry(self) -> frozenset[str] | None:

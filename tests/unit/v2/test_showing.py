@@ -1,0 +1,95 @@
+"""What dbt v2 shows of nodes, and finds out about sources."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from dbt_temporal.adapters.dbt_v2.plan import Manifest
+from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
+from dbt_temporal.adapters.dbt_v2.processes.told import Told
+from dbt_temporal.adapters.dbt_v2.results import outcome_of
+from dbt_temporal.adapters.dbt_v2.runs.showing import chosen, with_freshness, with_rows, write_sources
+from dbt_temporal.domain.errors import DbtTemporalError
+from tests.unit.v2.told import begun, end, ended, hear, line, shows
+
+FRESH, OLD = "source.p.s.fresh", "source.p.s.old"
+
+
+def left(folder: Path, number: int, *entries: tuple[str, str]) -> V2Process:
+    """A process that has written sources.json."""
+    process = V2Process(number, folder / str(number), None)
+    process.target.mkdir(parents=True)
+    results = [
+        {"unique_id": name, "status": status, "max_loaded_at": "2026-01-01T00:00:00Z"} for name, status in entries
+    ]
+    document = {"metadata": {"invocation_id": "other"}, "results": results, "elapsed_time": 0.0}
+    (process.target / "sources.json").write_bytes(orjson.dumps(document))
+    end(process)
+    return process
+
+
+def source(**freshness: Any) -> dict[str, Any]:
+    return {"resource_type": "source", "name": "s", "package_name": "p", "freshness": freshness or None}
+
+
+def test_sources_without_a_limit_are_not_checked() -> None:
+    limit = {"count": 1, "period": "day"}
+    sources = {"a": source(warn_after=limit), "b": source(error_after=limit), "c": source()}
+    sources["d"] = source(warn_after={"count": None, "period": None})
+    manifest = Manifest({"metadata": {}, "sources": sources})
+    assert chosen("source-freshness", manifest, ["a", "b", "c", "d"]) == ["a", "b"]
+
+
+def test_one_node_alone_is_shown() -> None:
+    manifest = Manifest({"metadata": {}})
+    assert chosen("show", manifest, ["model.p.a"]) == ["model.p.a"]
+    assert chosen("build", manifest, ["model.p.a", "model.p.b"]) == ["model.p.a", "model.p.b"]
+    with pytest.raises(DbtTemporalError, match=r"only one node can be selected for show: model\.p\.a, model\.p\.b"):
+        chosen("show", manifest, ["model.p.a", "model.p.b"])
+
+
+def test_code_and_rows_are_those_that_dbt_shows() -> None:
+    process = V2Process(1, Path("/nowhere"), None)
+    hear(
+        process,
+        begun("model.p.a"),
+        shows("model.p.a", "CompiledNode", "select 1", compiled="select 1"),
+    )
+    hear(process, ended("model.p.a"))
+    assert outcome_of(process.told.nodes["model.p.a"], "model", as_code=True).result.compiled_code == "select 1"
+    hear(process, shows("model.p.a", "ShowNode", "...", preview='[{"a": 1}]'))
+    told = process.told.nodes["model.p.a"]
+    assert with_rows(outcome_of(told, "model"), told.shown).result.rows == [{"a": 1}]
+    assert with_rows(outcome_of(told, "model"), "no rows").result.rows is None
+
+
+async def test_a_source_is_as_fresh_as_its_process_has_written(tmp_path: Path) -> None:
+    process = left(tmp_path, 1, (FRESH, "Pass"), (OLD, "Error"))
+    fresh = await with_freshness(outcome_of(Told(FRESH, status="pass"), "source"), process)
+    old = await with_freshness(outcome_of(Told(OLD, status="error"), "source"), process)
+    assert (fresh.error, fresh.result.freshness and fresh.result.freshness.status) == (None, "pass")
+    assert (old.error and old.error.error_type, old.error and old.error.retryable) == ("StaleSource", False)
+
+
+async def test_of_a_source_that_cannot_be_asked_the_error_is_the_processs(tmp_path: Path) -> None:
+    process = V2Process(1, tmp_path, None)
+    text = "[error] [DbDriverFailed (dbt1308)]: IO Error: no such host: Failed to connect"
+    end(process, begun(OLD), line("Generic", level="error", message=text))
+    outcome = await with_freshness(outcome_of(Told(OLD, status="error"), "source"), process)
+    assert outcome.result.message == "IO Error: no such host: Failed to connect"
+    assert outcome.error is not None
+    assert (outcome.error.error_type, outcome.error.retryable) == ("Adapter", True)
+
+
+def test_of_a_source_that_was_asked_again_the_last_answer_counts(tmp_path: Path) -> None:
+    processes = [left(tmp_path, 1, (FRESH, "Error"), (OLD, "Warn")), left(tmp_path, 2, (FRESH, "Pass"))]
+    file = write_sources(tmp_path, processes, "ours", 1.5)
+    assert file is not None
+    document = orjson.loads(file.read_bytes())
+    assert {each["unique_id"]: each["status"] for each in document["results"]} == {FRESH: "Pass", OLD: "Warn"}
+    assert (document["metadata"]["invocation_id"], document["elapsed_time"]) == ("ours", 1.5)
+    assert write_sources(tmp_path, [], "ours", 0.0) is None
