@@ -278,6 +278,26 @@ async def test_artifacts_of_an_earlier_run_are_deferred_to_and_compared_with(
     assert words(await run(v2_engine, location, same, tmp_path / "store")) == {}
 
 
+@pytest.mark.parametrize(("sample", "found"), [({"start": "2023-12-31", "end": "2024-01-02"}, 1), ("3 days", 2)])
+async def test_a_sample_has_rows_of_its_window_alone(
+    v2_engine: DbtV2Engine, tmp_path: Path, sample: str | dict[str, str], found: int
+) -> None:
+    happened = "{{ config(event_time='happened') }} select timestamp '2024-01-01' as happened"
+    recent = " union all select now()::timestamp - interval 1 hour" * 2
+    location = make_project(
+        tmp_path / "project",
+        {
+            "models/all_rows.sql": happened + recent,
+            "models/some.sql": "select count(*) as n from {{ ref('all_rows') }}",
+            "analyses/read.sql": "select n from {{ ref('some') }}",
+        },
+    )
+    env = on_duckdb(tmp_path)
+    assert (await run(v2_engine, location, {"env": env, "sample": sample}, tmp_path / "store")).success
+    shown = await run(v2_engine, location, {"env": env, "command": "show", "select": "read"}, tmp_path / "store")
+    assert shown.rows == [{"n": found}]
+
+
 async def test_a_mended_project_goes_on_with_what_had_failed_and_what_was_skipped_for_it(
     v2_engine: DbtV2Engine, tmp_path: Path
 ) -> None:

@@ -21,7 +21,7 @@ from dbt_temporal.domain.run.input import parse_run_input
             {"command": "test", "full_refresh": True},
             "full_refresh: the command 'test' of dbt v2 has none; it is for build",
         ),
-        ({"sample": "3 days"}, "sample: the engine v2 does not take it"),
+        ({"command": "compile", "introspect": False}, "introspect: the engine v2 does not take it"),
         ({"favor_state": True}, "favor_state: the engine v2 does not take it"),
         ({"command": "show", "output": "text"}, "output: on the engine v2, rows are shown as `json` alone"),
         ({"command": "compile", "inline": "select 1"}, "inline: the engine v2 does not take it"),
@@ -48,6 +48,15 @@ def test_flags_have_dbts_words() -> None:
     assert command_line.flags(run_input) == [
         *("--full-refresh", "--empty", "--no-fail-fast", "--warn-error-options", '{"error": "all"}')
     ]
+
+
+@pytest.mark.parametrize(
+    ("sample", "word"), [("3 days", "3 days"), ({"start": "2024-01-01", "end": "2024-01-02"}, None)]
+)
+def test_a_sample_is_a_duration_or_a_window(sample: Any, word: str | None) -> None:
+    run_input = parse_run_input({"sample": sample})
+    command_line.refuse_unsupported(run_input, {})
+    assert command_line.flags(run_input) == ["--sample", word or '{"start": "2024-01-01", "end": "2024-01-02"}']
 
 
 def test_a_selection_has_the_words_of_the_input() -> None:

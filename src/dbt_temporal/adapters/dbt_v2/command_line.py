@@ -40,6 +40,7 @@ _CHECKED_FLAGS = frozenset(
         "resource_types",
         "exclude_resource_types",
         "empty",
+        "sample",
         "store_failures",
         "threads",
         "warn_error",
@@ -125,6 +126,8 @@ def flags(run_input: DbtRunInput) -> list[str]:
     for option, switch in (("full-refresh", run_input.full_refresh), ("empty", run_input.empty)):
         if switch:
             words.append(f"--{option}")
+    if run_input.sample is not None:
+        words += ["--sample", run_input.sample if isinstance(run_input.sample, str) else json.dumps(run_input.sample)]
     if run_input.fail_fast is not None:
         words.append("--fail-fast" if run_input.fail_fast else "--no-fail-fast")
     if run_input.store_failures:
