@@ -12,6 +12,7 @@ import pytest
 from dbt_temporal.adapters.dbt_v2.engine import DbtV2Engine
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.results import DbtRunOutput
+from tests.integration.engine_driver import new_invocation, open_engine, opened
 from tests.integration.v2.installed import make_project, needs_dbt_v2, on_duckdb
 from tests.integration.v2.runs import run, stored, words
 from tests.integration.v2.test_v2_equality import command_line, comparable_results
@@ -107,6 +108,17 @@ async def test_a_run_of_dbt_core_is_retried_on_dbt_v2(v2_engine: DbtV2Engine, tm
         "wrong": "success",
         "below": "success",
     }
+
+
+async def test_dbt_core_says_that_it_cannot_retry_a_run_of_dbt_v2(v2_engine: DbtV2Engine, tmp_path: Path) -> None:
+    location = make_project(tmp_path / "project", {"models/wrong.sql": "select no_such_column as id"})
+    failed = await run(v2_engine, location, {"env": on_duckdb(tmp_path)}, tmp_path / "store")
+    assert failed.artifacts is not None
+    async with open_engine(tmp_path / "core") as engine:
+        retried = new_invocation(command="retry", retry_from=failed.artifacts.run_results_path, env=on_duckdb(tmp_path))
+        with pytest.raises(DbtTemporalError, match="those of dbt v2 lack what it needs") as raised:
+            await opened(engine, location, retried).plan()
+    assert raised.value.error_type == ErrorType.CONFIGURATION
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,12 @@ def _copy(field: str, reference: str, needed: Sequence[str], project_dir: Path, 
 
 
 def _previous_run(reference: str, folder: Path) -> PreviousRun:
-    results = load_result_state(folder / "run_results.json")
+    try:
+        results = load_result_state(folder / "run_results.json")
+    except ValueError as error:
+        raise configuration_error(
+            f"retry_from: dbt-core cannot read the run results at {reference}; those of dbt v2 lack what it needs"
+        ) from error
     if results is None:
         raise configuration_error(f"retry_from: cannot read run results at {reference}")
     if not results.results:  # dbt, too, refuses to retry a run that had nothing to do
