@@ -71,6 +71,7 @@ class Tools:
     def __init__(self, engine: DbtV2Engine, folder: Path) -> None:
         self.location: ProjectLocation = make_project(folder / "project", FILES)
         self.engine = engine
+        self.runs_folder = folder / "cache" / "v2" / "runs"
         self.store = folder / "store"
         self.ours, self.theirs = folder / "ours", folder / "theirs"
         for side in (self.ours, self.theirs):
@@ -82,6 +83,9 @@ class Tools:
 
     async def cli(self, *words: str) -> None:
         await command_line(self.location.project_dir, words, on_duckdb(self.theirs))
+
+    def a_process_says(self, text: str) -> bool:
+        return any(text in path.read_text() for path in self.runs_folder.glob("*/processes/*/events.jsonl"))
 
     def written(self, name: str) -> Any:
         return json.loads((self.location.project_dir / "target" / name).read_bytes())
@@ -124,6 +128,20 @@ async def test_a_macro_that_fails_is_an_error_with_the_databases_words_and_is_re
     assert [result.unique_id for result in again.node_results] == ["macro.any.picky"]
     assert again.success
     assert (await tools.run("retry")).node_results == []
+
+
+async def test_a_macro_waits_for_a_file_that_another_process_has(tools: Tools) -> None:
+    await tools.run("run-operation", macro="say", args={"word": "first"})
+    with duckdb.connect(str(tools.ours / "any.duckdb")):
+        waiting = asyncio.create_task(tools.run("run-operation", macro="say", args={"word": "second"}))
+
+        async def was_locked_out() -> bool | None:
+            return await asyncio.to_thread(tools.a_process_says, "Could not set lock on file") or None
+
+        await wait_for(was_locked_out, what="a process of dbt is locked out")
+    output = await waiting
+    assert output.success
+    assert output.node_results[0].output == "heard second\nsaid second"
 
 
 async def test_a_macro_that_there_is_not_is_refused_with_those_that_there_are(tools: Tools) -> None:

@@ -22,7 +22,7 @@ from dbt_temporal.adapters.dbt_v2.commands import V2Commands, V2Project
 from dbt_temporal.adapters.dbt_v2.helper import SESSION_VARIABLE, SESSIONS_CAN_BE_ENDED, session_name
 from dbt_temporal.adapters.dbt_v2.leases import lease_of_operation
 from dbt_temporal.adapters.dbt_v2.plan import Manifest
-from dbt_temporal.adapters.dbt_v2.processes.course import RunCourse
+from dbt_temporal.adapters.dbt_v2.processes.course import LOCK_SECS, LOOK_FOR_LOCK_SECS, RunCourse
 from dbt_temporal.adapters.dbt_v2.processes.events import read_event
 from dbt_temporal.adapters.dbt_v2.processes.process import EVENTS, V2Process, interrupt_living, left_processes
 from dbt_temporal.adapters.dbt_v2.processes.told import CANCELLED
@@ -136,16 +136,13 @@ class OperationRun:
         attempt: int = 1,
     ) -> NodeOutcome:
         del ephemerals, part
-        process = V2Process(attempt, self._processes / str(attempt), None)
-        name = session_name(self._invocation.invocation_id, attempt)
         began = time.monotonic()
-        await self._commands.start(process, self._words(), self._project.with_variable(SESSION_VARIABLE, name))
-        progress({"host_pid": process.pid})
-        try:
-            await process.ended.wait()
-        except asyncio.CancelledError:
-            await shielded(process.end(self._cancel_secs))
-            raise
+        while True:
+            process = await self._ended_process(attempt, progress)
+            waited = time.monotonic() - began
+            if not self._judge.is_locked_out(process) or waited > LOCK_SECS:
+                break
+            await asyncio.sleep(LOOK_FOR_LOCK_SECS)
         process.refuse_unknown_events()
         if process.died:
             await self._end_sessions(process.number)
@@ -222,6 +219,18 @@ class OperationRun:
             return False
         document = await self._retried.document(self._invocation, self._project.folder)
         return not to_retry(document["results"], run_input.retry_from)
+
+    async def _ended_process(self, attempt: int, progress: Progress) -> V2Process:
+        process = V2Process(attempt, self._processes / str(attempt), None)
+        name = session_name(self._invocation.invocation_id, attempt)
+        await self._commands.start(process, self._words(), self._project.with_variable(SESSION_VARIABLE, name))
+        progress({"host_pid": process.pid})
+        try:
+            await process.ended.wait()
+        except asyncio.CancelledError:
+            await shielded(process.end(self._cancel_secs))
+            raise
+        return process
 
     def _node(self, manifest: Manifest) -> NodeInfo | None:
         run_input, project = self._invocation.input, manifest.project_name
