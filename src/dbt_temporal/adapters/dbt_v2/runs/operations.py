@@ -134,8 +134,10 @@ class OperationRun:
         ephemerals: Sequence[str] = (),
         part: BatchPart | None = None,
         attempt: int = 1,
+        *,
+        behind_failure: bool = False,
     ) -> NodeOutcome:
-        del ephemerals, part
+        del ephemerals, part, behind_failure
         began = time.monotonic()
         while True:
             process = await self._ended_process(attempt, progress)
