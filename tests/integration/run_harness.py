@@ -20,6 +20,7 @@ from dbt_temporal.adapters.temporal.connection.connect import namespace_facts
 from dbt_temporal.adapters.temporal.connection.search_attributes import registered_search_attributes
 from dbt_temporal.adapters.temporal.gateway import TemporalRun, TemporalRunGateway
 from dbt_temporal.adapters.temporal.leases.client import TemporalLeases
+from dbt_temporal.adapters.temporal.schedules.times import TemporalSchedules
 from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
 from dbt_temporal.adapters.temporal.worker.build import build_worker
 from dbt_temporal.adapters.temporal.worker.current_step import CurrentStep
@@ -95,6 +96,7 @@ class WorkerHarness(Generic[Engine]):
                 step=CurrentStep({"TEMPORAL_UI_URL": "http://ui.internal/"}, (await namespace_facts(self.client)).id),
                 leases=TemporalLeases(self.task_queue),
                 left_out=LeftOutInHistory(),
+                schedules=TemporalSchedules(),
             )
             activities = DbtActivities(use_cases)
             worker = build_worker(

@@ -17,6 +17,7 @@ from dbt_temporal.adapters.project_sources.local import current_revision
 from dbt_temporal.adapters.secrets import WorkerSecrets
 from dbt_temporal.adapters.temporal.leases.client import TemporalLeases
 from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
+from dbt_temporal.adapters.temporal.schedules.times import TemporalSchedules
 from dbt_temporal.adapters.temporal.telemetry.steps import SpanFactory, no_span
 from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
 from dbt_temporal.adapters.temporal.worker.current_step import CurrentStep
@@ -115,6 +116,7 @@ class WorkerContainer(containers.DeclarativeContainer):
         own_queue=own_queue,
         step=step,
         left_out=providers.Singleton(LeftOutInHistory),
+        schedules=providers.Singleton(TemporalSchedules),
         leases=providers.Singleton(TemporalLeases, settings.provided.connection.task_queue),
     )
     activities = providers.Singleton(DbtActivities, use_cases, telemetry, spans, heartbeat_secs)

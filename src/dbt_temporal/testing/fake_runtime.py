@@ -32,6 +32,7 @@ from dbt_temporal.application.steps.messages import (
 )
 from dbt_temporal.application.steps.table import BEFORE_RUN, END_RUN, RESUME_RUN, STORE_ARTIFACTS, TAKE_LEASE
 from dbt_temporal.domain.batches import BatchPart
+from dbt_temporal.domain.dates.logical_dates import ScheduledStart
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult
@@ -83,6 +84,7 @@ class FakeRuntime:
         was_reset: whether the executions from now on go on where others were cut off.
         answered: while it is not set, something is to be answered before a hand-over.
         budget: how large messages may be.
+        scheduled_start: what the schedule meant that has started the run.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class FakeRuntime:
         )
         self.resume_run: ProjectHooksOutput | StepFailedError = ProjectHooksOutput()
         self.end_run: EndRunOutput | StepFailedError = EndRunOutput()
+        self.scheduled_start: ScheduledStart | None = None
         self.hooks: dict[str, Any] = {}
         self.steps: list[Step[Any]] = []
         self.hooks_started: list[StartedHook] = []
@@ -223,6 +226,11 @@ class FakeRuntime:
         self.carried.append(carried)
         self._steps_before = len(self.steps)
         raise HandedOver
+
+    @property
+    def scheduled(self) -> ScheduledStart | None:
+        """As the test says."""
+        return self.scheduled_start
 
     @property
     def execution(self) -> str:

@@ -31,6 +31,8 @@ WRONG_TYPES: dict[str, Any] = {
     "retry_from": False,
     "event_time_start": 20260101,
     "event_time_end": "yesterday",
+    "scheduled_time": "yesterday",
+    "data_interval": "daily",
     "macro": 1,
     "args": ["a"],
     "sql": ["select 1"],

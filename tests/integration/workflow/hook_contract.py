@@ -40,6 +40,8 @@ INPUT_FIELDS = {
     "retry_from",
     "event_time_start",
     "event_time_end",
+    "scheduled_time",
+    "data_interval",
     "on_failure",
     *("macro", "args", "sql", "inline", "limit", "output", "output_keys", "compile", "static", "empty_catalog"),
     "connection",

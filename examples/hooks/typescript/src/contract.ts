@@ -57,6 +57,8 @@ export interface DbtRunInput {
   /** RFC 3339, as the other times. */
   event_time_start: string | null;
   event_time_end: string | null;
+  scheduled_time: string | null;
+  data_interval: string | null;
   on_failure: "fail" | "hold" | null;
   macro: string | null;
   args: Record<string, unknown> | null;

@@ -124,6 +124,10 @@ class InProcessRuntime:
         raise AssertionError(f"a run in this process has one execution; it would carry {len(carried)} bytes")
 
     @property
+    def scheduled(self) -> None:
+        """There are no schedules here."""
+
+    @property
     def execution(self) -> str:
         """There is one alone."""
         return ""

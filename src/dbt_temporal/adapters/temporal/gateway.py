@@ -77,7 +77,7 @@ class TemporalRunGateway:
                     args=[] if run_input is None else [dict(run_input)],
                     id=workflow_id,
                     task_queue=self._task_queue,
-                    static_summary=summary or _summary(run_input or {}),
+                    static_summary=summary or run_summary(run_input or {}),
                 )
         except WorkflowAlreadyStartedError as error:
             raise configuration_error(f"a workflow with the id {workflow_id!r} is running already") from error
@@ -188,7 +188,7 @@ def _outcome_of(cause: BaseException) -> Outcome:
     return Outcome(Ending.FAILED, message=str(cause))
 
 
-def _summary(run_input: Mapping[str, Any]) -> str:
+def run_summary(run_input: Mapping[str, Any]) -> str:
     """The run in dbt's words, for the list of workflows in the UI."""
     words = ["dbt", str(run_input.get("command", "build"))]
     for field in ("select", "exclude", "selector", "target"):

@@ -11,6 +11,7 @@ from typing import Any, Generic, NoReturn, Protocol, TypeVar
 from pydantic import BaseModel
 
 from dbt_temporal.application.ports.telemetry import Fact
+from dbt_temporal.domain.dates.logical_dates import ScheduledStart
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.project_config import TimeoutsConfig
@@ -247,6 +248,10 @@ class RunRuntime(Protocol):
         Raises:
             BaseException: the runtime's own, which is no Exception and must not be caught.
         """
+
+    @property
+    def scheduled(self) -> ScheduledStart | None:
+        """What the schedule meant that has started the run; None where none has."""
 
     @property
     def execution(self) -> str:

@@ -246,6 +246,7 @@ class DbtRun:
         planned, progress = await self._luggage.unpack_into(self._live, carried)
         said = self._fail_fast_by_update
         self._started_at, self._lease.scope = progress.started_at, progress.lease_scope
+        self._steps.planned = planned
         self._fail_fast_by_update = progress.fail_fast_by_update
         if said is not None:  # by an update that came first
             self.set_fail_fast(said)
@@ -283,6 +284,8 @@ class DbtRun:
         if planned.invocation.revision:
             facts.append(f"revision={planned.invocation.revision}")
         self._live.log.add(" ".join([f"Project {plan.project}:", *facts]) if facts else f"Project {plan.project}")
+        if planned.invocation.dates is not None:
+            self._live.log.add(planned.invocation.dates.in_words())
         self._live.log.planned(planned.counts, len(plan.nodes), len(plan.levels), planned.threads, planned.target)
         self._live.describe(plan.project, run_input, plan.search_attributes)
 

@@ -47,6 +47,9 @@ class RunSteps:
         self._invocation_id = invocation_id
         self.ended_at: datetime | None = None
         """When the run was ended from outside, where it was: its artifacts are stored later than other runs'."""
+        self.planned: PlanProjectOutput | None = None
+        """The last plan of the run, of which a further one has the dates."""
+        self._asked: DbtRunInput | None = None
         self._artifacts_stored = False
         self._log_lines_stored = 0
 
@@ -67,9 +70,22 @@ class RunSteps:
         return planned
 
     async def plan_again(self, run_input: DbtRunInput, started_at: datetime) -> PlanProjectOutput:
-        """A plan of the run on the project as it is now. Raises StepFailedError."""
+        """A plan of the run on the project as it is now. Raises StepFailedError.
+
+        Args:
+            run_input: as it was given at first, or that of a plan before, which holds its dates.
+            started_at: when the run began.
+        """
+        if self.planned is None:
+            self._asked = run_input
+        before = None if run_input is self._asked else self.planned
         argument = PlanProjectInput(
-            invocation_id=self._invocation_id, started_at=started_at.isoformat(), input=run_input
+            invocation_id=self._invocation_id,
+            started_at=started_at.isoformat(),
+            input=run_input,
+            scheduled=self._runtime.scheduled,
+            is_filled=before is not None,
+            dates=None if before is None else before.invocation.dates,
         )
         step = Step(
             kind=PLAN_PROJECT,
@@ -77,7 +93,8 @@ class RunSteps:
             limits=PLAN_PROJECT.limits(TimeoutsConfig()),
             summary=f"dbt {run_input.command}",
         )
-        return await self._retried(step)
+        self.planned = planned = await self._retried(step)
+        return planned
 
     async def take_lease(
         self, planned: PlanProjectOutput, lease: Lease, instead_of: str | None = None

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
 from dbt_temporal.domain.batches import BatchPart
+from dbt_temporal.domain.dates.logical_dates import LogicalDates, ScheduledStart
 from dbt_temporal.domain.hooks import HooksConfig
 from dbt_temporal.domain.leases.messages import Lease, LeaseAnswer
 from dbt_temporal.domain.project_config import ProjectConfig
@@ -31,6 +32,12 @@ class PlanProjectInput(StepInput):
     invocation_id: str
     started_at: str
     input: DbtRunInput
+    scheduled: ScheduledStart | None = None
+    """What a schedule meant, where one has started the run; null in requests from before it was part of them."""
+    is_filled: bool = False
+    """Whether `input` was planned before, so that it holds its dates, and what hooks have given holds none."""
+    dates: LogicalDates | None = None
+    """What the run is for, where it was planned before."""
 
     @field_serializer("input")
     def _explicit_fields(self, run_input: DbtRunInput) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from pathlib import Path
 from dbt_temporal.application.log_context import log_fields
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import EnginePlan, EngineRun, Progress, no_progress
+from dbt_temporal.application.ports.schedules import Schedules
 from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.engine_runs import EngineRuns
+from dbt_temporal.application.steps.logical_dates import DatesOfRun, with_dates
 from dbt_temporal.application.steps.messages import PlanProjectInput, PlanProjectOutput
 from dbt_temporal.application.stored.earlier_runs import EarlierRuns
 from dbt_temporal.application.stored.run_files import RunFiles
@@ -39,6 +41,7 @@ class PlanProject:
         static_search_attributes: TEMPORAL_SEARCH_ATTRIBUTES; they win over the dynamic ones.
         registered_search_attributes: what the namespace knows; the rest is left out. None where nothing is to be
             left out (runs without Temporal).
+        schedules: what knows the times of schedules; None where there are none.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class PlanProject:
         continue_after: HistoryLimits | None = None,
         static_search_attributes: Mapping[str, str] | None = None,
         registered_search_attributes: Collection[str] | None = None,
+        schedules: Schedules | None = None,
     ) -> None:
         self._runs = runs
         self._registry = registry
@@ -63,6 +67,7 @@ class PlanProject:
         self._continue_after = continue_after
         self._static = dict(static_search_attributes or {})
         self._registered = registered_search_attributes
+        self._dates = DatesOfRun(store, schedules)
 
     async def __call__(self, request: PlanProjectInput, _progress: Progress = no_progress) -> PlanProjectOutput:
         """Plans.
@@ -73,6 +78,10 @@ class PlanProject:
         project = await self._registry.resolve(request.input.project)
         location = project.loaded.location
         run_input = await EarlierRuns(self._store).resolved(project.loaded.name, request.input)
+        dates = request.dates
+        if not request.is_filled:
+            dates = await self._dates(request, run_input)
+            run_input = with_dates(run_input, dates)
         invocation = DbtInvocation(
             invocation_id=request.invocation_id,
             project=project.loaded.name,
@@ -80,6 +89,7 @@ class PlanProject:
             run_hosts=project.config.run_hosts,
             started_at=request.started_at,
             input=run_input,
+            dates=dates,
         )
         limit = project.config.timeouts.plan_secs
         try:

@@ -7,6 +7,7 @@ import asyncio
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import Progress, no_progress
 from dbt_temporal.application.steps.engine_runs import EngineRuns
+from dbt_temporal.application.steps.logical_dates import DATES_FILE
 from dbt_temporal.application.steps.messages import StoreArtifactsInput, StoreArtifactsOutput
 from dbt_temporal.application.stored.earlier_runs import EarlierRuns
 from dbt_temporal.application.stored.late_writes import LateWrites
@@ -58,6 +59,8 @@ class StoreArtifacts:
         failed = await run.failed_ephemerals() if request.fail_fast else frozenset()
         names = list(artifacts)
         written = await asyncio.gather(*(files.upload(name, artifacts[name]) for name in names))
+        if invocation.dates is not None:
+            await files.write(DATES_FILE, invocation.dates.model_dump_json().encode())
         if RUN_RESULTS_FILE in artifacts:
             earlier = EarlierRuns(self._store)
             await earlier.note(invocation.project, invocation.input, invocation.invocation_id, request.ended_at)

@@ -13,6 +13,7 @@ from dbt_temporal.application.ports.engine import DbtEngine, Progress
 from dbt_temporal.application.ports.leases import Leases
 from dbt_temporal.application.ports.left_out import LeftOutInputs
 from dbt_temporal.application.ports.runtime import UNLIMITED, Budget, StepKind
+from dbt_temporal.application.ports.schedules import Schedules
 from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.end_run import EndRun
 from dbt_temporal.application.steps.engine_runs import EngineRuns, StepOfRun
@@ -65,6 +66,7 @@ class UseCases:
         patience: Patience | None = None,
         leases: Leases | None = None,
         left_out: LeftOutInputs | None = None,
+        schedules: Schedules | None = None,
     ) -> UseCases:
         """All use cases on the same ports.
 
@@ -87,6 +89,7 @@ class UseCases:
                 continue_after=continue_after,
                 static_search_attributes=static_search_attributes,
                 registered_search_attributes=registered_search_attributes,
+                schedules=schedules,
             ),
             take_lease=TakeLease(leases),
             before_run=BeforeRun(runs, store, budget, late, state, own_queue),

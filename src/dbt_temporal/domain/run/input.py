@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from dbt_temporal.domain.dates.logical_dates import INTERVAL_FORM, in_utc, read_interval
+from dbt_temporal.domain.dates.templates import has_placeholder
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.hooks import HooksConfig
 from dbt_temporal.domain.run.commands import Command, misplaced
@@ -57,6 +59,10 @@ class DbtRunInput(DbtFlags):
     connection: bool | None = None
     event_time_start: str | None = None
     event_time_end: str | None = None
+    scheduled_time: str | None = None
+    """What the run is for, in place of what a schedule says, or of the run's start."""
+    data_interval: str | None = None
+    """How long the interval of data is that ends then, in place of the schedule's last time before."""
     on_failure: Literal["fail", "hold"] | None = None
     """Whether a run of which nodes have failed is kept open, so that operators can have them run again."""
 
@@ -71,8 +77,22 @@ class DbtRunInput(DbtFlags):
     @field_validator("event_time_start", "event_time_end")
     @classmethod
     def _is_rfc_3339(cls, value: str | None) -> str | None:
-        if value is not None:
+        if value is not None and not has_placeholder(value):  # those are looked at where they are filled
             datetime.fromisoformat(value)
+        return value
+
+    @field_validator("scheduled_time")
+    @classmethod
+    def _is_instant(cls, value: str | None) -> str | None:
+        if value is not None:
+            in_utc(value)
+        return value
+
+    @field_validator("data_interval")
+    @classmethod
+    def _is_interval(cls, value: str | None) -> str | None:
+        if value is not None and read_interval(value) is None:
+            raise ValueError(f"must be {INTERVAL_FORM}")
         return value
 
     @model_validator(mode="after")
@@ -89,7 +109,8 @@ class DbtRunInput(DbtFlags):
             raise ValueError("inline: give either inline, or select or selector, not both")
         if (self.event_time_start is None) != (self.event_time_end is None):
             raise ValueError("event_time_start: give event_time_start and event_time_end together")
-        if self.event_time_start and self.event_time_end:
+        times = (self.event_time_start, self.event_time_end)
+        if self.event_time_start and self.event_time_end and not any(has_placeholder(time or "") for time in times):
             start, end = (datetime.fromisoformat(v) for v in (self.event_time_start, self.event_time_end))
             if (start.tzinfo is None) != (end.tzinfo is None):
                 raise ValueError("event_time_start: give both event times with a time zone, or both without")

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
+from dbt_temporal.domain.dates.logical_dates import LogicalDates
 from dbt_temporal.domain.run.input import DbtRunInput
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -63,6 +64,7 @@ class DbtInvocation(BaseModel):
         revision: the revision of the project that was planned, or null where the source has none.
         started_at: RFC 3339; Jinja's `run_started_at` on every host of the run.
         input: the run's input, with what pre_run hooks added to `env`.
+        dates: what the run is for, where it is for a time; null for runs of nobody's schedule that hold no dates.
         taken_over: fields of `input` that the retried run gave, where `retry_from` names one.
         database: set from the run's first statement on, where its database is in the memory of one process; no other
             process may run its statements then.
@@ -88,6 +90,7 @@ class DbtInvocation(BaseModel):
     revision: str | None = None
     started_at: str
     input: DbtRunInput
+    dates: LogicalDates | None = None
     taken_over: tuple[str, ...] = ()
     database: HeldDatabase | None = None
     keeps_state: bool = False

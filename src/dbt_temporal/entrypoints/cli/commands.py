@@ -10,6 +10,7 @@ import click
 from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.entrypoints.cli.flags import (
     ARGS_FLAG,
+    DATE_FLAGS,
     EVENT_TIME_FLAGS,
     FULL_REFRESH_FLAG,
     INLINE_FLAG,
@@ -43,7 +44,16 @@ class CliCommand:
     def flags(self) -> list[Decorator]:
         selection = [*SELECTION_FLAGS, RETRY_FROM_FLAG] if self.selects else []
         ours = [ON_FAILURE_FLAG] if "on_failure" in COMMANDS[self.name].fields else []
-        return [*self.own, *selection, *STATE_FLAGS, *RUN_FLAGS, *ours, *flag_options(self.name), *SUBMIT_FLAGS]
+        return [
+            *self.own,
+            *selection,
+            *STATE_FLAGS,
+            *RUN_FLAGS,
+            *DATE_FLAGS,
+            *ours,
+            *flag_options(self.name),
+            *SUBMIT_FLAGS,
+        ]
 
 
 _BUILDING = (FULL_REFRESH_FLAG, *EVENT_TIME_FLAGS)

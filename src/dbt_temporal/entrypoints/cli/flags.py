@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from dbt_temporal.application.steps.logical_dates import dates_used
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.run.flags import REFUSED
 from dbt_temporal.domain.run.input import DbtRunInput, parse_run_input
@@ -18,6 +19,8 @@ from dbt_temporal.entrypoints.cli.values import (
     read_env_references,
     read_environment,
     read_event_time,
+    read_instant,
+    read_length,
     read_mapping,
     read_vars,
 )
@@ -148,6 +151,21 @@ EVENT_TIME_FLAGS: list[Decorator] = [
     ),
 ]
 
+DATE_FLAGS: list[Decorator] = [
+    click.option(
+        "--scheduled-time",
+        metavar="TIME",
+        callback=read_instant,
+        help="What the run is for, in place of its start: {{ scheduled_time }} in --vars, --env and event times.",
+    ),
+    click.option(
+        "--data-interval",
+        metavar="TIME",
+        callback=read_length,
+        help="How far {{ data_interval_start }} is before that: 1d, 1h; else by the schedule that starts the run.",
+    ),
+]
+
 ON_FAILURE_FLAG: Decorator = click.option(
     "--on-failure",
     type=click.Choice(["fail", "hold"]),
@@ -224,10 +242,14 @@ def run_input_of(command: str, flags: dict[str, Any]) -> DbtRunInput:
         "connection": flags.get("connection"),
         "event_time_start": flags.get("event_time_start"),
         "event_time_end": flags.get("event_time_end"),
+        "scheduled_time": flags.get("scheduled_time"),
+        "data_interval": flags.get("data_interval"),
         "on_failure": flags.get("on_failure"),
     }
     try:
-        return parse_run_input(raw)
+        run_input = parse_run_input(raw)
+        dates_used(run_input)
+        return run_input
     except DbtTemporalError as error:
         raise click.UsageError(_in_flag_names(error.message)) from error
 

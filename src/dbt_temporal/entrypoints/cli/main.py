@@ -20,6 +20,7 @@ from dbt_temporal.entrypoints.cli.flags import DbtCommand, run_input_of, with_fl
 from dbt_temporal.entrypoints.cli.input_flags import Decorator
 from dbt_temporal.entrypoints.cli.operators.commands import OPERATOR_COMMANDS
 from dbt_temporal.entrypoints.cli.running import run_program
+from dbt_temporal.entrypoints.cli.schedules.commands import schedule
 from dbt_temporal.entrypoints.cli.versions import version_text
 from dbt_temporal.entrypoints.exit_codes import COULD_NOT_RUN
 
@@ -133,7 +134,7 @@ def dev(**flags: Any) -> None:
 def _check_command_to_run(command: str) -> None:
     allowed = sorted(
         set(cli.commands)
-        - {"deps", "dev", "worker", "healthcheck", compare_engines.name}
+        - {"deps", "dev", "worker", "healthcheck", compare_engines.name, schedule.name}
         - {each.name for each in OPERATOR_COMMANDS}
     )
     try:
@@ -221,8 +222,7 @@ def _add_dbt_commands() -> None:
 
 
 _add_dbt_commands()
-cli.add_command(compare_engines)
-for _command in OPERATOR_COMMANDS:
+for _command in (*OPERATOR_COMMANDS, schedule, compare_engines):
     cli.add_command(_command)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import click
 import yaml
 
+from dbt_temporal.domain.dates.logical_dates import INTERVAL_FORM, read_interval
+from dbt_temporal.domain.dates.templates import has_placeholder
 from dbt_temporal.domain.validation import not_json
 
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -56,7 +58,15 @@ def _read_mapping(
 
 
 def read_event_time(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """Reads `--event-time-start` and `--event-time-end`: RFC 3339, with a time zone only if one was written."""
+    """Reads `--event-time-start` and `--event-time-end`: RFC 3339, with a time zone only if one was written.
+
+    One that is to be filled with a date is left as it is.
+    """
+    return value if value is not None and has_placeholder(value) else read_instant(ctx, param, value)
+
+
+def read_instant(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Reads `--scheduled-time` as `read_event_time` reads the others, which may be filled with it."""
     if value is None:
         return None
     try:
@@ -64,6 +74,13 @@ def read_event_time(ctx: click.Context, param: click.Parameter, value: str | Non
     except ValueError as error:
         allowed = "2026-01-31, 2026-01-31T06:00:00 or 2026-01-31T06:00:00+00:00"
         raise click.BadParameter(f"{value!r} is not a date or time; write it like {allowed}", ctx, param) from error
+
+
+def read_length(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Reads `--data-interval`: a number and a unit."""
+    if value is not None and read_interval(value) is None:
+        raise click.BadParameter(f"{value!r} must be {INTERVAL_FORM}", ctx, param)
+    return value
 
 
 def read_environment(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+from datetime import UTC, datetime
 from typing import Any
 
 import yaml
@@ -39,8 +40,8 @@ def command_line(invocation: DbtInvocation) -> list[str]:
         ("--indirect-selection", run_input.indirect_selection),
         ("--vars", json.dumps(run_input.vars) if run_input.vars else None),
         ("--target", run_input.target),
-        ("--event-time-start", run_input.event_time_start),
-        ("--event-time-end", run_input.event_time_end),
+        ("--event-time-start", event_time(run_input.event_time_start)),
+        ("--event-time-end", event_time(run_input.event_time_end)),
         ("--state", state_folder(run_input.state_manifest_ref)),
         ("--defer-state", state_folder(run_input.defer_manifest_ref)),
         ("--args", json.dumps(run_input.args) if run_input.args else None),
@@ -105,8 +106,8 @@ def flag_params(run_input: DbtRunInput) -> dict[str, Any]:
         "defer": True if run_input.defer_manifest_ref else None,
         "state": state_folder(run_input.state_manifest_ref),
         "defer_state": state_folder(run_input.defer_manifest_ref),
-        "event_time_start": run_input.event_time_start,
-        "event_time_end": run_input.event_time_end,
+        "event_time_start": event_time(run_input.event_time_start),
+        "event_time_end": event_time(run_input.event_time_end),
         "macro": run_input.macro,
         "args": yaml.safe_dump(run_input.args, allow_unicode=True) if run_input.args else None,
         "sql": run_input.sql,
@@ -125,6 +126,17 @@ def flag_params(run_input: DbtRunInput) -> dict[str, Any]:
 def _param(value: Any) -> Any:
     """A mapping as the text in which dbt's command line takes it."""
     return json.dumps(value) if isinstance(value, dict) else value
+
+
+def event_time(text: str | None) -> str | None:
+    """A time as dbt's command line takes it: without a time zone, which it reads as UTC, and to the second."""
+    if text is None:
+        return None
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None and not time.microsecond:
+        return text
+    in_utc = time if time.tzinfo is None else time.astimezone(UTC)
+    return in_utc.replace(tzinfo=None, microsecond=0).isoformat()
 
 
 def state_folder(reference: str | None) -> str | None:

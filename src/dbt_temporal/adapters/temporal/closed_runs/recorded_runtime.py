@@ -156,6 +156,10 @@ class RecordedRuntime:
         raise AssertionError(f"the run was not handed over; it would carry {len(carried)} bytes")
 
     @property
+    def scheduled(self) -> None:
+        """Nobody asks: the plan is in the history."""
+
+    @property
     def execution(self) -> str:
         return self._history.run_id
 

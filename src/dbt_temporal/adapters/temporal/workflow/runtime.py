@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel
 from temporalio import workflow
-from temporalio.common import Priority, RawValue, RetryPolicy
+from temporalio.common import Priority, RawValue, RetryPolicy, SearchAttributeKey
 from temporalio.converter import PayloadConverter
 from temporalio.exceptions import ActivityError, ChildWorkflowError, FailureError
 
@@ -22,12 +22,15 @@ from dbt_temporal.application.log_context import log_fields
 from dbt_temporal.application.ports.runtime import StateChange, Step
 from dbt_temporal.application.ports.telemetry import ActionsTaken, Fact
 from dbt_temporal.application.shielding import cancels_asked
+from dbt_temporal.domain.dates.logical_dates import ScheduledStart
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.limits import fit_name
 from dbt_temporal.domain.run.plan import HistoryLimits
 
 Output = TypeVar("Output", bound=BaseModel)
 
+SCHEDULED_TIME = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
+SCHEDULED_BY = SearchAttributeKey.for_keyword("TemporalScheduledById")
 MAX_SUMMARY_BYTES = 400
 """What the server takes for the summary of a workflow."""
 CHILD_ACTIONS = 2
@@ -159,6 +162,15 @@ class TemporalRuntime:
         self.flush()
         pieces = [carried[begin : begin + PIECE_BYTES] for begin in range(0, len(carried), PIECE_BYTES)]
         workflow.continue_as_new(args=[self.argument, *pieces])
+
+    @property
+    def scheduled(self) -> ScheduledStart | None:
+        """By the search attributes that the server gives to what a schedule starts: on time, late, or by a backfill."""
+        attributes = workflow.info().typed_search_attributes
+        time, schedule_id = attributes.get(SCHEDULED_TIME), attributes.get(SCHEDULED_BY)
+        if time is None or schedule_id is None:
+            return None
+        return ScheduledStart(schedule_id=schedule_id, time=time.isoformat())
 
     @property
     def execution(self) -> str:

@@ -1,0 +1,1 @@
+"""`dbt-temporal schedule`: runs that Temporal starts by itself."""
