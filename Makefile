@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 PHONY_EXAMPLES := services postgres postgres-start postgres-stop ui run run-multi run-env run-git submit submit-analytics \
   submit-marketing submit-env submit-git
 .PHONY: $(PHONY_EXAMPLES) help setup setup-dbt-1.12 setup-dbt-v2 test-dbt-v2 demo dev worker test test-unit test-integration test-dbt-1.12 \
-  test-conformance conformance lint fmt bench bench-views differential packages package clean distclean
+  test-conformance conformance lint fmt bench bench-views differential packages pictures package clean distclean
 
 help: ## List the targets
 	@echo "Targets (make TARGET):"
@@ -223,6 +223,17 @@ differential: setup setup-dbt-1.12 ## Run N random projects by the dbt CLI and b
 # MORE: `--package NAME`, `--database duckdb`, `--clones FOLDER` where the repositories are at owner/name (docs/packages.md).
 packages: setup ## Run published packages by the dbt CLI and by workers, compare, and write the table of docs/packages.md
 	$(VENV)/bin/python -m tests.packages --page docs/packages.md $(MORE)
+
+# A browser of Playwright's own is fetched where BROWSER names none.
+PICTURES_VENV := .venv-pictures
+export BROWSER
+pictures: setup ## Make the pictures of docs/pictures, of the example's run (BROWSER=/path/to/chromium)
+	@test -x $(PICTURES_VENV)/bin/playwright || { "$(PYTHON)" -m venv $(PICTURES_VENV) && \
+	  $(PICTURES_VENV)/bin/python -m pip install --quiet playwright==1.65.2; }
+	@test -n "$(BROWSER)" || $(PICTURES_VENV)/bin/playwright install chromium
+	@set -e; folder=$$(mktemp -d); trap 'rm -r "$$folder"' EXIT; \
+	  ARTIFACT_STORE="$$folder" $(VENV)/bin/dbt-temporal dev --project-dir $(EXAMPLE) --run build; \
+	  $(PICTURES_VENV)/bin/python docs/pictures/make.py "$$folder"/*/report.html
 
 package: setup ## Build the source distribution and the wheel into dist/
 	$(VENV)/bin/python -m build

@@ -15,6 +15,7 @@ from temporalio.worker import Worker
 
 from dbt_temporal.adapters.artifact_stores.fsspec_store import FsspecArtifactStore
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
+from dbt_temporal.adapters.report_page.page import html_page
 from dbt_temporal.adapters.secrets import SecretSettings, WorkerSecrets
 from dbt_temporal.adapters.temporal.connection.connect import namespace_facts
 from dbt_temporal.adapters.temporal.connection.search_attributes import registered_search_attributes
@@ -30,6 +31,7 @@ from dbt_temporal.adapters.temporal.worker.tuning import WorkerTuning
 from dbt_temporal.adapters.temporal.worker.versioning import VersioningSettings
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import DbtEngine, ProjectLocation
+from dbt_temporal.application.ports.report_page import ReportPage
 from dbt_temporal.application.ports.runs import Outcome
 from dbt_temporal.application.projects.loading import ReadyProject
 from dbt_temporal.application.projects.registry import ProjectRegistry
@@ -65,6 +67,7 @@ class WorkerHarness(Generic[Engine]):
         self.config: dict[str, Any] = {"retry": FAST_RETRIES}
         self.projects: list[ReadyProject] | None = None
         self.write_artifacts = False
+        self.report_page: ReportPage | None = None
         self.static_search_attributes: Mapping[str, str] = {}
         self.tuning = WorkerTuning()
         self.versioning = VersioningSettings()
@@ -88,6 +91,7 @@ class WorkerHarness(Generic[Engine]):
                 ProjectRegistry(projects),
                 self.store,
                 write_artifacts=self.write_artifacts,
+                report_page=self.report_page,
                 priority_scheduling=self.tuning.priority_scheduling,
                 continue_after=self.tuning.history_limits,
                 static_search_attributes=self.static_search_attributes,
@@ -161,6 +165,7 @@ class DbtHarness(WorkerHarness[DbtCoreEngine]):
         self.store = FsspecArtifactStore(str(folder))
         self.folder = folder
         self.write_artifacts = True
+        self.report_page = html_page
 
     async def load(self, location: ProjectLocation) -> None:
         """Loads the project of the runs, with `config`."""

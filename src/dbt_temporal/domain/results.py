@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from dbt_temporal.domain.batches import Batches, BatchResults, EndedBatch
 from dbt_temporal.domain.hooks import HookError
+from dbt_temporal.domain.times import NodeTimes
 
 NodeStatus = Literal["success", "error", "skipped", "cancelled"]
 
@@ -60,6 +61,8 @@ class NodeExecutionResult(BaseModel):
     """Of a part of a microbatch model, for the run alone."""
     failed_ephemerals: list[str] | None = Field(default=None, exclude_if=_is_none)
     """Ephemeral models of the run that had failed by then: of them dbt has no results. For the run alone."""
+    times: NodeTimes | None = Field(default=None, exclude_if=_is_none)
+    """When its attempts began and ended. For the run's report alone."""
 
 
 class ArtifactPaths(BaseModel):
@@ -92,3 +95,5 @@ class DbtRunOutput(BaseModel):
     engine: str | None = None
     """`dbt-core`, or the name of another engine that the project has."""
     dbt_version: str | None = None
+    report_path: str | None = None
+    """Where the report of the run lies; null where there is none."""

@@ -14,6 +14,7 @@ from dbt_temporal.adapters.dbt_core.parents.shared import SharedParses
 from dbt_temporal.adapters.dbt_v2.engine import DbtV2Engine
 from dbt_temporal.adapters.project_config_file import read_project_config, read_project_name
 from dbt_temporal.adapters.project_sources.local import current_revision
+from dbt_temporal.adapters.report_page.page import html_page
 from dbt_temporal.adapters.secrets import WorkerSecrets
 from dbt_temporal.adapters.temporal.leases.client import TemporalLeases
 from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
@@ -25,6 +26,7 @@ from dbt_temporal.adapters.temporal.worker.heartbeat import HEARTBEAT_INTERVAL
 from dbt_temporal.adapters.temporal.worker.left_out import LeftOutInHistory
 from dbt_temporal.adapters.temporal.worker.own_queue import own_task_queue
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
+from dbt_temporal.application.ports.report_page import ReportPage
 from dbt_temporal.application.ports.telemetry import NoTelemetry, Telemetry
 from dbt_temporal.application.projects.engines import EngineByProject
 from dbt_temporal.application.projects.loading import LoadProjects, RereadProject
@@ -40,6 +42,11 @@ def shared_parses(settings: Settings, store: ArtifactStore, environ: Mapping[str
     """The parses that this worker shares with others, sealed by the keys that encrypt payloads; None for none."""
     keys = [*settings.connection.keys.values()]
     return SharedParses(store, environ, keys) if settings.artifacts.shares_parses else None
+
+
+def report_page(settings: Settings) -> ReportPage | None:
+    """What makes the reports of runs, where they are to have any."""
+    return html_page if settings.artifacts.write_report else None
 
 
 class WorkerContainer(containers.DeclarativeContainer):
@@ -108,6 +115,7 @@ class WorkerContainer(containers.DeclarativeContainer):
         budget=providers.Object(TEMPORAL_BUDGET),
         write_artifacts=settings.provided.artifacts.write_artifacts,
         write_run_log=settings.provided.artifacts.write_run_log,
+        report_page=providers.Callable(report_page, settings),
         priority_scheduling=settings.provided.tuning.priority_scheduling,
         continue_after=settings.provided.tuning.history_limits,
         write_catalog=settings.provided.artifacts.write_catalog,

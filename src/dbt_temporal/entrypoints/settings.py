@@ -80,6 +80,7 @@ class ArtifactSettings(EnvironmentModel):
     write_artifacts: bool = variable("WRITE_ARTIFACTS", False, allowed=_TRUE_OR_FALSE)
     store: str = variable("ARTIFACT_STORE", "/tmp/dbt-artifacts", allowed="a folder, or a URL such as s3://bucket/path")
     write_run_log: bool = variable("WRITE_RUN_LOG", True, allowed=_TRUE_OR_FALSE)
+    write_report: bool = variable("WRITE_REPORT", True, allowed=_TRUE_OR_FALSE)
     write_catalog: bool = variable("WRITE_CATALOG", False, allowed=_TRUE_OR_FALSE)
     share_parses: bool = variable("DBT_TEMPORAL_SHARE_PARSES", True, allowed=_TRUE_OR_FALSE)
 

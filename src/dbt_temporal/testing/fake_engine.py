@@ -27,6 +27,7 @@ from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.errors import RETRYABLE_TYPES, DbtTemporalError, ErrorType
 from dbt_temporal.domain.leases.messages import Lease, LeasePer
 from dbt_temporal.domain.project_config import ProjectConfig
+from dbt_temporal.domain.report.model import NodeFacts, RunGraph
 from dbt_temporal.domain.results import NodeExecutionResult, NodeStatus
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.invocation import DbtInvocation
@@ -261,6 +262,20 @@ class FakeEngineRun:
         for name, document in documents.items():
             (folder / name).write_text(json.dumps(document), encoding="utf-8")
         return {name: folder / name for name in documents}
+
+    async def graph(self, with_code: Collection[str] = ()) -> RunGraph:
+        """The nodes of the plan, each with its file and a line of code."""
+        nodes = {
+            uid: NodeFacts(
+                node.name,
+                node.resource_type,
+                node.materialization,
+                path=f"models/{node.name}.sql",
+                depends_on=tuple(node.depends_on),
+            )
+            for uid, node in self._engine.run_plan.nodes.items()
+        }
+        return RunGraph(nodes, {uid: f"select 1 as {nodes[uid].name}" for uid in with_code if uid in nodes})
 
     async def failed_ephemerals(self) -> frozenset[str]:
         """What the engine has."""

@@ -196,6 +196,7 @@ def test_what_assembled_the_artifacts_is_deleted(built: BuiltProject) -> None:
         "logs",
         "log.txt",
         "manifest.json",
+        "report.html",
         "run_results.json",
     }
 

@@ -96,6 +96,7 @@ class Shop:
             "WRITE_ARTIFACTS": "true",
             "ARTIFACT_STORE": str(folder / "artifacts"),
             "WRITE_RUN_LOG": "false",
+            "WRITE_REPORT": "false",
             "WRITE_CATALOG": "true",
             "HEALTH_FILE": str(folder / "alive"),
             "HEALTH_PORT": str(self.port),
@@ -199,6 +200,8 @@ def test_artifacts_are_written_as_the_variables_say(shop: Shop, finished: Finish
     files = set(os.listdir(shop.folder / "artifacts" / finished.output.invocation_id))
     assert {"run_results.json", "manifest.json", "catalog.json"} <= files
     assert "log.txt" not in files
+    assert "report.html" not in files
+    assert finished.output.report_path is None
 
 
 async def test_a_run_has_the_search_attributes_of_the_variable(finished: Finished) -> None:

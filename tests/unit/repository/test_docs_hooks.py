@@ -31,7 +31,17 @@ README = Page("examples/hooks/README.md")
 CONTRACT_TS = (EXAMPLES / "typescript" / "src" / "contract.ts").read_text()
 
 INTERFACE = re.compile(r"^export interface (?P<name>\w+) \{\n(?P<body>.*?)^\}$", re.MULTILINE | re.DOTALL)
-OF_OUR_OWN = {"relation", "overrides", "unreported", "batched", "listing", "batch", "batches", "failed_ephemerals"}
+OF_OUR_OWN = {
+    "relation",
+    "overrides",
+    "unreported",
+    "batched",
+    "listing",
+    "batch",
+    "batches",
+    "failed_ephemerals",
+    "times",
+}
 """Fields of nodes that are sent, but are no part of what hook workflows may rely on."""
 
 

@@ -167,6 +167,7 @@ export interface DbtRunOutput {
   revision: string | null;
   engine: string | null;
   dbt_version: string | null;
+  report_path: string | null;
 }
 
 export interface NodeExecutionResult {

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from dbt_temporal.adapters.dbt_core.hosts.answers import (
+    graph_from,
     lost_database,
     outcome_from,
     prepared_from,
@@ -37,6 +38,7 @@ from dbt_temporal.application.shielding import shielded
 from dbt_temporal.domain.batches import BatchPart, step_name
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.leases.messages import Lease, LeasePer
+from dbt_temporal.domain.report.model import RunGraph
 from dbt_temporal.domain.results import NodeStatus
 from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.domain.run.plan import EphemeralTurn, ExecutionPlan
@@ -201,6 +203,11 @@ class DbtCoreRun:
                 with_catalog=with_catalog and with_database,
             )
         return {name: Path(place) for name, place in files.items()}
+
+    async def graph(self, with_code: Collection[str] = ()) -> RunGraph:
+        async with self._host() as host:
+            answer = await host.process.channel.request("graph", with_code=list(with_code))
+        return graph_from(answer)
 
     async def failed_ephemerals(self) -> frozenset[str]:
         async with self._host() as host:

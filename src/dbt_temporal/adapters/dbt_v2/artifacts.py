@@ -23,6 +23,8 @@ from dbt_temporal.adapters.dbt_v2.processes.told import BAD, Told
 from dbt_temporal.adapters.dbt_v2.results import outcome_of, result_entry
 from dbt_temporal.application.ports.engine import CompletedNode
 
+ARTIFACTS = "artifacts"
+"""The folder of those of a run, below the run's own."""
 RUN_RESULTS, MANIFEST = "run_results.json", "manifest.json"
 _SCHEMA = "https://schemas.getdbt.com/dbt/run-results/v6.json"
 _HOOK_PREFIX = "operation."

@@ -258,11 +258,18 @@ def _priorities(order: Sequence[str], parents: Mapping[str, Collection[str]]) ->
     }
 
 
+def relation_of(node: Mapping[str, Any]) -> str | None:
+    """The relation of a node as dbt's console shows it; None where it has none."""
+    materialized = (node.get("config") or {}).get("materialized")
+    if node["resource_type"] not in ("model", "seed", "snapshot") or materialized == "ephemeral":
+        return None
+    return f"{node['schema']}.{node.get('alias') or node['name']}"
+
+
 def _node_info(manifest: Manifest, unique_id: str, depends_on: list[str], rank: int, priority: int) -> NodeInfo:
     node = manifest.node(unique_id)
     config = node.get("config") or {}
     kind = str(node["resource_type"])
-    is_relation = kind in ("model", "seed", "snapshot") and config.get("materialized") != "ephemeral"
     return NodeInfo(
         unique_id=unique_id,
         name=str(node["name"]),
@@ -272,6 +279,6 @@ def _node_info(manifest: Manifest, unique_id: str, depends_on: list[str], rank: 
         depends_on=depends_on,
         priority=priority,
         rank=rank,
-        relation=f"{node['schema']}.{node.get('alias') or node['name']}" if is_relation else None,
+        relation=relation_of(node),
         overrides=node_overrides(unique_id, config.get("meta") or node.get("meta") or {}),
     )

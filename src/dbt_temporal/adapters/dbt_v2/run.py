@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from dbt_temporal.adapters.dbt_v2 import command_line
-from dbt_temporal.adapters.dbt_v2.artifacts import Shown, write_artifacts
+from dbt_temporal.adapters.dbt_v2.artifacts import ARTIFACTS, Shown, write_artifacts
 from dbt_temporal.adapters.dbt_v2.commands import TargetFacts, V2Commands, V2Project
 from dbt_temporal.adapters.dbt_v2.helper import SESSION_VARIABLE, SESSIONS_CAN_BE_ENDED, session_name
 from dbt_temporal.adapters.dbt_v2.leases import lease_of
@@ -30,6 +30,7 @@ from dbt_temporal.adapters.dbt_v2.processes.courses import Courses
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
 from dbt_temporal.adapters.dbt_v2.processes.told import BAD
 from dbt_temporal.adapters.dbt_v2.results import EndingsJudge, kept_back, outcome_of, skipped_for
+from dbt_temporal.adapters.dbt_v2.runs.graph import run_graph
 from dbt_temporal.adapters.dbt_v2.runs.selection import Selection
 from dbt_temporal.adapters.dbt_v2.runs.showing import SOURCES, chosen, with_freshness, with_rows, write_sources
 from dbt_temporal.adapters.dbt_v2.stage import read_project_file
@@ -47,6 +48,7 @@ from dbt_temporal.application.ports.engine import (
 from dbt_temporal.application.shielding import shielded
 from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.leases.messages import Lease, LeasePer
+from dbt_temporal.domain.report.model import RunGraph
 from dbt_temporal.domain.results import NodeStatus
 from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.domain.run.invocation import DbtInvocation
@@ -224,7 +226,7 @@ class DbtV2Run:
         command = self._invocation.input.command
         files = await asyncio.to_thread(
             write_artifacts,
-            folder / "artifacts",
+            folder / ARTIFACTS,
             course,
             results,
             project=self._project,
@@ -243,9 +245,13 @@ class DbtV2Run:
             return files
         invocation_id = self._invocation.invocation_id
         sources = await asyncio.to_thread(
-            write_sources, folder / "artifacts", course.processes, invocation_id, elapsed_time
+            write_sources, folder / ARTIFACTS, course.processes, invocation_id, elapsed_time
         )
         return files if sources is None else {**files, SOURCES: sources}
+
+    async def graph(self, with_code: Collection[str] = ()) -> RunGraph:
+        parents = (await self._course()).parents
+        return await asyncio.to_thread(run_graph, self._folder / ARTIFACTS, parents, with_code)
 
     async def failed_ephemerals(self) -> frozenset[str]:
         return frozenset()  # ephemeral models are nodes of the plan, with results of their own

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.leases.messages import Lease, LeasePer
+from dbt_temporal.domain.report.model import RunGraph
 from dbt_temporal.domain.results import NodeExecutionResult, NodeStatus
 from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase
 from dbt_temporal.domain.run.plan import EphemeralTurn, ExecutionPlan
@@ -312,6 +313,13 @@ class EngineRun(Protocol):
 
         Returns:
             The place of each on this machine, by file name. They stay there until the run ends.
+        """
+
+    async def graph(self, with_code: Collection[str] = ()) -> RunGraph:
+        """What the nodes of the run are, and what each waits for; to be asked once artifacts are made.
+
+        Args:
+            with_code: nodes whose compiled code is wanted, where they have any.
         """
 
     async def failed_ephemerals(self) -> frozenset[str]:

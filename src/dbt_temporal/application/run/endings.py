@@ -30,6 +30,7 @@ from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.hooks import HookError
 from dbt_temporal.domain.leases.messages import Lease
 from dbt_temporal.domain.project_config import TimeoutsConfig
+from dbt_temporal.domain.report.model import ReportFacts
 from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.domain.run.input import DbtRunInput
 
@@ -47,6 +48,8 @@ class RunSteps:
         self._invocation_id = invocation_id
         self.ended_at: datetime | None = None
         """When the run was ended from outside, where it was: its artifacts are stored later than other runs'."""
+        self.cancelled = False
+        """Whether the run was cancelled, for its report."""
         self.planned: PlanProjectOutput | None = None
         """The last plan of the run, of which a further one has the dates."""
         self._asked: DbtRunInput | None = None
@@ -133,11 +136,15 @@ class RunSteps:
             fail_fast=self._live.state.fail_fast,
             ended_at=None if self.ended_at is None else self.ended_at.isoformat(),
             run_log=self._log_text() if planned.write_run_log else None,
+            report=self._report_facts(planned, elapsed) if planned.write_report else None,
         )
         try:
             stored = await self._store(planned, argument, "store artifacts")
             self._artifacts_stored = True
             self._tell_unstored(stored.unstored)
+            if stored.report_problem is not None:
+                self._live.log.problem("Making the report of the run", stored.report_problem)
+                self._live.changed()
             self._live.ephemerals_failed(stored.failed_ephemerals)
             return stored
         except StepFailedError as failure:
@@ -145,6 +152,18 @@ class RunSteps:
             self._live.log.problem("Storing artifacts", failure.message)
             self._live.changed()
             return None
+
+    def _report_facts(self, planned: PlanProjectOutput, elapsed: float) -> ReportFacts:
+        began = datetime.fromisoformat(planned.invocation.started_at)
+        ended = round((self._runtime.now() - began).total_seconds(), 3)
+        return ReportFacts(
+            target=planned.target,
+            threads=planned.threads,
+            executing_since=max(round(ended - elapsed, 3), 0.0),
+            ended=ended,
+            success=self._live.state.success and not self.cancelled,
+            cancelled=self.cancelled,
+        )
 
     def _tell_unstored(self, nodes: list[str]) -> None:
         if nodes:
@@ -245,6 +264,8 @@ def run_output(
     """
     state = live.state
     shown = state.node_results
+    if planned.write_report:
+        shown = [result if result.times is None else result.model_copy(update={"times": None}) for result in shown]
     if planned.ends_on_error and state.ends_with_error:  # dbt raises it, and shows nothing of the nodes before it
         shown = [result.model_copy(update={"output": None}) for result in shown]
     results = fit_results(shown, limit)
@@ -258,6 +279,7 @@ def run_output(
         elapsed_time=elapsed_time,
         artifacts=stored.artifacts if stored else None,
         log_path=stored.log_path if stored else None,
+        report_path=stored.report_path if stored else None,
         hook_errors=list(hook_errors),
         project=planned.invocation.project,
         revision=planned.invocation.revision,

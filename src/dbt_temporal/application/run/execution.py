@@ -81,6 +81,7 @@ class Execution:
                 # dbt runs no hooks either where nothing is selected (dbt/task/runnable.py, run).
                 self._live.log.add("Nothing to do. Try checking your model configs and model specification args")
         except asyncio.CancelledError:
+            self._steps.cancelled = True
             self._tell_of_cancel()
             if self.nodes is not None:
                 self.nodes.skip_cancelled()

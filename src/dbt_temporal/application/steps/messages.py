@@ -11,6 +11,7 @@ from dbt_temporal.domain.dates.logical_dates import LogicalDates, ScheduledStart
 from dbt_temporal.domain.hooks import HooksConfig
 from dbt_temporal.domain.leases.messages import Lease, LeaseAnswer
 from dbt_temporal.domain.project_config import ProjectConfig
+from dbt_temporal.domain.report.model import ReportFacts
 from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult, NodeStatus
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase
@@ -79,6 +80,12 @@ class PlanProjectOutput(BaseModel):
     """Whether the activity of a node has an id that people know; false in plans from before it was part of them."""
     write_run_log: bool = True
     """WRITE_RUN_LOG: whether log.txt is among the artifacts."""
+    write_report: bool = False
+    """WRITE_REPORT: whether report.html is among them, for which the run takes note of times; false in plans from
+    before it was part of them."""
+    artifacts_place: str | None = None
+    """The folder or URL below which the run's artifacts come to lie, for whoever looks for them; null where there are
+    none, and in plans from before it was part of them."""
     priority_scheduling: bool = False
     """TEMPORAL_PRIORITY_SCHEDULING: whether steps carry priorities."""
     lease: Lease | None = None
@@ -222,6 +229,8 @@ class StoreArtifactsInput(StepInput):
     """When the run ended, where its artifacts are only stored later: those of another run may be newer."""
     fail_fast: bool = False
     """Whether an ephemeral model that fails ends the run, though nothing uses it."""
+    report: ReportFacts | None = None
+    """What the run says of itself, for its report; null where it has none."""
 
 
 class StoreArtifactsOutput(BaseModel):
@@ -231,6 +240,9 @@ class StoreArtifactsOutput(BaseModel):
     """Nodes of which the artifacts have the small result alone, because their record could not be stored."""
     failed_ephemerals: list[str] = Field(default_factory=list)
     """Ephemeral models that do not compile, where `fail_fast` asks for them."""
+    report_path: str | None = None
+    report_problem: str | None = None
+    """Why there is no report, where there should be one."""
 
 
 class EndRunInput(StepInput):

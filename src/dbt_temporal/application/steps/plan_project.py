@@ -36,6 +36,7 @@ class PlanProject:
     Args:
         write_artifacts: WRITE_ARTIFACTS.
         write_run_log: WRITE_RUN_LOG.
+        write_report: WRITE_REPORT.
         priority_scheduling: TEMPORAL_PRIORITY_SCHEDULING.
         continue_after: when runs go on in another execution; None where there are none.
         static_search_attributes: TEMPORAL_SEARCH_ATTRIBUTES; they win over the dynamic ones.
@@ -52,6 +53,7 @@ class PlanProject:
         *,
         write_artifacts: bool = False,
         write_run_log: bool = True,
+        write_report: bool = False,
         priority_scheduling: bool = False,
         continue_after: HistoryLimits | None = None,
         static_search_attributes: Mapping[str, str] | None = None,
@@ -63,6 +65,7 @@ class PlanProject:
         self._store = store
         self._write_artifacts = write_artifacts
         self._write_run_log = write_run_log
+        self._write_report = write_report
         self._priority_scheduling = priority_scheduling
         self._continue_after = continue_after
         self._static = dict(static_search_attributes or {})
@@ -133,6 +136,8 @@ class PlanProject:
             named_activities=True,
             ephemerals=dict(engine_plan.ephemerals) if in_dbts_order else {},
             write_run_log=self._write_run_log,
+            write_report=self._write_artifacts and self._write_report,
+            artifacts_place=self._store.location(request.invocation_id) if self._write_artifacts else None,
             priority_scheduling=self._priority_scheduling,
             continue_after=self._continue_after,
             lease=lease,

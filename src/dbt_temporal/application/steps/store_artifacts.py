@@ -9,6 +9,7 @@ from dbt_temporal.application.ports.engine import Progress, no_progress
 from dbt_temporal.application.steps.engine_runs import EngineRuns
 from dbt_temporal.application.steps.logical_dates import DATES_FILE
 from dbt_temporal.application.steps.messages import StoreArtifactsInput, StoreArtifactsOutput
+from dbt_temporal.application.steps.run_report import RunReports
 from dbt_temporal.application.stored.earlier_runs import EarlierRuns
 from dbt_temporal.application.stored.late_writes import LateWrites
 from dbt_temporal.application.stored.run_files import RunFiles
@@ -31,9 +32,16 @@ class StoreArtifacts:
     """The use case behind `store_artifacts`. Repeating it writes the same files again."""
 
     def __init__(
-        self, runs: EngineRuns, store: ArtifactStore, late: LateWrites, *, write_catalog: bool = False
+        self,
+        runs: EngineRuns,
+        store: ArtifactStore,
+        late: LateWrites,
+        reports: RunReports | None = None,
+        *,
+        write_catalog: bool = False,
     ) -> None:
         self._runs = runs
+        self._reports = reports
         self._store = store
         self._late = late
         self._write_catalog = write_catalog
@@ -57,6 +65,9 @@ class StoreArtifacts:
         completed = await files.with_records(request.results, unrecorded, request.behind, request.behind_if_failed)
         artifacts = await run.artifacts(completed, request.elapsed_time, with_catalog=self._write_catalog)
         failed = await run.failed_ephemerals() if request.fail_fast else frozenset()
+        report_path, report_problem = None, None
+        if self._reports is not None and artifacts:
+            report_path, report_problem = await self._reports.make(run, request, files)
         names = list(artifacts)
         written = await asyncio.gather(*(files.upload(name, artifacts[name]) for name in names))
         if invocation.dates is not None:
@@ -70,4 +81,6 @@ class StoreArtifacts:
             log_path=paths.get("log_path"),
             unstored=files.missing,
             failed_ephemerals=sorted(failed),
+            report_path=report_path,
+            report_problem=report_problem,
         )

@@ -12,6 +12,7 @@ from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import DbtEngine, Progress
 from dbt_temporal.application.ports.leases import Leases
 from dbt_temporal.application.ports.left_out import LeftOutInputs
+from dbt_temporal.application.ports.report_page import ReportPage
 from dbt_temporal.application.ports.runtime import UNLIMITED, Budget, StepKind
 from dbt_temporal.application.ports.schedules import Schedules
 from dbt_temporal.application.projects.registry import ProjectRegistry
@@ -20,6 +21,7 @@ from dbt_temporal.application.steps.engine_runs import EngineRuns, StepOfRun
 from dbt_temporal.application.steps.execute_node import ExecuteNode
 from dbt_temporal.application.steps.plan_project import PlanProject
 from dbt_temporal.application.steps.project_hooks import AfterRun, BeforeRun, ResumeRun
+from dbt_temporal.application.steps.run_report import RunReports
 from dbt_temporal.application.steps.store_artifacts import StoreArtifacts
 from dbt_temporal.application.steps.take_lease import LeasesOfThisProcess, TakeLease
 from dbt_temporal.application.stored.kept_state import KeptState
@@ -56,6 +58,7 @@ class UseCases:
         budget: Budget = UNLIMITED,
         write_artifacts: bool = False,
         write_run_log: bool = True,
+        report_page: ReportPage | None = None,
         priority_scheduling: bool = False,
         continue_after: HistoryLimits | None = None,
         write_catalog: bool = False,
@@ -70,9 +73,10 @@ class UseCases:
     ) -> UseCases:
         """All use cases on the same ports.
 
-        `write_catalog` is WRITE_CATALOG; `own_queue` is the task queue of which this worker alone takes steps; `step`
-        and `left_out` are those of `EngineRuns`; `patience` is with the store; `leases` are by default those of this
-        process; the others are those of `PlanProject`.
+        `write_catalog` is WRITE_CATALOG; `report_page` makes reports, where there are any (WRITE_REPORT); `own_queue`
+        is the task queue of which this worker alone takes steps; `step` and `left_out` are those of `EngineRuns`;
+        `patience` is with the store; `leases` are by default those of this process; the others are those of
+        `PlanProject`.
         """
         runs = EngineRuns(engine, registry, step, left_out)
         late = LateWrites(patience)
@@ -85,6 +89,7 @@ class UseCases:
                 store,
                 write_artifacts=write_artifacts,
                 write_run_log=write_run_log,
+                write_report=report_page is not None,
                 priority_scheduling=priority_scheduling,
                 continue_after=continue_after,
                 static_search_attributes=static_search_attributes,
@@ -96,6 +101,12 @@ class UseCases:
             resume_run=ResumeRun(runs, store, budget, late, state, own_queue),
             execute_node=ExecuteNode(runs, store, budget, late, state),
             after_run=AfterRun(runs, store, budget, late, state),
-            store_artifacts=StoreArtifacts(runs, store, late, write_catalog=write_catalog),
+            store_artifacts=StoreArtifacts(
+                runs,
+                store,
+                late,
+                None if report_page is None else RunReports(store, report_page),
+                write_catalog=write_catalog,
+            ),
             end_run=EndRun(engine, store, late, state, leases),
         )

@@ -90,6 +90,8 @@ def _print_why_it_ended(console: Console, outcome: Outcome) -> None:
 
 def _print_places(console: Console, output: DbtRunOutput | None, ui_link: str | None) -> None:
     places = _artifact_places(output.artifacts) if output and output.artifacts else []
+    if output and output.report_path:
+        places.append(("report.html", output.report_path))
     if ui_link:
         places.append(("Temporal UI", ui_link))
     if not places:

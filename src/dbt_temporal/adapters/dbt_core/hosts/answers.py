@@ -8,6 +8,7 @@ from typing import Any
 from dbt_temporal.adapters.dbt_core.hosts.handle import this_worker
 from dbt_temporal.application.ports.engine import CompletedNode, NodeErrorClass, NodeOutcome, Prepared, StatePart
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
+from dbt_temporal.domain.report.model import NodeFacts, RunGraph
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.invocation import HeldDatabase
 
@@ -34,6 +35,15 @@ def outcome_from(answer: dict[str, Any]) -> NodeOutcome:
         log=answer["log"],
         state=state_from(answer.get("graph")),
     )
+
+
+def graph_from(answer: dict[str, Any]) -> RunGraph:
+    names = ("name", "resource_type", "materialization", "relation", "path")
+    nodes = {
+        unique_id: NodeFacts(**dict(zip(names, fields, strict=True)), depends_on=tuple(depends_on))
+        for unique_id, *fields, depends_on in answer["nodes"]
+    }
+    return RunGraph(nodes, answer["code"])
 
 
 def state_from(answer: dict[str, Any] | None) -> StatePart | None:

@@ -29,6 +29,7 @@ from dbt_temporal.adapters.dbt_core.process.execution.executor import Attempt, N
 from dbt_temporal.adapters.dbt_core.process.execution.operations import execute_operation
 from dbt_temporal.adapters.dbt_core.process.execution.outcomes import keep_outcome
 from dbt_temporal.adapters.dbt_core.process.kept.graph import ON_RUN_START
+from dbt_temporal.adapters.dbt_core.process.run.graph import run_graph
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.adapters.dbt_core.process.run.lease import lease_of
 from dbt_temporal.adapters.dbt_core.process.run.operations import operation_node
@@ -65,6 +66,7 @@ class HostOperations:
             "execute": self._execute,
             "after_run": self._after_run,
             "artifacts": self._artifacts,
+            "graph": lambda message, _request: run_graph(self._run, message["with_code"]),
             "failed_ephemerals": lambda _message, _request: sorted(self._executor.ephemerals.failed),
             "end_sessions": self._end_sessions,
             "take_over": self._take_over,

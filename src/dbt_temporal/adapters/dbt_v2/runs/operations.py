@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from dbt_temporal.adapters.dbt_v2 import command_line
-from dbt_temporal.adapters.dbt_v2.artifacts import MANIFEST, RUN_RESULTS, Shown, write_artifacts
+from dbt_temporal.adapters.dbt_v2.artifacts import ARTIFACTS, MANIFEST, RUN_RESULTS, Shown, write_artifacts
 from dbt_temporal.adapters.dbt_v2.commands import V2Commands, V2Project
 from dbt_temporal.adapters.dbt_v2.helper import SESSION_VARIABLE, SESSIONS_CAN_BE_ENDED, session_name
 from dbt_temporal.adapters.dbt_v2.leases import lease_of_operation
@@ -42,6 +42,7 @@ from dbt_temporal.application.shielding import shielded
 from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.leases.messages import Lease, LeasePer
+from dbt_temporal.domain.report.model import RunGraph
 from dbt_temporal.domain.results import NodeExecutionResult, NodeStatus
 from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.domain.run.plan import ExecutionPlan, NodeInfo, NodeOverrides
@@ -182,7 +183,7 @@ class OperationRun:
         await self._parsed()
         return await asyncio.to_thread(
             write_artifacts,
-            self._folder / "artifacts",
+            self._folder / ARTIFACTS,
             RunCourse(self._processes, self._judge, self._cancel_secs, 0.0),  # of nodes, of which there are none
             results,
             project=self._project,
@@ -196,6 +197,10 @@ class OperationRun:
             elapsed_time=elapsed_time,
             with_results=run_input.command == "run-operation",
         )
+
+    async def graph(self, with_code: Collection[str] = ()) -> RunGraph:
+        del with_code
+        return RunGraph()  # an operation is no node of the project
 
     async def failed_ephemerals(self) -> frozenset[str]:
         return frozenset()

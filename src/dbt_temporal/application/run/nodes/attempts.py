@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,8 @@ from dbt_temporal.domain.node_names import activity_ids
 from dbt_temporal.domain.project_config import RetryConfig
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.plan import NodeInfo, NodeOverrides
+from dbt_temporal.domain.run.state import first_line
+from dbt_temporal.domain.times import NodeTimes
 
 _NOT_WELL = frozenset({"error", "skipped", "cancelled"})
 
@@ -37,6 +40,7 @@ class AttemptsProgress(BaseModel):
         tries: of nodes that run, by the names of their steps.
         batches: of microbatch models that run, by unique_id.
         ephemerals: of nodes that run, by unique_id: the ephemeral models that are compiled before them.
+        times: of nodes that run, by unique_id: when their attempts began and ended.
     """
 
     made: dict[str, int] = Field(default_factory=dict)
@@ -44,6 +48,7 @@ class AttemptsProgress(BaseModel):
     tries: dict[str, Tries] = Field(default_factory=dict)
     batches: dict[str, BatchProgress] = Field(default_factory=dict)
     ephemerals: dict[str, list[str]] = Field(default_factory=dict)
+    times: dict[str, NodeTimes] = Field(default_factory=dict)
 
 
 class NodeAttempts:
@@ -75,6 +80,7 @@ class NodeAttempts:
         self._occupy = occupy
         self._batch_ended = batch_ended
         self.progress = AttemptsProgress()
+        self._zero = datetime.fromisoformat(context.planned.invocation.started_at)
         self.plan_changed()
 
     def plan_changed(self) -> None:
@@ -86,6 +92,14 @@ class NodeAttempts:
     def made(self, unique_id: str) -> int:
         """How many attempts were made at a node."""
         return self.progress.made.get(unique_id, 1)
+
+    def timed(self, result: NodeExecutionResult) -> NodeExecutionResult:
+        """The result of a node that has just ended with its times, where the run takes note of them."""
+        times = self.progress.times.pop(result.unique_id, None)
+        if times is None:
+            return result
+        times.ended = self._seconds(self._context.runtime.now())
+        return result.model_copy(update={"times": times})
 
     def begin_again(self, unique_id: str) -> None:
         """A node that has ended runs again: its attempts are numbered on, so that none has the number of another."""
@@ -101,6 +115,8 @@ class NodeAttempts:
         """
         if ephemerals:
             self.progress.ephemerals[node.unique_id] = ephemerals
+        if self._context.planned.write_report:
+            self.progress.times[node.unique_id] = NodeTimes(started=self._seconds(self._context.runtime.now()))
         return await self.go_on(node)
 
     async def go_on(self, node: NodeInfo) -> NodeExecutionResult:
@@ -142,7 +158,8 @@ class NodeAttempts:
             nonlocal began
             began = runtime.now()
             step = self._step(node, ephemerals, part, number, lost)
-            return await self._context.keeping.run_step(step, self._elsewhere)
+            with self._timing(node.unique_id, number):
+                return await self._context.keeping.run_step(step, self._elsewhere)
 
         def wait_out(failure: StepFailedError) -> float | None:
             if not runtime.has_room():
@@ -175,6 +192,25 @@ class NodeAttempts:
         if self._context.may_have_run and node.unique_id not in self.progress.made:  # the engine ran ahead, and is lost
             return Tries(number=first + 1, lost=[first])
         return Tries(number=first)
+
+    @contextmanager
+    def _timing(self, unique_id: str, number: int) -> Iterator[None]:
+        times = self.progress.times.get(unique_id)
+        if times is None:
+            yield
+            return
+        began = self._seconds(self._context.runtime.now())
+        if number > self.progress.first.get(unique_id, 1):
+            times.last = began
+        try:
+            yield
+        except StepFailedError as failure:
+            reason = f"{failure.error_type}: {first_line(failure.message)}"
+            times.attempt_failed(began, self._seconds(self._context.runtime.now()), reason)
+            raise
+
+    def _seconds(self, time: datetime) -> float:
+        return round((time - self._zero).total_seconds(), 3)
 
     async def _look(
         self, node: NodeInfo, part: BatchPart | None, attempt: int, lost: Lost

@@ -251,7 +251,7 @@ class NodeSteps:
                 self._ephemerals_failed(result.failed_ephemerals)
                 result = result.model_copy(update={"failed_ephemerals": None})
         self._live.log.ended(node, result)
-        self._live.state.node_ended(result, error_type=error_type)
+        self._live.state.node_ended(self._attempts.timed(result), error_type=error_type)
         self._context.count(node, result)
         return result
 
@@ -271,7 +271,7 @@ class NodeSteps:
         if unique_id not in self._live.state.unrecorded:
             self._live.state.unrecorded.append(unique_id)
         self._live.log.accepted(node, result)
-        self._live.state.node_ended(result)
+        self._live.state.node_ended(self._attempts.timed(result))
         self._context.count(node, result)
         return result
 
@@ -295,7 +295,7 @@ class NodeSteps:
             self._live.state.behind_if_failed[skip.unique_id] = skip.behind_if_failed
         node = self._context.plan.nodes[skip.unique_id]
         self._live.log.skipped(node, skip)
-        self._live.state.node_ended(result, skipped_by_parent=skip.cause is not None)
+        self._live.state.node_ended(self._attempts.timed(result), skipped_by_parent=skip.cause is not None)
         self._context.count(node, result)
         return result
 

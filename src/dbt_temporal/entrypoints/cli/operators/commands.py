@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -140,7 +141,27 @@ def cancel(workflow_ids: tuple[str, ...], **flags: Any) -> None:
     run_at_server(flags, lambda target, out: cancel_runs(target, workflow_ids, out))
 
 
-OPERATOR_COMMANDS = (runs, status, attach, cancel, node, finish, tidy)
+@click.command()
+@with_flags(
+    [
+        _ID,
+        _PROJECT,
+        click.option("--open", "opens", is_flag=True, help="Open it in the browser."),
+        click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Copy it to this file."),
+        *CONNECTION_FLAGS,
+    ]
+)
+def report(workflow_id: str | None, project: str | None, opens: bool, output: Path | None, **flags: Any) -> None:
+    """Say where the report of the run with the workflow id ID lies, else of the newest one: a page of its timeline.
+
+    It is stored beside the artifacts of each run (WRITE_ARTIFACTS, WRITE_REPORT), and opens without a network.
+    """
+    from dbt_temporal.entrypoints.cli.operators.stored import show_report
+
+    run_at_server(flags, lambda target, out: show_report(target, workflow_id, project, opens, output, out))
+
+
+OPERATOR_COMMANDS = (runs, status, attach, cancel, report, node, finish, tidy)
 
 
 def _age(since: str) -> Any:

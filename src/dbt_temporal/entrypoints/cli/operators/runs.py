@@ -33,7 +33,7 @@ async def print_runs(
     target: Target, age: timedelta, project: str | None, status: str | None, limit: int, as_json: bool, out: Console
 ) -> int:
     """Lists runs, newest first. Returns the exit code."""
-    client = await _connected(target)
+    client = await connected(target)
     since = datetime.now(UTC) - age
     found = await _known(client, target).newest(limit, since=since, project=project, status=status)
     if as_json:
@@ -61,9 +61,9 @@ async def print_runs(
 
 async def print_status(target: Target, workflow_id: str | None, project: str | None, out: Console) -> int:
     """Says where a run stands, with the last lines of its log. Returns the exit code, which is not the run's."""
-    client = await _connected(target)
+    client = await connected(target)
     run = TemporalRunGateway(client, target.connection.task_queue).find(
-        await _named(client, target, workflow_id, project)
+        await named_run(client, target, workflow_id, project)
     )
     snapshot = await run.snapshot(with_nodes=True)
     if snapshot is None:
@@ -78,9 +78,9 @@ async def print_status(target: Target, workflow_id: str | None, project: str | N
 
 async def attach(target: Target, workflow_id: str | None, project: str | None, out: Console, err: Console) -> int:
     """Follows a run to its end, or tells of one that has ended. Ctrl-C leaves it. Returns the run's exit code."""
-    client = await _connected(target)
+    client = await connected(target)
     gateway = TemporalRunGateway(client, target.connection.task_queue)
-    run = gateway.find(await _named(client, target, workflow_id, project))
+    run = gateway.find(await named_run(client, target, workflow_id, project))
     with interrupts_by_signal() as interrupts, progress_view(out) as view:
         follower = Follower(run, gateway, view, interrupts, _NO_END, time.monotonic, detaches=True)
         outcome = await follower.follow()
@@ -93,7 +93,7 @@ async def attach(target: Target, workflow_id: str | None, project: str | None, o
 
 async def cancel(target: Target, workflow_ids: Sequence[str], out: Console) -> int:
     """Asks runs to stop. Returns the exit code."""
-    client = await _connected(target)
+    client = await connected(target)
     gateway = TemporalRunGateway(client, target.connection.task_queue)
     for workflow_id in workflow_ids:
         await gateway.invocation_id(workflow_id)  # there is one of that name
@@ -103,7 +103,8 @@ async def cancel(target: Target, workflow_ids: Sequence[str], out: Console) -> i
     return SUCCESS
 
 
-async def _connected(target: Target) -> Client:
+async def connected(target: Target) -> Client:
+    """A client of the server. Raises Configuration where it does not answer."""
     return await connect(target.connection, runtime=build_runtime(MetricsSettings()))
 
 
@@ -111,8 +112,8 @@ def _known(client: Client, target: Target) -> KnownRuns:
     return KnownRuns(client, target.connection.task_queue)
 
 
-async def _named(client: Client, target: Target, workflow_id: str | None, project: str | None) -> str:
-    """The id that was given, else that of the newest run."""
+async def named_run(client: Client, target: Target, workflow_id: str | None, project: str | None) -> str:
+    """The id that was given, else that of the newest run. Raises Configuration where there is none."""
     if workflow_id is not None:
         return workflow_id
     since = datetime.now(UTC) - _NEWEST_WITHIN

@@ -1,0 +1,38 @@
+"""What the nodes of a run are, for its report, by the manifest that is stored with it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from dbt_temporal.adapters.dbt_v2.plan import Manifest, read_manifest, relation_of
+from dbt_temporal.domain.report.model import NodeFacts, RunGraph
+
+
+def run_graph(artifacts: Path, parents: Mapping[str, Collection[str]], with_code: Collection[str]) -> RunGraph:
+    """The nodes of a plan, and the compiled code of some.
+
+    Args:
+        artifacts: the folder of the run's artifacts; where there is no manifest in it, nothing is known.
+        parents: by node of the plan, those that it waits for.
+        with_code: whose code is wanted.
+    """
+    try:
+        manifest = read_manifest(artifacts)
+    except OSError:
+        return RunGraph()
+    nodes = {unique_id: _facts(manifest, unique_id, above) for unique_id, above in parents.items()}
+    code = {unique_id: manifest.node(unique_id).get("compiled_code") for unique_id in with_code if unique_id in nodes}
+    return RunGraph(nodes, {unique_id: text for unique_id, text in code.items() if text})
+
+
+def _facts(manifest: Manifest, unique_id: str, parents: Collection[str]) -> NodeFacts:
+    node = manifest.node(unique_id)
+    return NodeFacts(
+        name=str(node["name"]),
+        resource_type=str(node["resource_type"]),
+        materialization=(node.get("config") or {}).get("materialized"),
+        relation=relation_of(node),
+        path=node.get("original_file_path"),
+        depends_on=tuple(parents),
+    )

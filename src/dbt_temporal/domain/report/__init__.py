@@ -1,0 +1,1 @@
+"""The report of a run: when its nodes ran, and what they waited for."""

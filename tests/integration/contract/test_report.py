@@ -1,0 +1,86 @@
+"""The report that a run of dbt stores beside its artifacts, of a project with failures, and of a cancelled run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dbt_temporal.application.ports.runs import Ending
+from tests.integration.engine_driver import copy_project
+from tests.integration.run_harness import DbtHarness
+from tests.integration.servers import wait_for
+
+pytestmark = pytest.mark.every_dbt_version
+
+NAMES = (
+    "unique_id", "name", "kind", "status", "ready", "started", "began", "taken", "ended", "seconds", "attempts",
+    "failed", "text", "parent", "path", "critical",
+)  # fmt: skip
+
+
+def rows_of(page: str) -> dict[str, dict[str, Any]]:
+    """What the page's script shows, by unique_id."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page)
+    assert found is not None
+    rows = json.loads(found[1])["rows"]
+    return {row[0]: dict(zip(NAMES, row, strict=True)) for row in rows}
+
+
+@pytest.fixture(scope="module")
+async def runs(dbt_workers: Callable[[], DbtHarness], tmp_path_factory: pytest.TempPathFactory) -> DbtHarness:
+    folder = tmp_path_factory.mktemp("reported")
+    runs = dbt_workers()
+    await runs.load(copy_project("tests/projects/with_failures", folder / "project"))
+    return runs
+
+
+async def test_a_failed_run_has_a_report_of_all_its_nodes(runs: DbtHarness, tmp_path: Path) -> None:
+    outcome = await runs.run({"env": {"WITH_FAILURES_DB": str(tmp_path / "warehouse.duckdb")}})
+    output = outcome.output
+    assert output is not None
+    assert output.report_path == str(runs.artifact(output, "report.html"))
+    page = runs.artifact(output, "report.html").read_text()
+    rows = rows_of(page)
+    assert {each.unique_id for each in output.node_results} <= rows.keys()
+    broken = rows["model.with_failures.sql_error"]
+    assert (broken["status"], broken["path"]) == ("error", "models/broken/sql_error.sql")
+    assert [reason for _, _, reason in broken["failed"]]
+    child = rows["model.with_failures.sql_error_child"]
+    assert (child["status"], child["started"]) == ("skipped", None)
+    assert "model.with_failures.sql_error" in child["text"]
+    for row in rows.values():
+        if row["started"] is not None:
+            assert row["ready"] <= row["started"] <= row["began"] <= row["ended"]
+            assert row["taken"] is None or row["began"] <= row["taken"] <= row["ended"]
+    compiled = json.loads(runs.artifact(output, "run_results.json").read_bytes())["results"]
+    code = next(each["compiled_code"] for each in compiled if each["unique_id"] == "model.with_failures.sql_error")
+    assert code.strip().splitlines()[0] in page
+
+
+async def test_the_second_run_is_compared_with_the_first(runs: DbtHarness, tmp_path: Path) -> None:
+    run_input = {"command": "seed", "env": {"WITH_FAILURES_DB": str(tmp_path / "warehouse.duckdb")}}
+    first, second = (await runs.run(run_input)).output, (await runs.run(run_input)).output
+    assert first is not None
+    assert second is not None
+    assert first.invocation_id in runs.artifact(second, "report.html").read_text()
+
+
+async def test_a_cancelled_run_has_a_report_too(dbt_workers: Callable[[], DbtHarness], tmp_path: Path) -> None:
+    runs = dbt_workers()
+    await runs.load(copy_project("tests/projects/slow", tmp_path / "project"))
+    run = await runs.submit({"env": {"SLOW_DB": str(tmp_path / "warehouse.duckdb")}, "vars": {"seconds": 60}})
+
+    async def slow_is_running() -> bool:
+        statuses = await run.handle.query("node_status")
+        return bool(statuses.get("model.slow.slow") == "running")
+
+    await wait_for(slow_is_running, within=60)
+    await run.cancel()
+    assert (await run.outcome()).ending is Ending.CANCELLED
+    place = runs.folder / await runs.gateway.invocation_id(run.workflow_id) / "report.html"
+    assert '<span class="word cancelled">cancelled</span>' in place.read_text()
