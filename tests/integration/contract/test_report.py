@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable
@@ -9,8 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings
+from dbt_temporal.adapters.temporal.telemetry.tracing_settings import TracingSettings
 from dbt_temporal.application.ports.runs import Ending
+from dbt_temporal.entrypoints.cli.operators.told import print_logs, print_results
+from dbt_temporal.entrypoints.cli.submit import Target
 from tests.integration.engine_driver import copy_project
 from tests.integration.run_harness import DbtHarness
 from tests.integration.servers import wait_for
@@ -60,6 +66,26 @@ async def test_a_failed_run_has_a_report_of_all_its_nodes(runs: DbtHarness, tmp_
     compiled = json.loads(runs.artifact(output, "run_results.json").read_bytes())["results"]
     code = next(each["compiled_code"] for each in compiled if each["unique_id"] == "model.with_failures.sql_error")
     assert code.strip().splitlines()[0] in page
+
+
+async def test_the_results_and_logs_of_a_run_are_told_at_a_terminal(
+    runs: DbtHarness, temporal_address: str, tmp_path: Path
+) -> None:
+    run = await runs.submit({"env": {"WITH_FAILURES_DB": str(tmp_path / "warehouse.duckdb")}})
+    await run.outcome()
+    connection = ConnectionSettings(address=temporal_address, task_queue=runs.task_queue)
+    target = Target(connection, TracingSettings(), {}, None)
+    out = Console(file=io.StringIO(), width=200)
+    await print_results(target, run.workflow_id, None, True, out)
+    assert isinstance(out.file, io.StringIO)
+    told = {each["unique_id"]: each for each in map(json.loads, out.file.getvalue().splitlines())}
+    stored = runs.folder / await runs.gateway.invocation_id(run.workflow_id) / "run_results.json"
+    assert list(told) == [each["unique_id"] for each in json.loads(stored.read_bytes())["results"]]
+    assert told["model.with_failures.sql_error"]["status"] == "error"
+    out = Console(file=io.StringIO(), width=200)
+    await print_logs(target, run.workflow_id, "sql_error", None, out)
+    assert isinstance(out.file, io.StringIO)
+    assert "no_such_column" in out.file.getvalue()
 
 
 async def test_the_second_run_is_compared_with_the_first(runs: DbtHarness, tmp_path: Path) -> None:

@@ -161,7 +161,35 @@ def report(workflow_id: str | None, project: str | None, opens: bool, output: Pa
     run_at_server(flags, lambda target, out: show_report(target, workflow_id, project, opens, output, out))
 
 
-OPERATOR_COMMANDS = (runs, status, attach, cancel, report, node, finish, tidy)
+@click.command()
+@with_flags([_ID, click.argument("name", metavar="[NODE]", required=False), _PROJECT, *CONNECTION_FLAGS])
+def logs(workflow_id: str | None, name: str | None, project: str | None, **flags: Any) -> None:
+    """Print the log of the run with the workflow id ID, else of the newest one; or what dbt logged for a NODE of it.
+
+    A NODE is a node's name, its unique_id, or its label such as model:orders. Alone, it is one of the newest run.
+    """
+    from dbt_temporal.entrypoints.cli.operators.told import print_logs
+
+    run_at_server(flags, lambda target, out: print_logs(target, workflow_id, name, project, out))
+
+
+@click.command()
+@with_flags(
+    [
+        _ID,
+        _PROJECT,
+        click.option("--output", type=click.Choice(["text", "json"]), default="text", help="One JSON object a line."),
+        *CONNECTION_FLAGS,
+    ]
+)
+def results(workflow_id: str | None, project: str | None, output: str, **flags: Any) -> None:
+    """Print what the nodes of the run with the workflow id ID came to, else of the newest one that has begun."""
+    from dbt_temporal.entrypoints.cli.operators.told import print_results
+
+    run_at_server(flags, lambda target, out: print_results(target, workflow_id, project, output == "json", out))
+
+
+OPERATOR_COMMANDS = (runs, status, attach, cancel, logs, results, report, node, finish, tidy)
 
 
 def _age(since: str) -> Any:
