@@ -18,7 +18,7 @@ from dbt_temporal.entrypoints.cli.commands import DBT_COMMANDS, CliCommand
 from dbt_temporal.entrypoints.cli.comparison.command import compare_engines
 from dbt_temporal.entrypoints.cli.flags import DbtCommand, run_input_of, with_flags
 from dbt_temporal.entrypoints.cli.input_flags import Decorator
-from dbt_temporal.entrypoints.cli.operators.commands import OPERATOR_COMMANDS
+from dbt_temporal.entrypoints.cli.operators.commands import OPERATOR_COMMANDS, docs_serve
 from dbt_temporal.entrypoints.cli.running import run_program
 from dbt_temporal.entrypoints.cli.schedules.commands import schedule
 from dbt_temporal.entrypoints.cli.versions import version_text
@@ -216,6 +216,9 @@ def _add_dbt_commands() -> None:
             group = cli.commands.setdefault(group_name, click.Group(group_name, help=f"dbt's `{group_name} ...`."))
             assert isinstance(group, click.Group)
             group.add_command(command, name)
+    docs = cli.commands["docs"]
+    assert isinstance(docs, click.Group)
+    docs.add_command(docs_serve)
     ls = copy(cli.commands["list"])
     ls.hidden = True
     cli.add_command(ls, "ls")

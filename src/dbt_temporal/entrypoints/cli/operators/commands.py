@@ -189,6 +189,31 @@ def results(workflow_id: str | None, project: str | None, output: str, **flags: 
     run_at_server(flags, lambda target, out: print_results(target, workflow_id, project, output == "json", out))
 
 
+@click.command("serve")
+@with_flags(
+    [
+        _ID,
+        _PROJECT,
+        click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on."),
+        click.option(
+            "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="The port; 0: a free one."
+        ),
+        click.option("--browser/--no-browser", "opens", default=True, show_default=True, help="Open the browser."),
+        *CONNECTION_FLAGS,
+    ]
+)
+def docs_serve(workflow_id: str | None, project: str | None, host: str, port: int, opens: bool, **flags: Any) -> None:
+    """Serve dbt's documentation site with the manifest and catalog of the run with the workflow id ID.
+
+    Without ID, of the newest run of `docs generate`, else of the newest run. Ctrl-C ends the server.
+    """
+    from dbt_temporal.entrypoints.cli.operators.docs import serve_docs
+
+    run_at_server(
+        flags, lambda target, out: serve_docs(target, workflow_id, project, out, host=host, port=port, opens=opens)
+    )
+
+
 OPERATOR_COMMANDS = (runs, status, attach, cancel, logs, results, report, node, finish, tidy)
 
 

@@ -25,7 +25,7 @@ from dbt_temporal.entrypoints.exit_codes import SUCCESS
 
 STYLES = {"running": "blue", "held": "yellow", "passed": "green", "skipped": "dim"}
 LAST_LINES = 10
-_NEWEST_WITHIN = timedelta(days=7)
+NEWEST_WITHIN = timedelta(days=7)
 _NO_END = float("inf")
 
 
@@ -116,7 +116,7 @@ async def named_run(client: Client, target: Target, workflow_id: str | None, pro
     """The id that was given, else that of the newest run. Raises Configuration where there is none."""
     if workflow_id is not None:
         return workflow_id
-    since = datetime.now(UTC) - _NEWEST_WITHIN
+    since = datetime.now(UTC) - NEWEST_WITHIN
     found = await _known(client, target).newest(1, since=since, project=project)
     if not found:
         of = f" of the project {project!r}" if project else ""

@@ -1,0 +1,1 @@
+"""dbt's documentation site of a run, served on this machine."""
