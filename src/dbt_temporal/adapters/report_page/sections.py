@@ -181,7 +181,7 @@ def _problem(node: ReportNode, *, is_open: bool) -> str:
     result = node.result
     facts = [text(node.facts.kind), *([text(node.facts.path)] if node.facts.path else [])]
     if result.failures:
-        facts.append(f"{result.failures} failures")
+        facts.append(f"{result.failures} {'failure' if result.failures == 1 else 'failures'}")
     if node.started is not None:
         facts.append(f"{seconds(node.started)} to {seconds(node.ended or 0.0)}")
     if result.attempts > 1:

@@ -102,8 +102,7 @@ class NodeOutcome:
     Attributes:
         result: the small result that travels through the run.
         error: None, or (error type, retryable) as the engine classified the failure, where the exception still was.
-        record: the engine's own document about the node (JSON bytes), from which artifacts are assembled later,
-            perhaps on another worker. Opaque to everybody but the engine.
+        record: the engine's own document about the node, of which artifacts are made later, perhaps on another worker.
         log: the text that dbt logged while the node ran.
         state: what it has left in the process, or None.
     """
@@ -316,11 +315,7 @@ class EngineRun(Protocol):
         """
 
     async def graph(self, with_code: Collection[str] = ()) -> RunGraph:
-        """What the nodes of the run are, and what each waits for; to be asked once artifacts are made.
-
-        Args:
-            with_code: nodes whose compiled code is wanted, where they have any.
-        """
+        """What the nodes of the run are, what each waits for, and the compiled code of some: once artifacts are made."""
 
     async def failed_ephemerals(self) -> frozenset[str]:
         """The selected ephemeral models of which this process knows that they do not compile, once artifacts are made.

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dbt_temporal.application.fitting import fit_result
+from dbt_temporal.application.lost_attempts import outcome_of_lost
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import BEGUN, EngineRun, NodeOutcome, Progress, no_progress
 from dbt_temporal.application.ports.runtime import Budget
 from dbt_temporal.application.steps.engine_runs import EngineRuns, within_limit
-from dbt_temporal.application.steps.lost_attempts import outcome_of_lost
 from dbt_temporal.application.steps.messages import ExecuteNodeInput
 from dbt_temporal.application.stored.kept_state import KeptState
 from dbt_temporal.application.stored.late_writes import LateWrites

@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from dbt_temporal.application.fitting import fit_result
+from dbt_temporal.application.lost_attempts import outcome_of_lost
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import CompletedNode, EngineRun, NodeOutcome, Prepared, Progress, no_progress
 from dbt_temporal.application.ports.runtime import Budget
 from dbt_temporal.application.steps.engine_runs import EngineRuns, within_limit
-from dbt_temporal.application.steps.lost_attempts import outcome_of_lost
 from dbt_temporal.application.steps.messages import (
     AfterRunInput,
     BeforeRunInput,
