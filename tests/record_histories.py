@@ -20,6 +20,7 @@ from temporalio.client import WorkflowHistory
 from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
 from dbt_temporal.adapters.temporal.connection.search_attributes import register_search_attributes
 from dbt_temporal.adapters.temporal.gateway import TemporalRun
+from dbt_temporal.adapters.temporal.payloads import plan_pieces
 from dbt_temporal.application.ports.engine import Prepared
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.testing import FakeEngine, node, plan
@@ -162,6 +163,19 @@ async def repaired_run(runs: RunHarness) -> TemporalRun:
     return run
 
 
+async def run_of_a_large_plan(runs: RunHarness) -> TemporalRun:
+    """A run whose plan comes in pieces, though it is not that large."""
+    nodes, size = plan_pieces.MIN_NODES, plan_pieces.NODES_OF_A_PIECE
+    plan_pieces.MIN_NODES, plan_pieces.NODES_OF_A_PIECE = 3, 2
+    try:
+        runs.engine.run_plan = plan(node("a"), node("b", "a"), node("c", "b"))
+        run = await runs.submit({"select": "a+"})
+        await run.outcome()
+    finally:
+        plan_pieces.MIN_NODES, plan_pieces.NODES_OF_A_PIECE = nodes, size
+    return run
+
+
 SCENARIOS: dict[str, Callable[[RunHarness], Awaitable[TemporalRun]]] = {
     "failed_build": failed_build,
     "cancelled_run": cancelled_run,
@@ -171,6 +185,7 @@ SCENARIOS: dict[str, Callable[[RunHarness], Awaitable[TemporalRun]]] = {
     "leased_run": leased_run,
     "leases/kept_leases": kept_leases,
     "repaired_run": repaired_run,
+    "run_of_a_large_plan": run_of_a_large_plan,
 }
 
 

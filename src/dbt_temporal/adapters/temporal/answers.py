@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -12,8 +12,10 @@ from temporalio.converter import PayloadConverter
 from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
 
 from dbt_temporal.adapters.temporal.failures import to_step_failed
+from dbt_temporal.adapters.temporal.payloads.plan_pieces import PlanInPieces, SentPieces, whole
 from dbt_temporal.application.ports.runtime import Step, StepFailedError
 from dbt_temporal.application.shielding import cancel_again, cancels_asked
+from dbt_temporal.application.steps.messages import PlanProjectOutput
 from dbt_temporal.domain.errors import ErrorType
 
 Output = TypeVar("Output", bound=BaseModel)
@@ -56,6 +58,48 @@ def step_output(
     if not isinstance(output, kind):
         message = f"{step.name} was completed with a result that is no {kind.__name__}: {why}"
         raise StepFailedError(ErrorType.CONFIGURATION, message)
+    return output
+
+
+def pieces_told(answer: RawValue | None, step: Step[Any], converter: PayloadConverter) -> PlanInPieces | None:
+    """What a step's result says of the pieces in which a plan has come; None where it is the result itself."""
+    if answer is None or step.kind.output is not PlanProjectOutput:
+        return None
+    try:
+        told = converter.from_payload(answer.payload, PlanInPieces)
+    except FailureError:
+        return None
+    return told if isinstance(told, PlanInPieces) else None
+
+
+async def plan_of(
+    told: PlanInPieces,
+    sent: SentPieces,
+    step: Step[Output],
+    cancels_before: int,
+    breathe: Callable[[], Awaitable[None]],
+) -> Output:
+    """The plan that has come in pieces. Where a cancel came meanwhile, the plan counts, and the cancel comes after it.
+
+    Args:
+        breathe: ends a turn: none may take two seconds.
+
+    Raises:
+        StepFailedError: pieces are missing, as where somebody completed the activity by hand; it is tried again.
+    """
+    is_cancelled, output = cancels_asked() > cancels_before, None
+    try:
+        for so_far in whole(told, sent.all_of(told)):
+            output = so_far
+            try:
+                await breathe()
+            except asyncio.CancelledError:
+                is_cancelled = True
+    except ValueError as error:
+        raise StepFailedError(ErrorType.ENGINE_CRASHED, f"{step.name}: {error}", retryable=True) from None
+    if is_cancelled:
+        cancel_again()
+    assert isinstance(output, step.kind.output)
     return output
 
 

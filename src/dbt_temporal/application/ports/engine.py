@@ -315,7 +315,7 @@ class EngineRun(Protocol):
         """
 
     async def graph(self, with_code: Collection[str] = ()) -> RunGraph:
-        """What the nodes of the run are, what each waits for, and the compiled code of some: once artifacts are made."""
+        """What the nodes of the run are, what each waits for, and code of some: once artifacts are made."""
 
     async def failed_ephemerals(self) -> frozenset[str]:
         """The selected ephemeral models of which this process knows that they do not compile, once artifacts are made.

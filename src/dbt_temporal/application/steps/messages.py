@@ -39,6 +39,8 @@ class PlanProjectInput(StepInput):
     """Whether `input` was planned before, so that it holds its dates, and what hooks have given holds none."""
     dates: LogicalDates | None = None
     """What the run is for, where it was planned before."""
+    takes_pieces: bool = False
+    """Whether the run may be told a large plan in pieces; false in runs from before it was."""
 
     @field_serializer("input")
     def _explicit_fields(self, run_input: DbtRunInput) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from temporalio.exceptions import (
 )
 
 from dbt_temporal.adapters.temporal.leases.messages import GRANTED_SIGNAL
+from dbt_temporal.adapters.temporal.payloads.plan_pieces import PIECE_SIGNAL, SentPieces
 from dbt_temporal.application.run.updates import UPDATES
 
 
@@ -82,6 +83,7 @@ class RunHistory:
         turns: all that its code has seen.
         rest: what had come in and no worker has taken up; its time is that of the end.
         ending: in words how it was ended from outside; None where it was not.
+        pieces: of plans, by the end of the history.
         next_run_id: the execution that goes on with the same invocation (after a reset), if there is one.
     """
 
@@ -93,6 +95,7 @@ class RunHistory:
     turns: list[Turn] = field(default_factory=list)
     rest: Turn = field(default_factory=lambda: Turn(datetime.now(UTC), 0, 0))
     ending: str | None = None
+    pieces: SentPieces = field(default_factory=SentPieces)
     next_run_id: str | None = None
 
     @property
@@ -155,8 +158,12 @@ class _Reader:
         self.history.rest.cancelled = True
 
     async def signalled(self, event: HistoryEvent) -> None:
-        if event.workflow_execution_signaled_event_attributes.signal_name == GRANTED_SIGNAL:
+        attributes = event.workflow_execution_signaled_event_attributes
+        if attributes.signal_name == GRANTED_SIGNAL:
             self.history.rest.has_word = True
+        elif attributes.signal_name == PIECE_SIGNAL:
+            piece = await self._converter.decode(attributes.input.payloads, [str, int, bytes])
+            self.history.pieces.take(*piece)
 
     async def updated(self, event: HistoryEvent) -> None:
         """An update is accepted in the task that it was brought by."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from temporalio.converter import PayloadConverter
 from temporalio.exceptions import ActivityError, FailureError, RetryState
 
-from dbt_temporal.adapters.temporal.answers import hook_answer, step_failure, step_output
+from dbt_temporal.adapters.temporal.answers import hook_answer, pieces_told, plan_of, step_failure, step_output
 from dbt_temporal.adapters.temporal.closed_runs.history import Answer, Command, RunHistory, Turn
 from dbt_temporal.adapters.temporal.failures import to_hook_failed
 from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
@@ -87,6 +87,9 @@ class RecordedRuntime:
             raise answer.failure
         if answer.failure is not None:
             raise step_failure(_activity_error(step, answer.failure), step, cancels_before)
+        told = pieces_told(answer.value, step, self._converter)
+        if told is not None:
+            return await plan_of(told, self._history.pieces, step, cancels_before, lambda: asyncio.sleep(0))
         return step_output(answer.value, step, cancels_before, self._converter)
 
     async def _at_the_end(self, step: Step[Output]) -> Output:

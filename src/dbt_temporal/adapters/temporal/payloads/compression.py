@@ -25,6 +25,7 @@ from temporalio.converter import DataConverter, EncodingPayloadConverter
 
 from dbt_temporal.adapters.temporal.payloads.codec_keys import ENCODING as ENCRYPTED
 from dbt_temporal.adapters.temporal.payloads.decoding import StepFailureConverter, undecodable
+from dbt_temporal.adapters.temporal.payloads.plan_pieces import PlanInPieces
 from dbt_temporal.application.steps.table import STEPS
 from dbt_temporal.domain.errors import configuration_error
 
@@ -34,7 +35,7 @@ MIN_BYTES = 256 * 1024
 MAX_BYTES = 64 * 1024 * 1024
 """Ours are far below: Temporal takes 2 MiB of what they become. Somebody else's could fill the memory."""
 
-_MESSAGES = tuple({message for kind in STEPS for message in (kind.input, kind.output)})
+_MESSAGES: tuple[type[Any], ...] = (PlanInPieces, *{message for kind in STEPS for message in (kind.input, kind.output)})
 
 
 class CompressedPayloadConverter(EncodingPayloadConverter):

@@ -17,6 +17,7 @@ from dbt_temporal.adapters.temporal.failures import RESET_TYPE, to_application_e
 from dbt_temporal.adapters.temporal.telemetry.steps import UNEXPECTED, SpanFactory, StepTelemetry, no_span
 from dbt_temporal.adapters.temporal.worker.heartbeat import HEARTBEAT_INTERVAL, with_heartbeats
 from dbt_temporal.adapters.temporal.worker.notices import Notices
+from dbt_temporal.adapters.temporal.worker.plan_sender import fitting_answer
 from dbt_temporal.adapters.temporal.worker.telling import told
 from dbt_temporal.application.ports.engine import Progress
 from dbt_temporal.application.ports.runtime import StepKind
@@ -73,8 +74,9 @@ class DbtActivities:
         with step:
             try:
                 output = await use_case(request, progress)
+                answer = await fitting_answer(request, output)
                 step.ended(output)
-                return output
+                return answer
             except DbtTemporalError as error:
                 logger.warning("%s failed: %s: %s", name, error.error_type, error.message)
                 step.failed(str(error.error_type))

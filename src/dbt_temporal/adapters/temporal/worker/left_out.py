@@ -8,20 +8,24 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel
 from temporalio import activity
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.service import RPCError
 
 from dbt_temporal.adapters.temporal.workflow.arguments import read_arguments
 from dbt_temporal.application.run.executions.carried import Unpacked
-from dbt_temporal.application.steps.messages import PlanProjectOutput
 from dbt_temporal.application.steps.table import PLAN_PROJECT
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
-from dbt_temporal.domain.run.invocation import LeftOut
+from dbt_temporal.domain.run.invocation import DbtInvocation, LeftOut
 
 MAX_KNOWN = 64
 PAGE_EVENTS = 10
 """A plan is among the first events of a run, and may be large."""
+
+
+class _HasInvocation(BaseModel):
+    invocation: DbtInvocation
 
 
 class LeftOutInHistory:
@@ -76,6 +80,7 @@ class LeftOutInHistory:
 
     async def _input_in(self, event: HistoryEvent) -> Mapping[str, Any]:
         payloads = event.activity_task_completed_event_attributes.result.payloads
-        (planned,) = await activity.client().data_converter.decode(payloads, [PlanProjectOutput])
-        assert isinstance(planned, PlanProjectOutput)
+        # The whole plan has it, as has what says that the plan came in pieces.
+        (planned,) = await activity.client().data_converter.decode(payloads, [_HasInvocation])
+        assert isinstance(planned, _HasInvocation)
         return planned.invocation.input.model_dump(mode="json")

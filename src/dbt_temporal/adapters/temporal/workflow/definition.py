@@ -10,6 +10,7 @@ from temporalio.exceptions import ApplicationError, TemporalError
 
 from dbt_temporal.adapters.temporal.failures import run_failed, to_application_error
 from dbt_temporal.adapters.temporal.leases.messages import GRANTED_SIGNAL
+from dbt_temporal.adapters.temporal.payloads.plan_pieces import PIECE_SIGNAL
 from dbt_temporal.adapters.temporal.workflow.arguments import read_arguments
 from dbt_temporal.adapters.temporal.workflow.runtime import TemporalRuntime
 from dbt_temporal.adapters.temporal.workflow.updates import RunUpdates
@@ -85,3 +86,8 @@ class DbtRunWorkflow(RunUpdates):
     def lease_granted(self) -> None:
         """Wakes a run that waits for its lease. It asks how it stands."""
         self._runtime.take_word()
+
+    @workflow.signal(name=PIECE_SIGNAL)
+    def plan_piece(self, digest: str, number: int, data: bytes) -> None:
+        """Takes a part of a plan that is too large for the answer of the step."""
+        self._runtime.take_piece(digest, number, data)

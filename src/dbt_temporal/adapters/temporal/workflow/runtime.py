@@ -13,15 +13,17 @@ from temporalio.common import Priority, RawValue, RetryPolicy, SearchAttributeKe
 from temporalio.converter import PayloadConverter
 from temporalio.exceptions import ActivityError, ChildWorkflowError, FailureError
 
-from dbt_temporal.adapters.temporal.answers import hook_answer, step_failure, step_output
+from dbt_temporal.adapters.temporal.answers import hook_answer, pieces_told, plan_of, step_failure, step_output
 from dbt_temporal.adapters.temporal.failures import to_hook_failed
 from dbt_temporal.adapters.temporal.payloads.budget import MAX_ARGUMENTS_BYTES, TEMPORAL_BUDGET
+from dbt_temporal.adapters.temporal.payloads.plan_pieces import SentPieces
 from dbt_temporal.adapters.temporal.telemetry.metrics import MeterTelemetry
 from dbt_temporal.adapters.temporal.workflow.publisher import StatePublisher
 from dbt_temporal.application.log_context import log_fields
 from dbt_temporal.application.ports.runtime import StateChange, Step
 from dbt_temporal.application.ports.telemetry import ActionsTaken, Fact
 from dbt_temporal.application.shielding import cancels_asked
+from dbt_temporal.application.steps.messages import PlanProjectInput
 from dbt_temporal.domain.dates.logical_dates import ScheduledStart
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.limits import fit_name
@@ -37,6 +39,8 @@ CHILD_ACTIONS = 2
 """Of a child workflow: what starts it, and its own start."""
 PIECE_BYTES = 192 * 1024
 """Beyond 256 KiB the server warns of a payload."""
+TAKING_PLAN = "take the plan"
+BREATH_SECS = 0.001
 MAX_EVENTS = 48_000
 MAX_HISTORY_BYTES = 40 * 1024 * 1024
 """Of Temporal's 51,200 events and 50 MiB; the rest is for what runs, on-run-end, artifacts, hooks and output."""
@@ -52,6 +56,7 @@ class TemporalRuntime:
         self._publisher = StatePublisher(self.took_action)
         self.took_action("run")
         self._has_word = False
+        self._sent = SentPieces()
         self.argument: Any = None
         """The workflow's input, as it was given."""
 
@@ -65,7 +70,7 @@ class TemporalRuntime:
         try:
             answer: RawValue | None = await workflow.execute_activity(
                 step.name,
-                step.argument,
+                _told_of_pieces(step.argument),
                 # Decoded below: one that is wrong, completed by hand, would fail the workflow task again and again.
                 result_type=RawValue,
                 activity_id=step.activity_id,
@@ -84,7 +89,15 @@ class TemporalRuntime:
             )
         except ActivityError as error:
             raise step_failure(error, step, cancels_before) from error
-        return step_output(answer, step, cancels_before, workflow.payload_converter())
+        told = pieces_told(answer, step, workflow.payload_converter())
+        if told is None:
+            return step_output(answer, step, cancels_before, workflow.payload_converter())
+        return await plan_of(told, self._sent, step, cancels_before, self._breathe)
+
+    async def _breathe(self) -> None:
+        """Ends a turn. By its summary, the timer is none of the run's own."""
+        self.took_action("timer")
+        await workflow.sleep(BREATH_SECS, summary=TAKING_PLAN)
 
     async def run_hook(self, hook: HookConfig, argument: Any, hook_id: str) -> Any:
         info = workflow.info()
@@ -137,6 +150,11 @@ class TemporalRuntime:
         """Ends the wait for it, or the next one."""
         self.took_action("signal")
         self._has_word = True
+
+    def take_piece(self, digest: str, number: int, data: bytes) -> None:
+        """Keeps a part of a plan until the answer of the step says what belongs together."""
+        self.took_action("signal")
+        self._sent.take(digest, number, data)
 
     def has_room(self) -> bool:
         """Whether the history is far enough from its limits, where the server would terminate the workflow."""
@@ -215,6 +233,12 @@ def has_room_after(events: int, size: int) -> bool:
 def hook_workflow_id(workflow_id: str, first_run_id: str, hook_id: str) -> str:
     """The id of a hook's workflow, within the server's limit."""
     return fit_name(f"{workflow_id}/{first_run_id}/{hook_id}")
+
+
+def _told_of_pieces(argument: Any) -> Any:
+    if isinstance(argument, PlanProjectInput):
+        return argument.model_copy(update={"takes_pieces": True})
+    return argument
 
 
 def _warn(error: Exception) -> None:

@@ -21,6 +21,7 @@ from dbt_temporal.application.fitting import fit_carried_results
 from dbt_temporal.application.steps.messages import Keeper, PlanProjectOutput
 from dbt_temporal.domain.hooks import HookError
 from dbt_temporal.domain.results import NodeExecutionResult
+from dbt_temporal.domain.run.plan import NodeInfo
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -81,11 +82,38 @@ def pack_plan(planned: PlanProjectOutput) -> PackedPlan:
     """The plan with its part."""
     ids = [*planned.plan.nodes, *planned.ephemerals]
     numbers = _numbers(ids)
-    told = planned.model_dump(mode="json", exclude_defaults=True)
-    # Whole: the next release may have other defaults, and this run keeps its own.
-    told["config"] = planned.config.model_dump(mode="json")
-    told = _refer(told, numbers)
-    return PackedPlan(planned, _compressed([ids, told]), ids, numbers)
+    return PackedPlan(planned, _compressed([ids, _refer(_told(planned), numbers)]), ids, numbers)
+
+
+def pack_plan_in_parts(planned: PlanProjectOutput, nodes_of_a_part: int) -> list[bytes]:
+    """The plan in parts: all but its nodes, and then so many nodes in each."""
+    ids = [*planned.plan.nodes, *planned.ephemerals]
+    numbers = _numbers(ids)
+    rest = planned.model_copy(update={"plan": planned.plan.model_copy(update={"nodes": {}})})
+    parts = [_compressed([list(planned.ephemerals), _refer(_told(rest), numbers)])]
+    nodes = list(planned.plan.nodes.values())
+    for begin in range(0, len(nodes), nodes_of_a_part):
+        some = nodes[begin : begin + nodes_of_a_part]
+        told = [_refer(each.model_dump(mode="json", exclude_defaults=True), numbers) for each in some]
+        parts.append(_compressed([[each.unique_id for each in some], told]))
+    return parts
+
+
+def unpack_plan_in_parts(parts: Sequence[bytes]) -> Iterator[PlanProjectOutput | None]:
+    """Unpacks them, some after each turn, as none may take long: yields None, and the plan in the end.
+
+    Raises:
+        ValueError: these are none, or not in a form that this release reads.
+    """
+    (own, told), *rest = [_decompressed(each) for each in parts]
+    # As they were numbered: ephemerals after the nodes.
+    ids = [*(unique_id for some, _ in rest for unique_id in some), *own]
+    nodes: dict[str, NodeInfo] = {}
+    for _, some in rest:
+        yield None
+        nodes |= {each.unique_id: each for each in (_validated(NodeInfo, _resolve(one, ids)) for one in some)}
+    planned = _validated(PlanProjectOutput, _resolve(told, ids))
+    yield planned.model_copy(update={"plan": planned.plan.model_copy(update={"nodes": nodes})})
 
 
 def pack_history(
@@ -157,6 +185,13 @@ class Unpacked:
     def history(self, plan: PackedPlan) -> Iterator[Segment]:
         """Results and log, segment by segment."""
         return (_segment(data, plan) for data in self._parts[2:])
+
+
+def _told(planned: PlanProjectOutput) -> dict[str, Any]:
+    told = planned.model_dump(mode="json", exclude_defaults=True)
+    # Whole: the next release may have other defaults, and this run keeps its own.
+    told["config"] = planned.config.model_dump(mode="json")
+    return told
 
 
 def _validated(model: type[Model], value: Any) -> Model:
