@@ -26,7 +26,8 @@ async def built(folder: Path, shortcuts: str) -> DrivenRun:
     location = ProjectLocation(project_dir=folder / "shop", profiles_dir=folder / "shop")
     async with open_engine(folder / "cache", environ=environ, limits=limits) as engine:
         run = await drive(engine, location, new_invocation(command="build"))
-    (folder / "shop.duckdb").rename(folder / f"{shortcuts}.duckdb")
+    for part in folder.glob("shop.duckdb*"):  # a process that was ended may have left its log beside the file
+        part.rename(folder / part.name.replace("shop", shortcuts))
     return run
 
 

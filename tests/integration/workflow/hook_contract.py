@@ -76,6 +76,7 @@ OUTPUT_FIELDS = {
     "elapsed_time",
     "artifacts",
     "log_path",
+    "report_path",
     "hook_errors",
     *("project", "revision", "engine", "dbt_version"),
 }

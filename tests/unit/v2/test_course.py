@@ -182,6 +182,17 @@ async def test_the_same_attempt_has_the_same_answer_whoever_asks(course: Course,
     assert course.course.left_by(D, 1) is None
 
 
+async def test_an_attempt_that_died_with_its_process_and_its_worker_is_lost_once(course: Course) -> None:
+    one = await course.begin()
+    hear(one, begun(A))
+    end(one, error(A, "Cancelled", "TaskCancelled (dbt1404)"), ended(A, "error"))
+    assert course.course.left_by(A, 1) is None
+    again = course.ask(A, 2)
+    two = await course.further(2)
+    hear(two, ended(A))
+    assert (await again).process is two
+
+
 async def test_what_another_worker_had_done_counts(course: Course) -> None:
     course.course.adopt({A: "success", D: "error"})
     asked = course.ask(B)

@@ -59,8 +59,7 @@ class RunCourse:
     def __init__(self, folder: Path, judge: Judge, cancel_secs: float, settle_secs: float) -> None:
         self.processes: list[V2Process] = []
         self.parents: Mapping[str, Collection[str]] = {}
-        self._folder = folder
-        self._judge = judge
+        self._folder, self._judge = folder, judge
         self._starting: V2Process | None = None
         self._cancel_secs, self._settle_secs = cancel_secs, settle_secs
         self._known: dict[str, State] = {}
@@ -70,9 +69,8 @@ class RunCourse:
         self._given_up: set[str] = set()
         self._failures: dict[str, Exception] = {}
         self._starter: asyncio.Task[None] | None = None
-        self._change = asyncio.Event()
+        self._change, self._closed = asyncio.Event(), False
         self._interrupted_at: float | None = None
-        self._closed = False
 
     async def restore(self) -> None:
         """Takes in what processes of the run have left that a worker of this machine has had before."""
@@ -160,10 +158,12 @@ class RunCourse:
         """What is known of an attempt that was to be answered by a process which has ended."""
         process = self._process_for(unique_id, attempt)
         told = None if process is None else process.told.nodes.get(unique_id)
-        if process is None or told is None or not told.finished or told.cancelled:
+        if process is None or told is None or not (process.ended.is_set() or process.has_finished(unique_id)):
             return None
-        self._note_answer(unique_id, attempt, process)
-        return Answer(process, told)
+        is_known = process.has_finished(unique_id)
+        if is_known or told.cancelled or not told.error:  # lost with it: a further attempt is not to hear of that again
+            self._note_answer(unique_id, attempt, process)
+        return Answer(process, told) if is_known else None
 
     async def cancel(self, unique_id: str) -> None:
         """Ends what runs of a node, and with it the process that runs it, or is about to."""
