@@ -26,9 +26,14 @@ async def built(folder: Path, shortcuts: str) -> DrivenRun:
     location = ProjectLocation(project_dir=folder / "shop", profiles_dir=folder / "shop")
     async with open_engine(folder / "cache", environ=environ, limits=limits) as engine:
         run = await drive(engine, location, new_invocation(command="build"))
-    for part in folder.glob("shop.duckdb*"):  # a process that was ended may have left its log beside the file
-        part.rename(folder / part.name.replace("shop", shortcuts))
+    keep_database(folder, shortcuts)
     return run
+
+
+def keep_database(folder: Path, name: str) -> None:
+    """With its log: a process that was ended may have left some of it there."""
+    for part in folder.glob("shop.duckdb*"):
+        part.rename(folder / part.name.replace("shop", name))
 
 
 def events(run: DrivenRun) -> dict[str, set[str]]:
