@@ -19,7 +19,7 @@ BINARY = FOLDER / "dbt"
 
 needs_dbt_v2 = pytest.mark.skipif(
     (sys.platform, platform.machine()) != ("linux", "x86_64"),
-    reason="the pinned wheel of dbt v2 and its drivers are for Linux on x86_64; there, `make setup-dbt-v2` installs them",
+    reason="dbt v2 and its drivers are pinned for Linux on x86_64 alone; there, `make setup-dbt-v2` installs them",
 )
 """Where they are to be had and are missing, tests fail, and do not pass over it."""
 
