@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import field_validator
 
-from dbt_temporal.adapters.environment import EnvironmentModel, is_own_setting, matches, variable
+from dbt_temporal.adapters.environment import EnvironmentModel, variable
+from dbt_temporal.domain.secrets.own_variables import is_own_setting, matches
 from dbt_temporal.domain.secrets.redaction import SECRET_ENV_PREFIX
 from dbt_temporal.domain.secrets.references import EnvReference, SecretReference
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dbt_temporal.domain.results import NodeExecutionResult
+if TYPE_CHECKING:  # a worker's first steps need errors, and not what results are made of
+    from dbt_temporal.domain.results import NodeExecutionResult
 
 
 class ErrorType(StrEnum):

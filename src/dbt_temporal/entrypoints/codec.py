@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 
 import click
 
-from dbt_temporal.adapters.environment import CODEC_TOKEN_VARIABLE
 from dbt_temporal.adapters.temporal.payloads.codec_keys import new_key
 from dbt_temporal.adapters.temporal.payloads.codec_server import LOOPBACK, CodecServer, CodecServerOptions
 from dbt_temporal.adapters.temporal.payloads.encryption import EncryptionCodec
 from dbt_temporal.adapters.temporal.payloads.missing_keys import UnencryptedCodec
 from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.secrets.own_variables import CODEC_TOKEN_VARIABLE
 from dbt_temporal.entrypoints.settings import read_settings
 
 

@@ -11,6 +11,7 @@ from dbt_temporal.adapters.artifact_stores.fsspec_store import FsspecArtifactSto
 from dbt_temporal.adapters.artifact_stores.references import FsspecReferences
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.adapters.dbt_core.parents.shared import SharedParses
+from dbt_temporal.adapters.dbt_core.template import Template
 from dbt_temporal.adapters.dbt_v2.engine import DbtV2Engine
 from dbt_temporal.adapters.project_config_file import read_project_config, read_project_name
 from dbt_temporal.adapters.project_sources.local import current_revision
@@ -53,8 +54,8 @@ class WorkerContainer(containers.DeclarativeContainer):
     """What a worker is made of.
 
     Given from outside: `settings`, `environ`, `current_dir`; `registered_search_attributes`, `namespace_id` and
-    `heartbeat_secs` once connected; `telemetry` and `spans` where somebody listens; `registry` is one object that is
-    filled when the projects are loaded.
+    `heartbeat_secs` once connected; `telemetry` and `spans` where somebody listens; `template` where it has begun
+    already; `registry` is one object that is filled when the projects are loaded.
     """
 
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
@@ -65,6 +66,7 @@ class WorkerContainer(containers.DeclarativeContainer):
     registered_search_attributes: providers.Dependency[frozenset[str]] = providers.Dependency(default=frozenset())
     telemetry: providers.Dependency[Telemetry] = providers.Dependency(default=NoTelemetry())
     spans: providers.Dependency[SpanFactory] = providers.Dependency(default=no_span)
+    template: providers.Provider[Template | None] = providers.Object(None)
 
     references = providers.Singleton(FsspecReferences, environ)
     artifact_store = providers.Singleton(FsspecArtifactStore, settings.provided.artifacts.store, environ)
@@ -78,6 +80,7 @@ class WorkerContainer(containers.DeclarativeContainer):
         telemetry=telemetry,
         limits=settings.provided.engine,
         shared=shared_parses,
+        template=template,
     )
     secret_resolver = providers.Singleton(WorkerSecrets, environ, settings.provided.secrets)
     v2_engine = providers.Singleton(

@@ -12,7 +12,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
+import psutil
 import pytest
 from dependency_injector import providers
 from rich.console import Console
@@ -171,11 +173,15 @@ async def test_an_unknown_namespace_stops_the_worker_with_a_remedy(environ: dict
             pass
 
 
-def test_a_wrong_environment_ends_the_program_with_every_problem(environ: dict[str, str]) -> None:
+async def test_a_wrong_environment_ends_the_program_with_every_problem_and_what_it_had_begun(
+    environ: dict[str, str],
+) -> None:
     wrong = {"WORKER_TUNER": "auto", "HEALTH_PORT": "http"}
-    done = subprocess.run(
+    own = f"program-{uuid4()}"
+    done = await asyncio.to_thread(
+        subprocess.run,
         [sys.executable, "-m", "dbt_temporal", "worker"],
-        env={**os.environ, **environ, **wrong},
+        env={**os.environ, **environ, **wrong, "PROGRAM_OF_TEST": own},
         capture_output=True,
         text=True,
         check=False,
@@ -184,3 +190,15 @@ def test_a_wrong_environment_ends_the_program_with_every_problem(environ: dict[s
     assert "WORKER_TUNER='auto': must be fixed or resource-based" in done.stderr
     assert "HEALTH_PORT='http': must be a port number from 1 to 65535" in done.stderr
     assert "Traceback" not in done.stderr
+
+    async def is_alone() -> bool:
+        return not [each for each in psutil.process_iter() if _variable(each, "PROGRAM_OF_TEST") == own]
+
+    await wait_for(is_alone)
+
+
+def _variable(process: psutil.Process, name: str) -> str | None:
+    try:
+        return process.environ().get(name)
+    except psutil.Error:
+        return None

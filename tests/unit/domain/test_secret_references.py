@@ -12,7 +12,6 @@ import pytest
 from pydantic import ValidationError
 
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
-from dbt_temporal.adapters.environment import without_own_secrets
 from dbt_temporal.adapters.secrets import SecretSettings, WorkerSecrets
 from dbt_temporal.application.ports.engine import EngineRun, NodeOutcome, Progress, ProjectLocation
 from dbt_temporal.application.secrets.keeping_engine import SecretKeepingEngine
@@ -21,6 +20,7 @@ from dbt_temporal.application.steps.messages import PlanProjectInput
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.run.input import DbtRunInput, mask_env, parse_run_input
 from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.domain.secrets.own_variables import without_own_secrets
 from dbt_temporal.domain.secrets.references import EnvReference, EnvValue, FileReference, references
 from dbt_temporal.entrypoints.settings import SettingsError, read_settings
 from dbt_temporal.testing import FakeEngine, FakeEngineRun, ready_project

@@ -19,12 +19,12 @@ from dbt_temporal.adapters.dbt_core.parents.shared import SharedParses
 from dbt_temporal.adapters.dbt_core.run import DbtCoreRun
 from dbt_temporal.adapters.dbt_core.template import Template
 from dbt_temporal.adapters.earlier_runs import RetriedRuns
-from dbt_temporal.adapters.environment import without_own_secrets
 from dbt_temporal.application.ports.engine import LoadedProject, ProjectLocation
 from dbt_temporal.application.ports.references import ArtifactReferences
 from dbt_temporal.application.ports.telemetry import Telemetry
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.domain.secrets.own_variables import without_own_secrets
 
 DEFAULT_CANCEL_SECS = 30.0
 
@@ -42,6 +42,7 @@ class DbtCoreEngine:
         references: fetches what a run refers to by URL; without it, only paths are taken.
         telemetry: hears of parsed projects and of hosts.
         shared: parses that workers share; None where none are.
+        template: a process of this interpreter and environment that imports dbt already; the engine ends it.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class DbtCoreEngine:
         references: ArtifactReferences | None = None,
         telemetry: Telemetry | None = None,
         shared: SharedParses | None = None,
+        template: Template | None = None,
     ) -> None:
         own_environ = without_own_secrets(os.environ if environ is None else environ)
         cache_dir = cache_dir.absolute()
@@ -64,7 +66,8 @@ class DbtCoreEngine:
         work_dir = self._leaving.enter_context(private_copies.unfinished_copy(cache_dir / "workers"))
         private_copies.remove_unused(cache_dir / "workers")
         limits = limits or EngineLimits()
-        self._template = Template(python, own_environ, shortcuts=limits.shortcuts)
+        self._template = template or Template(python, own_environ)
+        self._template.preparation = {"shortcuts": limits.shortcuts, "schemas": str(cache_dir / "schemas")}
         self._parents = ParentPool(self._template, own_environ, cache_dir, work_dir, limits, deps, telemetry, shared)
         self._hosts = HostPool(self._parents, work_dir, limits, references, telemetry)
         self._retried = RetriedRuns(references, work_dir / "runs")

@@ -122,18 +122,28 @@ class Forker:
 
 
 class Template:
-    """The template process; started on first use, and again after it has died."""
+    """The template process; started on first use, and again after it has died.
 
-    def __init__(self, python: str, environ: Mapping[str, str], *, shortcuts: bool = True) -> None:
+    Attributes:
+        preparation: what it is told once it has imported dbt: `shortcuts`, whether to take them, and `schemas`, the
+            folder that keeps dbt's JSON schemas, None for nowhere.
+    """
+
+    def __init__(self, python: str, environ: Mapping[str, str]) -> None:
+        self.preparation: Mapping[str, Any] = {"shortcuts": True, "schemas": None}
         self._python = python
         self._environ = environ
-        self._shortcuts = shortcuts
         self._output = OutputTail()
         self._lock = asyncio.Lock()
         self._forker: Forker | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._has_forked = False
+
+    async def begin(self) -> None:
+        """Starts the process, where there is none, and does not wait until it has imported dbt."""
+        async with self._lock:
+            await self._begin_once()
 
     async def start(self) -> None:
         """Starts the process, where there is none. Returns when it has imported dbt."""
@@ -147,7 +157,6 @@ class Template:
             assert self._forker is not None
             self._has_forked = True
             parent = await self._forker.fork("fork_parent")
-            self._forker.ready = True  # whoever started it may have been cancelled before it was
         return parent, Forker(parent.channel, self._output)
 
     async def ping(self) -> None:
@@ -162,10 +171,17 @@ class Template:
             await self._stop()
 
     async def _start_once(self) -> None:
-        if self._forker is None or not self._forker.channel.alive:
-            await self._start()
+        await self._begin_once()
+        assert self._forker is not None
+        if not self._forker.ready:  # whoever began it may have been cancelled meanwhile
+            await self._forker.channel.request("prepare", **self.preparation)
+            self._forker.ready = True
 
-    async def _start(self) -> None:
+    async def _begin_once(self) -> None:
+        if self._forker is None or not self._forker.channel.alive:
+            await self._begin()
+
+    async def _begin(self) -> None:
         await self._stop()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
@@ -175,7 +191,6 @@ class Template:
                 _MODULE,
                 str(theirs.fileno()),
                 str(os.getpid()),
-                "shortcuts" if self._shortcuts else "all of dbt",
                 pass_fds=[theirs.fileno()],
                 env={**self._environ, "PYTHONUNBUFFERED": "1"},
                 stdin=asyncio.subprocess.DEVNULL,
@@ -194,8 +209,6 @@ class Template:
         channel.describe_end = lambda: _describe(process.returncode, self._output)
         self._forker = Forker(channel, self._output)
         self._has_forked = False
-        await channel.request("hello")
-        self._forker.ready = True
 
     async def _stop(self) -> None:
         if self._forker is not None:

@@ -17,11 +17,11 @@ from dbt_temporal.adapters.dbt_v2.run import DbtV2Run
 from dbt_temporal.adapters.dbt_v2.runs.operations import OPERATIONS, OperationRun
 from dbt_temporal.adapters.dbt_v2.stage import DepsMode, Stage
 from dbt_temporal.adapters.earlier_runs import RetriedRuns
-from dbt_temporal.adapters.environment import without_own_secrets
 from dbt_temporal.application.ports.engine import EngineRun, LoadedProject, ProjectLocation
 from dbt_temporal.application.ports.references import ArtifactReferences
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.domain.secrets.own_variables import without_own_secrets
 
 CANCEL_SECS = 30.0
 SETTLE_SECS = 15.0

@@ -10,6 +10,9 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECS = 10.0
 UNREADY_LOOK_SECS = 1.0
+FIRST_LOOK_SECS = 0.1
+"""Until a worker has been ready once: pods wait for it, and the server has heard it a moment after it first asks."""
+FIRST_LOOKS = 20
 LOOK_LIMIT_SECS = 5.0
 
 
@@ -32,8 +35,10 @@ class Readiness:
 
         `polls` asks whether the server hears the worker poll; what it raises means that nobody knows.
         """
+        looks = 0
         while True:
             was_ready = self._ready
+            looks += 1
             try:
                 async with asyncio.timeout(LOOK_LIMIT_SECS):
                     heard = await polls()
@@ -45,4 +50,5 @@ class Readiness:
                 self.say(heard, "the worker polls" if heard else "the server has not heard the worker poll")
             if self._ready is not was_ready:
                 logger.log(logging.INFO if self._ready else logging.WARNING, "%s", self.answer[1])
-            await asyncio.sleep(every_secs if self._ready else min(every_secs, UNREADY_LOOK_SECS))
+            unready_secs = FIRST_LOOK_SECS if looks <= FIRST_LOOKS else UNREADY_LOOK_SECS
+            await asyncio.sleep(every_secs if self._ready else min(every_secs, unready_secs))

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
-from dbt_temporal.domain.results import NodeExecutionResult
+if TYPE_CHECKING:  # a worker's first steps need redaction, and not what results are made of
+    from dbt_temporal.domain.results import NodeExecutionResult
 
 MASK = "***"
 """What stands in place of a secret, and of every value of a run's `env`, wherever it is shown."""

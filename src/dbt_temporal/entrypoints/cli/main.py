@@ -47,9 +47,13 @@ def cli() -> None:
 @cli.command()
 def worker() -> None:
     """Serve projects: run the dbt_run workflows of a task queue. Configured by environment variables."""
-    from dbt_temporal.entrypoints.worker.main import main as run_worker
+    from dbt_temporal.entrypoints.worker.head_start import taken
 
-    sys.exit(run_program(run_worker))
+    with taken() as start:
+        from dbt_temporal.entrypoints.worker.main import main as run_worker
+
+        exit_code = run_program(lambda: run_worker(template=start.template), start.runner.run)
+    sys.exit(exit_code)
 
 
 @cli.command()

@@ -20,14 +20,14 @@ class Failure(click.ClickException):
     exit_code = COULD_NOT_RUN
 
 
-def run_program(start: Callable[[], Any]) -> int:
-    """Runs a program, which may be a coroutine, and turns its errors into messages."""
+def run_program(start: Callable[[], Any], run: Callable[[Coroutine[Any, Any, Any]], Any] = asyncio.run) -> int:
+    """Runs a program, which may be a coroutine for `run`, and turns its errors into messages."""
     from dbt_temporal.entrypoints.settings import SettingsError
 
     try:
         result = start()
         if isinstance(result, Coroutine):
-            result = asyncio.run(result)
+            result = run(result)
     except SettingsError as error:
         raise Failure(str(error)) from error
     except DbtTemporalError as error:

@@ -41,6 +41,7 @@ from dbt_temporal.entrypoints.worker.log import logger, start_log, worker_consol
 from dbt_temporal.entrypoints.worker.start_table import print_projects
 
 if TYPE_CHECKING:
+    from dbt_temporal.adapters.dbt_core.template import Template
     from dbt_temporal.adapters.temporal.telemetry.tracing import Tracing
 
 CONNECT_PATIENCE_SECS = 30.0
@@ -51,8 +52,8 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 Output = TypeVar("Output")
 
 
-async def main(environ: Mapping[str, str] | None = None) -> int:
-    """Runs a worker by the environment. Returns the exit code.
+async def main(environ: Mapping[str, str] | None = None, *, template: Template | None = None) -> int:
+    """Runs a worker by the environment, on a template that has begun, if there is one. Returns the exit code.
 
     Raises:
         SettingsError: variables are wrong.
@@ -62,7 +63,7 @@ async def main(environ: Mapping[str, str] | None = None) -> int:
     settings = read_settings(environ)
     start_log(settings, environ)
     try:
-        await run_worker(settings, environ)
+        await run_worker(settings, environ, template=template)
     except DbtTemporalError as error:
         if settings.logs.format == "text":
             raise
@@ -84,12 +85,15 @@ async def run_worker(
     *,
     console: Console | None = None,
     container: WorkerContainer | None = None,
+    template: Template | None = None,
 ) -> None:
     """Loads the projects, then works until SIGTERM or SIGINT; running nodes may end first. A second signal ends all."""
     container = container or WorkerContainer()
     container.settings.override(providers.Object(settings))
     container.environ.override(providers.Object(environ))
     container.current_dir.override(providers.Object(Path.cwd()))
+    if template is not None:
+        container.template.override(providers.Object(template))
     console = console or worker_console(settings)
     runtime = build_runtime(settings.metrics)
     container.telemetry.override(providers.Object(MeterTelemetry(runtime.metric_meter)))
@@ -104,11 +108,12 @@ async def run_worker(
             container.artifact_store()
             async with _probes(settings.health, readiness), _ended(asyncio.create_task(_prepare(container))):
                 client = await _until(stopping, _connect(container, settings, runtime, tracing))
+                workers = _workers(container, client, settings, tracing)
                 projects = await _until(stopping, container.load_projects()())
                 for project in projects:
                     container.registry().add(project)
                 print_projects(console, projects)
-                await _serve(container, client, settings, console, stopping, tracing, readiness)
+                await _serve(container, client, workers, settings, console, stopping, readiness)
         except _StoppedError:
             console.print("Stopped before the worker was ready.", highlight=False)
         finally:
@@ -137,20 +142,30 @@ async def _connect(container: WorkerContainer, settings: Settings, runtime: Runt
     return client
 
 
-async def _serve(
-    container: WorkerContainer,
-    client: Client,
-    settings: Settings,
-    console: Console,
-    stopping: asyncio.Event,
-    tracing: Tracing | None,
-    readiness: Readiness,
-) -> None:
+def _workers(
+    container: WorkerContainer, client: Client, settings: Settings, tracing: Tracing | None
+) -> tuple[Worker, Worker]:
+    """Those of the task queue and of this process's own; made before the projects are there, as it takes a while."""
     interceptors = [] if tracing is None else [tracing.interceptor]
     queue = settings.connection.task_queue
     deployment = settings.versioning.deployment_config()
-    worker = build_worker(client, queue, container.activities(), settings.tuning, interceptors, deployment)
-    own = build_own_worker(client, container.own_queue(), container.activities(), settings.tuning, interceptors)
+    return (
+        build_worker(client, queue, container.activities(), settings.tuning, interceptors, deployment),
+        build_own_worker(client, container.own_queue(), container.activities(), settings.tuning, interceptors),
+    )
+
+
+async def _serve(
+    container: WorkerContainer,
+    client: Client,
+    workers: tuple[Worker, Worker],
+    settings: Settings,
+    console: Console,
+    stopping: asyncio.Event,
+    readiness: Readiness,
+) -> None:
+    queue = settings.connection.task_queue
+    worker, own = workers
     polling = asyncio.create_task(_run_all(worker, own))
     stop = asyncio.create_task(stopping.wait())
 

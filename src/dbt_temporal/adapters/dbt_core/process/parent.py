@@ -14,10 +14,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbt_temporal.adapters.dbt_core import wire
 from dbt_temporal.adapters.dbt_core.process import forking
+
+if TYPE_CHECKING:
+    from dbt_temporal.adapters.dbt_core.process.parsing.kept_schemas import KeptSchemas
 
 FORKABLE_ADAPTERS = frozenset({"postgres", "duckdb", "redshift"})
 """Adapters whose drivers start no threads when imported, so that a process that has loaded them may be forked."""
@@ -35,30 +38,57 @@ def main() -> None:
         return
     forking.prepare_process()
     gc.disable()  # nothing of what is imported goes again: looking through it takes a tenth of the time
-    from dbt_temporal.adapters.dbt_core.process import run_host, shortcuts  # noqa: F401  (imports all of dbt)
+    from dbt_temporal.adapters.dbt_core.process import run_host  # noqa: F401  (imports all of dbt)
 
-    if sys.argv[3] == "shortcuts":
-        shortcuts.take()
-    server = forking.ForkServer(control)
-    gc.collect()
-    gc.freeze()
-    gc.enable()
-    server.idle_work = _make_schemas()
-    server.idle_from = time.monotonic() + SCHEMAS_AFTER_SECS
-    server.serve({"hello": lambda _: None}, {"fork_parent": lambda sock: ProjectParent(sock).serve()})
+    _Template(forking.ForkServer(control)).serve()
 
 
-def _make_schemas() -> Iterator[None]:
-    from dbt_temporal.adapters.dbt_core.process.parsing.schemas import make_schemas
+class _Template:
+    def __init__(self, server: forking.ForkServer) -> None:
+        self._server = server
+        self._is_prepared = False
+        self._schemas: KeptSchemas | None = None
 
-    yield from make_schemas()
-    gc.collect()
-    gc.freeze()
+    def serve(self) -> None:
+        self._server.serve({"hello": lambda _: None, "prepare": self._prepare}, {"fork_parent": self._be_parent})
+
+    def _prepare(self, message: wire.Message) -> None:
+        """Makes dbt as its parents are to have it. Comes before the first fork, and may come again."""
+        if self._is_prepared:
+            return
+        from dbt_temporal.adapters.dbt_core.process import shortcuts
+        from dbt_temporal.adapters.dbt_core.process.parsing.kept_schemas import KeptSchemas, schemas_file
+
+        if message["shortcuts"]:
+            shortcuts.take()
+            file = schemas_file(Path(message["schemas"])) if message["schemas"] else None
+            if file is not None:
+                self._schemas = KeptSchemas(file)
+                self._schemas.take()
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+        self._server.idle_work = self._make_schemas()
+        self._server.idle_from = time.monotonic() + SCHEMAS_AFTER_SECS
+        self._is_prepared = True
+
+    def _make_schemas(self) -> Iterator[None]:
+        from dbt_temporal.adapters.dbt_core.process.parsing.schemas import make_schemas
+
+        yield from make_schemas()
+        if self._schemas is not None:
+            self._schemas.save()
+        gc.collect()
+        gc.freeze()
+
+    def _be_parent(self, control: socket.socket) -> None:
+        ProjectParent(control, self._schemas).serve()
 
 
 class ProjectParent:
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, schemas: KeptSchemas | None) -> None:
         self._server = forking.ForkServer(control)
+        self._schemas = schemas
         self._project: Any = None
 
     def serve(self) -> None:
@@ -68,6 +98,8 @@ class ProjectParent:
         from dbt_temporal.adapters.dbt_core.process.parsing.loading import load_project
 
         self._project = load_project(message, self._ask_for_parse if message["share"] else None)
+        if self._schemas is not None:
+            self._schemas.save()
         gc.collect()
         gc.freeze()
         if message["long_lived"]:

@@ -19,19 +19,14 @@ from temporalio.converter import DataConverter
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 
-from dbt_temporal.adapters.environment import (
-    API_KEY_VARIABLE,
-    CODEC_KEYS_VARIABLE,
-    EnvironmentModel,
-    require_both,
-    variable,
-)
+from dbt_temporal.adapters.environment import EnvironmentModel, require_both, variable
 from dbt_temporal.adapters.temporal.connection.errors import can_pass, cause_of, remedy_for
 from dbt_temporal.adapters.temporal.connection.profile import TemporalProfile, read_pem
 from dbt_temporal.adapters.temporal.payloads.codec_keys import parse_keys
 from dbt_temporal.adapters.temporal.payloads.compression import STEP_DATA_CONVERTER
 from dbt_temporal.adapters.temporal.payloads.missing_keys import unencrypted_data_converter
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
+from dbt_temporal.domain.secrets.own_variables import API_KEY_VARIABLE, CODEC_KEYS_VARIABLE
 
 logger = logging.getLogger(__name__)
 

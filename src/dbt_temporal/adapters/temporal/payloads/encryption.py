@@ -18,10 +18,10 @@ from google.protobuf.message import DecodeError
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import DataConverter, PayloadCodec
 
-from dbt_temporal.adapters.environment import CODEC_KEYS_VARIABLE
 from dbt_temporal.adapters.temporal.payloads.codec_keys import ENCODING, KEY_ID_METADATA
 from dbt_temporal.adapters.temporal.payloads.decoding import EncryptedFailureConverter
 from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.secrets.own_variables import CODEC_KEYS_VARIABLE
 
 NONCE_BYTES = 12
 

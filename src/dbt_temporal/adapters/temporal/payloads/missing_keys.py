@@ -9,10 +9,10 @@ from typing import Any
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import DataConverter, EncodingPayloadConverter, PayloadCodec
 
-from dbt_temporal.adapters.environment import CODEC_KEYS_VARIABLE
 from dbt_temporal.adapters.temporal.payloads.codec_keys import ENCODING, KEY_ID_METADATA
 from dbt_temporal.adapters.temporal.payloads.compression import STEP_DATA_CONVERTER, StepPayloadConverter
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
+from dbt_temporal.domain.secrets.own_variables import CODEC_KEYS_VARIABLE
 
 
 class _EncryptedPayloadConverter(EncodingPayloadConverter):
