@@ -19,6 +19,7 @@ from dbt_temporal.application.ports.runtime import (
     StepFailedError,
 )
 from dbt_temporal.application.ports.telemetry import Fact
+from dbt_temporal.application.run.executions.parts import join_parts, split_parts
 from dbt_temporal.application.steps.messages import (
     AfterRunInput,
     EndRunOutput,
@@ -199,6 +200,10 @@ class FakeRuntime:
         self._now += timedelta(seconds=seconds)
         await asyncio.sleep(0)
 
+    async def breathe(self) -> None:
+        """Lets others go on."""
+        await asyncio.sleep(0)
+
     async def wait_for_word(self, seconds: float) -> None:
         """Lets the fake clock run."""
         self.waited.append(seconds)
@@ -217,13 +222,17 @@ class FakeRuntime:
         """Waits until `answered` is set."""
         await self.answered.wait()
 
-    def can_carry(self, carried: bytes) -> bool:
-        """Whether it is no more than `can_carry_bytes`."""
-        return len(carried) <= self.can_carry_bytes
+    async def take_over(self, carried: bytes) -> list[bytes]:
+        """What was handed over."""
+        return split_parts(carried)
 
-    def hand_over(self, carried: bytes) -> NoReturn:
+    def can_carry(self, parts: Sequence[bytes]) -> bool:
+        """Whether they are no more than `can_carry_bytes`."""
+        return sum(map(len, parts)) <= self.can_carry_bytes
+
+    def hand_over(self, parts: Sequence[bytes]) -> NoReturn:
         """Takes note. Raises HandedOver."""
-        self.carried.append(carried)
+        self.carried.append(join_parts(parts))
         self._steps_before = len(self.steps)
         raise HandedOver
 

@@ -14,6 +14,7 @@ from dbt_temporal.adapters.temporal.closed_runs.recorded_runtime import Recorded
 from dbt_temporal.adapters.temporal.closed_runs.tidying import go_through
 from dbt_temporal.application.run.dbt_run import DbtRun
 from dbt_temporal.application.run.executions.carried import Unpacked
+from dbt_temporal.application.run.executions.parts import split_parts
 from dbt_temporal.application.run.updates import carry_out_update
 from dbt_temporal.application.steps.messages import StoreArtifactsInput
 from dbt_temporal.testing import FakeRuntime, HandedOver, model_id, node, until
@@ -190,9 +191,11 @@ async def test_a_run_that_ended_before_its_first_turn_here_has_the_artifacts_of_
 
 def test_what_is_no_luggage_is_refused() -> None:
     with pytest.raises(ValueError, match="cut"):
-        Unpacked(b"\0\0\0\1x")
+        Unpacked(split_parts(b"\0\0\0\1x"))
+    with pytest.raises(ValueError, match="cut"):
+        Unpacked([b"\0plan2", b"x", b"x", b"x"])
     with pytest.raises(ValueError, match="decompressing"):
-        Unpacked(b"\0\0\0\1x" * 3).plan()
+        list(Unpacked(split_parts(b"\0\0\0\1x" * 3)).plan())
 
 
 async def test_what_cannot_be_packed_leaves_the_run_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

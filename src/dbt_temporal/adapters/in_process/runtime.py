@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar
 from uuid import uuid4
@@ -100,6 +100,10 @@ class InProcessRuntime:
         """Waits."""
         await asyncio.sleep(seconds)
 
+    async def breathe(self) -> None:
+        """Lets others go on."""
+        await asyncio.sleep(0)
+
     async def wait_for_word(self, seconds: float) -> None:
         """Waits a moment: whoever looks again by himself needs no word."""
         await asyncio.sleep(min(seconds, LOOK_AGAIN_SECS))
@@ -115,13 +119,17 @@ class InProcessRuntime:
     async def answered_all(self) -> None:
         """Nobody asks anything of a run here."""
 
-    def can_carry(self, carried: bytes) -> bool:  # noqa: ARG002 -- the port's
+    async def take_over(self, carried: bytes) -> list[bytes]:
+        """Never called, as nothing is handed over."""
+        raise AssertionError(f"a run in this process has one execution; it was given {len(carried)} bytes")
+
+    def can_carry(self, parts: Sequence[bytes]) -> bool:  # noqa: ARG002 -- the port's
         """Never: there is no other execution."""
         return False
 
-    def hand_over(self, carried: bytes) -> NoReturn:
+    def hand_over(self, parts: Sequence[bytes]) -> NoReturn:
         """Never called, as no execution is too long."""
-        raise AssertionError(f"a run in this process has one execution; it would carry {len(carried)} bytes")
+        raise AssertionError(f"a run in this process has one execution; it would carry {len(parts)} parts")
 
     @property
     def scheduled(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -87,17 +88,15 @@ async def plan_of(
     Raises:
         StepFailedError: pieces are missing, as where somebody completed the activity by hand; it is tried again.
     """
-    is_cancelled, output = cancels_asked() > cancels_before, None
+    output = None
     try:
         for so_far in whole(told, sent.all_of(told)):
             output = so_far
-            try:
+            with suppress(asyncio.CancelledError):
                 await breathe()
-            except asyncio.CancelledError:
-                is_cancelled = True
     except ValueError as error:
         raise StepFailedError(ErrorType.ENGINE_CRASHED, f"{step.name}: {error}", retryable=True) from None
-    if is_cancelled:
+    if cancels_asked() > cancels_before:
         cancel_again()
     assert isinstance(output, step.kind.output)
     return output

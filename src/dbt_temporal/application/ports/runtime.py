@@ -221,6 +221,12 @@ class RunRuntime(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Waits (a timer, where the runtime is a workflow)."""
 
+    async def breathe(self) -> None:
+        """Ends a turn of the run's code, of which none may take long. A cancel that comes meanwhile is not lost.
+
+        For what is computed piece by piece; it takes no time that counts.
+        """
+
     async def wait_for_word(self, seconds: float) -> None:
         """Waits until somebody says that something has changed that the run waits for, but no longer than this.
 
@@ -239,10 +245,17 @@ class RunRuntime(Protocol):
     async def answered_all(self) -> None:
         """Waits for what others have asked of the run and is under way: another execution has no answers to it."""
 
-    def can_carry(self, carried: bytes) -> bool:
+    async def take_over(self, carried: bytes) -> list[bytes]:
+        """The parts of what the execution before this one has handed over, by what came with the start of this one.
+
+        Raises:
+            DbtTemporalError: of type Configuration, where they are not to be had any more.
+        """
+
+    def can_carry(self, parts: Sequence[bytes]) -> bool:
         """Whether another execution can be given as much, beside the run's input."""
 
-    def hand_over(self, carried: bytes) -> NoReturn:
+    def hand_over(self, parts: Sequence[bytes]) -> NoReturn:
         """Ends this execution, and has another one go on with what is carried; only after `is_longer_than`.
 
         Raises:

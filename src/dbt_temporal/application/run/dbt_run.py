@@ -223,7 +223,7 @@ class DbtRun:
             raise
         return await self._finish(planned, hooks)
 
-    def _pack(self, execution: Execution, hooks: LifecycleHooks) -> bytes:
+    def _pack(self, execution: Execution, hooks: LifecycleHooks) -> list[bytes]:
         """What another execution has to know to go on."""
         assert self.context is not None
         assert self._started_at is not None

@@ -41,7 +41,7 @@ class Execution:
         steps: RunSteps,
         tell_of_cancel: Callable[[], None],
         pack_plan: Callable[[PlanProjectOutput], object],
-        pack: Callable[[Execution], bytes],
+        pack: Callable[[Execution], list[bytes]],
         carried: Progress | None = None,
     ) -> None:
         self.nodes: NodeSteps | None = None
@@ -60,7 +60,7 @@ class Execution:
         """Packs the plan, for `HandOver`."""
         self._pack_plan(self._context.planned)
 
-    def pack(self) -> bytes:
+    def pack(self) -> list[bytes]:
         """Packs all of it."""
         return self._pack(self)
 

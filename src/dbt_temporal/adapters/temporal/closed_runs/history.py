@@ -23,6 +23,7 @@ from temporalio.exceptions import (
     WorkflowAlreadyStartedError,
 )
 
+from dbt_temporal.adapters.temporal.executions.references import digest_of_part
 from dbt_temporal.adapters.temporal.leases.messages import GRANTED_SIGNAL
 from dbt_temporal.adapters.temporal.payloads.plan_pieces import PIECE_SIGNAL, SentPieces
 from dbt_temporal.application.run.updates import UPDATES
@@ -84,6 +85,8 @@ class RunHistory:
         rest: what had come in and no worker has taken up; its time is that of the end.
         ending: in words how it was ended from outside; None where it was not.
         pieces: of plans, by the end of the history.
+        parts: of what it carries, by their digests, as far as they are in this history.
+        continued_run_id: the execution that it continues.
         next_run_id: the execution that goes on with the same invocation (after a reset), if there is one.
     """
 
@@ -96,6 +99,8 @@ class RunHistory:
     rest: Turn = field(default_factory=lambda: Turn(datetime.now(UTC), 0, 0))
     ending: str | None = None
     pieces: SentPieces = field(default_factory=SentPieces)
+    parts: dict[bytes, bytes] = field(default_factory=dict)
+    continued_run_id: str | None = None
     next_run_id: str | None = None
 
     @property
@@ -139,6 +144,7 @@ class _Reader:
         attributes = event.workflow_execution_started_event_attributes
         self.history.first_run_id = attributes.first_execution_run_id
         self.history.goes_on = bool(attributes.continued_execution_run_id)
+        self.history.continued_run_id = attributes.continued_execution_run_id or None
         self.history.arguments = await self._converter.decode(attributes.input.payloads)
 
     async def task_started(self, event: HistoryEvent) -> None:
@@ -164,6 +170,7 @@ class _Reader:
         elif attributes.signal_name == PIECE_SIGNAL:
             piece = await self._converter.decode(attributes.input.payloads, [str, int, bytes])
             self.history.pieces.take(*piece)
+            self.history.parts[digest_of_part(piece[-1])] = piece[-1]
 
     async def updated(self, event: HistoryEvent) -> None:
         """An update is accepted in the task that it was brought by."""

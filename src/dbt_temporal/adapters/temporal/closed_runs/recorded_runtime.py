@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NoReturn, TypeVar
 
@@ -13,15 +14,23 @@ from temporalio.exceptions import ActivityError, FailureError, RetryState
 
 from dbt_temporal.adapters.temporal.answers import hook_answer, pieces_told, plan_of, step_failure, step_output
 from dbt_temporal.adapters.temporal.closed_runs.history import Answer, Command, RunHistory, Turn
+from dbt_temporal.adapters.temporal.executions.fetching import FETCH_CARRIED
+from dbt_temporal.adapters.temporal.executions.references import referred_to, resolved
 from dbt_temporal.adapters.temporal.failures import to_hook_failed
 from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
-from dbt_temporal.adapters.temporal.workflow.runtime import can_carry, exceeds, has_room_after, hook_workflow_id
+from dbt_temporal.adapters.temporal.workflow.runtime import (
+    arguments_with,
+    exceeds,
+    has_room_after,
+    hook_workflow_id,
+)
 from dbt_temporal.application.ports.runtime import HookFailedError, StateChange, Step, StepFailedError
 from dbt_temporal.application.ports.telemetry import Fact
+from dbt_temporal.application.run.executions.parts import split_parts
 from dbt_temporal.application.shielding import cancels_asked
 from dbt_temporal.application.steps.messages import EndRunInput, EndRunOutput, StoreArtifactsInput
 from dbt_temporal.application.steps.store_artifacts import StoreArtifacts
-from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.run.plan import HistoryLimits
 
@@ -130,6 +139,10 @@ class RecordedRuntime:
         if not self._closed:
             await asyncio.shield(self._answer(command))
 
+    async def breathe(self) -> None:
+        """Lets others go on."""
+        await asyncio.sleep(0)
+
     async def wait_for_word(self, seconds: float) -> None:
         if not self._word.is_set():
             # What the timer of the wait is in the history.
@@ -151,12 +164,21 @@ class RecordedRuntime:
         """For ever: if all had been answered, the run would have been handed over, and have another history."""
         await asyncio.get_running_loop().create_future()
 
-    def can_carry(self, carried: bytes) -> bool:
-        return can_carry(self._converter, self._history.argument, carried)
+    async def take_over(self, carried: bytes) -> list[bytes]:
+        parts = split_parts(carried)
+        if referred_to(parts):
+            await self._recorded("step", FETCH_CARRIED)
+        try:
+            return resolved(parts, self._history.parts)
+        except KeyError:
+            raise configuration_error("what the run carries is not in its history") from None
 
-    def hand_over(self, carried: bytes) -> NoReturn:
+    def can_carry(self, parts: Sequence[bytes]) -> bool:
+        return arguments_with(self._converter, self._history.argument, parts, self._history.parts) is not None
+
+    def hand_over(self, parts: Sequence[bytes]) -> NoReturn:
         """Never called, as `answered_all` comes before it."""
-        raise AssertionError(f"the run was not handed over; it would carry {len(carried)} bytes")
+        raise AssertionError(f"the run was not handed over; it would carry {len(parts)} parts")
 
     @property
     def scheduled(self) -> None:

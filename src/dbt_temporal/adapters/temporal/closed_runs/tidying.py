@@ -16,8 +16,11 @@ from dbt_temporal.adapters.temporal.closed_runs import finding
 from dbt_temporal.adapters.temporal.closed_runs.history import RunHistory, Turn, read_history
 from dbt_temporal.adapters.temporal.closed_runs.messages import TidiedRun, TidyInput, TidyOutput
 from dbt_temporal.adapters.temporal.closed_runs.recorded_runtime import RecordedRuntime
-from dbt_temporal.adapters.temporal.workflow.arguments import read_arguments
+from dbt_temporal.adapters.temporal.executions.arguments import read_arguments
+from dbt_temporal.adapters.temporal.executions.in_history import find_parts
+from dbt_temporal.adapters.temporal.executions.references import digest_of_part, referred_to
 from dbt_temporal.application.run.dbt_run import DbtRun
+from dbt_temporal.application.run.executions.parts import split_parts
 from dbt_temporal.application.run.live_state import STATUS_ATTRIBUTE
 from dbt_temporal.application.run.updates import carry_out_update, check_update
 from dbt_temporal.application.steps.messages import EndRunInput
@@ -49,6 +52,7 @@ async def tidy(client: Client, store_artifacts: StoreArtifacts, which: TidyInput
         history = await read_history(which.workflow_id, which.run_id, events, client.data_converter)
         if history.ending is None:
             raise configuration_error(f"the run of {which.workflow_id!r} was not ended from outside, or still runs")
+        await _add_carried(client, history)
         successor = history.next_run_id or await _successor(client, history)
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND:
@@ -62,6 +66,21 @@ async def tidy(client: Client, store_artifacts: StoreArtifacts, which: TidyInput
         raise runtime.failure
     logger.info("the run of %r was %s; its artifacts are stored", which.workflow_id, history.ending)
     return _tidied(history, run, runtime)
+
+
+async def _add_carried(client: Client, history: RunHistory) -> None:
+    """Adds what the execution refers to and had not got when it was ended."""
+    if history.continued_run_id is None:
+        return
+    try:
+        _, carried = read_arguments(history.arguments, goes_on=True)
+    except DbtTemporalError:
+        return  # the run says so
+    parts = split_parts(carried or b"")
+    history.parts |= {digest_of_part(part): part for part in parts if not referred_to([part])}
+    missing = [digest for digest in referred_to(parts) if digest not in history.parts]
+    if missing:
+        history.parts |= await find_parts(client, history.workflow_id, history.continued_run_id, missing)
 
 
 async def _successor(client: Client, history: RunHistory) -> str | None:

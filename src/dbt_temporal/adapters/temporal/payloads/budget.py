@@ -6,6 +6,8 @@ from dbt_temporal.application.ports.runtime import Budget
 
 MAX_ARGUMENTS_BYTES = 1_900_000
 """Of a workflow, all together; encryption adds some bytes to each."""
+QUIET_ARGUMENTS_BYTES = 500_000
+"""Beyond that the SDK warns of them."""
 
 TEMPORAL_BUDGET = Budget(
     output_bytes=1_800_000,

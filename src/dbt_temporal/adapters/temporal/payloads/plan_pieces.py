@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import BaseModel
 
-from dbt_temporal.application.run.executions.carried import pack_plan_in_parts, unpack_plan_in_parts
+from dbt_temporal.application.run.executions.carried import PLAN_PART_NODES, pack_plan_in_parts, unpack_plan_in_parts
 from dbt_temporal.application.steps.messages import PlanProjectOutput
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
 PIECE_SIGNAL = "plan_piece"
-NODES_OF_A_PIECE = 2_000
-"""Some 70 KB, and a twentieth of a second to read."""
+NODES_OF_A_PIECE = PLAN_PART_NODES
+"""Some 70 KB, and a twentieth of a second to read. As many as are carried in a part, which so is in the history."""
 MIN_NODES = 2_000
 """A plan of fewer is one payload, of at most some 200 KiB."""
 
@@ -29,6 +29,8 @@ class PlanInPieces(BaseModel):
     digest: str
     invocation: DbtInvocation
     """Here and whole: what later steps leave out of their inputs is found in it."""
+    breathes: bool = False
+    """Whether the run ends its turns by `breathe`, as it does by now, while it puts the plan together."""
 
 
 class SentPieces:
@@ -62,7 +64,9 @@ def is_large(planned: PlanProjectOutput) -> bool:
 def in_pieces(planned: PlanProjectOutput) -> tuple[PlanInPieces, list[bytes]]:
     """The answer, and what is to be sent before it. Takes a second of CPU for 50,000 nodes."""
     pieces = pack_plan_in_parts(planned, NODES_OF_A_PIECE)
-    return PlanInPieces(pieces=len(pieces), digest=digest_of(pieces), invocation=planned.invocation), pieces
+    return PlanInPieces(
+        pieces=len(pieces), digest=digest_of(pieces), invocation=planned.invocation, breathes=True
+    ), pieces
 
 
 def whole(answer: PlanInPieces, pieces: Sequence[bytes]) -> Iterator[PlanProjectOutput | None]:

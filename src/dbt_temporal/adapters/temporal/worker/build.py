@@ -11,6 +11,8 @@ from temporalio.client import Client
 from temporalio.worker import Interceptor, Worker, WorkerDeploymentConfig
 
 from dbt_temporal.adapters.temporal.closed_runs.workflow import DbtTidyWorkflow
+from dbt_temporal.adapters.temporal.executions.breathing import breathe
+from dbt_temporal.adapters.temporal.executions.fetching import CarriedActivities
 from dbt_temporal.adapters.temporal.leases.client import LeaseActivities
 from dbt_temporal.adapters.temporal.leases.workflow import DbtLeaseWorkflow, VersionedLeaseWorkflow
 from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
@@ -39,6 +41,8 @@ def build_worker(
             activities.carry_out,
             TidyActivities(client, activities.use_cases).tidy_run,
             LeaseActivities(client).look,
+            CarriedActivities(client).fetch,
+            breathe,
         ],
         interceptors=interceptors,
         deployment_config=deployment,

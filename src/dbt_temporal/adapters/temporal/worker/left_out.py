@@ -13,8 +13,11 @@ from temporalio import activity
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.service import RPCError
 
-from dbt_temporal.adapters.temporal.workflow.arguments import read_arguments
+from dbt_temporal.adapters.temporal.executions.arguments import read_arguments
+from dbt_temporal.adapters.temporal.executions.in_history import parts_in
+from dbt_temporal.adapters.temporal.executions.references import digest_of_part, referred_to, resolved
 from dbt_temporal.application.run.executions.carried import Unpacked
+from dbt_temporal.application.run.executions.parts import split_parts
 from dbt_temporal.application.steps.table import PLAN_PROJECT
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.run.invocation import DbtInvocation, LeftOut
@@ -26,6 +29,12 @@ PAGE_EVENTS = 10
 
 class _HasInvocation(BaseModel):
     invocation: DbtInvocation
+
+
+async def _carried(event: HistoryEvent) -> list[bytes]:
+    payloads = event.workflow_execution_started_event_attributes.input.payloads
+    _, carried = read_arguments(await activity.client().data_converter.decode(payloads), goes_on=True)
+    return split_parts(carried or b"")
 
 
 class LeftOutInHistory:
@@ -57,9 +66,15 @@ class LeftOutInHistory:
     async def _in_history(self, workflow_id: str, run_id: str | None, left_out: LeftOut) -> Mapping[str, Any] | None:
         handle = activity.client().get_workflow_handle(workflow_id, run_id=run_id)
         plans: set[int] = set()
+        carried: list[bytes] = []
+        parts: dict[bytes, bytes] = {}
         async for event in handle.fetch_history_events(page_size=PAGE_EVENTS):
             if event.workflow_execution_started_event_attributes.continued_execution_run_id:
-                found = left_out.of(await self._input_carried_in(event))
+                carried = await _carried(event)
+            parts |= {digest_of_part(part): part for part in await parts_in(event, activity.client().data_converter)}
+            if carried and parts.keys() >= set(referred_to(carried)):
+                found = left_out.of(await self._input_in_plan(resolved(carried, parts)))
+                carried = []
                 if found is not None:
                     return found
             if event.activity_task_scheduled_event_attributes.activity_type.name == PLAN_PROJECT.name:
@@ -70,12 +85,9 @@ class LeftOutInHistory:
                     return found
         return None
 
-    async def _input_carried_in(self, event: HistoryEvent) -> Mapping[str, Any]:
-        payloads = event.workflow_execution_started_event_attributes.input.payloads
-        _, carried = read_arguments(await activity.client().data_converter.decode(payloads), goes_on=True)
-        if carried is None:
-            return {}
-        plan = await asyncio.to_thread(Unpacked(carried).plan)
+    async def _input_in_plan(self, parts: list[bytes]) -> Mapping[str, Any]:
+        *_, plan = await asyncio.to_thread(lambda: list(Unpacked(parts).plan()))
+        assert plan is not None
         return plan.planned.invocation.input.model_dump(mode="json")
 
     async def _input_in(self, event: HistoryEvent) -> Mapping[str, Any]:

@@ -8,10 +8,10 @@ from typing import Any
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, TemporalError
 
+from dbt_temporal.adapters.temporal.executions.arguments import read_arguments
 from dbt_temporal.adapters.temporal.failures import run_failed, to_application_error
 from dbt_temporal.adapters.temporal.leases.messages import GRANTED_SIGNAL
 from dbt_temporal.adapters.temporal.payloads.plan_pieces import PIECE_SIGNAL
-from dbt_temporal.adapters.temporal.workflow.arguments import read_arguments
 from dbt_temporal.adapters.temporal.workflow.runtime import TemporalRuntime
 from dbt_temporal.adapters.temporal.workflow.updates import RunUpdates
 from dbt_temporal.application.run.dbt_run import DbtRun

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, NoReturn, TypeVar
@@ -14,17 +15,31 @@ from temporalio.converter import PayloadConverter
 from temporalio.exceptions import ActivityError, ChildWorkflowError, FailureError
 
 from dbt_temporal.adapters.temporal.answers import hook_answer, pieces_told, plan_of, step_failure, step_output
+from dbt_temporal.adapters.temporal.executions.breathing import BREATHE
+from dbt_temporal.adapters.temporal.executions.fetching import FETCH_CARRIED, FetchCarriedInput
+from dbt_temporal.adapters.temporal.executions.references import (
+    digest_of_part,
+    referred_to,
+    resolved,
+    with_references,
+)
 from dbt_temporal.adapters.temporal.failures import to_hook_failed
-from dbt_temporal.adapters.temporal.payloads.budget import MAX_ARGUMENTS_BYTES, TEMPORAL_BUDGET
+from dbt_temporal.adapters.temporal.payloads.budget import (
+    MAX_ARGUMENTS_BYTES,
+    QUIET_ARGUMENTS_BYTES,
+    TEMPORAL_BUDGET,
+)
 from dbt_temporal.adapters.temporal.payloads.plan_pieces import SentPieces
 from dbt_temporal.adapters.temporal.telemetry.metrics import MeterTelemetry
 from dbt_temporal.adapters.temporal.workflow.publisher import StatePublisher
 from dbt_temporal.application.log_context import log_fields
 from dbt_temporal.application.ports.runtime import StateChange, Step
 from dbt_temporal.application.ports.telemetry import ActionsTaken, Fact
-from dbt_temporal.application.shielding import cancels_asked
+from dbt_temporal.application.run.executions.parts import join_parts, split_parts
+from dbt_temporal.application.shielding import cancels_asked, shielded
 from dbt_temporal.application.steps.messages import PlanProjectInput
 from dbt_temporal.domain.dates.logical_dates import ScheduledStart
+from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.limits import fit_name
 from dbt_temporal.domain.run.plan import HistoryLimits
@@ -39,8 +54,10 @@ CHILD_ACTIONS = 2
 """Of a child workflow: what starts it, and its own start."""
 PIECE_BYTES = 192 * 1024
 """Beyond 256 KiB the server warns of a payload."""
+FETCH_TIMEOUT = timedelta(minutes=5)
 TAKING_PLAN = "take the plan"
 BREATH_SECS = 0.001
+BREATH_TIMEOUT = timedelta(seconds=10)
 MAX_EVENTS = 48_000
 MAX_HISTORY_BYTES = 40 * 1024 * 1024
 """Of Temporal's 51,200 events and 50 MiB; the rest is for what runs, on-run-end, artifacts, hooks and output."""
@@ -57,6 +74,8 @@ class TemporalRuntime:
         self.took_action("run")
         self._has_word = False
         self._sent = SentPieces()
+        self._parts: dict[bytes, bytes] = {}
+        """Parts of what is carried that the history of this execution has, by their digests."""
         self.argument: Any = None
         """The workflow's input, as it was given."""
 
@@ -92,10 +111,14 @@ class TemporalRuntime:
         told = pieces_told(answer, step, workflow.payload_converter())
         if told is None:
             return step_output(answer, step, cancels_before, workflow.payload_converter())
-        return await plan_of(told, self._sent, step, cancels_before, self._breathe)
+        breathe = self.breathe if told.breathes else self._breathe_by_timer
+        return await plan_of(told, self._sent, step, cancels_before, breathe)
 
-    async def _breathe(self) -> None:
-        """Ends a turn. By its summary, the timer is none of the run's own."""
+    async def breathe(self) -> None:
+        await shielded(workflow.execute_local_activity(BREATHE, start_to_close_timeout=BREATH_TIMEOUT))
+
+    async def _breathe_by_timer(self) -> None:
+        """As runs did that earlier releases have planned. By its summary, the timer is none of the run's own."""
         self.took_action("timer")
         await workflow.sleep(BREATH_SECS, summary=TAKING_PLAN)
 
@@ -155,6 +178,7 @@ class TemporalRuntime:
         """Keeps a part of a plan until the answer of the step says what belongs together."""
         self.took_action("signal")
         self._sent.take(digest, number, data)
+        self._parts[digest_of_part(data)] = data
 
     def has_room(self) -> bool:
         """Whether the history is far enough from its limits, where the server would terminate the workflow."""
@@ -168,16 +192,41 @@ class TemporalRuntime:
     async def answered_all(self) -> None:
         await workflow.wait_condition(workflow.all_handlers_finished)
 
-    def can_carry(self, carried: bytes) -> bool:
-        return can_carry(workflow.payload_converter(), self.argument, carried)
+    async def take_over(self, carried: bytes) -> list[bytes]:
+        """The parts; what stands there by reference comes from the history of the execution before this one."""
+        parts = split_parts(carried)
+        digests = referred_to(parts)
+        if digests:
+            await self._fetch(digests)
+        whole = resolved(parts, self._parts)
+        self._parts |= {digest_of_part(part): part for part in whole}
+        return whole
 
-    def hand_over(self, carried: bytes) -> NoReturn:
+    async def _fetch(self, digests: list[bytes]) -> None:
+        self.took_action("activity")
+        asked = FetchCarriedInput(
+            run_id=workflow.info().continued_run_id or "", digests=[digest.hex() for digest in digests]
+        )
+        try:
+            # Again and again: there is nothing else that the run could do.
+            await workflow.execute_activity(
+                FETCH_CARRIED, asked, start_to_close_timeout=FETCH_TIMEOUT, summary="what the run has come to so far"
+            )
+        except ActivityError as error:
+            raise configuration_error(str(error.cause or error)) from error
+
+    def can_carry(self, parts: Sequence[bytes]) -> bool:
+        return arguments_with(workflow.payload_converter(), self.argument, parts, self._parts) is not None
+
+    def hand_over(self, parts: Sequence[bytes]) -> NoReturn:
         """Continues as new: with the input as it was given, and then what is carried, in pieces.
 
         Raises:
             ContinueAsNewError: always.
         """
         self.flush()
+        told = arguments_with(workflow.payload_converter(), self.argument, parts, self._parts)
+        carried = join_parts(parts if told is None else told)
         pieces = [carried[begin : begin + PIECE_BYTES] for begin in range(0, len(carried), PIECE_BYTES)]
         workflow.continue_as_new(args=[self.argument, *pieces])
 
@@ -219,10 +268,17 @@ def exceeds(limits: HistoryLimits, events: int, size: int) -> bool:
     return events >= limits.events or size >= limits.size_bytes
 
 
-def can_carry(converter: PayloadConverter, argument: Any, carried: bytes) -> bool:
-    """Whether a workflow can have both as its arguments."""
+def arguments_with(
+    converter: PayloadConverter, argument: Any, parts: Sequence[bytes], known: Collection[bytes]
+) -> list[bytes] | None:
+    """The parts as arguments of a workflow beside its input, by reference where need be; None where there is no room.
+
+    Args:
+        known: digests of the parts that may be references.
+    """
     given = sum(payload.ByteSize() for payload in converter.to_payloads([argument]))
-    return given + len(carried) <= MAX_ARGUMENTS_BYTES
+    few = with_references(parts, known, QUIET_ARGUMENTS_BYTES - given)
+    return few if few is not None else with_references(parts, known, MAX_ARGUMENTS_BYTES - given)
 
 
 def has_room_after(events: int, size: int) -> bool:

@@ -1,9 +1,9 @@
 """What a run carries from one execution of its workflow into the next: all that it has to know to go on.
 
-In parts, compressed each by itself. The plan, and the results and the log of each execution so far, are packed once and
-then handed on as they are; the last part is where the run stands. So what an execution packs does not grow with those
-before it: a workflow has two seconds for a turn. Ids of nodes are most of all parts: they are written once and referred
-to.
+In parts, compressed each by itself. The plan (a large one in several), and the results and the log of each execution so
+far, are packed once and then handed on as they are; one part is where the run stands. So what an execution packs does
+not grow with those before it: a workflow has two seconds for a turn. Ids of nodes are most of all parts: they are
+written once and referred to.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ from dbt_temporal.domain.run.plan import NodeInfo
 
 Model = TypeVar("Model", bound=BaseModel)
 
-_LENGTH_BYTES = 4
+PLAN_PART_NODES = 2_000
+"""A plan of so many is in parts of as many: none of them takes long to read, and they are what it was sent in."""
+_SEVERAL = b"\x00plan"
+"""Begins a first part that says in how many parts the plan is, which follow."""
 _MARK = "\x01"
 """Begins a reference to an id, and no other string: those that do begin with it are given another one."""
 _RESULTS = TypeAdapter(list[NodeExecutionResult])
@@ -64,7 +67,7 @@ class PackedPlan:
     """A plan, and how it is carried."""
 
     planned: PlanProjectOutput
-    data: bytes
+    parts: list[bytes]
     ids: list[str]
     numbers: dict[str, int]
 
@@ -79,10 +82,13 @@ class Segment:
 
 
 def pack_plan(planned: PlanProjectOutput) -> PackedPlan:
-    """The plan with its part."""
+    """The plan with its parts."""
     ids = [*planned.plan.nodes, *planned.ephemerals]
     numbers = _numbers(ids)
-    return PackedPlan(planned, _compressed([ids, _refer(_told(planned), numbers)]), ids, numbers)
+    if len(ids) < PLAN_PART_NODES:
+        return PackedPlan(planned, [_compressed([ids, _refer(_told(planned), numbers)])], ids, numbers)
+    parts = pack_plan_in_parts(planned, PLAN_PART_NODES)
+    return PackedPlan(planned, [_SEVERAL + str(len(parts)).encode(), *parts], ids, numbers)
 
 
 def pack_plan_in_parts(planned: PlanProjectOutput, nodes_of_a_part: int) -> list[bytes]:
@@ -147,44 +153,49 @@ def pack_history(
     return segments
 
 
-def pack(plan: PackedPlan, history: Sequence[Segment], progress: Progress) -> bytes:
-    """The whole."""
+def pack(plan: PackedPlan, history: Sequence[Segment], progress: Progress) -> list[bytes]:
+    """All parts."""
     told = _compressed(_refer(progress.model_dump(mode="json", exclude_defaults=True), plan.numbers))
-    parts = (plan.data, told, *(segment.data for segment in history))
-    return b"".join(len(part).to_bytes(_LENGTH_BYTES, "big") + part for part in parts)
+    return [*plan.parts, told, *(segment.data for segment in history)]
 
 
 class Unpacked:
-    """The parts of what was carried, each to be read when it is asked for.
+    """What was carried, each part to be read when it is asked for.
 
     Raises:
         ValueError: this is nothing that `pack` has made; and so do its methods.
     """
 
-    def __init__(self, carried: bytes) -> None:
-        self._parts: list[bytes] = []
-        begin = 0
-        while begin < len(carried):
-            end = begin + _LENGTH_BYTES
-            length = int.from_bytes(carried[begin:end], "big")
-            self._parts.append(carried[end : end + length])
-            begin = end + length
-        if len(self._parts) <= 2:
+    def __init__(self, parts: Sequence[bytes]) -> None:
+        if len(parts) <= 2:
+            raise ValueError("what the run carries is cut")
+        of_plan = 1
+        if parts[0].startswith(_SEVERAL):
+            of_plan = int(parts[0].removeprefix(_SEVERAL)) + 1
+        self._plan, self._rest = list(parts[:of_plan]), parts[of_plan:]
+        if len(self._rest) < 2:
             raise ValueError("what the run carries is cut")
 
-    def plan(self) -> PackedPlan:
-        """The plan."""
-        data = self._parts[0]
-        ids, told = _decompressed(data)
-        return PackedPlan(_validated(PlanProjectOutput, _resolve(told, ids)), data, ids, _numbers(ids))
+    def plan(self) -> Iterator[PackedPlan | None]:
+        """The plan, some of it after each turn: yields None, and the plan in the end."""
+        if len(self._plan) == 1:
+            ids, told = _decompressed(self._plan[0])
+            yield PackedPlan(_validated(PlanProjectOutput, _resolve(told, ids)), self._plan, ids, _numbers(ids))
+            return
+        for planned in unpack_plan_in_parts(self._plan[1:]):
+            if planned is None:
+                yield None
+            else:
+                ids = [*planned.plan.nodes, *planned.ephemerals]
+                yield PackedPlan(planned, self._plan, ids, _numbers(ids))
 
     def progress(self, plan: PackedPlan) -> Progress:
         """Where the run stands."""
-        return _validated(Progress, _resolve(_decompressed(self._parts[1]), plan.ids))
+        return _validated(Progress, _resolve(_decompressed(self._rest[0]), plan.ids))
 
     def history(self, plan: PackedPlan) -> Iterator[Segment]:
         """Results and log, segment by segment."""
-        return (_segment(data, plan) for data in self._parts[2:])
+        return (_segment(data, plan) for data in self._rest[1:])
 
 
 def _told(planned: PlanProjectOutput) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 
 from dbt_temporal.application.ports.runtime import RunRuntime
@@ -15,13 +14,15 @@ from dbt_temporal.application.run.executions.carried import (
     pack_history,
     pack_plan,
 )
+from dbt_temporal.application.run.executions.parts import joined_length
 from dbt_temporal.application.run.live_state import LiveState
-from dbt_temporal.application.shielding import cancel_again
+from dbt_temporal.application.shielding import cancel_again, cancels_asked, shielded
 from dbt_temporal.application.steps.messages import PlanProjectOutput
 
 AT_ONCE_BYTES = 256 * 1024
 """More than that, of some 2,500 nodes, is unpacked in several turns: none may take long."""
 BREATH_SECS = 0.001
+"""Of runs whose plan is in one part: in earlier releases these are large as well."""
 
 
 class Luggage:
@@ -40,22 +41,28 @@ class Luggage:
             self._plan = pack_plan(planned)
         return self._plan
 
-    def packed(self, planned: PlanProjectOutput, live: LiveState, progress: Progress) -> bytes:
-        """The whole."""
+    def packed(self, planned: PlanProjectOutput, live: LiveState, progress: Progress) -> list[bytes]:
+        """All parts."""
         plan, limit = self.pack_plan(planned), self._runtime.budget.step_results_bytes
         history = pack_history(plan, self._history, live.state.results, live.log.since(), limit)
         return pack(plan, history, progress)
 
     async def unpack_into(self, live: LiveState, carried: bytes) -> tuple[PlanProjectOutput, Progress]:
         """Has the live state go on, and returns the plan and where the run stands."""
-        parts, is_cancelled = Unpacked(carried), False
-        plan, self._history = parts.plan(), []
+        cancels_before = cancels_asked()
+        taken = await shielded(self._runtime.take_over(carried))
+        parts, takes_turns = Unpacked(taken), joined_length(taken) > AT_ONCE_BYTES
+        plan: PackedPlan | None = None
+        for plan in parts.plan():
+            if plan is None:
+                await self._runtime.breathe()
+        assert plan is not None
+        self._history = []
         for segment in parts.history(plan):
-            if len(carried) > AT_ONCE_BYTES:
-                try:
-                    await self._runtime.sleep(BREATH_SECS)
-                except asyncio.CancelledError:
-                    is_cancelled = True
+            if len(plan.parts) > 1:
+                await self._runtime.breathe()
+            elif takes_turns:
+                await shielded(self._runtime.sleep(BREATH_SECS))
             self._history.append(segment)
         progress = parts.progress(plan)
         self.was_cut_off = progress.was_cut_off
@@ -69,7 +76,7 @@ class Luggage:
             [line for segment in self._history for line in segment.lines],
             invocation.input,
         )
-        if is_cancelled:
+        if cancels_asked() > cancels_before:
             # It reaches the run at whatever that waits for next: by then all that it knows is there to be stored.
             cancel_again()
         return plan.planned, progress

@@ -15,8 +15,8 @@ from dbt_temporal.application.run.nodes.waits import Waits
 from dbt_temporal.domain.run.log import RunLog
 from dbt_temporal.domain.run.plan import HistoryLimits
 
-MAX_NODES = 30_000
-"""More than that cannot be carried, and packing them would take long."""
+MAX_NODES = 100_000
+"""Packing the plan of more would take longer than a workflow has for a turn."""
 
 
 class Packing(Protocol):
@@ -25,8 +25,8 @@ class Packing(Protocol):
     def begin(self) -> None:
         """Packs what will not change any more, while attempts are still waited for."""
 
-    def pack(self) -> bytes:
-        """Packs all of it, as it is now."""
+    def pack(self) -> list[bytes]:
+        """Packs all of it, as it is now, in parts."""
 
 
 class HandOver:
@@ -68,7 +68,7 @@ class HandOver:
             carried = self._packing.pack()
             if self._runtime.can_carry(carried):
                 return True
-            why = f"{len(carried)} bytes are too many for the arguments of a workflow"
+            why = f"{sum(map(len, carried))} bytes are too many for the arguments of a workflow"
         except Exception as error:  # whatever it is: the run itself goes on
             why = f"{type(error).__name__}: {error}"
         self._limits = None

@@ -1,0 +1,1 @@
+"""How what a run carries gets into the next execution of its workflow, where arguments have no room for all of it."""
