@@ -84,7 +84,7 @@ async def test_a_terminated_run_gets_the_artifacts_of_what_it_had_done(runs: Run
     assert "it was in the way" in log
     # What was kept for the artifacts is not needed any more.
     assert [path for path in runs.store.files if "/records/" in path] == []
-    assert runs.store.files["latest/shop"].decode() == report.invocation_id
+    assert runs.store.files["newest/shop"].decode() == report.invocation_id
     handle = runs.client.get_workflow_handle(f"dbt_tidy/{report.run_id}")
     assert await dbt_status(TemporalRun(handle)) == "cancelled"
 
@@ -128,10 +128,10 @@ async def test_a_store_that_fails_is_asked_again(runs: RunHarness) -> None:
 async def test_a_later_run_stays_the_latest(runs: RunHarness) -> None:
     run = await terminated(runs)
     later = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
-    runs.store.files["latest/shop"] = b"later"
+    runs.store.files["newest/shop"] = b"later"
     runs.store.files["later/run_results.json"] = json.dumps({"metadata": {"generated_at": later}}).encode()
     await tidied(runs, run)
-    assert runs.store.files["latest/shop"] == b"later"
+    assert runs.store.files["newest/shop"] == b"later"
 
 
 async def test_a_run_that_was_never_planned_has_nothing_to_store(runs: RunHarness) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -97,3 +98,24 @@ class DbtRunOutput(BaseModel):
     dbt_version: str | None = None
     report_path: str | None = None
     """Where the report of the run lies; null where there is none."""
+
+
+class LatestRun(BaseModel):
+    """What is known of the newest run of a project and target: `run.json`, beside its artifacts."""
+
+    invocation_id: str
+    project: str
+    target: str
+    command: str
+    success: bool
+    ended_at: str
+    """In ISO 8601, by the clock that all runs have in common."""
+    engine: str | None = None
+    dbt_version: str | None = None
+    revision: str | None = None
+
+    def ended_after(self, other: LatestRun) -> bool:
+        """Whether it is another run than that, and ended later."""
+        if self.invocation_id == other.invocation_id:
+            return False
+        return datetime.fromisoformat(self.ended_at) > datetime.fromisoformat(other.ended_at)

@@ -31,6 +31,14 @@ class InMemoryArtifactStore:
         """Keeps what a file of this machine holds."""
         return await self.write(path, await asyncio.to_thread(file.read_bytes))
 
+    async def copy(self, source: str, path: str) -> bool:
+        """Copies a file, by `write`."""
+        content = await self.read(source)
+        if content is None:
+            return False
+        await self.write(path, content)
+        return True
+
     async def read(self, path: str) -> bytes | None:
         """A file's content, or None."""
         self._check(path)
@@ -48,6 +56,11 @@ class InMemoryArtifactStore:
             for number, (path, content) in enumerate(self.files.items())
             if path.startswith(f"{folder}/")
         ]
+
+    async def delete_file(self, path: str) -> None:
+        """Deletes a file."""
+        self._check(path)
+        self.files.pop(path, None)
 
     async def delete(self, path: str) -> None:
         """Deletes a file or a folder."""

@@ -171,7 +171,7 @@ def test_the_parts_of_the_compose_file_do_a_run_together(image: Image, postgres:
             exit_code = ended(running, signal.SIGTERM)
     assert exit_code == 0, log.read_text()
     assert postgres.query("select sum(orders) from analytics.daily_sales") == [(6,)]
-    beside = ("latest", "parses", "reports")
+    beside = ("latest", "newest", "parses", "reports")
     (artifacts,) = (path for path in Path(image.place("/artifacts")).iterdir() if path.name not in beside)
     assert {"run_results.json", "manifest.json", "log.txt"} <= {path.name for path in artifacts.iterdir()}
     # As on a read-only file system.

@@ -94,7 +94,7 @@ async def test_a_run_without_docs_is_served_with_dbts_page_and_an_empty_catalog(
 async def test_what_the_site_has_not_is_not_found(runs: RunHarness, target: Target) -> None:
     run = await runs.submit()
     await run.outcome()
-    for path in (f"logs/{A}.log", "run_results.json", "../latest/shop"):
+    for path in (f"logs/{A}.log", "run_results.json", "../newest/shop"):
         with pytest.raises(HTTPError, match="404"):
             await served(target, run.workflow_id, path)
 

@@ -86,6 +86,25 @@ async def test_a_folder_is_deleted_with_all_below_it(storage: Storage) -> None:
     assert await store.read("id/log.txt") == b"x"
 
 
+async def test_a_file_is_copied_within_the_store(storage: Storage) -> None:
+    store = store_of(storage)
+    await store.write("id/manifest.json", b"x" * 2_000_000)
+    assert await store.copy("id/manifest.json", "latest/shop/prod/manifest [1].json")
+    assert storage.get("runs/latest/shop/prod/manifest [1].json") == b"x" * 2_000_000
+    assert not await store.copy("id/catalog.json", "latest/shop/prod/manifest [1].json")
+    assert not await store.copy("id", "latest/shop/prod/folder")
+
+
+async def test_a_file_is_deleted_and_what_lies_below_its_name_stays(storage: Storage) -> None:
+    store = store_of(storage)
+    await store.write("latest/shop", b"x")
+    await store.write("latest/shop/prod/run.json", b"y")
+    await store.delete_file("latest/shop")
+    await store.delete_file("latest/shop")
+    assert await store.read("latest/shop") is None
+    assert await store.read("latest/shop/prod/run.json") == b"y"
+
+
 async def test_no_reader_sees_half_of_a_file_that_is_written_again(storage: Storage) -> None:
     store = store_of(storage)
     whole = [letter * 2_000_000 for letter in (b"a", b"b")]

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dbt_temporal.adapters.artifact_stores.fsspec_store import FsspecArtifactStore
-from dbt_temporal.adapters.dbt_v2.engine import DbtV2Engine
 from dbt_temporal.adapters.in_process.runtime import run_in_process
-from dbt_temporal.application.ports.engine import ProjectLocation
+from dbt_temporal.application.ports.engine import DbtEngine, ProjectLocation
 from dbt_temporal.application.projects.loading import ReadyProject
 from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.use_cases import UseCases
@@ -19,7 +18,7 @@ from dbt_temporal.domain.results import DbtRunOutput
 
 
 async def run(
-    engine: DbtV2Engine, location: ProjectLocation, run_input: Mapping[str, Any], store: Path, **config: Any
+    engine: DbtEngine, location: ProjectLocation, run_input: Mapping[str, Any], store: Path, **config: Any
 ) -> DbtRunOutput:
     """A run with retries, as a worker makes it."""
     loaded = await engine.load_project(location)

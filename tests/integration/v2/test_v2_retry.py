@@ -1,4 +1,7 @@
-"""Retries on dbt v2: what is run again, with what, and what `dbt retry` of its command line does."""
+"""Retries on dbt v2: what is run again, with what, and what `dbt retry` of its command line does.
+
+And the latest run of a target, where runs of both engines have the same store.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.adapters.dbt_v2.engine import DbtV2Engine
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.results import DbtRunOutput
@@ -139,3 +143,37 @@ async def test_what_cannot_be_retried_is_refused(
     with pytest.raises(DbtTemporalError, match=named) as raised:
         await run(v2_engine, location, retried, tmp_path / "store")
     assert raised.value.error_type == ErrorType.CONFIGURATION
+
+
+SHOP = {
+    "models/base.sql": "select 1 as id",
+    "models/above.sql": "select id from {{ ref('base') }}",
+}
+CHANGED = {**SHOP, "models/above.sql": "select id + 1 as id from {{ ref('base') }}"}
+SLIM = {"select": "state:modified", "state_manifest_ref": "latest:duckdb"}
+
+
+async def test_the_latest_run_of_either_engine_says_so(
+    v2_engine: DbtV2Engine, dbt_engine: DbtCoreEngine, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    folder = store / "latest" / "any" / "duckdb"
+    prod = make_project(tmp_path / "prod", SHOP)
+    branch = make_project(tmp_path / "branch", CHANGED)
+    # Each has a file of its own: the releases of DuckDB that they come with do not read each other's.
+    env, env_of_core = on_duckdb(tmp_path), on_duckdb(store.parent / "prod")
+
+    of_core = await run(dbt_engine, prod, {"env": env_of_core}, store)
+    known = json.loads((folder / "run.json").read_bytes())
+    assert (known["invocation_id"], known["engine"]) == (of_core.invocation_id, "dbt-core")
+    slim = await run(v2_engine, branch, {"env": env, "command": "compile", **SLIM}, store)
+    assert words(slim) == {"above": "success"}
+
+    of_v2 = await run(v2_engine, prod, {"env": env}, store)
+    known = json.loads((folder / "run.json").read_bytes())
+    assert (known["invocation_id"], known["engine"]) == (of_v2.invocation_id, "v2")
+    for name in ("manifest.json", "run_results.json"):
+        assert json.loads((folder / name).read_bytes())["metadata"]["invocation_id"] == of_v2.invocation_id
+    for engine, own in ((v2_engine, env), (dbt_engine, env_of_core)):
+        output = await run(engine, branch, {"env": own, "command": "compile", **SLIM}, store)
+        assert words(output) == {"above": "success"}

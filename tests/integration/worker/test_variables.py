@@ -98,6 +98,7 @@ class Shop:
             "WRITE_RUN_LOG": "false",
             "WRITE_REPORT": "false",
             "WRITE_CATALOG": "true",
+            "ARTIFACT_LATEST": "always",
             "HEALTH_FILE": str(folder / "alive"),
             "HEALTH_PORT": str(self.port),
             "DBT_TEMPORAL_SECRET_DIRS": str(folder / "secrets"),

@@ -256,3 +256,10 @@ def test_retry_takes_an_invocation_id_a_place_or_a_workflow_id(submitted: list[D
     assert input_of(submitted, "retry", invocation).retry_from == invocation
     assert input_of(submitted, "retry", str(tmp_path)).retry_from == str(results)
     assert input_of(submitted, "retry", "dbt-build-shop-1").retry_from is None, "the server knows it"
+
+
+@pytest.mark.parametrize("name", ["latest", "latest:prod", "0198c1d2-7a2e-7c7e-9d55-2b7f0c1f6a11"])
+def test_earlier_runs_have_names_that_the_worker_finds(submitted: list[DbtRunInput], name: str) -> None:
+    run_input = input_of(submitted, "build", "--state", name, "--defer")
+    assert (run_input.state_manifest_ref, run_input.defer_manifest_ref) == (name, name)
+    assert input_of(submitted, "build", "--defer", "--defer-state", name).defer_manifest_ref == name

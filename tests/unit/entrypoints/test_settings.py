@@ -106,6 +106,7 @@ def test_each_setting_has_its_default(field: str, default: object) -> None:
         ("WRITE_RUN_LOG", "FALSE", "artifacts.write_run_log", False),
         ("WRITE_REPORT", "false", "artifacts.write_report", False),
         ("WRITE_CATALOG", "1", "artifacts.write_catalog", True),
+        ("ARTIFACT_LATEST", "always", "artifacts.latest", "always"),
         ("TEMPORAL_SEARCH_ATTRIBUTES", '{"team":"data"}', "search_attributes", {"team": "data"}),
         ("HEALTH_PORT", "8080", "health.port", 8080),
         ("HEALTH_PORT", "8080", "health.beat_file", Path("/tmp/health")),

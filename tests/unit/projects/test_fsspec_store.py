@@ -80,6 +80,26 @@ async def test_a_folder_is_deleted_with_all_below_it(store: FsspecArtifactStore)
     assert await store.read("run/log.txt") == b"x"
 
 
+async def test_a_file_is_copied_within_the_store(store: FsspecArtifactStore) -> None:
+    await store.write("run/manifest.json", b"x" * 100_000)
+    await store.write("latest/shop/manifest.json", b"old")
+    assert await store.copy("run/manifest.json", "latest/shop/manifest.json")
+    assert await store.read("latest/shop/manifest.json") == b"x" * 100_000
+    assert not await store.copy("run/catalog.json", "latest/shop/manifest.json")
+    assert await store.read("latest/shop/manifest.json") == b"x" * 100_000
+    assert [file.path for file in await store.list_files("latest")] == ["latest/shop/manifest.json"]
+
+
+async def test_a_file_is_deleted_and_a_folder_of_that_name_stays(store: FsspecArtifactStore) -> None:
+    await store.write("latest/shop", b"x")
+    await store.delete_file("latest/shop")
+    await store.delete_file("latest/shop")
+    assert await store.read("latest/shop") is None
+    await store.write("latest/shop/prod/run.json", b"y")
+    await store.delete_file("latest/shop")
+    assert await store.read("latest/shop/prod/run.json") == b"y"
+
+
 @pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a/../../x", ""])
 async def test_nothing_outside_the_root_is_touched(store: FsspecArtifactStore, path: str) -> None:
     with pytest.raises(DbtTemporalError, match="is not a path below a root"):

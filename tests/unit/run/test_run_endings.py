@@ -1,8 +1,12 @@
 import asyncio
+from contextlib import suppress
+from datetime import datetime
 
 import pytest
 
 from dbt_temporal.application.run.dbt_run import DbtRun
+from dbt_temporal.application.steps.messages import StoreArtifactsOutput
+from dbt_temporal.domain.results import ArtifactPaths
 from dbt_temporal.testing import model_id, node, until
 from dbt_temporal.testing.builders import INVOCATION_ID, result
 from tests.unit.run.runs import execute, failure, runtime_of, start, statuses
@@ -184,3 +188,36 @@ async def test_a_node_is_not_tried_again_where_the_history_is_full() -> None:
     assert statuses(await task) == {"a": "error"}
     assert runtime.nodes_started == [model_id("a")]
     assert "connection lost" in run.failure_message()
+
+
+@pytest.mark.parametrize("ends", ["well", "with a failure", "cancelled"])
+async def test_a_run_says_of_itself_what_is_known_of_the_latest_run_of_its_target(ends: str) -> None:
+    runtime = runtime_of(node("a"), write_artifacts=True, engine="dbt-core", dbt_version="1.11.0")
+    if ends == "with a failure":
+        runtime.nodes[model_id("a")] = failure(name="a")
+    if ends == "cancelled":
+        runtime.gates[model_id("a")] = asyncio.Event()
+    run, task = start(runtime)
+    if ends == "cancelled":
+        await until(lambda: run.node_status().get(model_id("a")) == "running")
+        task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert runtime.stored is not None
+    latest = runtime.stored.latest
+    assert latest is not None
+    assert (latest.invocation_id, latest.project, latest.target) == (INVOCATION_ID, "shop", "dev")
+    assert (latest.command, latest.engine, latest.dbt_version) == ("build", "dbt-core", "1.11.0")
+    assert latest.success is (ends == "well")
+    assert datetime.fromisoformat(latest.ended_at).tzinfo is not None
+
+
+async def test_the_run_log_says_that_the_run_is_not_the_latest_of_its_target() -> None:
+    runtime = runtime_of(node("a"), write_artifacts=True)
+    runtime.store_artifacts = StoreArtifactsOutput(artifacts=ArtifactPaths(), latest_problem="access was denied")
+    run, task = start(runtime)
+    assert (await task).success
+    assert run.run_log()[-2:] == [
+        "Storing the run as the latest of its target failed:",
+        "     access was denied",
+    ]

@@ -8,6 +8,7 @@ from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.messages import EndRunInput, StoreArtifactsInput
 from dbt_temporal.application.steps.use_cases import UseCases
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+from dbt_temporal.domain.results import LatestRun
 from dbt_temporal.domain.run.input import parse_run_input
 from dbt_temporal.testing import FakeEngine, InMemoryArtifactStore, ready_project, result
 from dbt_temporal.testing.builders import INVOCATION_ID
@@ -105,3 +106,37 @@ async def test_an_artifact_that_cannot_be_written_is_an_artifact_store_error() -
     with pytest.raises(DbtTemporalError) as caught:
         await world.use_cases.store_artifacts(StoreArtifactsInput(invocation=invocation()))
     assert (caught.value.error_type, caught.value.retryable) == (ErrorType.ARTIFACT_STORE, True)
+
+
+def latest_run() -> LatestRun:
+    return LatestRun(
+        invocation_id=INVOCATION_ID,
+        project="shop",
+        target="prod",
+        command="build",
+        success=True,
+        ended_at="2026-03-01T06:00:00+00:00",
+    )
+
+
+async def test_a_run_becomes_the_latest_of_its_target_where_the_setting_wants_it() -> None:
+    world = World()
+    request = StoreArtifactsInput(invocation=invocation(), latest=latest_run())
+    await world.use_cases.store_artifacts(request)
+    folder = {path for path in world.store.files if path.startswith("latest/")}
+    assert folder == {f"latest/shop/prod/{name}" for name in ("manifest.json", "run_results.json", "run.json")}
+    store = InMemoryArtifactStore()
+    never = UseCases.build(FakeEngine(), ProjectRegistry([ready_project()]), store, latest="never")
+    await never.store_artifacts(request)
+    assert not any(path.startswith("latest/") for path in store.files)
+
+
+async def test_a_run_that_cannot_become_the_latest_is_tried_again_and_does_not_fail_for_it() -> None:
+    world = World()
+    world.store.broken = ["latest"]
+    request = StoreArtifactsInput(invocation=invocation(), latest=latest_run())
+    with pytest.raises(DbtTemporalError, match="latest"):
+        await world.use_cases.store_artifacts(request)
+    stored = await world.use_cases.store_artifacts(request.model_copy(update={"attempt": 2}))
+    assert stored.latest_problem == "memory://latest/shop: the store is told to fail"
+    assert stored.artifacts.run_results_path == f"memory://{INVOCATION_ID}/run_results.json"

@@ -66,6 +66,16 @@ class FsspecArtifactStore:
     async def upload(self, path: str, file: Path) -> str:
         return await self._put(path, LARGE_SECS, lambda place: self._files.put_file(str(file), place))
 
+    async def copy(self, source: str, path: str) -> bool:
+        origin = self._place(source)
+        try:
+            await self._put(path, LARGE_SECS, lambda place: self._files.cp_file(origin, place))
+        except DbtTemporalError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return False
+            raise
+        return True
+
     def location(self, path: str) -> str:
         return f"{self._root}/{_clean(path)}"
 
@@ -97,6 +107,15 @@ class FsspecArtifactStore:
 
         await self._call("list", place, find, LARGE_SECS)
         return found
+
+    async def delete_file(self, path: str) -> None:
+        place = self._place(path)
+
+        def delete() -> None:
+            with suppress(*_MISSING):
+                self._files.rm_file(place)
+
+        await self._call("delete", place, delete)
 
     async def delete(self, path: str) -> None:
         place = self._place(path)

@@ -26,6 +26,9 @@ class ArtifactStore(Protocol):
     async def upload(self, path: str, file: Path) -> str:
         """Copies a file of this machine whole, without holding all of it, and returns its location like `write`."""
 
+    async def copy(self, source: str, path: str) -> bool:
+        """Copies a file below the root whole, within the store; returns whether there is such a file."""
+
     def location(self, path: str) -> str:
         """Where people, tools and later runs find what lies under a path, as `write` returns it."""
 
@@ -40,6 +43,9 @@ class ArtifactStore(Protocol):
 
     async def list_files(self, folder: str) -> list[StoredFile]:
         """All files below a folder, in no order; none where there is no such folder."""
+
+    async def delete_file(self, path: str) -> None:
+        """Deletes a file, and never a folder; nothing happens where there is none."""
 
     async def delete(self, path: str) -> None:
         """Deletes a file or a folder with all below it; nothing happens where there is none."""

@@ -31,7 +31,7 @@ from dbt_temporal.domain.hooks import HookError
 from dbt_temporal.domain.leases.messages import Lease
 from dbt_temporal.domain.project_config import TimeoutsConfig
 from dbt_temporal.domain.report.model import ReportFacts
-from dbt_temporal.domain.results import DbtRunOutput
+from dbt_temporal.domain.results import DbtRunOutput, LatestRun
 from dbt_temporal.domain.run.input import DbtRunInput
 
 SETUP_RETRIES = RetryRule()
@@ -134,6 +134,7 @@ class RunSteps:
             behind_if_failed=self._live.state.behind_if_failed,
             elapsed_time=elapsed,
             fail_fast=self._live.state.fail_fast,
+            latest=self._as_latest(planned),
             ended_at=None if self.ended_at is None else self.ended_at.isoformat(),
             run_log=self._log_text() if planned.write_run_log else None,
             report=self._report_facts(planned, elapsed) if planned.write_report else None,
@@ -145,6 +146,9 @@ class RunSteps:
             if stored.report_problem is not None:
                 self._live.log.problem("Making the report of the run", stored.report_problem)
                 self._live.changed()
+            if stored.latest_problem is not None:
+                self._live.log.problem("Storing the run as the latest of its target", stored.latest_problem)
+                self._live.changed()
             self._live.ephemerals_failed(stored.failed_ephemerals)
             return stored
         except StepFailedError as failure:
@@ -152,6 +156,21 @@ class RunSteps:
             self._live.log.problem("Storing artifacts", failure.message)
             self._live.changed()
             return None
+
+    def _as_latest(self, planned: PlanProjectOutput) -> LatestRun | None:
+        if planned.target is None or self.ended_at is not None:
+            return None
+        return LatestRun(
+            invocation_id=self._invocation_id,
+            project=planned.invocation.project,
+            target=planned.target,
+            command=planned.invocation.input.command,
+            success=self._live.state.success and not self.cancelled,
+            ended_at=self._runtime.now().isoformat(),
+            engine=planned.engine,
+            dbt_version=planned.dbt_version,
+            revision=planned.invocation.revision,
+        )
 
     def _report_facts(self, planned: PlanProjectOutput, elapsed: float) -> ReportFacts:
         began = datetime.fromisoformat(planned.invocation.started_at)

@@ -12,7 +12,7 @@ from dbt_temporal.domain.hooks import HooksConfig
 from dbt_temporal.domain.leases.messages import Lease, LeaseAnswer
 from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.report.model import ReportFacts
-from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult, NodeStatus
+from dbt_temporal.domain.results import ArtifactPaths, LatestRun, NodeExecutionResult, NodeStatus
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase
 from dbt_temporal.domain.run.plan import EphemeralTurn, ExecutionPlan, HistoryLimits
@@ -233,6 +233,9 @@ class StoreArtifactsInput(StepInput):
     """Whether an ephemeral model that fails ends the run, though nothing uses it."""
     report: ReportFacts | None = None
     """What the run says of itself, for its report; null where it has none."""
+    latest: LatestRun | None = None
+    """The run as the latest one of its target, should it become that, without a word of hooks that come after; null
+    where artifacts are stored later than the run ended, and in requests from before it was part of them."""
 
 
 class StoreArtifactsOutput(BaseModel):
@@ -245,6 +248,8 @@ class StoreArtifactsOutput(BaseModel):
     report_path: str | None = None
     report_problem: str | None = None
     """Why there is no report, where there should be one."""
+    latest_problem: str | None = None
+    """Why the run is not the latest of its target, where it should be."""
 
 
 class EndRunInput(StepInput):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import Progress, no_progress
@@ -12,7 +13,9 @@ from dbt_temporal.application.steps.messages import StoreArtifactsInput, StoreAr
 from dbt_temporal.application.steps.run_report import RunReports
 from dbt_temporal.application.stored.earlier_runs import EarlierRuns
 from dbt_temporal.application.stored.late_writes import LateWrites
+from dbt_temporal.application.stored.latest import LatestArtifacts, LatestRule, becomes_latest
 from dbt_temporal.application.stored.run_files import RunFiles
+from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.results import ArtifactPaths
 from dbt_temporal.domain.run.commands import COMMANDS
 
@@ -27,6 +30,8 @@ _PATH_OF = {
     RUN_LOG_FILE: "log_path",
 }
 
+logger = logging.getLogger(__name__)
+
 
 class StoreArtifacts:
     """The use case behind `store_artifacts`. Repeating it writes the same files again."""
@@ -39,12 +44,14 @@ class StoreArtifacts:
         reports: RunReports | None = None,
         *,
         write_catalog: bool = False,
+        latest: LatestRule = "success",
     ) -> None:
         self._runs = runs
         self._reports = reports
         self._store = store
         self._late = late
         self._write_catalog = write_catalog
+        self._latest = latest
 
     async def __call__(self, request: StoreArtifactsInput, _progress: Progress = no_progress) -> StoreArtifactsOutput:
         """Has the engine assemble the artifacts from the records, and writes them.
@@ -68,6 +75,7 @@ class StoreArtifacts:
         report_path, report_problem = None, None
         if self._reports is not None and artifacts:
             report_path, report_problem = await self._reports.make(run, request, files)
+        latest_problem: str | None = None
         names = list(artifacts)
         written = await asyncio.gather(*(files.upload(name, artifacts[name]) for name in names))
         if invocation.dates is not None:
@@ -75,6 +83,7 @@ class StoreArtifacts:
         if RUN_RESULTS_FILE in artifacts:
             earlier = EarlierRuns(self._store)
             await earlier.note(invocation.project, invocation.input, invocation.invocation_id, request.ended_at)
+            latest_problem = await self._make_latest(request)
         paths |= {_PATH_OF[name]: place for name, place in zip(names, written, strict=True) if name in _PATH_OF}
         return StoreArtifactsOutput(
             artifacts=ArtifactPaths(**paths),
@@ -83,4 +92,23 @@ class StoreArtifacts:
             failed_ephemerals=sorted(failed),
             report_path=report_path,
             report_problem=report_problem,
+            latest_problem=latest_problem,
         )
+
+    async def _make_latest(self, request: StoreArtifactsInput) -> str | None:
+        """Makes the run the latest of its target, where it is to become that; returns why that cannot be done.
+
+        Raises:
+            DbtTemporalError: ArtifactStore, at the first attempt. What goes wrong again does not fail a run that has
+                stored its artifacts: a store may keep what is not there a secret from credentials that know no list.
+        """
+        if request.latest is None or not becomes_latest(request.latest, request.invocation.input, self._latest):
+            return None
+        try:
+            await LatestArtifacts(self._store).publish(request.latest)
+        except DbtTemporalError as error:
+            if request.attempt == 1:
+                raise
+            logger.warning("run %s is not the latest of its target: %s", request.latest.invocation_id, error.message)
+            return error.message
+        return None

@@ -26,6 +26,7 @@ from dbt_temporal.application.steps.store_artifacts import StoreArtifacts
 from dbt_temporal.application.steps.take_lease import LeasesOfThisProcess, TakeLease
 from dbt_temporal.application.stored.kept_state import KeptState
 from dbt_temporal.application.stored.late_writes import LateWrites, Patience
+from dbt_temporal.application.stored.latest import LatestRule
 from dbt_temporal.domain.run.plan import HistoryLimits
 
 Output = TypeVar("Output", bound=BaseModel)
@@ -62,6 +63,7 @@ class UseCases:
         priority_scheduling: bool = False,
         continue_after: HistoryLimits | None = None,
         write_catalog: bool = False,
+        latest: LatestRule = "success",
         own_queue: str | None = None,
         step: Callable[[], StepOfRun] = StepOfRun,
         static_search_attributes: Mapping[str, str] | None = None,
@@ -73,10 +75,10 @@ class UseCases:
     ) -> UseCases:
         """All use cases on the same ports.
 
-        `write_catalog` is WRITE_CATALOG; `report_page` makes reports, where there are any (WRITE_REPORT); `own_queue`
-        is the task queue of which this worker alone takes steps; `step` and `left_out` are those of `EngineRuns`;
-        `patience` is with the store; `leases` are by default those of this process; the others are those of
-        `PlanProject`.
+        `write_catalog` is WRITE_CATALOG, `latest` ARTIFACT_LATEST; `report_page` makes reports, where there are any
+        (WRITE_REPORT); `own_queue` is the task queue of which this worker alone takes steps; `step` and `left_out` are
+        those of `EngineRuns`; `patience` is with the store; `leases` are by default those of this process; the others
+        are those of `PlanProject`.
         """
         runs = EngineRuns(engine, registry, step, left_out)
         late = LateWrites(patience)
@@ -107,6 +109,7 @@ class UseCases:
                 late,
                 None if report_page is None else RunReports(store, report_page),
                 write_catalog=write_catalog,
+                latest=latest,
             ),
             end_run=EndRun(engine, store, late, state, leases),
         )

@@ -90,10 +90,10 @@ STATE_FLAGS: list[Decorator] = [
     click.option(
         "--state",
         metavar="PATH",
-        help="Folder or URL with the manifest.json to compare and defer to; of `retry`, with the run_results.json.",
+        help="Folder, URL or latest:TARGET of the manifest.json to compare and defer to; of `retry`, run_results.json.",
     ),
     click.option("--defer/--no-defer", default=None, help="Take what is not selected from the --state manifest."),
-    click.option("--defer-state", metavar="PATH", help="Another folder or URL than --state, for --defer alone."),
+    click.option("--defer-state", metavar="PATH", help="As --state, for --defer alone."),
 ]
 
 RUN_FLAGS: list[Decorator] = [

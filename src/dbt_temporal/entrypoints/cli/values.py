@@ -10,8 +10,10 @@ from typing import Any
 import click
 import yaml
 
+from dbt_temporal.application.stored.earlier_runs import is_latest
 from dbt_temporal.domain.dates.logical_dates import INTERVAL_FORM, read_interval
 from dbt_temporal.domain.dates.templates import has_placeholder
+from dbt_temporal.domain.run.invocation import is_invocation_id
 from dbt_temporal.domain.validation import not_json
 
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -119,6 +121,8 @@ def _key_and_text(ctx: click.Context, param: click.Parameter, written: str) -> t
 def artifact_reference(flag: str, value: str | None, file_name: str, *others: str) -> str | None:
     """Where the worker finds an artifact that a flag names: a URL, a file, or a folder that holds `file_name`.
 
+    A name of an earlier run (`latest`, `latest:prod`, an invocation id) is the worker's to find.
+
     A folder of this machine without it may hold one of the others. A local path is made absolute, and must exist: the
     worker reads the file under the same path.
 
@@ -127,6 +131,8 @@ def artifact_reference(flag: str, value: str | None, file_name: str, *others: st
     """
     if value is None:
         return None
+    if is_latest(value) or is_invocation_id(value):
+        return value
     if _URL.match(value):
         return value if value.endswith(".json") else f"{value.rstrip('/')}/{file_name}"
     path = Path(value).expanduser()

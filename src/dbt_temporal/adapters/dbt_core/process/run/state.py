@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -65,6 +66,7 @@ def previous_state(run_input: DbtRunInput, project_dir: Path, run_dir: Path) -> 
     if run_input.state_manifest_ref:
         # `result:` and `source_status:` need no manifest.
         state = _copy("state_manifest_ref", run_input.state_manifest_ref, _STATE_FILES, project_dir, run_dir / "state")
+        _leave_out_results_of_v2(state)
     if run_input.sources_ref:
         current = _copy("sources_ref", run_input.sources_ref, (_SOURCES,), project_dir, run_dir / "sources")
         # dbt's own place for it (PreviousState): the target path.
@@ -95,6 +97,19 @@ def _copy(field: str, reference: str, needed: Sequence[str], project_dir: Path, 
         if file.is_file():
             shutil.copyfile(file, target / name)
     return target
+
+
+def _leave_out_results_of_v2(folder: Path) -> None:
+    """Results of dbt v2 lack fields, and dbt-core would refuse the manifest beside them too, which it can read."""
+    results = folder / "run_results.json"
+    if not results.is_file() or not (folder / "manifest.json").is_file():
+        return
+    try:
+        version = str(json.loads(results.read_bytes())["metadata"]["dbt_version"])
+    except (ValueError, KeyError, TypeError):
+        return  # dbt says what is wrong with it
+    if version.startswith("2."):
+        results.unlink()
 
 
 def _previous_run(reference: str, folder: Path) -> PreviousRun:
