@@ -17,9 +17,10 @@ from dbt.artifacts.schemas.manifest import WritableManifest
 from dbt.artifacts.schemas.run import RunResultsArtifact
 from temporalio.api.history.v1 import HistoryEvent
 
+from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.application.ports.runs import Ending, Outcome
 from dbt_temporal.domain.results import DbtRunOutput
-from tests.integration.engine_driver import copy_project
+from tests.integration.engine_driver import copy_project, write_files
 from tests.integration.equality.compare import manifest_difference, run_cli, run_results_difference
 from tests.integration.equality.compare_relations import relation_differences
 from tests.integration.run_harness import DbtHarness, history, scheduled
@@ -30,6 +31,31 @@ pytestmark = pytest.mark.every_dbt_version
 
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
 """dbt colours the differences that a unit test finds, in run_results.json too."""
+
+
+SEMANTIC = {
+    "dbt_project.yml": "name: shop\nversion: '1.0'\nprofile: shop\n",
+    "profiles.yml": """
+shop: {target: dev, outputs: {dev: {type: duckdb, path: "{{ env_var('SHOP_DB', ':memory:') }}", schema: main}}}
+""",
+    "models/orders.sql": "select 1 as id, date '2024-01-01' as ordered_at, 2 as amount",
+    "models/days.sql": "select date '2024-01-01' as day",
+    "models/_models.yml": """
+models:
+  - name: days
+    time_spine: {standard_granularity_column: day}
+    columns: [{name: day, granularity: day}]
+semantic_models:
+  - name: orders
+    model: ref('orders')
+    defaults: {agg_time_dimension: ordered_at}
+    entities: [{name: id, type: primary}]
+    dimensions: [{name: ordered_at, type: time, type_params: {time_granularity: day}}]
+    measures: [{name: amount, agg: sum}]
+metrics:
+  - {name: revenue, label: Revenue, type: simple, type_params: {measure: amount}}
+""",
+}
 
 
 @dataclass(frozen=True)
@@ -82,6 +108,23 @@ def test_a_failed_run_stores_what_the_command_line_writes(built: BuiltProject, b
     ours = built.runs.folder / built.output.invocation_id
     assert run_results_difference((ours / "run_results.json").read_bytes(), by_cli / "run_results.json") == []
     assert manifest_difference((ours / "manifest.json").read_bytes(), by_cli / "manifest.json") == []
+
+
+async def test_semantic_models_and_metrics_are_stored_as_the_command_line_writes_them(
+    dbt_workers: Callable[[], DbtHarness], tmp_path: Path
+) -> None:
+    write_files(tmp_path / "project", SEMANTIC)
+    runs = dbt_workers()
+    await runs.load(ProjectLocation(tmp_path / "project", tmp_path / "project"))
+    output = (await runs.run({"env": {"SHOP_DB": str(tmp_path / "shop.duckdb")}})).output
+    assert output is not None
+    assert output.success
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    run_cli(["build"], tmp_path / "project", theirs, {"SHOP_DB": str(theirs / "shop.duckdb")})
+    ours = json.loads(runs.artifact(output, "semantic_manifest.json").read_bytes())
+    assert [metric["name"] for metric in ours["metrics"]] == ["revenue"]
+    assert ours == json.loads((theirs / "semantic_manifest.json").read_bytes())
 
 
 def test_a_failed_run_builds_the_relations_that_the_command_line_builds(built: BuiltProject, by_cli: Path) -> None:
@@ -198,6 +241,7 @@ def test_what_assembled_the_artifacts_is_deleted(built: BuiltProject) -> None:
         "manifest.json",
         "report.html",
         "run_results.json",
+        "semantic_manifest.json",
     }
 
 

@@ -159,7 +159,7 @@ async def test_a_host_without_the_database_makes_the_artifacts_from_records_alon
     async with open_engine(tmp_path / "other cache") as other:
         files = await opened(other, location, invocation).artifacts(completed, 1.0, with_catalog=True)
         manifest = json.loads(await asyncio.to_thread(files["manifest.json"].read_text))
-    assert sorted(files) == ["manifest.json", "run_results.json"]
+    assert sorted(files) == ["manifest.json", "run_results.json", "semantic_manifest.json"]
     assert manifest["nodes"]["model.small.one"]["compiled"]
     assert "compiled" not in manifest["nodes"]["model.small.looks"]
 

@@ -174,6 +174,7 @@ async def test_the_latest_run_of_either_engine_says_so(
     assert (known["invocation_id"], known["engine"]) == (of_v2.invocation_id, "v2")
     for name in ("manifest.json", "run_results.json"):
         assert json.loads((folder / name).read_bytes())["metadata"]["invocation_id"] == of_v2.invocation_id
+    assert json.loads((folder / "semantic_manifest.json").read_bytes())["metrics"] == []
     for engine, own in ((v2_engine, env), (dbt_engine, env_of_core)):
         output = await run(engine, branch, {"env": own, "command": "compile", **SLIM}, store)
         assert words(output) == {"above": "success"}

@@ -25,7 +25,7 @@ from dbt_temporal.application.ports.engine import CompletedNode
 
 ARTIFACTS = "artifacts"
 """The folder of those of a run, below the run's own."""
-RUN_RESULTS, MANIFEST = "run_results.json", "manifest.json"
+RUN_RESULTS, MANIFEST, SEMANTIC_MANIFEST = "run_results.json", "manifest.json", "semantic_manifest.json"
 _SCHEMA = "https://schemas.getdbt.com/dbt/run-results/v6.json"
 _HOOK_PREFIX = "operation."
 SHOWN_TARGET = "target"
@@ -83,6 +83,10 @@ def write_artifacts(
     if manifest is not None:
         written[MANIFEST] = folder / MANIFEST
         written[MANIFEST].write_bytes(orjson.dumps(manifest))
+    semantic = _semantic_manifest(left, planned, project)
+    if semantic is not None:
+        written[SEMANTIC_MANIFEST] = folder / SEMANTIC_MANIFEST
+        written[SEMANTIC_MANIFEST].write_bytes(orjson.dumps(semantic))
     if with_results:
         document = next((each.results for each in reversed(left) if each.results), None) or _empty(invocation)
         document["metadata"] |= {
@@ -192,6 +196,15 @@ def _manifest(left: Sequence[_Left], planned: Path | None, project: V2Project) -
                 if unique_id in each.process.told.nodes:
                     whole[kind][unique_id] = node
     return whole
+
+
+def _semantic_manifest(left: Sequence[_Left], planned: Path | None, project: V2Project) -> dict[str, Any] | None:
+    """That of the first process that has left one; what runs does not change it."""
+    found = (each.read(SEMANTIC_MANIFEST) for each in left)
+    document = next((each for each in found if each is not None), None)
+    if document is None and planned is not None:
+        return _read(planned / SEMANTIC_MANIFEST, Shown(project, planned))
+    return document
 
 
 def _empty(invocation: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from dbt_temporal.domain.run.input import DbtRunInput
 
 LatestRule = Literal["success", "always", "never"]
 LATEST = "latest"
-FILES = ("manifest.json", "run_results.json", "catalog.json", "report.html")
+FILES = ("manifest.json", "run_results.json", "semantic_manifest.json", "catalog.json", "report.html")
 """What the folder has, as far as the run has it."""
 WHOSE = "run.json"
 _DEPLOYING = ("build", "run")

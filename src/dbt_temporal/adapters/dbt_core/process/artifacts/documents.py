@@ -1,6 +1,7 @@
-"""run_results.json, manifest.json and sources.json, written by dbt's own artifact classes from records.
+"""run_results.json, manifest.json, semantic_manifest.json and sources.json, by dbt's own artifact classes from records.
 
-Checked on dbt-core 1.11.16 and 1.12.0: the artifact classes, `args_to_dict`, `Manifest.writable_manifest`.
+Checked on dbt-core 1.11.16 and 1.12.0: the artifact classes, `args_to_dict`, `Manifest.writable_manifest`,
+`SemanticManifest`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from dbt.artifacts.schemas.freshness.v3.freshness import SourceFreshnessOutput
 from dbt.artifacts.schemas.results import NodeStatus, RunStatus
 from dbt.artifacts.schemas.run import RunResult, RunResultsArtifact
 from dbt.artifacts.schemas.run.v5.run import RunResultOutput, process_run_result
+from dbt.constants import SEMANTIC_MANIFEST_FILE_NAME
 from dbt.contracts.graph.nodes import UnitTestNode
+from dbt.contracts.graph.semantic_manifest import SemanticManifest
 from dbt.node_types import NodeType, RunHookType
 from dbt.utils import args_to_dict
 
@@ -176,7 +179,8 @@ def make_artifacts(run: HostRun, completed: list[Completed], elapsed_time: float
     if run.command == "docs-generate":
         write_docs(run, [item.record for item in completed if item.record], folder)
         if not run.flags.COMPILE:  # dbt's page then shows the manifest that an earlier command has left
-            (folder / "manifest.json").unlink()
+            for name in ("manifest.json", SEMANTIC_MANIFEST_FILE_NAME):
+                (folder / name).unlink(missing_ok=True)
     return _files(folder)
 
 
@@ -242,8 +246,17 @@ def _write_manifest(run: HostRun, path: Path, now: datetime) -> None:
     run.manifest.metadata.generated_at = now
     inline = run.manifest.nodes.pop(getattr(run.task, "_inline_node_id", None), None)  # dbt takes it out as it ends
     run.manifest.writable_manifest().write(str(path))
+    _write_semantic_manifest(run, path.with_name(SEMANTIC_MANIFEST_FILE_NAME))
     if inline is not None:
         run.manifest.nodes[inline.unique_id] = inline
+
+
+def _write_semantic_manifest(run: HostRun, path: Path) -> None:
+    """What is wrong with it is told while the project is parsed; it costs a run nothing else."""
+    try:
+        SemanticManifest(run.manifest).write_json_to_file(str(path))
+    except Exception as error:
+        print(f"{path.name} of run {run.invocation.invocation_id} is left out: {error}", flush=True)
 
 
 def _run_result_output(run: HostRun, item: Completed) -> RunResultOutput:
