@@ -1,3 +1,44 @@
-"""dbt-temporal: dbt projects as durable Temporal workflows."""
+"""dbt-temporal: dbt projects as durable Temporal workflows.
+
+What `__all__` names is public (docs/embedding.md). A name is imported when somebody first asks for it: the package
+itself imports nothing, as dbt imports it in each of its processes. Their types are in `__init__.pyi`.
+"""
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "ArtifactPaths": "domain.results",
+    "DbtClient": "entrypoints.embedding.client",
+    "DbtInProcess": "entrypoints.embedding.in_process",
+    "DbtRunFailedError": "entrypoints.embedding.failures",
+    "DbtRunHandle": "entrypoints.embedding.client",
+    "DbtRunInput": "domain.run.input",
+    "DbtRunOutput": "domain.results",
+    "DbtRunState": "entrypoints.embedding.state",
+    "DbtTemporalError": "domain.errors",
+    "Ending": "application.ports.runs",
+    "ErrorType": "domain.errors",
+    "HookConfig": "domain.hooks",
+    "HookError": "domain.hooks",
+    "HooksConfig": "domain.hooks",
+    "NodeExecutionResult": "domain.results",
+    "execute_child_run": "entrypoints.embedding.child",
+    "output_of_failure": "entrypoints.embedding.failures",
+    "run_dbt": "entrypoints.embedding.in_process",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

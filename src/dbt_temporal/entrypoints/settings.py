@@ -200,6 +200,19 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         raise SettingsError(problems_of(error, Settings, environ)) from error
 
 
+def read_connection(environ: Mapping[str, str]) -> ConnectionSettings:
+    """Where Temporal is; nothing else of the environment matters to a client.
+
+    Raises:
+        SettingsError: with every problem of its variables.
+    """
+    problems: list[str] = []
+    connection = _read_connection(without_blanks(environ), problems)
+    if problems or connection is None:
+        raise SettingsError(problems)
+    return connection
+
+
 def read_health_file(environ: Mapping[str, str]) -> Path:
     """The file that `healthcheck` looks at; nothing else of the environment matters to it."""
     return Path(without_blanks(environ).get("HEALTH_FILE") or DEFAULT_HEALTH_FILE)

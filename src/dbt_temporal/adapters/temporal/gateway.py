@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from temporalio.client import (
     Client,
@@ -31,6 +33,7 @@ from dbt_temporal.domain.run.input import DbtRunInput
 logger = logging.getLogger(__name__)
 
 WORKFLOW_TYPE = "dbt_run"
+DEFAULT_TASK_QUEUE = "dbt-tasks"
 QUERY_TIMEOUT = timedelta(seconds=2)
 """A query waits for a worker; a reader would rather hear that there is none."""
 SNAPSHOT_SECS = 6.0
@@ -186,6 +189,13 @@ def _outcome_of(cause: BaseException) -> Outcome:
     if isinstance(cause, WorkflowTimeoutError):
         return Outcome(Ending.TIMED_OUT, message="the workflow ran out of time")
     return Outcome(Ending.FAILED, message=str(cause))
+
+
+def new_workflow_id(run_input: DbtRunInput) -> str:
+    """A readable id that no other run has: `dbt-build-shop-20260131-060000-1a2b3c`."""
+    project = re.sub(r"[^A-Za-z0-9_.-]+", "-", run_input.project or "default")
+    now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    return f"dbt-{run_input.command}-{project}-{now}-{uuid4().hex[:6]}"
 
 
 def run_summary(run_input: Mapping[str, Any]) -> str:

@@ -190,7 +190,8 @@ def _submit(command: str, flags: dict[str, Any]) -> None:
     run_input = run_input_of(command, flags)
     from rich.console import Console
 
-    from dbt_temporal.entrypoints.cli.submit import Submission, find_target, new_workflow_id, server_variables, submit
+    from dbt_temporal.adapters.temporal.gateway import new_workflow_id
+    from dbt_temporal.entrypoints.cli.submit import Submission, find_target, server_variables, submit
 
     async def run() -> int:
         target = find_target(os.environ, server_variables(flags))

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 from rich.console import Console
 
@@ -89,13 +86,6 @@ def server_variables(flags: Mapping[str, str | None]) -> dict[str, str | None]:
         "TEMPORAL_NAMESPACE": flags["namespace"],
         "TEMPORAL_TASK_QUEUE": flags["task_queue"],
     }
-
-
-def new_workflow_id(run_input: DbtRunInput) -> str:
-    """A readable id that no other run has: `dbt-build-shop-20260131-060000-1a2b3c`."""
-    project = re.sub(r"[^A-Za-z0-9_.-]+", "-", run_input.project or "default")
-    now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    return f"dbt-{run_input.command}-{project}-{now}-{uuid4().hex[:6]}"
 
 
 async def submit(submission: Submission, target: Target, out: Console, err: Console) -> int:
