@@ -23,7 +23,9 @@ _HOMES = {
     "HooksConfig": "domain.hooks",
     "NodeExecutionResult": "domain.results",
     "execute_child_run": "entrypoints.embedding.child",
+    "input_schema": "entrypoints.embedding.schemas",
     "output_of_failure": "entrypoints.embedding.failures",
+    "output_schema": "entrypoints.embedding.schemas",
     "run_dbt": "entrypoints.embedding.in_process",
 }
 

@@ -7,6 +7,7 @@ from dbt_temporal.entrypoints.embedding.child import execute_child_run
 from dbt_temporal.entrypoints.embedding.client import DbtClient, DbtRunHandle
 from dbt_temporal.entrypoints.embedding.failures import DbtRunFailedError, output_of_failure
 from dbt_temporal.entrypoints.embedding.in_process import DbtInProcess, run_dbt
+from dbt_temporal.entrypoints.embedding.schemas import input_schema, output_schema
 from dbt_temporal.entrypoints.embedding.state import DbtRunState
 
 __all__ = [
@@ -27,7 +28,9 @@ __all__ = [
     "NodeExecutionResult",
     "__version__",
     "execute_child_run",
+    "input_schema",
     "output_of_failure",
+    "output_schema",
     "run_dbt",
 ]
 

@@ -135,17 +135,17 @@ def receiver(messages: list[str]) -> Iterator[str]:
             thread.join()
 
 
-def installed_typescript_example(into: Path) -> Path:
-    """A copy of the example with its npm packages.
+def installed_typescript_example(into: Path, example: Path = EXAMPLES / "typescript") -> Path:
+    """A copy of an example, that of the hooks by default, with its npm packages.
 
     Raises:
         AssertionError: Node.js or npm is missing, or the packages cannot be installed; with what to do.
     """
     for program in ("node", "npm"):
         if shutil.which(program) is None:
-            raise AssertionError(f"`{program}` is missing: the TypeScript hooks need Node.js 20.3 or newer, and npm")
+            raise AssertionError(f"`{program}` is missing: the TypeScript examples need Node.js 20.3 or newer, and npm")
     copy = into / "typescript"
-    shutil.copytree(EXAMPLES / "typescript", copy, ignore=shutil.ignore_patterns("node_modules", "lib"))
+    shutil.copytree(example, copy, ignore=shutil.ignore_patterns("node_modules", "lib"))
     _npm(copy, "install", "--no-progress")
     return copy
 

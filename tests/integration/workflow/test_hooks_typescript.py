@@ -29,5 +29,5 @@ class TestTypeScriptHooks(HookContract):
 
 def test_a_machine_without_node_is_told_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(AssertionError, match=r"`node` is missing: the TypeScript hooks need Node.js 20.3 or newer"):
+    with pytest.raises(AssertionError, match=r"`node` is missing: the TypeScript examples need Node.js 20.3 or newer"):
         installed_typescript_example(tmp_path)
