@@ -238,8 +238,9 @@ pictures: setup ## Make the pictures of docs/pictures, of the example's run (BRO
 schemas: setup ## Write the JSON Schemas of docs/schemas, and the TypeScript types of examples/client
 	$(VENV)/bin/python docs/schemas/make.py
 
-package: setup ## Build the source distribution and the wheel into dist/
+package: setup ## Build the source distribution, the wheel and the client's wheel into dist/
 	$(VENV)/bin/python -m build
+	$(VENV)/bin/python -m build --wheel --outdir dist client
 
 clean: ## Remove caches and build results
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

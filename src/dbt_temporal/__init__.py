@@ -37,7 +37,11 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    try:
+        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        message = f"dbt_temporal.{name} needs the package {error.name}: install dbt-temporal, not its client alone"
+        raise ImportError(message, name=error.name) from error
     globals()[name] = value
     return value
 

@@ -37,16 +37,16 @@ def done(command: list[str], *, cwd: Path, env: Mapping[str, str] | None = None)
     return finished.stdout
 
 
-def built_wheel(folder: Path) -> Path:
-    """A wheel built from this tree."""
-    done([sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)], cwd=folder)
+def built_wheel(folder: Path, project: Path = ROOT) -> Path:
+    """A wheel built from this tree, that of its main project by default."""
+    done([sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(project)], cwd=folder)
     (wheel,) = folder.glob("*.whl")
     return wheel
 
 
 def wheelhouse(wheel: Path, extras: str, folder: Path) -> Path:
-    """A folder with all that these extras of a wheel need: the package index is asked once, not by each install."""
-    wanted = ["--quiet", "--constraint", str(PINS), "--wheel-dir", str(folder), f"{wheel}[{extras}]"]
+    """A folder with all that a wheel and these extras need: the package index is asked once, not by each install."""
+    wanted = ["--quiet", "--constraint", str(PINS), "--wheel-dir", str(folder), _with(extras, wheel)]
     done([sys.executable, "-m", "pip", "wheel", *wanted], cwd=wheel.parent)
     return folder
 
@@ -55,11 +55,14 @@ def installed(wheel: Path, extra: str, wheels: Path, folder: Path) -> Path:
     """The Python of a new environment that has the wheel and one of its extras (or none), and no pip."""
     done([sys.executable, "-m", "venv", "--without-pip", str(folder)], cwd=folder.parent)
     python = folder / "bin" / "python"
-    wanted = f"{wheel}[{extra}]" if extra else str(wheel)
     # Compiling would take as long as installing, and what is run here imports little.
     options = ["--quiet", "--no-compile", "--no-index", "--find-links", str(wheels)]
-    pip_for(python, "install", *options, wanted)
+    pip_for(python, "install", *options, _with(extra, wheel))
     return python
+
+
+def _with(extras: str, wheel: Path) -> str:
+    return f"{wheel}[{extras}]" if extras else str(wheel)
 
 
 def pip_for(python: Path, *args: str) -> None:

@@ -136,6 +136,15 @@ def test_pins_hold_the_dbt_version_that_their_file_name_says(path: Path) -> None
     assert pins(path)["dbt-core"].startswith(f"{minor}.")
 
 
+def test_the_client_asks_for_its_packages_as_the_whole_does() -> None:
+    whole, client = (
+        tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"] for folder in ("", "client")
+    )
+    asked = [*client["dependencies"], *(r for extra in client["optional-dependencies"].values() for r in extra)]
+    assert set(asked) - set(whole["dependencies"]) == set()
+    assert client["requires-python"] == whole["requires-python"]
+
+
 def test_the_index_of_decisions_names_every_decision() -> None:
     folder = ROOT / "docs" / "adr"
     linked = re.findall(r"\]\((\d{4}-[^)]+\.md)\)", (folder / "README.md").read_text())

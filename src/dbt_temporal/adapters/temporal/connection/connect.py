@@ -83,12 +83,20 @@ class ConnectionSettings(EnvironmentModel):
 
     @property
     def data_converter(self) -> DataConverter:
-        """How inputs and results become payloads: as JSON, large messages of steps compressed, encrypted."""
+        """How inputs and results become payloads: as JSON, large messages of steps compressed, encrypted.
+
+        Raises:
+            DbtTemporalError: of type Configuration: there are keys, and the package that encrypts is missing.
+        """
         keys = self.keys
         if not keys:
             return unencrypted_data_converter()
         # Loads the cryptographic library, which a process without keys can do without.
-        from dbt_temporal.adapters.temporal.payloads.encryption import encrypting
+        try:
+            from dbt_temporal.adapters.temporal.payloads.encryption import encrypting
+        except ModuleNotFoundError as error:
+            remedy = 'install "dbt-temporal-client[encryption]"'
+            raise configuration_error(f"{CODEC_KEYS_VARIABLE} needs the package {error.name}: {remedy}") from error
 
         return encrypting(STEP_DATA_CONVERTER, keys)
 
