@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +17,7 @@ from temporalio.exceptions import ApplicationError, CancelledError, ChildWorkflo
 from temporalio.worker import Worker
 
 with workflow.unsafe.imports_passed_through():
-    from dbt_temporal import DbtClient, DbtRunInput, ErrorType, execute_child_run, output_of_failure
+    from dbt_temporal import DbtClient, DbtRunInput, DbtTemporalError, ErrorType, execute_child_run, output_of_failure
     from dbt_temporal.testing import FakeEngine, node, plan
     from tests.integration.run_harness import RunHarness
     from tests.integration.servers import wait_for
@@ -134,3 +136,24 @@ async def test_a_run_whose_workflow_is_terminated_stops_in_good_order(runs: RunH
     assert runs.engine.cancelled == [A]
     with pytest.raises(Exception, match="the run was cancelled"):
         await DbtClient(of_others, runs.task_queue).handle(child_id).result()
+
+
+async def test_a_client_that_connects_by_the_environment_serves_workflows_with_encrypted_payloads(
+    temporal_address: str, task_queue: str
+) -> None:
+    keys = f"first:{base64.b64encode(bytes(range(32))).decode()}"
+    environ = {"TEMPORAL_ADDRESS": temporal_address, "TEMPORAL_TASK_QUEUE": task_queue, "TEMPORAL_CODEC_KEYS": keys}
+    client = await DbtClient.connect(environ)
+    async with AsyncExitStack() as stack:
+        runs = RunHarness(client.temporal, task_queue, stack)
+        runs.engine.run_plan = plan(node("a"))
+        await runs.start_worker()
+        await stack.enter_async_context(
+            Worker(client.temporal, task_queue=queue_of(runs), workflows=[Pipeline, TypedPipeline])
+        )
+        assert await (await started(client.temporal, runs)).result() == "1 nodes"
+        run = await client.start({"command": "build"})
+        states = [state async for state in run.follow()]
+        assert states[-1].node_status == {A: "success"}
+        with pytest.raises(DbtTemporalError, match="set TEMPORAL_CODEC_KEYS here"):
+            await (await DbtClient.connect({"TEMPORAL_ADDRESS": temporal_address})).handle(run.workflow_id).result()
