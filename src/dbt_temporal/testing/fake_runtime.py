@@ -193,6 +193,10 @@ class FakeRuntime:
             raise answer
         return None if hook.fire_and_forget else answer
 
+    def hook_place(self, hook_id: str) -> str | None:
+        """A name that is easy to find."""
+        return f"the-run/{hook_id}"
+
     async def sleep(self, seconds: float) -> None:
         """Lets the fake clock run."""
         self.slept.append(seconds)

@@ -116,7 +116,9 @@ async def test_current_details_and_status_name_what_failed_and_how_it_ended(
     await run.outcome()
     details = str(await run.handle.query("__temporal_workflow_metadata"))
     assert "2 of 2 nodes done" in details
-    assert ("Failed: `model.shop.a`" in details) is (setup == "fails")
+    assert f"**{status}**" in details
+    assert ("- `model.shop.a`: Compilation: Database Error" in details) is (setup == "fails")
+    assert ("- `model.shop.b`: " in details) is (setup != "succeeds")
 
     async def told() -> bool:
         return await attributes(run, {"DbtStatus"}) == {"DbtStatus": status}

@@ -72,14 +72,3 @@ def test_a_node_skipped_for_its_parent_has_no_message_in_dbts_results() -> None:
     run.node_ended(result("b", "skipped", message="Skipping due to fail_fast"))
     assert [each.message for each in run.results_as_dbt_has_them] == [None, "Skipping due to fail_fast"]
     assert [each.message for each in run.results] == ["model.shop.x failed", "Skipping due to fail_fast"]
-
-
-def test_the_details_name_what_runs_and_what_failed() -> None:
-    run = state("a", "b", "c")
-    run.phase = "executing"
-    run.node_started(model_id("a"))
-    run.node_started(model_id("b"))
-    run.node_ended(result("b", "error"))
-    assert run.details() == (
-        "**executing**: 1 of 3 nodes done, 1 running, 1 error\n\nRunning: `model.shop.a`\n\nFailed: `model.shop.b`"
-    )

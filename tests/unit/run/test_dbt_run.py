@@ -219,7 +219,7 @@ async def test_the_phases_follow_each_other() -> None:
     runtime = runtime_of(node("a"))
     await execute(runtime)
     seen = [change.details.split("**")[1] for change in runtime.changes if change.details]
-    assert list(dict.fromkeys(seen)) == ["planning", "pre_run_hooks", "executing", "finalizing"]
+    assert list(dict.fromkeys(seen)) == ["planning", "pre_run_hooks", "executing", "finalizing", "passed"]
 
 
 async def test_a_large_compile_keeps_every_node_in_its_output_and_says_what_is_missing() -> None:
@@ -267,3 +267,23 @@ async def test_an_ephemeral_model_that_fails_at_the_end_fails_the_run_by_fail_fa
     run, task = start(runtime, fail_fast=True)
     assert not (await task).success
     assert "model.shop.e" in run.failure_message()
+
+
+async def test_in_the_end_the_details_say_where_things_are_and_how_to_retry() -> None:
+    runtime = runtime_of(node("a"), node("b", "a"), write_artifacts=True)
+    runtime.nodes[model_id("a")] = failure("Database Error\n  no such table", "a")
+    await execute(runtime)
+    details = runtime.changes[-1].details or ""
+    assert details.startswith("**failed**: 2 of 2 nodes done, 1 error, 1 skipped\n\n`dbt build` in project `shop`")
+    assert "- `model.shop.a`: Adapter: Database Error no such table" in details
+    assert "- `model.shop.b`: model.shop.a failed" in details
+    assert "- run_results.json: `" in details
+    assert f"`dbt-temporal retry {INVOCATION_ID}`" in details
+
+
+async def test_a_run_that_did_well_names_no_retry() -> None:
+    runtime = runtime_of(node("a"), write_artifacts=True)
+    await execute(runtime)
+    details = runtime.changes[-1].details or ""
+    assert details.startswith("**passed**")
+    assert "dbt-temporal retry" not in details

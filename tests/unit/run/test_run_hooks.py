@@ -243,3 +243,19 @@ async def test_a_run_cancelled_during_a_hook_after_its_nodes_says_so_in_its_log_
     (*_, last) = (step.argument for step in runtime.steps if step.name == "store_artifacts")
     assert isinstance(last, StoreArtifactsInput)
     assert (last.run_log or "").count("The run was cancelled.") == 1
+
+
+async def test_while_a_hook_is_awaited_the_details_say_which_since_when_and_its_workflow_id() -> None:
+    runtime = runtime_with(pre_run=[hook("check")])
+    await execute(runtime)
+    told = [details for change in runtime.changes if "Waits for the pre_run hook" in (details := change.details or "")]
+    assert told
+    assert "Waits for the pre_run hook check since 2026-01-01 00:00:01 UTC" in told[0]
+    assert "workflow id the-run/pre_run-1-check" in told[0]
+    assert "Waits for" not in (runtime.changes[-1].details or "")
+
+
+async def test_a_hook_that_nobody_waits_for_is_not_awaited_in_the_details() -> None:
+    runtime = runtime_with(on_success=[hook("notify", fire_and_forget=True)])
+    await execute(runtime)
+    assert not [change for change in runtime.changes if "Waits for" in (change.details or "")]

@@ -96,6 +96,9 @@ class InProcessRuntime:
         _cancel_later(cancels_before)
         return answer
 
+    def hook_place(self, hook_id: str) -> None:
+        """A hook is a function here, and has no id."""
+
     async def sleep(self, seconds: float) -> None:
         """Waits."""
         await asyncio.sleep(seconds)

@@ -26,6 +26,7 @@ from dbt_temporal.adapters.temporal.connection.polling import pollers
 from dbt_temporal.adapters.temporal.failures import read_run_output
 from dbt_temporal.adapters.temporal.telemetry.steps import SpanFactory, no_span
 from dbt_temporal.application.ports.runs import Ending, Outcome, Snapshot
+from dbt_temporal.domain.details.headline import run_summary
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.domain.run.input import DbtRunInput
@@ -196,15 +197,3 @@ def new_workflow_id(run_input: DbtRunInput) -> str:
     project = re.sub(r"[^A-Za-z0-9_.-]+", "-", run_input.project or "default")
     now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     return f"dbt-{run_input.command}-{project}-{now}-{uuid4().hex[:6]}"
-
-
-def run_summary(run_input: Mapping[str, Any]) -> str:
-    """The run in dbt's words, for the list of workflows in the UI."""
-    words = ["dbt", str(run_input.get("command", "build"))]
-    for field in ("select", "exclude", "selector", "target"):
-        if run_input.get(field):
-            words += [f"--{field}", str(run_input[field])]
-    if run_input.get("full_refresh"):
-        words.append("--full-refresh")
-    # The server takes summaries of at most 400 bytes.
-    return " ".join(words)[:200]

@@ -218,6 +218,9 @@ class RunRuntime(Protocol):
             HookFailedError: with the reason.
         """
 
+    def hook_place(self, hook_id: str) -> str | None:
+        """The id of a hook's workflow, for whoever looks for it; None where hooks are no workflows."""
+
     async def sleep(self, seconds: float) -> None:
         """Waits (a timer, where the runtime is a workflow)."""
 

@@ -45,7 +45,7 @@ class DbtRun:
         self.is_ready = not goes_on
         """Whether it knows all that an execution before this one has carried here."""
         self._invocation_id = invocation_id
-        self._live = LiveState(runtime)
+        self._live = LiveState(runtime, invocation_id)
         self._keeping = Keeping(runtime)
         self._steps = RunSteps(runtime, self._keeping, self._live, invocation_id)
         self._lease = RunLease(runtime, self._steps, self._live)
@@ -88,6 +88,7 @@ class DbtRun:
             # An update may have come before the run began.
             self._take_fail_fast(run_input.fail_fast)
             self._live.log.header(__version__)
+            self._live.asked(run_input)
             self._live.enter(RunPhase.PLANNING)
             self.is_ready = True
             planned, progress = await self._plan(run_input), None
@@ -312,6 +313,7 @@ class DbtRun:
     def _skipped(self, planned: PlanProjectOutput, hooks: LifecycleHooks, why: str, reason: str | None) -> DbtRunOutput:
         self._live.log.add(f"The run is skipped {why}" + (f": {reason}" if reason else ""))
         self._live.enter(RunPhase.FINALIZING)
+        self._live.facts.why_skipped = reason
         self._live.set_outcome("skipped")
         output = self._output(planned, hooks)
         return output.model_copy(update={"success": True, "skipped": True, "skip_reason": reason})

@@ -223,6 +223,7 @@ class RunSteps:
         )
         stored = await self._retried(step)
         self._log_lines_stored = lines
+        self._live.stored(stored)
         return stored
 
     async def end_run(self, planned: PlanProjectOutput, lease_scope: str | None) -> None:

@@ -96,17 +96,33 @@ class LifecycleHooks:
         self, event: HookEvent, position: int, hook: HookConfig, run_input: DbtRunInput, output: DbtRunOutput | None
     ) -> tuple[Any, HookError | None]:
         argument = hook.input if hook.input is not None else self._payload(event, hook, run_input, output)
+        hook_id = f"{event}-{position + 1}-{hook.workflow_type}"
+        if not hook.fire_and_forget:
+            self._live.state.notice = self._awaited(event, hook, hook_id)
         self._log(event, hook, f"START on {hook.task_queue}")
         try:
-            answer = await self._runtime.run_hook(hook, argument, f"{event}-{position + 1}-{hook.workflow_type}")
+            answer = await self._ended(hook, argument, hook_id)
         except HookFailedError as failure:
             error = HookError(hook_workflow_type=hook.workflow_type, event=event, error=self._in_words(failure))
             if hook.on_error != "ignore":
                 self._log(event, hook, f"ERROR ({hook.on_error}) {error.error}")
                 self.errors.append(error)
+                self._live.facts.hook_errors.append(f"{hook.workflow_type} ({event}): {error.error}")
             return None, error
         self._log(event, hook, "STARTED, not awaited" if hook.fire_and_forget else "OK")
         return answer, None
+
+    async def _ended(self, hook: HookConfig, argument: Any, hook_id: str) -> Any:
+        try:
+            return await self._runtime.run_hook(hook, argument, hook_id)
+        finally:
+            # What comes next shows that. A change of its own would be a command that earlier releases did not give.
+            self._live.state.notice = None
+
+    def _awaited(self, event: HookEvent, hook: HookConfig, hook_id: str) -> str:
+        where = self._runtime.hook_place(hook_id)
+        since = f"Waits for the {event} hook {hook.workflow_type} since {self._runtime.now():%Y-%m-%d %H:%M:%S} UTC"
+        return f"{since} (task queue {hook.task_queue})" + (f": workflow id {where}" if where else "")
 
     def _payload(
         self, event: HookEvent, hook: HookConfig, run_input: DbtRunInput, output: DbtRunOutput | None

@@ -6,7 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dbt_temporal.application.ports.runtime import RunPhase, RunRuntime, RunView, StateChange
+from dbt_temporal.application.steps.messages import StoreArtifactsOutput
+from dbt_temporal.domain.details.headline import headline
+from dbt_temporal.domain.details.run_details import RunFacts, details
 from dbt_temporal.domain.results import NodeExecutionResult
+from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.log import RunLog
 from dbt_temporal.domain.run.plan import ExecutionPlan
@@ -18,12 +22,18 @@ RUNNING = "running"
 
 
 class LiveState:
-    """The state and the log of one run, and the way they are published."""
+    """The state and the log of one run, and the way they are published.
 
-    def __init__(self, runtime: RunRuntime) -> None:
+    Attributes:
+        facts: what the run's details tell besides.
+    """
+
+    def __init__(self, runtime: RunRuntime, invocation_id: str) -> None:
         self.state = RunState()
         self.log = RunLog()
+        self.facts = RunFacts()
         self._runtime = runtime
+        self._invocation_id = invocation_id
         self._view = RunView(self.state, self.log)
         self._published_lines = 0
         self._has_status_attribute = False
@@ -53,19 +63,47 @@ class LiveState:
         self._has_status_attribute = snapshot["has_status_attribute"]
         self._failed_ephemerals = set(snapshot["failed_ephemerals"])
         self._view.request = (plan.project, request)
+        self.asked(request)
+        self.facts.project = plan.project
+
+    def asked(self, run_input: DbtRunInput) -> None:
+        """Says what was asked."""
+        self.facts.headline = headline(run_input.model_dump(mode="json", exclude_unset=True))
 
     def enter(self, phase: RunPhase) -> None:
         self.state.phase = phase.value
         self.changed()
 
     def describe(self, project: str, run_input: DbtRunInput, search_attributes: dict[str, str]) -> None:
-        """Says what was asked. DbtStatus is kept up where the plan's attributes hold it."""
+        """Says what is planned. DbtStatus is kept up where the plan's attributes hold it."""
         self._view.request = (project, run_input)
+        self.facts.project = project
         self._has_status_attribute = search_attributes.get(STATUS_ATTRIBUTE) == RUNNING
         self.changed(search_attributes or None)
 
     def set_outcome(self, status: str) -> None:
-        """What the run has ended as (passed, failed, skipped, cancelled), or waits for (held)."""
+        """What the run has ended as: passed, failed, skipped, cancelled."""
+        self.facts.outcome = status
+        self._set_status(status)
+
+    def stored(self, stored: StoreArtifactsOutput) -> None:
+        """Where the artifacts, or the log alone, lie."""
+        artifacts = stored.artifacts
+        places = {
+            "Log": stored.log_path or artifacts.log_path,
+            "Report": stored.report_path,
+            "run_results.json": artifacts.run_results_path,
+            "manifest.json": artifacts.manifest_path,
+            "catalog.json": artifacts.catalog_path,
+            "sources.json": artifacts.sources_path,
+        }
+        self.facts.places = {**self.facts.places, **{what: path for what, path in places.items() if path is not None}}
+        request = self._view.request
+        may_retry = request is not None and COMMANDS[request[1].command].can_be_retried
+        if artifacts.run_results_path is not None and may_retry and not self.state.success:
+            self.facts.retry_command = f"dbt-temporal retry {self._invocation_id}"
+
+    def _set_status(self, status: str) -> None:
         self.changed({STATUS_ATTRIBUTE: status} if self._has_status_attribute else None)
 
     def ephemerals_failed(self, unique_ids: Sequence[str]) -> None:
@@ -82,12 +120,12 @@ class LiveState:
         """The run waits for an operator."""
         self.log.add(line)
         self.state.notice = line
-        self.set_outcome("held")
+        self._set_status("held")
 
     def hold_ends(self) -> None:
         """The run goes on, or comes to its end."""
         self.state.notice = None
-        self.set_outcome(RUNNING)
+        self._set_status(RUNNING)
 
     def changed(self, search_attributes: dict[str, str] | None = None) -> None:
         """Publishes what has changed since the last time."""
@@ -97,7 +135,7 @@ class LiveState:
             StateChange(
                 view=self._view,
                 search_attributes=search_attributes,
-                details=self.state.details(),
+                details=details(self.state, self.facts),
                 log_lines=lines,
             )
         )

@@ -11,7 +11,7 @@ from dbt_temporal.domain.results import NodeExecutionResult, NodeStatus
 from dbt_temporal.domain.run.plan import ExecutionPlan
 
 MAX_NAMED = 5
-"""How many nodes a message or the details name."""
+"""How many nodes a message names."""
 MAX_REASON_CHARS = 300
 
 _PROGRESS = (
@@ -42,7 +42,9 @@ class RunState:
         self._error_types: dict[str, str] = {}
         self._problems: list[tuple[str, str, str]] = []
         self._counts = dict.fromkeys(("pending", "running", "success", "error", "skipped", "cancelled"), 0)
-        self._ids: dict[str, dict[str, None]] = {"running": {}, "error": {}}
+        self._ids: dict[str, dict[str, None]] = {"running": {}, "error": {}, "skipped": {}, "cancelled": {}}
+        self._reasons: dict[str, str] = {}
+        self._failed_hooks: list[NodeExecutionResult] = []
         self._level_of: dict[str, int] = {}
         self._open_in_level: list[int] = []
 
@@ -80,6 +82,8 @@ class RunState:
         for name in _PROGRESS:
             setattr(self, name, copy(snapshot["progress"][name]))
         self.results = list(results)
+        self._failed_hooks = [each for each in self.results if self._is_failed_hook(each)]
+        self._reasons = {each.unique_id: self._reason(each) for each in self.results if each.status in self._ids}
         self._problems = [(what, error_type, message) for what, error_type, message in snapshot["problems"]]
         self._set_all(snapshot["statuses"])
 
@@ -99,6 +103,8 @@ class RunState:
             self._error_types[result.unique_id] = error_type
         if skipped_by_parent:
             self._upstream_skips[result.unique_id] = None
+        if result.status in self._ids:
+            self._reasons[result.unique_id] = self._reason(result)
         level = self._level_of.get(result.unique_id)
         if level is not None:
             self._open_in_level[level] -= 1
@@ -122,10 +128,31 @@ class RunState:
     def project_hook_ended(self, result: NodeExecutionResult) -> None:
         """An on-run-start or on-run-end hook has ended."""
         self.results.append(result)
+        if self._is_failed_hook(result):
+            self._failed_hooks.append(result)
 
     def problem(self, what: str, error_type: str, message: str) -> None:
         """Something other than a node went wrong, and the run with it."""
         self._problems.append((what, error_type, message))
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many nodes have each status."""
+        return self._counts
+
+    def ids_of(self, status: str) -> Mapping[str, None]:
+        """The nodes that are running, error, skipped or cancelled, in the order in which they became so."""
+        return self._ids[status]
+
+    def reason_of(self, unique_id: str) -> str:
+        """Why a node has not ended well, on one line."""
+        return self._reasons.get(unique_id, "")
+
+    @property
+    def problems(self) -> list[tuple[str, str]]:
+        """What went wrong besides nodes: what it was, and the message."""
+        of_hooks = [(hook.unique_id, hook.message or "") for hook in self._failed_hooks]
+        return [(what, message) for what, _, message in self._problems] + of_hooks
 
     @property
     def node_results(self) -> list[NodeExecutionResult]:
@@ -169,20 +196,6 @@ class RunState:
             "fail_fast": self.fail_fast,
         }
 
-    def details(self) -> str:
-        """A few lines of Markdown on where the run stands."""
-        counts = self._counts
-        done = len(self.statuses) - counts["pending"] - counts["running"]
-        parts = [f"{done} of {len(self.statuses)} nodes done"]
-        parts += [f"{counts[key]} {key}" for key in ("running", "error", "skipped", "cancelled") if counts[key]]
-        lines = [f"**{self.phase}**: {', '.join(parts)}", *([self.notice] if self.notice else [])]
-        for title, status in (("Running", "running"), ("Failed", "error")):
-            if counts[status]:
-                ids = self._ids[status]
-                lines.append(f"{title}: {_first((f'`{unique_id}`' for unique_id in ids), len(ids))}")
-        lines += [f"{what}: {first_line(message)}" for what, _, message in self._problems]
-        return "\n\n".join(lines)
-
     def failure_message(self) -> str:
         """Why the run failed, for the message of DbtRunFailed: how many nodes, and the first of them by name."""
         parts = [f"{what} failed ({error_type}: {first_line(message)})" for what, error_type, message in self._problems]
@@ -213,9 +226,8 @@ class RunState:
     def _set(self, unique_id: str, status: str) -> None:
         self._counts[self.statuses[unique_id]] -= 1
         self._counts[status] += 1
-        if self.statuses[unique_id] == "running":
-            del self._ids["running"][unique_id]
-        self._ids["error"].pop(unique_id, None)
+        if (before := self.statuses[unique_id]) in self._ids:
+            del self._ids[before][unique_id]
         if status in self._ids:
             self._ids[status][unique_id] = None
         self.statuses[unique_id] = status
@@ -226,7 +238,12 @@ class RunState:
             return node is None or node.resource_type != "exposure"
         return result.status in ("error", "cancelled", "skipped")
 
+    def _is_failed_hook(self, result: NodeExecutionResult) -> bool:
+        return result.unique_id not in self.statuses and result.status == "error"
+
     def _reason(self, result: NodeExecutionResult) -> str:
+        if result.status == "skipped":
+            return first_line(result.message) if result.message else "skipped"
         error_type = self._error_types.get(result.unique_id) or result.dbt_status or result.status
         return f"{error_type}: {first_line(result.message)}" if result.message else error_type
 

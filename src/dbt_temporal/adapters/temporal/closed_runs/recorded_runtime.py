@@ -119,7 +119,7 @@ class RecordedRuntime:
 
     async def run_hook(self, hook: HookConfig, argument: Any, hook_id: str) -> Any:  # noqa: ARG002 -- the port's
         cancels_before = cancels_asked()
-        workflow_id = hook_workflow_id(self._history.workflow_id, self._history.first_run_id, hook_id)
+        workflow_id = self.hook_place(hook_id)
         answer = await self._recorded("start of hook", workflow_id)
         ended = self._next("hook", workflow_id)
         if answer is not None and answer.failure is None and not hook.fire_and_forget:
@@ -133,6 +133,9 @@ class RecordedRuntime:
         if answer.failure is not None:
             raise HookFailedError(str(answer.failure))
         return None if answer.value is None else hook_answer(answer.value, self._converter, lambda _error: None)
+
+    def hook_place(self, hook_id: str) -> str:
+        return hook_workflow_id(self._history.workflow_id, self._history.first_run_id, hook_id)
 
     async def sleep(self, seconds: float) -> None:  # noqa: ARG002 -- the history knows for how long
         command = self._next("sleep", "")

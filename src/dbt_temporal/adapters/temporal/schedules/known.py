@@ -26,8 +26,9 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from dbt_temporal.adapters.temporal.gateway import WORKFLOW_TYPE, run_summary
+from dbt_temporal.adapters.temporal.gateway import WORKFLOW_TYPE
 from dbt_temporal.adapters.temporal.schedules.times import MOMENT, times_between
+from dbt_temporal.domain.details.headline import run_summary
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.run.input import DbtRunInput
 

@@ -39,6 +39,7 @@ from dbt_temporal.application.run.executions.parts import join_parts, split_part
 from dbt_temporal.application.shielding import cancels_asked, shielded
 from dbt_temporal.application.steps.messages import PlanProjectInput
 from dbt_temporal.domain.dates.logical_dates import ScheduledStart
+from dbt_temporal.domain.details.headline import MAX_SUMMARY_BYTES
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.limits import fit_name
@@ -48,8 +49,6 @@ Output = TypeVar("Output", bound=BaseModel)
 
 SCHEDULED_TIME = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
 SCHEDULED_BY = SearchAttributeKey.for_keyword("TemporalScheduledById")
-MAX_SUMMARY_BYTES = 400
-"""What the server takes for the summary of a workflow."""
 CHILD_ACTIONS = 2
 """Of a child workflow: what starts it, and its own start."""
 PIECE_BYTES = 192 * 1024
@@ -131,7 +130,7 @@ class TemporalRuntime:
                 hook.workflow_type,
                 argument,
                 # The run id keeps an abandoned hook of an earlier run apart, where workflow ids are used again.
-                id=hook_workflow_id(info.workflow_id, info.first_execution_run_id, hook_id),
+                id=self.hook_place(hook_id),
                 task_queue=hook.task_queue,
                 execution_timeout=timedelta(seconds=hook.timeout_secs),
                 parent_close_policy=(
@@ -157,6 +156,10 @@ class TemporalRuntime:
             # The hook started, or took the cancel and ended well; the run was cancelled all the same.
             raise asyncio.CancelledError
         return answer
+
+    def hook_place(self, hook_id: str) -> str:
+        info = workflow.info()
+        return hook_workflow_id(info.workflow_id, info.first_execution_run_id, hook_id)
 
     async def sleep(self, seconds: float) -> None:
         self.took_action("timer")

@@ -11,7 +11,6 @@ from rich.table import Table
 from temporalio.client import ScheduleActionExecutionStartWorkflow
 
 from dbt_temporal.adapters.temporal.connection.connect import connect
-from dbt_temporal.adapters.temporal.gateway import run_summary
 from dbt_temporal.adapters.temporal.schedules.known import (
     OVERLAP_POLICIES,
     KnownSchedule,
@@ -20,6 +19,7 @@ from dbt_temporal.adapters.temporal.schedules.known import (
     spec_in_words,
 )
 from dbt_temporal.adapters.temporal.telemetry.metrics_export import MetricsSettings, build_runtime
+from dbt_temporal.domain.details.headline import run_summary
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.entrypoints.cli.submit import Target
