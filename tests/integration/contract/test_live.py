@@ -142,6 +142,8 @@ async def test_each_attempt_is_an_activity_with_its_reason_and_the_log_tells_it(
         if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED
     ]
     assert reasons == [("Adapter", "Database Error"), ("EngineCrashed", "the run host died (signal 9)")]
+    failures = [event.activity_task_failed_event_attributes.failure for event in events]
+    assert {failure.stack_trace for failure in failures} == {""}
     summaries = [
         json.loads(event.user_metadata.summary.data)
         for event in events

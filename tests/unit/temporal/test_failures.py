@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 
 import pytest
+from pydantic import SecretStr
+from temporalio.api.failure.v1 import Failure
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
@@ -13,6 +15,7 @@ from temporalio.exceptions import (
     TimeoutType,
 )
 
+from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings
 from dbt_temporal.adapters.temporal.failures import (
     read_run_output,
     run_failed,
@@ -140,3 +143,34 @@ def test_a_failed_run_carries_its_whole_output() -> None:
 
 def test_other_failures_carry_no_output() -> None:
     assert read_run_output(ApplicationError("bad", type="Configuration")) is None
+
+
+def raised(error: BaseException) -> BaseException:
+    """The error with the frames that it has where it was raised."""
+    try:
+        raise error
+    except BaseException as caught:
+        return caught
+
+
+@pytest.mark.parametrize("error_type", list(ErrorType))
+@pytest.mark.parametrize("keys", [None, SecretStr(f"k1:{'A' * 43}=")], ids=["in clear", "encrypted"])
+async def test_a_failure_of_a_known_type_has_no_stack_trace(error_type: ErrorType, keys: SecretStr | None) -> None:
+    converter, failure = ConnectionSettings(codec_keys=keys).data_converter, Failure()
+    error = raised(to_application_error(DbtTemporalError(error_type, "no such table")))
+    await converter.encode_failure(error, failure)
+    decoded = await converter.decode_failure(failure)
+    assert isinstance(decoded, ApplicationError)
+    assert decoded.message == "no such table"
+    assert decoded.failure is not None
+    assert decoded.failure.stack_trace == ""
+    assert error.__traceback__ is not None
+
+
+async def test_a_fault_keeps_its_stack_trace_and_that_of_its_cause() -> None:
+    failure = Failure()
+    error = raised(unexpected_to_application_error(ValueError("no")))
+    error.__cause__ = raised(ValueError("no"))
+    await ConnectionSettings().data_converter.encode_failure(error, failure)
+    assert "in raised" in failure.stack_trace
+    assert "in raised" in failure.cause.stack_trace

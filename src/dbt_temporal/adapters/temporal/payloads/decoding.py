@@ -51,8 +51,25 @@ class _Readable(PayloadConverter):
             return [UNREADABLE for _ in payloads]
 
 
+_TOLD = frozenset(map(str, ErrorType))
+
+
 class StepFailureConverter(DefaultFailureConverter):
-    """The SDK's own, for failures by anybody: of hooks in any language, and of activities that people end by hand."""
+    """The SDK's own, for failures by anybody: of hooks in any language, and of activities that people end by hand.
+
+    A failure of one of our types says by its message what is wrong: a model fails by its SQL, not by the code that ran
+    it. It has no stack trace, in which people would look for the reason; what nobody foresaw has its cause, and keeps
+    its own.
+    """
+
+    def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
+        trace = exception.__traceback__
+        if isinstance(exception, ApplicationError) and exception.type in _TOLD and exception.__cause__ is None:
+            exception.__traceback__ = None
+        try:
+            super().to_failure(exception, payload_converter, failure)
+        finally:
+            exception.__traceback__ = trace
 
     def from_failure(self, failure: Failure, payload_converter: PayloadConverter) -> BaseException:
         return super().from_failure(failure, _Readable(payload_converter))
