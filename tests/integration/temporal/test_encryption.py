@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from temporalio.api.common.v1 import Payload, WorkflowExecution
 from temporalio.api.history.v1 import History, HistoryEvent
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest
 from temporalio.client import Client
+from temporalio.service import RPCError
 
 from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
 from dbt_temporal.adapters.temporal.gateway import TemporalRunGateway
@@ -263,3 +265,59 @@ async def test_a_secret_that_the_worker_does_not_have_fails_the_run_by_its_name(
     assert outcome.ending is Ending.FAILED
     assert "env.DB_PASSWORD (from_env 'PROD_PW'): this variable is not set on the worker" in (outcome.message or "")
     assert runs.engine.executed == []
+
+
+async def dbt_temporal(address: str, task_queue: str, *arguments: str, **environ: str) -> tuple[int, str]:
+    """Our command beside this process's worker; its exit code and all that it says."""
+    told = {"TEMPORAL_ADDRESS": address, "TEMPORAL_TASK_QUEUE": task_queue, "PATH": os.environ["PATH"], **environ}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "dbt_temporal", *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=told,
+    )
+    said, _ = await process.communicate()
+    return process.returncode or 0, said.decode()
+
+
+@pytest.mark.parametrize(
+    "command", [["build"], ["schedule", "create", "nightly", "--cron", "30 2 * * *", "--", "build"]], ids=lambda c: c[0]
+)
+async def test_a_command_without_the_key_sends_nothing_where_runs_are_encrypted(
+    encrypted_runs: RunHarness, temporal_address: str, temporal_client: Client, command: list[str]
+) -> None:
+    queue = encrypted_runs.task_queue
+    encrypted_runs.engine.run_plan = plan(node("a"))
+    await (await encrypted_runs.submit({"command": "run"})).outcome()
+
+    async def listed() -> bool:
+        found = [run async for run in temporal_client.list_workflows(f"TaskQueue = '{queue}'")]
+        return bool(found) and "node_status" in found[0].raw_info.memo.fields
+
+    assert await wait_for(listed)
+    code, said = await dbt_temporal(temporal_address, queue, *command)
+    assert code == 2, said
+    assert "are encrypted with the key 'k1'" in said
+    assert "set TEMPORAL_CODEC_KEYS here as on the workers" in said
+    runs = [run async for run in temporal_client.list_workflows(f"TaskQueue = '{queue}'")]
+    assert len(runs) == 1
+    with pytest.raises(RPCError):
+        await temporal_client.get_schedule_handle("nightly").describe()
+
+
+@pytest.mark.parametrize("keys", [KEY, "none"], ids=["the key", "on purpose"])
+async def test_a_command_with_the_key_or_on_purpose_without_one_starts_its_run(
+    encrypted_runs: RunHarness, temporal_address: str, keys: str
+) -> None:
+    queue = encrypted_runs.task_queue
+    encrypted_runs.engine.run_plan = plan(node("a"))
+    await (await encrypted_runs.submit({"command": "run"})).outcome()
+    code, said = await dbt_temporal(temporal_address, queue, "build", "--no-wait", TEMPORAL_CODEC_KEYS=keys)
+    assert code == 0, said
+
+
+async def test_where_runs_are_in_clear_nobody_needs_a_key(runs: RunHarness, temporal_address: str) -> None:
+    runs.engine.run_plan = plan(node("a"))
+    await (await runs.submit({"command": "run"})).outcome()
+    code, said = await dbt_temporal(temporal_address, runs.task_queue, "build", "--no-wait")
+    assert code == 0, said

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from temporalio.client import Client, Plugin
+from temporalio.runtime import Runtime
 
 from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
 from dbt_temporal.adapters.temporal.gateway import TemporalRunGateway
+from dbt_temporal.adapters.temporal.payloads.in_clear import refuse_in_clear
 from dbt_temporal.adapters.temporal.telemetry.metrics_export import MetricsSettings, build_runtime
 from dbt_temporal.adapters.temporal.telemetry.tracing_settings import TracingSettings
 from dbt_temporal.adapters.temporal.telemetry.tracing_start import start_tracing
@@ -98,15 +101,30 @@ async def submit(submission: Submission, target: Target, out: Console, err: Cons
     ui_link = target.ui_link(submission.workflow_id)
     tracing = start_tracing(target.tracing)
     if tracing is None:
-        gateway = TemporalRunGateway(await connect(target.connection, runtime=runtime), queue)
+        client = await connect_to_submit(target, runtime)
+        gateway = TemporalRunGateway(client, queue)
         return await submit_to(gateway, submission, ui_link, out, err)
     try:
         with tracing.continuing(target.environ):
-            client = await connect(target.connection, runtime=runtime, plugins=[tracing.plugin])
+            client = await connect_to_submit(target, runtime, [tracing.plugin])
             gateway = TemporalRunGateway(client, queue, tracing.span)
             return await submit_to(gateway, submission, ui_link, out, err)
     finally:
         await tracing.close()
+
+
+async def connect_to_submit(target: Target, runtime: Runtime, plugins: Sequence[Plugin] = ()) -> Client:
+    """A connection by which inputs of runs may be sent.
+
+    Raises:
+        DbtTemporalError: of type Configuration, where the server cannot be reached, or runs there are encrypted and no
+            key is given.
+    """
+    connection = target.connection
+    client = await connect(connection, runtime=runtime, plugins=plugins)
+    if connection.codec_keys is None:
+        await refuse_in_clear(client, connection.task_queue)
+    return client
 
 
 async def submit_to(

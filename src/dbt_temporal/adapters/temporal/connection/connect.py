@@ -22,7 +22,7 @@ from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 from dbt_temporal.adapters.environment import EnvironmentModel, require_both, variable
 from dbt_temporal.adapters.temporal.connection.errors import can_pass, cause_of, remedy_for
 from dbt_temporal.adapters.temporal.connection.profile import TemporalProfile, read_pem
-from dbt_temporal.adapters.temporal.payloads.codec_keys import parse_keys
+from dbt_temporal.adapters.temporal.payloads.codec_keys import IN_CLEAR, parse_keys
 from dbt_temporal.adapters.temporal.payloads.compression import STEP_DATA_CONVERTER
 from dbt_temporal.adapters.temporal.payloads.missing_keys import unencrypted_data_converter
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
@@ -49,7 +49,7 @@ class ConnectionSettings(EnvironmentModel):
     api_key: SecretStr | None = variable(API_KEY_VARIABLE, None, allowed="an API key")
     tls_cert: Path | None = variable("TEMPORAL_TLS_CERT", None, allowed="the path of a PEM file")
     tls_key: Path | None = variable("TEMPORAL_TLS_KEY", None, allowed="the path of a PEM file")
-    codec_keys: SecretStr | None = variable(CODEC_KEYS_VARIABLE, None, allowed="id:key,id:key, keys in base64")
+    codec_keys: SecretStr | None = variable(CODEC_KEYS_VARIABLE, None, allowed="id:key,id:key, keys in base64, or none")
     profile: TemporalProfile = TemporalProfile()
     """What Temporal's own configuration adds; see `with_profile`."""
 
@@ -68,7 +68,8 @@ class ConnectionSettings(EnvironmentModel):
     @field_validator("codec_keys")
     @classmethod
     def _are_keys(cls, keys: SecretStr) -> SecretStr:
-        parse_keys(keys.get_secret_value())
+        if keys.get_secret_value() != IN_CLEAR:
+            parse_keys(keys.get_secret_value())
         return keys
 
     @model_validator(mode="after")
@@ -79,7 +80,8 @@ class ConnectionSettings(EnvironmentModel):
     @property
     def keys(self) -> dict[str, bytes]:
         """The keys that encrypt payloads, by id, the one for new payloads first; empty where nothing is encrypted."""
-        return parse_keys(self.codec_keys.get_secret_value()) if self.codec_keys else {}
+        given = self.codec_keys.get_secret_value() if self.codec_keys else IN_CLEAR
+        return {} if given == IN_CLEAR else parse_keys(given)
 
     @property
     def data_converter(self) -> DataConverter:

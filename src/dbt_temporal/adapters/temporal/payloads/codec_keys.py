@@ -9,6 +9,9 @@ import re
 
 KEY_BYTES = 32
 
+IN_CLEAR = "none"
+"""In place of keys: that nothing is to be encrypted, where runs have been so far."""
+
 ENCODING = b"binary/encrypted"
 KEY_ID_METADATA = "encryption-key-id"
 """How an encrypted payload is marked, by the convention of Temporal's samples."""

@@ -22,7 +22,7 @@ from dbt_temporal.adapters.temporal.telemetry.metrics_export import MetricsSetti
 from dbt_temporal.domain.details.headline import run_summary
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.run.input import DbtRunInput
-from dbt_temporal.entrypoints.cli.submit import Target
+from dbt_temporal.entrypoints.cli.submit import Target, connect_to_submit
 from dbt_temporal.entrypoints.exit_codes import SUCCESS
 
 SHOWN = 5
@@ -33,7 +33,9 @@ async def create_schedule(
     target: Target, schedule_id: str, run_input: DbtRunInput, when: When, paused: bool, notes: str, out: Console
 ) -> int:
     """Makes one, and says when it is due next. Returns the exit code."""
-    times = await (await _schedules(target)).create(schedule_id, run_input, when, paused=paused, notes=notes)
+    client = await connect_to_submit(target, build_runtime(MetricsSettings()))
+    schedules = KnownSchedules(client, target.connection.task_queue)
+    times = await schedules.create(schedule_id, run_input, when, paused=paused, notes=notes)
     state = ", paused" if paused else ""
     summary = run_summary(run_input.model_dump(mode="json", exclude_unset=True))
     _print_lines(out, [f"{schedule_id}{state}: {summary}", f"next: {_times(times)}"])
