@@ -101,9 +101,9 @@ export EXAMPLES_PG_PORT
 # $(call in_namespace,NAMESPACE): our command, at the examples' server
 in_namespace = TEMPORAL_ADDRESS=localhost:$(TEMPORAL_PORT) TEMPORAL_NAMESPACE=$(1) $(VENV)/bin/dbt-temporal
 
-services: setup postgres-start ## Start PostgreSQL with the examples' data and a Temporal server with its UI, until Ctrl-C
+services: setup ## Start PostgreSQL with the examples' data and a Temporal server with its UI, until Ctrl-C; what runs is left alone
 	@echo "Temporal's UI: http://localhost:$(UI_PORT)"
-	@trap '$(VENV)/bin/python -m examples.postgres stop' EXIT; trap : INT TERM; \
+	@trap : INT TERM; $(VENV)/bin/python -m examples.services $(TEMPORAL_PORT) \
 	  $(VENV)/bin/temporal server start-dev --ip 127.0.0.1 --port $(TEMPORAL_PORT) --ui-port $(UI_PORT) --log-level error \
 	    $(addprefix --namespace ,$(NAMESPACES)) $(patsubst %,--search-attribute %=Keyword,$(SEARCH_ATTRIBUTES))
 

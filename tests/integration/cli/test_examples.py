@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,33 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examples]:
     with made.running("services", ready="Temporal Server:"):
         yield made
     assert not _listening(made.ports["EXAMPLES_PG_PORT"]), "Ctrl-C ends PostgreSQL too"
+
+
+def test_services_that_run_already_are_named_and_left_alone(examples: Examples) -> None:
+    said = examples.make("services")
+    assert f"PostgreSQL of the examples runs already on 127.0.0.1:{examples.ports['EXAMPLES_PG_PORT']}" in said
+    assert f"A server runs already on 127.0.0.1:{examples.ports['TEMPORAL_PORT']}" in said
+    assert "Nothing was started" in said
+    assert _listening(examples.ports["EXAMPLES_PG_PORT"])
+    assert _listening(examples.ports["TEMPORAL_PORT"])
+
+
+def test_ctrl_c_ends_only_what_services_started(examples: Examples) -> None:
+    other = copy(examples)
+    other.ports = {**examples.ports, "TEMPORAL_PORT": free_port(), "UI_PORT": free_port()}
+    with other.running("services", ready="Temporal Server:") as said:
+        assert "PostgreSQL of the examples runs already" in said
+    assert not _listening(other.ports["TEMPORAL_PORT"])
+    assert _listening(examples.ports["EXAMPLES_PG_PORT"])
+
+
+def test_a_port_that_something_else_has_is_named(examples: Examples) -> None:
+    other = copy(examples)
+    other.ports = {**examples.ports, "EXAMPLES_PG_PORT": examples.ports["TEMPORAL_PORT"]}
+    refused = subprocess.run(other.command("services"), env=other.env, capture_output=True, text=True, check=False)
+    assert refused.returncode != 0
+    assert f"127.0.0.1:{examples.ports['TEMPORAL_PORT']} is taken by something that is no PostgreSQL" in refused.stderr
+    assert _listening(examples.ports["TEMPORAL_PORT"])
 
 
 def _listening(port: int) -> bool:
