@@ -292,11 +292,13 @@ class RunView:
         state: statuses and counts.
         log: the run log.
         request: the project and the input, once the run is planned.
+        with_turns: whether it is shown with what the run does anyhow, so that few timers are begun for it.
     """
 
     state: RunState
     log: RunLog
     request: tuple[str, DbtRunInput] | None = None
+    with_turns: bool = False
 
 
 @dataclass(frozen=True)

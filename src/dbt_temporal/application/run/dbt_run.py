@@ -245,6 +245,7 @@ class DbtRun:
 
     async def _restore(self, carried: bytes) -> tuple[PlanProjectOutput, Progress]:
         planned, progress = await self._luggage.unpack_into(self._live, carried)
+        self._live.planned(planned)
         said = self._fail_fast_by_update
         self._started_at, self._lease.scope = progress.started_at, progress.lease_scope
         self._steps.planned = planned
@@ -277,6 +278,7 @@ class DbtRun:
 
     def _describe(self, planned: PlanProjectOutput) -> None:
         plan, run_input = planned.plan, planned.invocation.input
+        self._live.planned(planned)
         facts = [f"engine={planned.engine}"] if planned.engine else []
         if planned.dbt_version:
             facts.append(f"dbt={planned.dbt_version}")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dbt_temporal.application.ports.runtime import RunPhase, RunRuntime, RunView, StateChange
-from dbt_temporal.application.steps.messages import StoreArtifactsOutput
+from dbt_temporal.application.steps.messages import PlanProjectOutput, StoreArtifactsOutput
 from dbt_temporal.domain.details.headline import headline
 from dbt_temporal.domain.details.run_details import RunFacts, details
 from dbt_temporal.domain.results import NodeExecutionResult
@@ -65,6 +65,10 @@ class LiveState:
         self._view.request = (plan.project, request)
         self.asked(request)
         self.facts.project = plan.project
+
+    def planned(self, planned: PlanProjectOutput) -> None:
+        """How the run is shown from now on, as far as its plan says that."""
+        self._view.with_turns = planned.memos_with_turns
 
     def asked(self, run_input: DbtRunInput) -> None:
         """Says what was asked."""

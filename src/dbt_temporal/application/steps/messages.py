@@ -78,6 +78,9 @@ class PlanProjectOutput(BaseModel):
     part of them, whose runs do not look how the last attempt at a node ended."""
     looks_at_hooks: bool = False
     """Whether the run finds out how project hooks ended of which nobody has heard; false in plans from before that."""
+    memos_with_turns: bool = False
+    """Whether memos are written with what the run does anyhow, as far as that may be; false in plans from before, whose
+    runs wait for the next one by a timer each time."""
     named_activities: bool = False
     """Whether the activity of a node has an id that people know; false in plans from before it was part of them."""
     write_run_log: bool = True

@@ -133,6 +133,7 @@ class PlanProject:
             unrepeatable=sorted(engine_plan.unrepeatable),
             first_come=in_dbts_order,
             looks_at_hooks=True,
+            memos_with_turns=True,
             named_activities=True,
             ephemerals=dict(engine_plan.ephemerals) if in_dbts_order else {},
             write_run_log=self._write_run_log,

@@ -17,6 +17,13 @@ MAX_PAUSE_SECS = 60.0
 PAUSE_SHARE = 0.02
 """The pause between two memos grows with the age of the run to this share of it: a memo of 32 KiB each second would
 fill the history of a long run (50 MiB), while nobody reads an hour-old run by the second. Queries are always exact."""
+MIN_SAVED, MAX_SAVED, SAVED_BY_NODES = 3.0, 20.0, 300.0
+"""So many memos that a quiet run has not written it may write at once: fewer of a larger plan, whose memos are larger.
+"""
+FALLBACK_SECS = 15.0
+"""After so long, changes are shown that no turn of the run could show: each timer is a row in the UI's timeline, beside
+those of nodes."""
+GATHERING = "gather changes of the memo"
 
 
 class StatePublisher:
@@ -32,7 +39,10 @@ class StatePublisher:
         self._view: RunView | None = None
         self._attributes: dict[str, str] = {}
         self._not_before: datetime | None = None
+        self._saved = 0.0
+        self._saved_at: datetime | None = None
         self._flusher: asyncio.Task[None] | None = None
+        self._fallback: asyncio.Task[None] | None = None
 
     def add(self, changed: StateChange) -> None:
         """Takes a change; a later one of the same field replaces it."""
@@ -46,21 +56,57 @@ class StatePublisher:
             self._flusher = asyncio.create_task(self._flush_soon())
 
     def flush(self) -> None:
-        if self._flusher is not None:
-            self._flusher.cancel()
-            self._flusher = None
+        for task in (self._flusher, self._fallback):
+            if task is not None:
+                task.cancel()
+        self._flusher = self._fallback = None
         self._write()
 
     async def _flush_soon(self) -> None:
         now = workflow.now()
+        if self._view is not None and self._view.with_turns:
+            await asyncio.sleep(0)
+            self._flusher = None
+            if self._may_write(self._view):
+                self._write()
+            elif self._fallback is None:
+                self._fallback = asyncio.create_task(self._write_later())
+            return
         if self._not_before is not None and now < self._not_before:
             self._took_action("timer")
-            await workflow.sleep(self._not_before - now, summary="gather changes of the memo")
+            await workflow.sleep(self._not_before - now, summary=GATHERING)
         else:
             # Everything that this workflow task changes goes together.
             await asyncio.sleep(0)
         self._flusher = None
         self._write()
+
+    async def _write_later(self) -> None:
+        self._took_action("timer")
+        await workflow.sleep(max(FALLBACK_SECS, self._pause_secs()), summary=GATHERING)
+        self._fallback = None
+        if self._view is not None:
+            self._write()
+
+    def _may_write(self, view: RunView) -> bool:
+        """Whether the memo may be written with this turn of the run. Where not, a later turn has these changes too."""
+        now = workflow.now()
+        most = min(MAX_SAVED, max(MIN_SAVED, SAVED_BY_NODES / max(1, len(view.state.statuses))))
+        if self._saved_at is None:
+            self._saved = most - 1.0
+        else:
+            self._saved = min(most, self._saved + (now - self._saved_at).total_seconds() / self._pause_secs())
+        self._saved_at = now
+        # The last one is for turns after which it may be long until the next one.
+        needed = 1.0 if view.state.counts["running"] <= 1 else 2.0
+        if not self._attributes and self._saved < needed:
+            return False
+        self._saved = max(0.0, self._saved - 1.0)
+        return True
+
+    def _pause_secs(self) -> float:
+        age = (workflow.now() - workflow.info().start_time).total_seconds()
+        return min(MAX_PAUSE_SECS, max(MIN_PAUSE_SECS, age * PAUSE_SHARE))
 
     def _write(self) -> None:
         if self._view is not None:
@@ -71,6 +117,4 @@ class StatePublisher:
             workflow.upsert_search_attributes(keys)
             self._took_action("search_attributes")
         self._view, self._attributes = None, {}
-        age = (workflow.now() - workflow.info().start_time).total_seconds()
-        pause = min(MAX_PAUSE_SECS, max(MIN_PAUSE_SECS, age * PAUSE_SHARE))
-        self._not_before = workflow.now() + timedelta(seconds=pause)
+        self._not_before = workflow.now() + timedelta(seconds=self._pause_secs())
