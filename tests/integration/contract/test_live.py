@@ -150,7 +150,7 @@ async def test_each_attempt_is_an_activity_with_its_reason_and_the_log_tells_it(
         if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
         and event.activity_task_scheduled_event_attributes.activity_type.name == "model:a"
     ]
-    assert summaries == ["model:a", "model:a (attempt 2)", "model:a (attempt 3)"]
+    assert summaries == ["model:a", "model:a (attempt 2 of 3)", "model:a (attempt 3 of 3)"]
     log = await run.handle.query("run_log")
     first = log.index("  => table_model shop.a  [RETRY after attempt 1 of 3]")
     assert log[first + 1 : first + 3] == ["     Adapter: Database Error", "       connection lost"]

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from dbt_temporal.adapters.temporal.gateway import new_workflow_id
 from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.entrypoints.cli.submit import find_target
 from dbt_temporal.entrypoints.dev.environment import DevOptions, dev_environment, project_sources
 from dbt_temporal.entrypoints.dev.registry import DevRegistry, DevServer, this_process
@@ -91,6 +93,31 @@ def test_commands_find_the_dev_server_when_no_address_is_given(
     given = find_target({**environ, "TEMPORAL_ADDRESS": "far:1"}, {})
     assert (given.connection.target, given.ui_url) == ("far:1", None)
     assert find_target({**environ, "TEMPORAL_ADDRESS": "far:1"}, {"TEMPORAL_ADDRESS": "f:2"}).connection.target == "f:2"
+
+
+def test_the_id_of_a_run_names_the_only_project_that_it_can_be_of(
+    tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("shop", "crm"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "dbt_project.yml").write_text(f"name: {name}\n")
+    shop, crm = str(tmp_path / "shop"), str(tmp_path / "crm")
+    far = {"DBT_TEMPORAL_CACHE_DIR": str(tmp_path / "cache"), "TEMPORAL_ADDRESS": "far:1"}
+
+    def begin(environ: dict[str, str], **given: str) -> str:
+        return new_workflow_id(DbtRunInput.model_validate(given), find_target(environ, {}).project).rsplit("-", 3)[0]
+
+    monkeypatch.chdir(tmp_path)
+    assert begin(far) == "dbt-build-default"
+    assert begin({**far, "DBT_PROJECT_DIR": shop}) == "dbt-build-shop"
+    assert begin({**far, "DBT_PROJECT_DIRS": f"{shop},{crm}"}) == "dbt-build-default"
+    assert begin({**far, "DBT_PROJECTS_DIR": str(tmp_path)}) == "dbt-build-default"
+    assert begin({**far, "DBT_PROJECT_DIR": shop}, project="crm", command="run") == "dbt-run-crm"
+    monkeypatch.chdir(crm)
+    assert begin(far) == "dbt-build-crm"
+    pid, started = this_process()
+    DevRegistry(tmp_path / "cache").announce(announced(pid, started, 7000, Path(shop)))
+    assert begin({"DBT_TEMPORAL_CACHE_DIR": str(tmp_path / "cache")}) == "dbt-build-shop"
 
 
 def test_a_taken_usual_port_gives_way_to_a_free_one() -> None:

@@ -33,7 +33,7 @@ async def test_every_attempt_after_the_first_says_its_number_in_its_summary() ->
     runtime = runtime_of(node("a"))
     runtime.retries["model.shop.a"] = [LOST]
     await execute(runtime)
-    assert [step.summary for step in runtime.steps if step.name == "model:a"] == ["model:a", "model:a (attempt 2)"]
+    assert [step.summary for step in runtime.steps if step.name == "model:a"] == ["model:a", "model:a (attempt 2 of 3)"]
 
 
 async def test_the_last_attempts_failure_is_the_nodes() -> None:

@@ -192,8 +192,13 @@ def _outcome_of(cause: BaseException) -> Outcome:
     return Outcome(Ending.FAILED, message=str(cause))
 
 
-def new_workflow_id(run_input: DbtRunInput) -> str:
-    """A readable id that no other run has: `dbt-build-shop-20260131-060000-1a2b3c`."""
-    project = re.sub(r"[^A-Za-z0-9_.-]+", "-", run_input.project or "default")
+def new_workflow_id(run_input: DbtRunInput, project: str | None = None) -> str:
+    """A readable id that no other run has: `dbt-build-shop-20260131-060000-1a2b3c`.
+
+    Args:
+        run_input: what is run.
+        project: the project of runs that name none, where it is known.
+    """
+    project = re.sub(r"[^A-Za-z0-9_.-]+", "-", run_input.project or project or "default")
     now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     return f"dbt-{run_input.command}-{project}-{now}-{uuid4().hex[:6]}"

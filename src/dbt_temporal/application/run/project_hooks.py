@@ -149,7 +149,7 @@ class ProjectHookSteps:
         self, kind: _HookStep, argument: _HookInput, what: str, number: int, lost: Lost
     ) -> ProjectHooksOutput:
         unheard = list(lost.attempts) if self._context.planned.looks_at_hooks else []
-        summary = attempt_summary(what, number)
+        summary = attempt_summary(what, number, self._rule.max_attempts)
         return await self._step(kind, argument.model_copy(update={"attempt": number, "unheard": unheard}), summary)
 
     async def _look(

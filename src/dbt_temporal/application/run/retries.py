@@ -168,6 +168,11 @@ async def with_retries(
             raise failed
 
 
-def attempt_summary(what: str, number: int) -> str:
-    """The summary of an attempt's step: the first is called by its plain name."""
-    return what if number == 1 else f"{what} (attempt {number})"
+def attempt_summary(what: str, number: int, most: int) -> str:
+    """The summary of an attempt's step: the first is called by its plain name.
+
+    Attempts that do not count, as while a database is away, may be more than `most`.
+    """
+    if number == 1:
+        return what
+    return f"{what} (attempt {number} of {most})" if number <= most else f"{what} (attempt {number})"

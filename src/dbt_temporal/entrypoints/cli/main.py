@@ -195,7 +195,7 @@ def _submit(command: str, flags: dict[str, Any]) -> None:
 
     async def run() -> int:
         target = find_target(os.environ, server_variables(flags))
-        workflow_id = flags["workflow_id"] or new_workflow_id(run_input)
+        workflow_id = flags["workflow_id"] or new_workflow_id(run_input, target.project)
         retried = None if run_input.retry_from else flags.get("earlier_run")
         submission = Submission(run_input, workflow_id, not flags["no_wait"], flags["wait_for_worker"], retried)
         return await submit(submission, target, Console(highlight=False), Console(stderr=True, highlight=False))

@@ -14,6 +14,7 @@ from rich.console import Console
 from temporalio.client import Client, Plugin
 from temporalio.runtime import Runtime
 
+from dbt_temporal.adapters.project_config_file import read_project_name
 from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
 from dbt_temporal.adapters.temporal.gateway import TemporalRunGateway
 from dbt_temporal.adapters.temporal.payloads.in_clear import refuse_in_clear
@@ -52,6 +53,8 @@ class Target:
     tracing: TracingSettings
     environ: Mapping[str, str]
     ui_url: str | None = None
+    project: str | None = None
+    """The name of the project that runs are of which name none, where that is known here."""
 
     def ui_link(self, workflow_id: str) -> str | None:
         if self.ui_url is None:
@@ -69,6 +72,7 @@ def find_target(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> 
     by_flag = {name: value for name, value in flags.items() if value}
     merged = {**environ, **by_flag}
     ui_url = environ.get("TEMPORAL_UI_URL", "").strip() or None
+    folders: list[str] = []
     if not merged.get("TEMPORAL_ADDRESS", "").strip():
         dev = DevRegistry(read_settings(merged).cache_dir).server_for(Path.cwd())
         if dev is not None:
@@ -78,8 +82,13 @@ def find_target(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> 
                 "TEMPORAL_TASK_QUEUE": dev.task_queue,
             }
             merged, ui_url = {**merged, **of_dev, **by_flag}, ui_url or dev.ui_url
+            folders = dev.projects
     settings = read_settings(merged)
-    return Target(settings.connection, settings.tracing, merged, ui_url)
+    given = settings.projects
+    if not folders and given.projects_dir is None:
+        folders = [*(given.project_dirs or (given.project_dir or str(Path.cwd()),))]
+    project = read_project_name(Path(folders[0])) if len(folders) == 1 else None
+    return Target(settings.connection, settings.tracing, merged, ui_url, project)
 
 
 def server_variables(flags: Mapping[str, str | None]) -> dict[str, str | None]:

@@ -263,7 +263,7 @@ class NodeAttempts:
             ),
             label=node.activity_type,
             activity_id=self._activity_id(node, part),
-            summary=attempt_summary(_summary(node, part), attempt),
+            summary=attempt_summary(_summary(node, part), attempt, retry_rule(config.retry, overrides).max_attempts),
             task_queue=overrides.task_queue,
             priority=self._context.priority(node.priority),
         )
