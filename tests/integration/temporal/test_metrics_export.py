@@ -74,6 +74,7 @@ def test_a_worker_pushes_each_metric_of_ours_and_its_log_as_text_says_which_run(
             program.says("Working on task queue")
             workflow_id = f"run-{task_queue}"
             assert desk.command("run", "--select", "compile_error", "--workflow-id", workflow_id).returncode == 1
+            assert desk.command("list", "--workflow-id", workflow_id).returncode == 0
             wanted = {PREFIX + name for name in (*COUNTERS, *HISTOGRAMS, *GAUGES)}
             eventually(lambda: wanted <= collector.metrics, lambda: f"{sorted(wanted - collector.metrics)}")
             program.signal(signal.SIGTERM)

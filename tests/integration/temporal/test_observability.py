@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import promql_parser
 import pytest
+import yaml
 from temporalio.client import Client
 
 from dbt_temporal.adapters.temporal.telemetry.metrics import COUNTERS, GAUGES, HISTOGRAMS, PREFIX
@@ -31,6 +32,7 @@ from tests.integration.worker.observed_worker import (
 )
 
 DASHBOARD = ROOT / "deploy" / "grafana" / "dbt-temporal.json"
+RULES = ROOT / "deploy" / "prometheus" / "dbt-temporal.rules.yaml"
 DOC = ROOT / "docs" / "observability.md"
 OUR_LABELS = {"kind", "project", "command", "resource_type", "step", "status", "error_type"}
 SDK_LABELS = {"namespace", "task_queue", "workflow_type", "service_name", "le"}
@@ -118,8 +120,10 @@ async def test_what_is_billed_is_counted_once_although_the_run_is_replayed_at_ev
     assert total(worker, "actions_total", kind="heartbeat") >= 0
 
 
-async def test_our_metrics_have_few_labels_and_no_node_names(worker: ObservedWorker) -> None:
+async def test_our_metrics_have_few_labels_and_name_no_nodes_but_failed_ones(worker: ObservedWorker) -> None:
     ours = [sample for sample in worker.samples() if sample.name.startswith(PREFIX)]
+    failed = [sample for sample in ours if sample.name == f"{PREFIX}failed_nodes_total"]
+    assert {sample.labels.pop("node").split(".")[0] for sample in failed} <= {"model", "seed", "snapshot", "test"}
     assert {label for sample in ours for label in sample.labels} <= OUR_LABELS | SDK_LABELS
     assert not any("stg_customers" in value for sample in ours for value in sample.labels.values())
 
@@ -279,10 +283,12 @@ def matches(matcher: Any, value: str) -> bool:
     return re.fullmatch(matcher.value, value) is not None
 
 
-@pytest.mark.parametrize("place", ["dashboard", "documentation"])
+@pytest.mark.parametrize("place", ["dashboard", "alerts", "documentation"])
 async def test_queries_find_series_and_labels_among_what_a_worker_serves(worker: ObservedWorker, place: str) -> None:
     if place == "dashboard":
         expressions = list(queries(json.loads(DASHBOARD.read_text())))
+    elif place == "alerts":
+        expressions = list(queries(yaml.safe_load(RULES.read_text())))
     else:
         expressions = list(promql_blocks(DOC.read_text()))
     assert len(expressions) >= 5

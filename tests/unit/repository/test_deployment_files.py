@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -183,3 +185,27 @@ class TestScaler:
         assert reference["parameter"] == "apiKey"
         assert reference["name"] == SECRET["metadata"]["name"]
         assert reference["key"] in SECRET["stringData"]
+
+
+class TestAlerts:
+    RULES = ROOT / "deploy" / "prometheus" / "dbt-temporal.rules.yaml"
+    CASES = RULES.with_suffix(".test.yaml")
+
+    def names(self) -> list[str]:
+        (group,) = yaml.safe_load(self.RULES.read_text())["groups"]
+        return [rule["alert"] for rule in group["rules"]]
+
+    def test_the_documentation_names_each_of_them(self) -> None:
+        page = (ROOT / "docs" / "observability.md").read_text()
+        assert re.findall(r"^\| `(Dbt\w+)` \|", page, re.MULTILINE) == self.names()
+
+    def test_each_of_them_is_shown_to_fire(self) -> None:
+        cases = [case for test in yaml.safe_load(self.CASES.read_text())["tests"] for case in test["alert_rule_test"]]
+        assert {case["alertname"] for case in cases if case["exp_alerts"]} == set(self.names())
+
+    @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)")
+    def test_prometheus_has_them_fire_and_stay_silent_as_the_cases_say(self) -> None:
+        done = subprocess.run(
+            ["promtool", "test", "rules", str(self.CASES)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr

@@ -24,7 +24,7 @@ async def test_every_node_is_told_once_with_its_final_status() -> None:
     runtime.nodes = {"model.shop.a": result("a", execution_time=2.5), "model.shop.b": failure(name="b")}
     await execute(runtime)
     assert sorted(facts(runtime).of(NodeEnded), key=repr) == [
-        NodeEnded("shop", "model", "error", 0.0),
+        NodeEnded("shop", "model", "error", 0.0, "model.shop.b"),
         NodeEnded("shop", "model", "success", 2.5),
         NodeEnded("shop", "test", "success", 0.0),
     ]

@@ -1,19 +1,27 @@
-"""Facts that metrics are made of. Their fields are labels, so they are few: never a node's name, never a run's id."""
+"""Facts that metrics are made of. Their fields are labels, so they are few: never a run's id, and of nodes those alone
+that failed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 
 @dataclass(frozen=True)
 class NodeEnded:
-    """A node of a run has its final status; `seconds` is what dbt measured, None where it never ran."""
+    """A node of a run has its final status.
+
+    Attributes:
+        seconds: what dbt measured; None where it never ran.
+        failed: the unique_id of a node that has failed.
+    """
 
     project: str
     resource_type: str
     status: str
     seconds: float | None = None
+    failed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,7 @@ class RunEnded:
     command: str
     status: str
     seconds: float
+    ended_at: datetime
 
 
 @dataclass(frozen=True)

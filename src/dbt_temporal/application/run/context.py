@@ -69,8 +69,9 @@ class RunContext:
 
     def count(self, node: NodeInfo, result: NodeExecutionResult) -> None:
         never_ran = result.status == "skipped"
+        failed = node.unique_id if result.status == "error" else None
         seconds = None if never_ran else result.execution_time
-        self.runtime.record(NodeEnded(self.plan.project, node.resource_type, result.status, seconds))
+        self.runtime.record(NodeEnded(self.plan.project, node.resource_type, result.status, seconds, failed))
 
 
 def step_priority(planned: PlanProjectOutput, level: int) -> StepPriority | None:

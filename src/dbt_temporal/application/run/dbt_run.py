@@ -341,7 +341,8 @@ class DbtRun:
         plan = self._live.state.plan
         # A name that the input gives is no label before a project of that name was found.
         project = plan.project if plan is not None else ""
-        self._runtime.record(RunEnded(project, run_input.command, status, self._seconds_since(self._started_at)))
+        now, seconds = self._runtime.now(), self._seconds_since(self._started_at)
+        self._runtime.record(RunEnded(project, run_input.command, status, seconds, now))
 
     def _seconds_since(self, instant: datetime) -> float:
         return (self._runtime.now() - instant).total_seconds()

@@ -21,6 +21,7 @@ from dbt_temporal.application.ports.telemetry import (
 PREFIX = "dbt_temporal_"
 COUNTERS = {
     "nodes": "Nodes with a final status",
+    "failed_nodes": "Nodes that failed, by name",
     "runs": "Runs that ended",
     "failed_attempts": "Attempts at steps that failed, whether others followed or not",
     "actions": "Actions of runs that Temporal Cloud bills, but for queries",
@@ -31,7 +32,10 @@ HISTOGRAMS = {
     "queue_wait_seconds": "Seconds that a step waited for a worker",
     "parse_seconds": "Seconds to parse a project",
 }
-GAUGES = {"hosts": "Processes of this worker that execute runs"}
+GAUGES = {
+    "hosts": "Processes of this worker that execute runs",
+    "last_passed_timestamp_seconds": "When the last run ended that passed, in seconds since 1970",
+}
 
 _SHORT = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 _LONG = (0.1, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0)
@@ -67,6 +71,9 @@ class MeterTelemetry:
                 labels = {"project": fact.project, "command": fact.command, "status": fact.status}
                 self._counters["runs"].add(1, labels)
                 self._histograms["run_seconds"].record(fact.seconds, labels)
+                if fact.status == "passed":
+                    labels = {"project": fact.project, "command": fact.command}
+                    self._gauges["last_passed_timestamp_seconds"].set(int(fact.ended_at.timestamp()), labels)
             case StepStarted():
                 labels = {"project": fact.project, "step": fact.step}
                 self._histograms["queue_wait_seconds"].record(fact.waited_seconds, labels)
@@ -83,5 +90,7 @@ class MeterTelemetry:
     def _record_node(self, fact: NodeEnded) -> None:
         labels = {"project": fact.project, "resource_type": fact.resource_type, "status": fact.status}
         self._counters["nodes"].add(1, labels)
+        if fact.failed is not None:
+            self._counters["failed_nodes"].add(1, {"project": fact.project, "node": fact.failed})
         if fact.seconds is not None:
             self._histograms["node_seconds"].record(fact.seconds, labels)
