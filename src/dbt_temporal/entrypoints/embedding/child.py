@@ -9,7 +9,8 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from dbt_temporal.adapters.temporal.failures import to_application_error
-from dbt_temporal.adapters.temporal.gateway import DEFAULT_TASK_QUEUE, WORKFLOW_TYPE, run_summary
+from dbt_temporal.adapters.temporal.gateway import DEFAULT_TASK_QUEUE, WORKFLOW_TYPE
+from dbt_temporal.domain.details.headline import run_summary
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.domain.run.input import DbtRunInput, parse_run_input

@@ -7,9 +7,9 @@ import asyncio
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from dbt_temporal.adapters.environment import CODEC_KEYS_VARIABLE
 from dbt_temporal.adapters.temporal.payloads.codec_keys import ENCODING, IN_CLEAR, KEY_ID_METADATA
 from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.secrets.own_variables import CODEC_KEYS_VARIABLE
 
 LOOK_AT = 5
 """Of so many of the newest runs, the first decides that a worker has written the memo of."""
