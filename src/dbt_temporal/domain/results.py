@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from dbt_temporal.domain.batches import Batches, BatchResults, EndedBatch
+from dbt_temporal.domain.failed_nodes import FailedNode
 from dbt_temporal.domain.hooks import HookError
 from dbt_temporal.domain.times import NodeTimes
 
@@ -98,6 +99,8 @@ class DbtRunOutput(BaseModel):
     dbt_version: str | None = None
     report_path: str | None = None
     """Where the report of the run lies; null where there is none."""
+    failed_nodes: list[FailedNode] | None = Field(default=None, exclude_if=_is_none)
+    """Where to look for the first nodes that failed, where artifacts were stored."""
 
 
 class LatestRun(BaseModel):

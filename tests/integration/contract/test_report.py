@@ -110,3 +110,29 @@ async def test_a_cancelled_run_has_a_report_too(dbt_workers: Callable[[], DbtHar
     assert (await run.outcome()).ending is Ending.CANCELLED
     place = runs.folder / await runs.gateway.invocation_id(run.workflow_id) / "report.html"
     assert '<span class="word cancelled">cancelled</span>' in place.read_text()
+
+
+async def test_a_failed_run_tells_where_to_look_next(runs: DbtHarness, tmp_path: Path) -> None:
+    env = {"WITH_FAILURES_DB": str(tmp_path / "warehouse.duckdb")}
+    run_input = {"env": env, "select": "+sql_error +stored"}
+    outcome = await runs.run(run_input)
+    output = outcome.output
+    assert output is not None
+    told = {each.name: each for each in output.failed_nodes or ()}
+    assert told.keys() >= {"sql_error", "stored_failure"}
+    model, table = told["sql_error"], told["stored_failure"]
+    assert model.path == "models/broken/sql_error.sql"
+    assert not model.found_rows
+    place = runs.artifact(output, "compiled/model.with_failures.sql_error.sql")
+    assert model.code_path == str(place)
+    compiled = json.loads(runs.artifact(output, "run_results.json").read_bytes())["results"]
+    results = {each["unique_id"]: each for each in compiled}
+    assert place.read_text().strip() == results["model.with_failures.sql_error"]["compiled_code"].strip()
+    assert table.found_rows
+    assert table.path == "models/quality/_quality.yml"
+    assert table.stored_failures == results[table.unique_id]["relation_name"]
+    assert str(table.stored_failures).endswith('"stored_failure"')
+    (without_table,) = [each for name, each in told.items() if name.startswith("relationships_stg_events")]
+    assert [line.text.strip() for line in without_table.lines if line.is_named] == [
+        "on child.from_field = parent.to_field"
+    ]

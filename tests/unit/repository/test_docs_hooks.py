@@ -10,6 +10,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, TypeAdapter
 
+from dbt_temporal.domain.failed_nodes import FailedNode
 from dbt_temporal.domain.hooks import (
     HookConfig,
     HookError,
@@ -187,6 +188,7 @@ def test_the_sample_configuration_wires_every_hook_of_the_examples() -> None:
         Freshness,
         ArtifactPaths,
         HookError,
+        FailedNode,
     ],
 )
 def test_the_typescript_types_have_the_fields_of_the_models(model: type[BaseModel]) -> None:

@@ -168,6 +168,26 @@ export interface DbtRunOutput {
   engine: string | null;
   dbt_version: string | null;
   report_path: string | null;
+  /** Where to look for the first nodes that failed; not there where none did. */
+  failed_nodes?: FailedNode[];
+}
+
+export interface FailedNode {
+  unique_id: string;
+  /** What commands find it by. */
+  name: string;
+  /** Of its file, within the project. */
+  path: string | null;
+  /** Where its compiled SQL lies. */
+  code_path: string | null;
+  /** Of that, around the line that the database names. */
+  lines: { number: number; text: string; is_named: boolean }[];
+  /** Whether it is a test that has found rows. */
+  found_rows: boolean;
+  /** Of such a test, where it is short. */
+  query: string | null;
+  /** The relation with the rows that it has found, where it stores them. */
+  stored_failures: string | null;
 }
 
 export interface NodeExecutionResult {

@@ -300,6 +300,7 @@ def run_output(
         artifacts=stored.artifacts if stored else None,
         log_path=stored.log_path if stored else None,
         report_path=stored.report_path if stored else None,
+        failed_nodes=(stored.failed_nodes or None) if stored else None,
         hook_errors=list(hook_errors),
         project=planned.invocation.project,
         revision=planned.invocation.revision,

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
 from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.dates.logical_dates import LogicalDates, ScheduledStart
+from dbt_temporal.domain.failed_nodes import FailedNode
 from dbt_temporal.domain.hooks import HooksConfig
 from dbt_temporal.domain.leases.messages import Lease, LeaseAnswer
 from dbt_temporal.domain.project_config import ProjectConfig
@@ -253,6 +254,8 @@ class StoreArtifactsOutput(BaseModel):
     """Why there is no report, where there should be one."""
     latest_problem: str | None = None
     """Why the run is not the latest of its target, where it should be."""
+    failed_nodes: list[FailedNode] = Field(default_factory=list)
+    """The first of them, where artifacts were stored."""
 
 
 class EndRunInput(StepInput):

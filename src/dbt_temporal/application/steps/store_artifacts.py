@@ -12,6 +12,7 @@ from dbt_temporal.application.steps.logical_dates import DATES_FILE
 from dbt_temporal.application.steps.messages import StoreArtifactsInput, StoreArtifactsOutput
 from dbt_temporal.application.steps.run_report import RunReports
 from dbt_temporal.application.stored.earlier_runs import EarlierRuns
+from dbt_temporal.application.stored.failed_nodes import tell_of_failed
 from dbt_temporal.application.stored.late_writes import LateWrites
 from dbt_temporal.application.stored.latest import LatestArtifacts, LatestRule, becomes_latest
 from dbt_temporal.application.stored.run_files import RunFiles
@@ -76,6 +77,7 @@ class StoreArtifacts:
         if self._reports is not None and artifacts:
             report_path, report_problem = await self._reports.make(run, request, files)
         latest_problem: str | None = None
+        failed_nodes = await tell_of_failed(run, request.results, files) if attempted and artifacts else []
         names = list(artifacts)
         written = await asyncio.gather(*(files.upload(name, artifacts[name]) for name in names))
         if invocation.dates is not None:
@@ -93,6 +95,7 @@ class StoreArtifacts:
             report_path=report_path,
             report_problem=report_problem,
             latest_problem=latest_problem,
+            failed_nodes=failed_nodes,
         )
 
     async def _make_latest(self, request: StoreArtifactsInput) -> str | None:

@@ -61,10 +61,12 @@ class NodeFacts:
 
 @dataclass(frozen=True)
 class RunGraph:
-    """The nodes of a run, by unique_id, and the code of some of them."""
+    """The nodes of a run, by unique_id; of some of them the code, and of tests among these the relation in which they
+    store the rows that they find, where they do."""
 
     nodes: Mapping[str, NodeFacts] = field(default_factory=dict)
     code: Mapping[str, str] = field(default_factory=dict)
+    stored_failures: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

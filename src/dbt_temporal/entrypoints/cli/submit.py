@@ -26,6 +26,7 @@ from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.entrypoints.cli.following import Follower, Interrupts
 from dbt_temporal.entrypoints.cli.listing import print_listing, print_missing_code, print_output
 from dbt_temporal.entrypoints.cli.progress import NoProgress, ProgressView, progress_view
+from dbt_temporal.entrypoints.cli.shown.failures import Commands
 from dbt_temporal.entrypoints.cli.summary import exit_code_of, print_summary
 from dbt_temporal.entrypoints.dev.registry import DevRegistry
 from dbt_temporal.entrypoints.exit_codes import COULD_NOT_RUN, SUCCESS
@@ -33,6 +34,12 @@ from dbt_temporal.entrypoints.settings import read_settings
 
 FOR_PIPES = frozenset({"list", "show", "run-operation"})
 """Commands whose standard output holds what they are for alone."""
+
+_FLAG_OF = {
+    "TEMPORAL_ADDRESS": "--address",
+    "TEMPORAL_NAMESPACE": "--namespace",
+    "TEMPORAL_TASK_QUEUE": "--task-queue",
+}
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,12 @@ class Submission:
     wait_for_worker_secs: float
     retried_workflow: str | None = None
     """The id of the workflow whose run is retried, where the input does not name it."""
+
+    def commands(self, server_flags: Sequence[str]) -> Commands:
+        """Those about this run, with the flags by which its server is reached."""
+        given = self.run_input
+        can_show = not given.vars and not given.env and given.command != "retry"
+        return Commands(self.workflow_id, server_flags, given.project, given.target, can_show)
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,8 @@ class Target:
     ui_url: str | None = None
     project: str | None = None
     """The name of the project that runs are of which name none, where that is known here."""
+    flags: Sequence[str] = ()
+    """What was given on the command line to get there."""
 
     def ui_link(self, workflow_id: str) -> str | None:
         if self.ui_url is None:
@@ -88,16 +103,13 @@ def find_target(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> 
     if not folders and given.projects_dir is None:
         folders = [*(given.project_dirs or (given.project_dir or str(Path.cwd()),))]
     project = read_project_name(Path(folders[0])) if len(folders) == 1 else None
-    return Target(settings.connection, settings.tracing, merged, ui_url, project)
+    words = [word for name, value in by_flag.items() for word in (_FLAG_OF[name], value)]
+    return Target(settings.connection, settings.tracing, merged, ui_url, project, words)
 
 
 def server_variables(flags: Mapping[str, str | None]) -> dict[str, str | None]:
     """What the flags of the server say, by the names of the variables that they go before."""
-    return {
-        "TEMPORAL_ADDRESS": flags["address"],
-        "TEMPORAL_NAMESPACE": flags["namespace"],
-        "TEMPORAL_TASK_QUEUE": flags["task_queue"],
-    }
+    return {variable: flags[flag.removeprefix("--").replace("-", "_")] for variable, flag in _FLAG_OF.items()}
 
 
 async def submit(submission: Submission, target: Target, out: Console, err: Console) -> int:
@@ -112,12 +124,12 @@ async def submit(submission: Submission, target: Target, out: Console, err: Cons
     if tracing is None:
         client = await connect_to_submit(target, runtime)
         gateway = TemporalRunGateway(client, queue)
-        return await submit_to(gateway, submission, ui_link, out, err)
+        return await submit_to(gateway, submission, ui_link, out, err, target.flags)
     try:
         with tracing.continuing(target.environ):
             client = await connect_to_submit(target, runtime, [tracing.plugin])
             gateway = TemporalRunGateway(client, queue, tracing.span)
-            return await submit_to(gateway, submission, ui_link, out, err)
+            return await submit_to(gateway, submission, ui_link, out, err, target.flags)
     finally:
         await tracing.close()
 
@@ -137,9 +149,14 @@ async def connect_to_submit(target: Target, runtime: Runtime, plugins: Sequence[
 
 
 async def submit_to(
-    gateway: RunGateway, submission: Submission, ui_link: str | None, out: Console, err: Console
+    gateway: RunGateway,
+    submission: Submission,
+    ui_link: str | None,
+    out: Console,
+    err: Console,
+    server_flags: Sequence[str] = (),
 ) -> int:
-    """As `submit`, at a gateway that is connected."""
+    """As `submit`, at a gateway that is connected, which further commands reach with these flags."""
     for_pipes = submission.run_input.command in FOR_PIPES
     with interrupts_by_signal() as interrupts:
         run = await gateway.submit(await _complete(submission, gateway), submission.workflow_id)
@@ -159,7 +176,8 @@ async def submit_to(
     shown = _show_results(submission.run_input, outcome, out, err)
     exit_code = exit_code_of(outcome) if shown else COULD_NOT_RUN
     if not for_pipes or exit_code != SUCCESS:
-        print_summary(err if for_pipes else out, outcome, ui_link, view.log)
+        commands = submission.commands(server_flags)
+        print_summary(err if for_pipes else out, outcome, ui_link, view.log, commands)
     return exit_code
 
 

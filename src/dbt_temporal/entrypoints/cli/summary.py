@@ -7,9 +7,10 @@ from rich.text import Text
 
 from dbt_temporal.application.ports.runs import Ending, Outcome
 from dbt_temporal.domain.errors import ErrorType
-from dbt_temporal.domain.results import ArtifactPaths, DbtRunOutput, NodeExecutionResult
+from dbt_temporal.domain.results import ArtifactPaths, DbtRunOutput
 from dbt_temporal.domain.run.log import summary_line
 from dbt_temporal.entrypoints.cli.progress import ShownLog, node_label
+from dbt_temporal.entrypoints.cli.shown.failures import Commands, print_failures, print_message
 from dbt_temporal.entrypoints.exit_codes import COULD_NOT_RUN, NODE_FAILED, SUCCESS
 
 
@@ -23,16 +24,26 @@ def exit_code_of(outcome: Outcome) -> int:
     return COULD_NOT_RUN
 
 
-def print_summary(console: Console, outcome: Outcome, ui_link: str | None, log: ShownLog) -> None:
-    """Says how the run ended, as far as its log has not said it. dbt's summary line is the last one."""
+def print_summary(
+    console: Console, outcome: Outcome, ui_link: str | None, log: ShownLog, commands: Commands | None = None
+) -> None:
+    """Says how the run ended, as far as its log has not said it. dbt's summary line is the last one.
+
+    Args:
+        console: the terminal.
+        outcome: the end of the run.
+        ui_link: to the run in Temporal's UI.
+        log: what was shown of its log.
+        commands: those about the run, which are offered where it did not succeed.
+    """
     output = outcome.output
     if output is not None:
-        _print_problems(console, output, outcome.message)
+        _print_problems(console, output, outcome.message, commands)
     elif outcome.ending is not Ending.COMPLETED and not log.tells(outcome.message or ""):
         _print_why_it_ended(console, outcome)
     for error in output.hook_errors if output else ():
         _print(console, f"Hook {error.hook_workflow_type} ({error.event}) failed: {error.error}", "yellow")
-    _print_places(console, output, ui_link)
+    _print_places(console, output, ui_link, commands)
     last = log.summary_line
     if last is None and output is not None and not output.skipped:
         last = summary_line(output.node_results)
@@ -41,7 +52,7 @@ def print_summary(console: Console, outcome: Outcome, ui_link: str | None, log: 
         _print(console, last)
 
 
-def _print_problems(console: Console, output: DbtRunOutput, message: str | None) -> None:
+def _print_problems(console: Console, output: DbtRunOutput, message: str | None, commands: Commands | None) -> None:
     """Failures, then warnings, each with its message, as dbt lists them at its end."""
     if output.skipped:
         _print(console, f"Skipped: {output.skip_reason or 'no reason given'}", "yellow")
@@ -58,18 +69,12 @@ def _print_problems(console: Console, output: DbtRunOutput, message: str | None)
         _print(console, f"Completed with {_counted(len(warnings), 'warning')}:", "yellow")
     else:
         _print(console, "Completed successfully", "green")
-    for result in failures:
-        _print_problem(console, "Failure", result, "red")
+    labelled = [(" ".join(node_label(result.unique_id)), result) for result in failures]
+    print_failures(console, labelled, output.failed_nodes or [], commands)
     for result in warnings:
-        _print_problem(console, "Warning", result, "yellow")
-
-
-def _print_problem(console: Console, word: str, result: NodeExecutionResult, style: str) -> None:
-    kind, name = node_label(result.unique_id)
-    _print(console, "")
-    _print(console, f"{word} in {kind} {name}", style)
-    for line in (result.message or f"Status: {result.dbt_status or result.status}").splitlines():
-        _print(console, f"  {line}")
+        _print(console, "")
+        _print(console, f"Warning in {' '.join(node_label(result.unique_id))}", "yellow")
+        print_message(console, result)
 
 
 def _print_why_it_ended(console: Console, outcome: Outcome) -> None:
@@ -88,18 +93,27 @@ def _print_why_it_ended(console: Console, outcome: Outcome) -> None:
         _print(console, line)
 
 
-def _print_places(console: Console, output: DbtRunOutput | None, ui_link: str | None) -> None:
+def _print_places(
+    console: Console, output: DbtRunOutput | None, ui_link: str | None, commands: Commands | None
+) -> None:
     places = _artifact_places(output.artifacts) if output and output.artifacts else []
     if output and output.report_path:
         places.append(("report.html", output.report_path))
     if ui_link:
         places.append(("Temporal UI", ui_link))
+    if output and commands and _can_be_retried(output):
+        places.append(("retry", commands.retry))
     if not places:
         return
     _print(console, "")
     width = max(len(name) for name, _ in places)
     for name, place in places:
         _print(console, f"{name:<{width}}  {place}")
+
+
+def _can_be_retried(output: DbtRunOutput) -> bool:
+    """Whether something did not succeed, and what did is known to a later run."""
+    return not output.success and output.artifacts is not None and output.artifacts.run_results_path is not None
 
 
 def _artifact_places(paths: ArtifactPaths) -> list[tuple[str, str]]:

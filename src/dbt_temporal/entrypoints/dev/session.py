@@ -161,7 +161,9 @@ class DevSession:
                 return exit_code
             if not self.options.keep:
                 if self.server is not None:
-                    self._say("The server and its UI end now; with --keep they stay until Ctrl-C.")
+                    self._say(
+                        "The server, which `logs`, `retry` and the UI need, ends now; --keep keeps it until Ctrl-C."
+                    )
                 return exit_code
             self.stop.exit_code = exit_code
             self._quiet = False

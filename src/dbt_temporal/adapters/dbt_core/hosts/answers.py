@@ -43,7 +43,7 @@ def graph_from(answer: dict[str, Any]) -> RunGraph:
         unique_id: NodeFacts(**dict(zip(names, fields, strict=True)), depends_on=tuple(depends_on))
         for unique_id, *fields, depends_on in answer["nodes"]
     }
-    return RunGraph(nodes, answer["code"])
+    return RunGraph(nodes, answer["code"], answer["stored_failures"])
 
 
 def state_from(answer: dict[str, Any] | None) -> StatePart | None:

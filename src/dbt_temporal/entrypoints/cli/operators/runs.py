@@ -19,6 +19,7 @@ from dbt_temporal.application.ports.runs import Snapshot
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.entrypoints.cli.following import Follower
 from dbt_temporal.entrypoints.cli.progress import progress_view
+from dbt_temporal.entrypoints.cli.shown.failures import Commands
 from dbt_temporal.entrypoints.cli.submit import Target, interrupts_by_signal
 from dbt_temporal.entrypoints.cli.summary import exit_code_of, print_summary
 from dbt_temporal.entrypoints.exit_codes import SUCCESS
@@ -87,7 +88,8 @@ async def attach(target: Target, workflow_id: str | None, project: str | None, o
     if outcome is None:
         err.print(f"Left. The run goes on; `dbt-temporal attach {run.workflow_id}` follows it again.", soft_wrap=True)
         return SUCCESS
-    print_summary(out, outcome, target.ui_link(run.workflow_id), view.log)
+    commands = Commands(run.workflow_id, target.flags)
+    print_summary(out, outcome, target.ui_link(run.workflow_id), view.log, commands)
     return exit_code_of(outcome)
 
 

@@ -10,7 +10,8 @@ from dbt_temporal.adapters.dbt_core.process.run.plan import make_plan
 
 
 def run_graph(run: HostRun, with_code: Collection[str]) -> dict[str, Any]:
-    """The fields of `NodeFacts` of all nodes of the plan, behind their unique_ids, and the compiled code of some."""
+    """The fields of `NodeFacts` of all nodes of the plan, behind their unique_ids, the compiled code of some,
+    and the relations with the failures of tests among these."""
     plan, _ = make_plan(run)
     nodes = [
         (
@@ -25,7 +26,16 @@ def run_graph(run: HostRun, with_code: Collection[str]) -> dict[str, Any]:
         for each in plan.nodes.values()
     ]
     code = {unique_id: getattr(_node(run, unique_id), "compiled_code", None) for unique_id in with_code}
-    return {"nodes": nodes, "code": {unique_id: text for unique_id, text in code.items() if text}}
+    stored = {
+        unique_id: getattr(_node(run, unique_id), "relation_name", None)
+        for unique_id in with_code
+        if unique_id in plan.nodes and plan.nodes[unique_id].resource_type == "test"
+    }
+    return {
+        "nodes": nodes,
+        "code": {unique_id: text for unique_id, text in code.items() if text},
+        "stored_failures": {unique_id: name for unique_id, name in stored.items() if name},
+    }
 
 
 def _node(run: HostRun, unique_id: str) -> Any:

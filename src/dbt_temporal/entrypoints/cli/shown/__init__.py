@@ -1,0 +1,1 @@
+"""What is printed of a run beside its log."""
