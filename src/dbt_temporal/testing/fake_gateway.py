@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from dbt_temporal.application.ports.runs import Ending, Outcome, Snapshot
+from dbt_temporal.application.ports.runs import Ending, Outcome, Snapshot, StoredRun
 from dbt_temporal.domain.run.input import DbtRunInput
 
 
@@ -74,6 +74,7 @@ class FakeRunGateway:
         self.run = run
         self.workers = workers
         self.submitted: list[DbtRunInput] = []
+        self.stored_run: StoredRun | None = None
 
     async def submit(self, run_input: DbtRunInput, workflow_id: str) -> FakeRun:
         """Takes the run."""
@@ -84,6 +85,11 @@ class FakeRunGateway:
     async def invocation_id(self, workflow_id: str) -> str:
         """An id made of the workflow's."""
         return f"invocation of {workflow_id}"
+
+    async def stored(self, workflow_id: str) -> StoredRun | None:
+        """What the test says."""
+        del workflow_id
+        return self.stored_run
 
     async def has_workers(self) -> bool:
         """What the test says."""

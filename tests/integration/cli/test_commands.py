@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -32,7 +35,9 @@ def test_a_build_shows_the_log_and_ends_with_dbts_summary_line(desk: Desk) -> No
     lines = result.stdout.splitlines()
     assert any(line.startswith("  => seed") and "[OK in" in line for line in lines)
     assert "Completed successfully" in lines
-    assert any(line.startswith("run_results.json") and str(desk.cache_dir) in line for line in lines)
+    assert any(
+        line.startswith("artifacts") and str(desk.cache_dir) in line and "(run_results.json, " in line for line in lines
+    )
     assert any(line.startswith("Temporal UI") and "/workflows/dbt-build-jaffle_shop-" in line for line in lines)
     assert lines[-1].startswith("Done. PASS=")
     assert "ERROR=0" in lines[-1]
@@ -44,6 +49,12 @@ def test_a_failed_node_gives_exit_code_1_and_its_message(desk: Desk) -> None:
     assert result.returncode == 1, result.stdout + result.stderr
     assert "Failure in model sql_error" in result.stdout
     assert "Error in model sql_error" in result.stdout
+    (place,) = re.findall(r"^  compiled SQL  (/.*)$", result.stdout, re.MULTILINE)
+    assert "no_such_column" in Path(place).read_text()
+    (log,) = re.findall(r"^  log +dbt-temporal (logs .*)$", result.stdout, re.MULTILINE)
+    assert "no_such_column" in desk.command(*shlex.split(log)).stdout
+    (retry,) = re.findall(r"^retry +dbt-temporal (retry .*)$", result.stdout, re.MULTILINE)
+    assert "Failure in model sql_error" in desk.command(*shlex.split(retry)).stdout
     last = result.stdout.splitlines()[-1]
     assert "ERROR=1" in last
     assert "SKIP=0" not in last
@@ -127,6 +138,8 @@ def test_ctrl_c_cancels_the_run_and_waits_for_its_end(desk: Desk) -> None:
         assert program.ended() == 2
     assert "Cancelling: waiting until running nodes have stopped" in program.output
     assert "[CANCELLED]" in program.output
+    assert re.search(r"^artifacts +/.*/ \(run_results.json, manifest.json, log.txt\)$", program.output, re.MULTILINE)
+    assert re.search(r"^report +/.*/report.html$", program.output, re.MULTILINE)
     assert program.output.splitlines()[-1].startswith("Done. PASS=1 ")
 
 

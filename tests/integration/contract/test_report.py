@@ -15,6 +15,7 @@ from rich.console import Console
 from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings
 from dbt_temporal.adapters.temporal.telemetry.tracing_settings import TracingSettings
 from dbt_temporal.application.ports.runs import Ending
+from dbt_temporal.domain.results import ArtifactPaths
 from dbt_temporal.entrypoints.cli.operators.told import print_logs, print_results
 from dbt_temporal.entrypoints.cli.submit import Target
 from tests.integration.engine_driver import copy_project
@@ -109,6 +110,14 @@ async def test_a_cancelled_run_has_a_report_too(dbt_workers: Callable[[], DbtHar
     await run.cancel()
     assert (await run.outcome()).ending is Ending.CANCELLED
     place = runs.folder / await runs.gateway.invocation_id(run.workflow_id) / "report.html"
+    stored = await runs.gateway.stored(run.workflow_id)
+    assert stored is not None
+    assert stored.report_path == str(place)
+    assert stored.artifacts == ArtifactPaths(
+        run_results_path=str(place.with_name("run_results.json")),
+        manifest_path=str(place.with_name("manifest.json")),
+        log_path=str(place.with_name("log.txt")),
+    )
     assert '<span class="word cancelled">cancelled</span>' in place.read_text()
 
 

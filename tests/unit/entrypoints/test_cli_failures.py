@@ -90,7 +90,7 @@ def test_a_command_that_would_not_find_the_same_rows_is_not_offered() -> None:
 def test_the_retry_command_is_ready_to_copy_with_what_was_given_to_reach_the_server() -> None:
     commands = Commands("my run", ["--address", "there:7233"], project="shop")
     text = said(model("a"), commands=commands)
-    assert "retry             dbt-temporal retry 'my run' --project shop --address there:7233\n" in text
+    assert "retry      dbt-temporal retry 'my run' --project shop --address there:7233\n" in text
 
 
 def test_a_run_without_artifacts_offers_no_retry() -> None:

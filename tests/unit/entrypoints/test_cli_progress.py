@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from dbt_temporal.application.ports.runs import Ending, Outcome, Snapshot
+from dbt_temporal.application.ports.runs import Ending, Outcome, Snapshot, StoredRun
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.hooks import HookError
 from dbt_temporal.domain.results import ArtifactPaths, DbtRunOutput, NodeExecutionResult
@@ -21,6 +21,7 @@ from dbt_temporal.entrypoints.cli.progress import (
     progress_view,
     style_of,
 )
+from dbt_temporal.entrypoints.cli.shown.failures import Commands
 from dbt_temporal.entrypoints.cli.summary import exit_code_of, print_summary
 
 SUMMARY = "Done. PASS=1 WARN=0 ERROR=0 SKIP=0 NO-OP=0 TOTAL=1"
@@ -226,11 +227,26 @@ def test_the_logs_own_summary_line_is_the_one_shown() -> None:
 
 
 def test_the_places_of_artifacts_and_the_ui_are_shown() -> None:
-    paths = ArtifactPaths(run_results_path="/store/i/run_results.json", log_path="s3://b/i/log.txt")
-    text = summary_of(Outcome(Ending.COMPLETED, output(artifacts=paths)), ui_link="http://ui/run")
-    assert "run_results.json  /store/i/run_results.json\n" in text
-    assert "log.txt           s3://b/i/log.txt\n" in text
-    assert "Temporal UI       http://ui/run\n" in text
+    paths = ArtifactPaths(run_results_path="s3://b/i/run_results.json", log_path="s3://b/i/log.txt")
+    run_output = output(artifacts=paths, report_path="s3://b/i/report.html")
+    text = summary_of(Outcome(Ending.COMPLETED, run_output), ui_link="http://ui/run")
+    assert "artifacts    s3://b/i/ (run_results.json, log.txt)\n" in text
+    assert "report       s3://b/i/report.html\n" in text
+    assert "Temporal UI  http://ui/run\n" in text
+
+
+def test_a_cancelled_run_tells_what_it_has_stored_and_how_to_go_on() -> None:
+    console = plain_console()
+    stored = StoredRun(ArtifactPaths(run_results_path="/store/i/run_results.json"), "/store/i/report.html")
+    print_summary(
+        console, Outcome(Ending.CANCELLED, message="it was cancelled"), None, ShownLog(), Commands("r"), stored
+    )
+    assert written(console) == (
+        "\nThe run was stopped: it was cancelled\n"
+        "\nartifacts  /store/i/ (run_results.json)\n"
+        "report     /store/i/report.html\n"
+        "retry      dbt-temporal retry r\n"
+    )
 
 
 def test_a_run_that_failed_beside_its_nodes_says_why() -> None:

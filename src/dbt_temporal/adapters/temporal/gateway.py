@@ -17,15 +17,22 @@ from temporalio.client import (
     WorkflowQueryFailedError,
     WorkflowQueryRejectedError,
 )
-from temporalio.exceptions import ApplicationError, CancelledError, TerminatedError, WorkflowAlreadyStartedError
+from temporalio.exceptions import (
+    ApplicationError,
+    CancelledError,
+    FailureError,
+    TerminatedError,
+    WorkflowAlreadyStartedError,
+)
 from temporalio.exceptions import TimeoutError as WorkflowTimeoutError
 from temporalio.service import RPCError, RPCStatusCode
 
 from dbt_temporal.adapters.temporal.connection.connect import RETRY_PAUSE_SECS
 from dbt_temporal.adapters.temporal.connection.polling import pollers
 from dbt_temporal.adapters.temporal.failures import read_run_output
+from dbt_temporal.adapters.temporal.stored_places import stored_run
 from dbt_temporal.adapters.temporal.telemetry.steps import SpanFactory, no_span
-from dbt_temporal.application.ports.runs import Ending, Outcome, Snapshot
+from dbt_temporal.application.ports.runs import Ending, Outcome, Snapshot, StoredRun
 from dbt_temporal.domain.details.headline import run_summary
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.results import DbtRunOutput
@@ -99,6 +106,14 @@ class TemporalRunGateway:
         except (RPCError, TimeoutError) as error:
             raise configuration_error(f"{self.place}: cannot tell of the run {workflow_id!r}: {error}") from error
         return description.raw_info.first_run_id
+
+    async def stored(self, workflow_id: str) -> StoredRun | None:
+        try:
+            async with asyncio.timeout(REQUEST_SECS):
+                return await stored_run(self._client, workflow_id)
+        except (RPCError, TimeoutError, FailureError) as error:
+            logger.warning("%s does not tell what the run %r has stored: %s", self.place, workflow_id, error)
+            return None
 
     async def has_workers(self) -> bool:
         try:

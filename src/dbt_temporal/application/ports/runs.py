@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from dbt_temporal.domain.results import DbtRunOutput
+from dbt_temporal.domain.results import ArtifactPaths, DbtRunOutput
 from dbt_temporal.domain.run.input import DbtRunInput
 
 
@@ -48,6 +48,14 @@ class Snapshot:
     """Nodes by status: succeeded, failed, skipped, running."""
     node_status: Mapping[str, str] = field(default_factory=dict)
     new_log_lines: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """What a run has left in the artifact store: its artifacts, and its report where it has one."""
+
+    artifacts: ArtifactPaths
+    report_path: str | None = None
 
 
 class SubmittedRun(Protocol):
@@ -102,6 +110,9 @@ class RunGateway(Protocol):
         Raises:
             DbtTemporalError: of type Configuration, where there is no such workflow, or the server does not answer.
         """
+
+    async def stored(self, workflow_id: str) -> StoredRun | None:
+        """What a run has stored that has no output, as one that was cancelled; None where nothing is known of it."""
 
     async def has_workers(self) -> bool:
         """Whether a worker has asked for work lately. True where the server does not say."""

@@ -176,8 +176,9 @@ async def submit_to(
     shown = _show_results(submission.run_input, outcome, out, err)
     exit_code = exit_code_of(outcome) if shown else COULD_NOT_RUN
     if not for_pipes or exit_code != SUCCESS:
+        stored = None if outcome.output is not None else await gateway.stored(run.workflow_id)
         commands = submission.commands(server_flags)
-        print_summary(err if for_pipes else out, outcome, ui_link, view.log, commands)
+        print_summary(err if for_pipes else out, outcome, ui_link, view.log, commands, stored)
     return exit_code
 
 

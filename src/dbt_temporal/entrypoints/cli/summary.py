@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from dbt_temporal.application.ports.runs import Ending, Outcome
+from dbt_temporal.application.ports.runs import Ending, Outcome, StoredRun
 from dbt_temporal.domain.errors import ErrorType
-from dbt_temporal.domain.results import ArtifactPaths, DbtRunOutput
+from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.domain.run.log import summary_line
 from dbt_temporal.entrypoints.cli.progress import ShownLog, node_label
 from dbt_temporal.entrypoints.cli.shown.failures import Commands, print_failures, print_message
@@ -25,7 +25,12 @@ def exit_code_of(outcome: Outcome) -> int:
 
 
 def print_summary(
-    console: Console, outcome: Outcome, ui_link: str | None, log: ShownLog, commands: Commands | None = None
+    console: Console,
+    outcome: Outcome,
+    ui_link: str | None,
+    log: ShownLog,
+    commands: Commands | None = None,
+    stored: StoredRun | None = None,
 ) -> None:
     """Says how the run ended, as far as its log has not said it. dbt's summary line is the last one.
 
@@ -35,6 +40,7 @@ def print_summary(
         ui_link: to the run in Temporal's UI.
         log: what was shown of its log.
         commands: those about the run, which are offered where it did not succeed.
+        stored: what it has stored, where it has no output that says so.
     """
     output = outcome.output
     if output is not None:
@@ -43,7 +49,9 @@ def print_summary(
         _print_why_it_ended(console, outcome)
     for error in output.hook_errors if output else ():
         _print(console, f"Hook {error.hook_workflow_type} ({error.event}) failed: {error.error}", "yellow")
-    _print_places(console, output, ui_link, commands)
+    if output is not None and output.artifacts is not None:
+        stored = StoredRun(output.artifacts, output.report_path)
+    _print_places(console, stored, ui_link, None if output is not None and output.success else commands)
     last = log.summary_line
     if last is None and output is not None and not output.skipped:
         last = summary_line(output.node_results)
@@ -93,15 +101,11 @@ def _print_why_it_ended(console: Console, outcome: Outcome) -> None:
         _print(console, line)
 
 
-def _print_places(
-    console: Console, output: DbtRunOutput | None, ui_link: str | None, commands: Commands | None
-) -> None:
-    places = _artifact_places(output.artifacts) if output and output.artifacts else []
-    if output and output.report_path:
-        places.append(("report.html", output.report_path))
+def _print_places(console: Console, stored: StoredRun | None, ui_link: str | None, commands: Commands | None) -> None:
+    places = _stored_places(stored) if stored else []
     if ui_link:
         places.append(("Temporal UI", ui_link))
-    if output and commands and _can_be_retried(output):
+    if commands and stored and stored.artifacts.run_results_path:  # what did succeed is known to a later run
         places.append(("retry", commands.retry))
     if not places:
         return
@@ -111,14 +115,17 @@ def _print_places(
         _print(console, f"{name:<{width}}  {place}")
 
 
-def _can_be_retried(output: DbtRunOutput) -> bool:
-    """Whether something did not succeed, and what did is known to a later run."""
-    return not output.success and output.artifacts is not None and output.artifacts.run_results_path is not None
-
-
-def _artifact_places(paths: ArtifactPaths) -> list[tuple[str, str]]:
+def _stored_places(stored: StoredRun) -> list[tuple[str, str]]:
+    """The folder with what it holds, and the report, which people open."""
+    paths = stored.artifacts
     places = [paths.run_results_path, paths.manifest_path, paths.catalog_path, paths.sources_path, paths.log_path]
-    return [(place.rstrip("/").rpartition("/")[2], place) for place in places if place]
+    files = [place.rpartition("/") for place in places if place]
+    folders = dict.fromkeys(folder for folder, _, _ in files)
+    shown = [
+        ("artifacts", f"{folder}/ ({', '.join(name for each, _, name in files if each == folder)})")
+        for folder in folders
+    ]
+    return [*shown, ("report", stored.report_path)] if stored.report_path else shown
 
 
 def _counted(count: int, noun: str) -> str:

@@ -89,7 +89,8 @@ async def attach(target: Target, workflow_id: str | None, project: str | None, o
         err.print(f"Left. The run goes on; `dbt-temporal attach {run.workflow_id}` follows it again.", soft_wrap=True)
         return SUCCESS
     commands = Commands(run.workflow_id, target.flags)
-    print_summary(out, outcome, target.ui_link(run.workflow_id), view.log, commands)
+    stored = None if outcome.output is not None else await gateway.stored(run.workflow_id)
+    print_summary(out, outcome, target.ui_link(run.workflow_id), view.log, commands, stored)
     return exit_code_of(outcome)
 
 
