@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 from temporalio.client import Client
 
 from dbt_temporal.adapters.temporal.connection.connect import connect
@@ -20,6 +20,7 @@ from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.entrypoints.cli.following import Follower
 from dbt_temporal.entrypoints.cli.progress import progress_view
 from dbt_temporal.entrypoints.cli.shown.failures import Commands
+from dbt_temporal.entrypoints.cli.shown.rows import print_rows
 from dbt_temporal.entrypoints.cli.submit import Target, interrupts_by_signal
 from dbt_temporal.entrypoints.cli.summary import exit_code_of, print_summary
 from dbt_temporal.entrypoints.exit_codes import SUCCESS
@@ -44,19 +45,9 @@ async def print_runs(
     if not found:
         out.print("No run has begun in this time.")
         return SUCCESS
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("STARTED", "STATUS", "FOR", "PROJECT", "COMMAND"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("WORKFLOW ID", overflow="fold")
     now = datetime.now(UTC)
-    for run in found:
-        words = f"{run.command} --select {run.select}" if run.select else run.command
-        style = STYLES.get(run.status, "red")
-        seconds = ((run.ended_at or now) - run.started_at).total_seconds()
-        started = f"{run.started_at.astimezone():%Y-%m-%d %H:%M:%S}"
-        shown = words if len(words) <= 40 else f"{words[:39]}…"
-        table.add_row(started, f"[{style}]{run.status}[/]", _span(seconds), run.project, shown, run.workflow_id)
-    out.print(table, soft_wrap=not out.is_terminal)
+    header = ("STARTED", "STATUS", "FOR", "PROJECT", "COMMAND", "WORKFLOW ID")
+    print_rows(out, header, [_row(run, now) for run in found])
     return SUCCESS
 
 
@@ -136,6 +127,18 @@ def _described(snapshot: Snapshot) -> list[str]:
             more = f" and {len(nodes) - LAST_LINES} more" if len(nodes) > LAST_LINES else ""
             lines.append(f"{status}: {', '.join(nodes[:LAST_LINES])}{more}")
     return lines
+
+
+def _row(run: KnownRun, now: datetime) -> list[Text]:
+    words = f"{run.command} --select {run.select}" if run.select else run.command
+    return [
+        Text(f"{run.started_at.astimezone():%Y-%m-%d %H:%M:%S}"),
+        Text(run.status, style=STYLES.get(run.status, "red")),
+        Text(_span(((run.ended_at or now) - run.started_at).total_seconds())),
+        Text(run.project),
+        Text(words if len(words) <= 40 else f"{words[:39]}…"),
+        Text(run.workflow_id),
+    ]
 
 
 def _print_lines(out: Console, lines: Sequence[str]) -> None:
