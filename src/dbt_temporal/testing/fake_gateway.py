@@ -75,6 +75,7 @@ class FakeRunGateway:
         self.workers = workers
         self.submitted: list[DbtRunInput] = []
         self.stored_run: StoredRun | None = None
+        self.away = False
 
     async def submit(self, run_input: DbtRunInput, workflow_id: str) -> FakeRun:
         """Takes the run."""
@@ -90,6 +91,10 @@ class FakeRunGateway:
         """What the test says."""
         del workflow_id
         return self.stored_run
+
+    async def answers(self) -> bool:
+        """What the test says."""
+        return not self.away
 
     async def has_workers(self) -> bool:
         """What the test says."""

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 
+from dbt_temporal.adapters.temporal.gateway import ANSWER_SECS
 from dbt_temporal.application.ports.runs import Ending, Outcome, Snapshot
-from dbt_temporal.entrypoints.cli.following import Follower, Interrupts
+from dbt_temporal.entrypoints.cli.following import SILENCE_SECS, WATCH_SECS, Follower, Interrupts
 from dbt_temporal.testing import FakeRun, FakeRunGateway, until
 
 DONE = Outcome(Ending.COMPLETED)
@@ -18,12 +20,16 @@ class RecordingView:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.notes: list[str] = []
+        self.outages: list[str | None] = []
 
     def show(self, snapshot: Snapshot) -> None:
         self.lines.extend(snapshot.new_log_lines)
 
     def note(self, text: str) -> None:
         self.notes.append(text)
+
+    def away(self, text: str | None) -> None:
+        self.outages.append(text)
 
 
 def clock_of(step: float) -> Iterator[float]:
@@ -169,3 +175,74 @@ async def test_a_server_that_does_not_answer_keeps_nobody_from_leaving() -> None
 async def test_every_ending_is_handed_on(ending: Ending) -> None:
     outcome = Outcome(ending)
     assert await Scene(FakeRun([log("a")], outcome)).follow() is outcome
+
+
+class Clock:
+    """Stands still until the test moves it."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def scene_of_silence(run: FakeRun) -> tuple[Scene, Clock]:
+    scene, clock = Scene(run), Clock()
+    scene.follower.clock, scene.follower.watch_secs = clock, 0.0
+    scene.follower.wall_clock = lambda: datetime(2026, 1, 31, 6, 0, 10)
+    return scene, clock
+
+
+async def test_a_server_that_is_away_is_told_once_with_its_time_and_so_is_its_return() -> None:
+    run = FakeRun()
+    scene, clock = scene_of_silence(run)
+    following = asyncio.create_task(scene.follower.follow())
+    scene.gateway.away = True
+    await asyncio.sleep(0)
+    clock.now = 4.0
+    await until(lambda: bool(scene.view.outages))
+    assert scene.view.outages == ["Temporal does not answer since 06:00:06; still trying. The run itself goes on."]
+    clock.now = 9.0
+    scene.gateway.away = False
+    await until(lambda: len(scene.view.outages) > 1)
+    assert scene.view.outages[1:] == [None]
+    assert scene.view.notes == ["Temporal answers again, after 9 seconds."]
+    following.cancel()
+
+
+def test_an_outage_is_told_within_five_seconds() -> None:
+    assert SILENCE_SECS + WATCH_SECS + ANSWER_SECS < 5
+
+
+async def test_a_snapshot_is_an_answer_of_the_server_too() -> None:
+    run = FakeRun([None] * 100 + [log("a")])
+    scene, clock = scene_of_silence(run)
+    scene.gateway.away = True
+    following = asyncio.create_task(scene.follower.follow())
+    await asyncio.sleep(0)
+    clock.now = 4.0
+    await until(lambda: "a" in scene.view.lines)
+    assert scene.view.outages[-1] is None
+    following.cancel()
+
+
+async def test_a_run_whose_worker_alone_is_silent_has_a_server() -> None:
+    scene, clock = scene_of_silence(FakeRun([log("a")] + [None] * 50, DONE))
+    following = asyncio.create_task(scene.follower.follow())
+    await asyncio.sleep(0)
+    clock.now = 60.0
+    assert await following is DONE
+    assert scene.view.outages == []
+
+
+async def test_the_end_of_a_run_ends_the_word_of_an_outage() -> None:
+    run = FakeRun()
+    scene, clock = scene_of_silence(run)
+    following = asyncio.create_task(scene.follower.follow())
+    scene.gateway.away = True
+    await asyncio.sleep(0)
+    clock.now = 4.0
+    await until(lambda: bool(scene.view.outages))
+    run.end(Outcome(Ending.TERMINATED))
+    assert await following is not None
+    assert scene.view.outages[-1] is None

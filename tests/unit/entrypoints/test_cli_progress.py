@@ -83,6 +83,24 @@ def test_no_progress_prints_notes_alone() -> None:
     assert written(console) == "No worker\n"
 
 
+def test_an_outage_of_the_server_stands_in_the_live_view_while_it_lasts() -> None:
+    console = terminal()
+    view = LiveProgress(console, Clock())
+    view.away("Temporal does not answer since 06:00:00")
+    assert "since 06:00:00" in rendered(view)
+    view.away(None)
+    assert "since 06:00:00" not in rendered(view)
+    assert not written(console)
+
+
+def test_without_a_terminal_an_outage_is_a_line() -> None:
+    console = plain_console()
+    view = PlainProgress(console)
+    view.away("Temporal does not answer since 06:00:00")
+    view.away(None)
+    assert written(console) == "Temporal does not answer since 06:00:00\n"
+
+
 def test_a_terminal_gets_the_live_view() -> None:
     assert isinstance(progress_view(terminal()), LiveProgress)
 

@@ -43,7 +43,7 @@ def run_with(*answers: Any) -> TemporalRun:
 async def test_an_outage_is_waited_out_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
     run = run_with(AWAY, AWAY, OUTPUT)
     run.pause_secs = 0.0
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         outcome = await run.outcome()
     assert outcome.ending is Ending.COMPLETED
     (record,) = caplog.records

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.client import (
     Client,
     WorkflowFailureError,
@@ -47,6 +48,8 @@ QUERY_TIMEOUT = timedelta(seconds=2)
 SNAPSHOT_SECS = 6.0
 REQUEST_SECS = 10.0
 """Of a whole call: the time limit of the SDK is that of one of its attempts, which go on while a server is away."""
+ANSWER_SECS = 1.5
+"""After so much time without an answer to the least of questions, a server counts as away."""
 WORKER_SEEN_WITHIN_SECS = 75.0
 """A worker that polls is heard of once in the long poll's minute."""
 
@@ -58,6 +61,9 @@ _LASTING = (
     RPCStatusCode.UNIMPLEMENTED,
 )
 """What the server says for good; of all else, waiting may help."""
+
+_AWAY = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
+"""What is said in place of a server that does not answer."""
 
 _COUNTED = ("succeeded", "failed", "skipped", "running")
 
@@ -115,6 +121,16 @@ class TemporalRunGateway:
             logger.warning("%s does not tell what the run %r has stored: %s", self.place, workflow_id, error)
             return None
 
+    async def answers(self) -> bool:
+        try:
+            async with asyncio.timeout(ANSWER_SECS):
+                await self._client.workflow_service.get_system_info(GetSystemInfoRequest(), retry=False)
+        except TimeoutError:
+            return False
+        except RPCError as error:
+            return error.status not in _AWAY
+        return True
+
     async def has_workers(self) -> bool:
         try:
             async with asyncio.timeout(REQUEST_SECS):
@@ -157,7 +173,7 @@ class TemporalRun:
         return await self.handle.query(name, args=arguments, rpc_timeout=QUERY_TIMEOUT)
 
     async def outcome(self) -> Outcome:
-        warned = False
+        noted = False
         while True:
             try:
                 return Outcome(Ending.COMPLETED, DbtRunOutput.model_validate(await self.handle.result()))
@@ -166,9 +182,10 @@ class TemporalRun:
             except RPCError as error:
                 if error.status in _LASTING:
                     raise self._out_of_reach(error) from error
-                if not warned:
-                    logger.warning("Temporal does not answer (%s). The run is followed again when it does.", error)
-                    warned = True
+                if not noted:
+                    # Whoever follows the run tells of it (`answers`); a line of the log would tear a live view.
+                    logger.info("Temporal does not answer (%s). The run is followed again when it does.", error)
+                    noted = True
             await asyncio.sleep(self.pause_secs)
 
     async def cancel(self) -> None:

@@ -114,5 +114,8 @@ class RunGateway(Protocol):
     async def stored(self, workflow_id: str) -> StoredRun | None:
         """What a run has stored that has no output, as one that was cancelled; None where nothing is known of it."""
 
+    async def answers(self) -> bool:
+        """Whether the server itself answers, apart from workers; known within two seconds."""
+
     async def has_workers(self) -> bool:
         """Whether a worker has asked for work lately. True where the server does not say."""

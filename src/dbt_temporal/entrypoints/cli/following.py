@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 from dbt_temporal.application.ports.runs import Ending, Outcome, RunGateway, Snapshot, SubmittedRun
@@ -18,6 +19,10 @@ POLL_SHARE = 4.0
 """A poll is followed by a pause of at least this many times its own length: big runs are asked less often."""
 LEAVE_SECS = 3.0
 """How long a user who leaves waits for the server to take the cancel."""
+WATCH_SECS = 0.5
+"""How often it is looked whether the server has been heard of."""
+SILENCE_SECS = 2.0
+"""After so much time without a snapshot the server is asked whether it is there."""
 WORKER_NOTICE_SECS = 3.0
 """How long a run may go without an answer before the reader is told that no worker polls."""
 
@@ -33,6 +38,9 @@ class RunView(Protocol):
 
     def note(self, text: str) -> None:
         """Says something about the run that is not from its log."""
+
+    def away(self, text: str | None) -> None:
+        """Says that the server does not answer; None takes it back."""
 
 
 @dataclass
@@ -60,6 +68,7 @@ class Follower:
         interrupts: what the user has asked for since.
         wait_for_worker_secs: how long a run that nobody takes is waited for.
         clock: a monotonic clock in seconds.
+        wall_clock: the time of day.
         detaches: whether a user who interrupts leaves the run as it is.
     """
 
@@ -73,16 +82,23 @@ class Follower:
     poll_share: float = POLL_SHARE
     worker_notice_secs: float = WORKER_NOTICE_SECS
     leave_secs: float = LEAVE_SECS
+    watch_secs: float = WATCH_SECS
+    silence_secs: float = SILENCE_SECS
+    wall_clock: Callable[[], datetime] = datetime.now
     detaches: bool = False
     _answered: bool = False
     _cancelled: bool = False
     _noticed: bool = False
     _interrupts_seen: int = 0
+    _heard: float = 0.0
+    """When the server was last heard of, by the clock."""
+    _is_away: bool = False
 
     async def follow(self) -> Outcome | None:
         """Shows the run until it has ended. Returns None where the user left before that."""
-        began = self.clock()
+        began = self._heard = self.clock()
         ending = asyncio.ensure_future(self.run.outcome())
+        watching = asyncio.ensure_future(self._watch_server())
         try:
             while not ending.done():
                 if await self._left_by_user():
@@ -93,7 +109,9 @@ class Follower:
                 await self._pause(ending, pause or self.poll_secs)
             outcome = await ending
         finally:
-            ending.cancel()
+            for each in (ending, watching):
+                each.cancel()
+        self._is_heard(self.clock())
         if outcome.ending is not Ending.TERMINATED:
             # The last lines of the log; a terminated run has none, and perhaps no worker that could answer.
             await self._poll()
@@ -106,8 +124,34 @@ class Follower:
         if snapshot is None:
             return self.poll_secs
         self._answered = True
+        now = self.clock()
+        self._is_heard(now)
         self.view.show(snapshot)
-        return max(self.poll_secs, self.poll_share * (self.clock() - began))
+        return max(self.poll_secs, self.poll_share * (now - began))
+
+    async def _watch_server(self) -> None:
+        """Tells when the server is away, and when it is back. A snapshot takes long then, and says less: it may also be
+        that no worker answers."""
+        while True:
+            await asyncio.sleep(self.watch_secs)
+            silent = self.clock() - self._heard
+            if silent < self.silence_secs:
+                continue
+            if await self.gateway.answers():
+                self._is_heard(self.clock())
+            elif not self._is_away:
+                self._is_away = True
+                since = self.wall_clock() - timedelta(seconds=self.clock() - self._heard)
+                self.view.away(
+                    f"Temporal does not answer since {since:%H:%M:%S}; still trying. The run itself goes on."
+                )
+
+    def _is_heard(self, now: float) -> None:
+        silent, self._heard = now - self._heard, now
+        if self._is_away:
+            self._is_away = False
+            self.view.away(None)
+            self.view.note(f"Temporal answers again, after {silent:.0f} seconds.")
 
     async def _pause(self, ending: asyncio.Future[Outcome], seconds: float) -> None:
         """Waits, but not longer than to the run's end or the next interrupt."""

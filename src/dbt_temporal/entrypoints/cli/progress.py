@@ -133,6 +133,10 @@ class PlainProgress:
     def note(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
+    def away(self, text: str | None) -> None:
+        if text is not None:
+            self.note(text)
+
 
 class NoProgress(PlainProgress):
     """Notes alone: for `list`, whose log is its result."""
@@ -152,6 +156,7 @@ class LiveProgress:
         self.log = ShownLog()
         self._began = clock()
         self._snapshot = Snapshot()
+        self._away: str | None = None
         self._started: dict[str, float] = {}
         self._live = Live(
             console=console,
@@ -182,8 +187,12 @@ class LiveProgress:
     def note(self, text: str) -> None:
         self._console.print(Text(text, style="yellow"), soft_wrap=True)
 
+    def away(self, text: str | None) -> None:
+        self._away = text
+
     def render(self) -> RenderableType:
-        return Group(self._progress_line(), self._running_table())
+        away = [] if self._away is None else [Text(self._away, style="yellow")]
+        return Group(self._progress_line(), *away, self._running_table())
 
     def _time_running_nodes(self, status: Mapping[str, str]) -> None:
         # The queries tell what runs, not since when: the time is counted from when it was first seen here.
