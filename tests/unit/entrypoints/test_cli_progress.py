@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from io import StringIO
 
 import pytest
@@ -13,13 +15,13 @@ from dbt_temporal.entrypoints.cli.listing import print_listing, print_missing_co
 from dbt_temporal.entrypoints.cli.progress import (
     LiveProgress,
     NoProgress,
+    Numbers,
     PlainProgress,
     ShownLog,
+    coloured,
     duration,
-    is_start,
     node_label,
     progress_view,
-    style_of,
 )
 from dbt_temporal.entrypoints.cli.shown.failures import Commands
 from dbt_temporal.entrypoints.cli.summary import exit_code_of, print_summary
@@ -138,31 +140,57 @@ def test_before_the_plan_is_known_the_phase_is_shown() -> None:
 def test_ended_nodes_stay_above_the_live_view_and_starts_do_not() -> None:
     console = terminal()
     lines = ["1 of 2 START table_model dev.a", "  => table_model dev.a  [ERROR in 1.00s]", "     no such column"]
-    with LiveProgress(console, Clock()) as view:
+    with LiveProgress(console, Clock(), time_of_day=lambda: datetime(2026, 1, 31, 6, 0, 10)) as view:
         view.show(Snapshot(new_log_lines=lines))
     text = written(console)
     assert "START" not in text
+    assert "06:00:10  1 of 2 table_model dev.a  [ERROR in 1.00s]\n" in text
+    assert "06:00:10       no such column" not in text
     assert "[ERROR in 1.00s]" in text
     assert "no such column" in text
 
 
 @pytest.mark.parametrize(
-    ("line", "style"),
+    ("line", "word", "style"),
     [
-        ("  => table_model dev.a  [OK in 0.57s]", "green"),
-        ("  => test shop.t  [PASS in 0.57s]", "green"),
-        ("  => table_model dev.a  [ERROR in 0.57s]", "red"),
-        ("  => test shop.t  [FAIL 3 in 0.57s]", "red"),
-        ("  => test shop.t  [WARN 3 in 0.57s]", "yellow"),
-        ("  => table_model dev.a  [RETRY after attempt 1 of 3]", "yellow"),
-        ("3 of 9 SKIP table_model dev.a  [model.shop.b failed]", "yellow"),
-        ("Found 3 models", ""),
-        (SUMMARY, ""),
+        ("  => table_model dev.a  [OK in 0.57s]", "OK", "green"),
+        ("  => test shop.t  [PASS in 0.57s]", "PASS", "green"),
+        ("  => table_model dev.a  [ERROR in 0.57s]", "ERROR", "red"),
+        ("  => test shop.t  [FAIL 3 in 0.57s]", "FAIL", "red"),
+        ("  => test shop.t  [WARN 3 in 0.57s]", "WARN", "yellow"),
+        ("  => table_model dev.a  [RETRY after attempt 1 of 3]", "RETRY", "yellow"),
+        ("3 of 9 SKIP table_model dev.a  [model.shop.b failed]", "SKIP", "yellow"),
+        ("on-run-start failed:", "on-run-start failed", "red"),
     ],
 )
-def test_lines_are_coloured_by_what_they_say(line: str, style: str) -> None:
-    assert style_of(line) == style
-    assert not is_start(line)
+def test_the_word_that_says_how_it_ended_has_a_colour_and_nothing_else(line: str, word: str, style: str) -> None:
+    text = coloured(line)
+    (span,) = text.spans
+    assert (text.plain, text.plain[span.start : span.end], span.style) == (line, word, style)
+
+
+@pytest.mark.parametrize("line", ["Found 3 models", SUMMARY, ""])
+def test_other_lines_have_no_colour(line: str) -> None:
+    assert coloured(line).spans == []
+
+
+def test_a_node_that_has_ended_has_the_number_with_which_it_has_started() -> None:
+    numbers = Numbers()
+    assert numbers.shown("1 of 9 START table_model dev.a") is None
+    assert numbers.shown("2 of 9 START test shop.t") is None
+    retry = "  => table_model dev.a  [RETRY after attempt 1 of 3]"
+    assert numbers.shown(retry) == retry
+    assert numbers.shown("  => test shop.t  [FAIL 3 in 0.57s]") == "2 of 9 test shop.t  [FAIL 3 in 0.57s]"
+    assert numbers.shown("  => table_model dev.a  [OK in 1.00s]") == "1 of 9 table_model dev.a  [OK in 1.00s]"
+    for line in ("  => hook operation.shop.start  [OK in 0.01s]", "3 of 9 SKIP test shop.u  [a failed]", "other"):
+        assert numbers.shown(line) == line
+
+
+def test_lines_of_a_run_that_began_long_ago_have_no_times() -> None:
+    console = terminal()
+    with progress_view(console, tells_times=False) as view:
+        view.show(Snapshot(new_log_lines=["Found 3 models"]))
+    assert re.search(r"\d\d:\d\d", written(console)) is None
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -26,22 +27,44 @@ REFRESHES_PER_SECOND = 8
 SUMMARY_BEGINS = "Done. PASS="
 REMEMBERED_LINES = 200
 
-_STARTED = re.compile(r"\d+ of \d+ START ")
+_STARTED = re.compile(r"(\d+ of \d+) START (.*)")
+_ENDED = re.compile(r"  => (.*?)  \[(?!RETRY\b)")
 _STYLES = (
-    (re.compile(r"\[(ERROR|FAIL)\b|^Storing artifacts failed|^on-run-\w+ failed"), "red"),
-    (re.compile(r"\[(WARN|RETRY|CANCELLED)\b|^\d+ of \d+ SKIP "), "yellow"),
-    (re.compile(r"\[(OK|PASS|NO-OP)\b"), "green"),
+    (re.compile(r"\[(?P<word>ERROR|FAIL)\b"), "red"),
+    (re.compile(r"^(?P<word>Storing artifacts failed|on-run-\w+ failed)"), "red"),
+    (re.compile(r"\[(?P<word>WARN|RETRY|CANCELLED)\b"), "yellow"),
+    (re.compile(r"^\d+ of \d+ (?P<word>SKIP) "), "yellow"),
+    (re.compile(r"\[(?P<word>OK|PASS|NO-OP)\b"), "green"),
 )
-"""The colours of lines of the run log (see `dbt_temporal.domain.run.log`)."""
+"""The colours of the words of the run log that say how something ended (see `dbt_temporal.domain.run.log`)."""
 
 
-def style_of(line: str) -> str:
-    return next((style for pattern, style in _STYLES if pattern.search(line)), "")
+def coloured(line: str) -> Text:
+    """A line of the run log, of which the word that says how something ended has a colour, as in dbt's console."""
+    text = Text(line)
+    for pattern, style in _STYLES:
+        found = pattern.search(line)
+        if found is not None:
+            text.stylize(style, *found.span("word"))
+            break
+    return text
 
 
-def is_start(line: str) -> bool:
-    """Whether a line of the run log only says that a node has started, which the live table shows better."""
-    return _STARTED.match(line) is not None
+class Numbers:
+    """Puts the number that dbt gives a node before the line that it has ended, from the line that it has started."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, str] = {}
+
+    def shown(self, line: str) -> str | None:
+        """A line as it is shown above the live table; None where that shows it better: a node has started."""
+        started = _STARTED.fullmatch(line)
+        if started is not None:
+            self._of[started[2]] = started[1]
+            return None
+        ended = _ENDED.match(line)
+        number = self._of.pop(ended[1], None) if ended is not None else None
+        return line if number is None else f"{number} {line.removeprefix('  => ')}"
 
 
 def node_label(unique_id: str) -> tuple[str, str]:
@@ -146,13 +169,23 @@ class NoProgress(PlainProgress):
 
 
 class LiveProgress:
-    """What has ended as lines, and below them what runs now, for how long, and how much is done."""
+    """What has ended as lines, each with its time, and below them what runs now, for how long, and how much is done."""
 
     wants_nodes = True
 
-    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        console: Console,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        tells_times: bool = True,
+        time_of_day: Callable[[], datetime] = datetime.now,
+    ) -> None:
         self._console = console
         self._clock = clock
+        self._tells_times = tells_times
+        self._time_of_day = time_of_day
+        self._numbers = Numbers()
         self.log = ShownLog()
         self._began = clock()
         self._snapshot = Snapshot()
@@ -178,11 +211,16 @@ class LiveProgress:
 
     def show(self, snapshot: Snapshot) -> None:
         """Prints what has ended, for good, and takes over the rest for the table."""
-        for line in self.log.take(snapshot.new_log_lines):
-            if not is_start(line):
-                self._console.print(Text(line, style=style_of(line)), soft_wrap=True)
+        # The counts first: they must not lag behind the lines.
         self._snapshot = snapshot
         self._time_running_nodes(snapshot.node_status)
+        now = f"{self._time_of_day():%H:%M:%S}  " if self._tells_times else ""
+        for line in self.log.take(snapshot.new_log_lines):
+            shown = self._numbers.shown(line)
+            if shown is not None:
+                is_message = not shown.strip() or shown.startswith("     ")
+                text = Text.assemble(("" if is_message else now, "dim"), coloured(shown))
+                self._console.print(text, soft_wrap=True)
 
     def note(self, text: str) -> None:
         self._console.print(Text(text, style="yellow"), soft_wrap=True)
@@ -232,5 +270,8 @@ class LiveProgress:
         return table
 
 
-def progress_view(console: Console) -> ProgressView:
-    return LiveProgress(console) if console.is_terminal and not console.is_dumb_terminal else PlainProgress(console)
+def progress_view(console: Console, *, tells_times: bool = True) -> ProgressView:
+    """The view for a console. `tells_times` is false where lines are shown long after they were written."""
+    if console.is_terminal and not console.is_dumb_terminal:
+        return LiveProgress(console, tells_times=tells_times)
+    return PlainProgress(console)

@@ -73,7 +73,7 @@ async def attach(target: Target, workflow_id: str | None, project: str | None, o
     client = await connected(target)
     gateway = TemporalRunGateway(client, target.connection.task_queue)
     run = gateway.find(await named_run(client, target, workflow_id, project))
-    with interrupts_by_signal() as interrupts, progress_view(out) as view:
+    with interrupts_by_signal() as interrupts, progress_view(out, tells_times=False) as view:
         follower = Follower(run, gateway, view, interrupts, _NO_END, time.monotonic, detaches=True)
         outcome = await follower.follow()
     if outcome is None:
