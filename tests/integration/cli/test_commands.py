@@ -44,6 +44,11 @@ def test_a_build_shows_the_log_and_ends_with_dbts_summary_line(desk: Desk) -> No
     assert "\x1b" not in result.stdout
 
 
+def test_a_quiet_build_that_goes_well_prints_nothing(desk: Desk) -> None:
+    result = desk.command("seed", "--project", "jaffle_shop", "--quiet", "--no-use-colors")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
 def test_a_failed_node_gives_exit_code_1_and_its_message(desk: Desk) -> None:
     result = desk.command("build", "--project", "with_failures", "--select", "sql_error+")
     assert result.returncode == 1, result.stdout + result.stderr

@@ -132,6 +132,21 @@ async def submitted_by_cli(runs: RunHarness, run_input: Mapping[str, Any], workf
     return exit_code, printed.getvalue()
 
 
+@pytest.mark.parametrize(("fails", "said"), [(False, ""), (True, "Failure in model a\n")], ids=["passed", "failed"])
+async def test_a_quiet_terminal_gets_failures_alone(runs: RunHarness, fails: bool, said: str) -> None:
+    runs.engine.run_plan = plan(node("a"))
+    if fails:
+        a_fails(runs)
+    await runs.start_worker()
+    printed = io.StringIO()
+    console = Console(file=printed, width=200)
+    submission = Submission(parse_run_input({}), runs.task_queue, wait=True, wait_for_worker_secs=60, quiet=True)
+    assert await submit_to(runs.gateway, submission, None, console, console) == int(fails)
+    assert said in printed.getvalue()
+    assert bool(printed.getvalue()) is fails
+    assert "START" not in printed.getvalue()
+
+
 @pytest.mark.parametrize("name", CASES)
 async def test_an_ending_is_the_same_wherever_it_is_told(runs: RunHarness, name: str) -> None:
     case = CASES[name]

@@ -112,7 +112,10 @@ FLAGS: dict[str, Flag] = {
     ),
     "threads": Flag("effect", "3"),
     "use_colors": Flag(
-        "effect", "false", "in the messages of unit tests that fail; all that the run's log shows has none"
+        "effect",
+        "false",
+        "in the messages of unit tests that fail; the run's log has none, and our command line shows none with "
+        "`--no-use-colors`",
     ),
     "vars": Flag("effect"),
     "version_check": Flag("effect", "false"),
@@ -164,7 +167,7 @@ FLAGS: dict[str, Flag] = {
     "log_level": Flag("console", "warn"),
     "log_path": Flag("console", "logs-elsewhere", "logs go to the artifact store"),
     "macro_debugging": Flag("console", "true", "`debug()` stops in a terminal"),
-    "quiet": Flag("console", "true"),
+    "quiet": Flag("console", "true", "`--quiet` of our command line prints failures alone"),
     "show": Flag("unset", note="rows of seeds in a terminal"),
     "show_all_deprecations": Flag("unset"),
     "show_resource_report": Flag("console", "true"),

@@ -7,24 +7,17 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from dbt_temporal.application.ports.runs import Ending, Outcome, Snapshot, StoredRun
-from dbt_temporal.domain.errors import ErrorType
-from dbt_temporal.domain.hooks import HookError
-from dbt_temporal.domain.results import ArtifactPaths, DbtRunOutput, NodeExecutionResult
-from dbt_temporal.entrypoints.cli.listing import print_listing, print_missing_code, print_output
+from dbt_temporal.application.ports.runs import Snapshot
 from dbt_temporal.entrypoints.cli.progress import (
     LiveProgress,
     NoProgress,
     Numbers,
     PlainProgress,
-    ShownLog,
     coloured,
     duration,
     node_label,
     progress_view,
 )
-from dbt_temporal.entrypoints.cli.shown.failures import Commands
-from dbt_temporal.entrypoints.cli.summary import exit_code_of, print_summary
 
 SUMMARY = "Done. PASS=1 WARN=0 ERROR=0 SKIP=0 NO-OP=0 TOTAL=1"
 
@@ -211,147 +204,3 @@ def test_a_node_is_shown_by_kind_and_name(unique_id: str, label: tuple[str, str]
 @pytest.mark.parametrize(("seconds", "text"), [(0.04, "0.0s"), (59.9, "59.9s"), (125, "2m 05s"), (3720, "1h 02m")])
 def test_durations_are_told_as_people_read_them(seconds: float, text: str) -> None:
     assert duration(seconds) == text
-
-
-def node(name: str, status: str, dbt_status: str | None = None, message: str | None = None) -> NodeExecutionResult:
-    values = {"unique_id": f"model.shop.{name}", "status": status, "dbt_status": dbt_status or status}
-    return NodeExecutionResult.model_validate({**values, "message": message})
-
-
-def output(*results: NodeExecutionResult, **values: object) -> DbtRunOutput:
-    given = {"invocation_id": "i", "success": True, "node_results": list(results), **values}
-    return DbtRunOutput.model_validate(given)
-
-
-def summary_of(outcome: Outcome, log: ShownLog | None = None, ui_link: str | None = None) -> str:
-    console = plain_console()
-    print_summary(console, outcome, ui_link, log or ShownLog())
-    return written(console)
-
-
-def failed(error_type: str | None, message: str, run_output: DbtRunOutput | None = None) -> Outcome:
-    return Outcome(Ending.FAILED, run_output, error_type, message)
-
-
-@pytest.mark.parametrize(
-    ("outcome", "exit_code"),
-    [
-        (Outcome(Ending.COMPLETED, output()), 0),
-        (Outcome(Ending.COMPLETED, output(skipped=True)), 0),
-        (Outcome(Ending.COMPLETED, output(success=False)), 1),
-        (failed(ErrorType.DBT_RUN_FAILED, "1 of 2 nodes failed", output(success=False)), 1),
-        (failed(ErrorType.CONFIGURATION, "no such target"), 2),
-        (failed(ErrorType.COMPILATION, "no such ref"), 2),
-        (failed(ErrorType.PROJECT_NOT_FOUND, "no such project"), 2),
-        (failed(None, "?"), 2),
-        (Outcome(Ending.CANCELLED), 2),
-        (Outcome(Ending.TERMINATED), 2),
-        (Outcome(Ending.TIMED_OUT), 2),
-    ],
-)
-def test_the_exit_codes_are_dbts(outcome: Outcome, exit_code: int) -> None:
-    assert exit_code_of(outcome) == exit_code
-
-
-def test_failures_and_warnings_are_told_with_their_messages_and_the_summary_line_is_last() -> None:
-    results = [
-        node("a", "success"),
-        node("b", "error", message="Database Error\n  no such column"),
-        node("c", "skipped"),
-    ]
-    results.append(node("w", "success", "warn", "Got 3 results"))
-    text = summary_of(failed(ErrorType.DBT_RUN_FAILED, "1 of 4 nodes failed", output(*results, success=False)))
-    assert "Completed with 1 error and 1 warning:" in text
-    assert "Failure in model b\n  Database Error\n    no such column\n" in text
-    assert "Warning in model w\n  Got 3 results\n" in text
-    assert text.splitlines()[-1] == "Done. PASS=1 WARN=1 ERROR=1 SKIP=1 NO-OP=0 TOTAL=4"
-
-
-def test_the_logs_own_summary_line_is_the_one_shown() -> None:
-    log = ShownLog(summary_line=SUMMARY)
-    assert summary_of(Outcome(Ending.COMPLETED, output()), log).splitlines()[-1] == SUMMARY
-
-
-def test_the_places_of_artifacts_and_the_ui_are_shown() -> None:
-    paths = ArtifactPaths(run_results_path="s3://b/i/run_results.json", log_path="s3://b/i/log.txt")
-    run_output = output(artifacts=paths, report_path="s3://b/i/report.html")
-    text = summary_of(Outcome(Ending.COMPLETED, run_output), ui_link="http://ui/run")
-    assert "artifacts    s3://b/i/ (run_results.json, log.txt)\n" in text
-    assert "report       s3://b/i/report.html\n" in text
-    assert "Temporal UI  http://ui/run\n" in text
-
-
-def test_a_cancelled_run_tells_what_it_has_stored_and_how_to_go_on() -> None:
-    console = plain_console()
-    stored = StoredRun(ArtifactPaths(run_results_path="/store/i/run_results.json"), "/store/i/report.html")
-    print_summary(
-        console, Outcome(Ending.CANCELLED, message="it was cancelled"), None, ShownLog(), Commands("r"), stored
-    )
-    assert written(console) == (
-        "\nThe run was stopped: it was cancelled\n"
-        "\nartifacts  /store/i/ (run_results.json)\n"
-        "report     /store/i/report.html\n"
-        "retry      dbt-temporal retry r\n"
-    )
-
-
-def test_a_run_that_failed_beside_its_nodes_says_why() -> None:
-    text = summary_of(failed(ErrorType.DBT_RUN_FAILED, "on-run-start failed", output(success=False)))
-    assert "Did not succeed: on-run-start failed" in text
-
-
-def test_what_the_log_has_told_is_not_told_again() -> None:
-    log = ShownLog()
-    log.take(["Planning failed:", "     Compilation Error", "       no such ref"])
-    outcome = failed(ErrorType.COMPILATION, "Compilation Error\n  no such ref")
-    assert "no such ref" not in summary_of(outcome, log)
-    assert "Compilation Error\n  no such ref" in summary_of(outcome)
-
-
-def test_an_error_without_a_kind_of_its_own_gets_one() -> None:
-    assert "Configuration Error\n  no such target\n" in summary_of(failed(ErrorType.CONFIGURATION, "no such target"))
-
-
-def test_skips_and_failed_hooks_are_told() -> None:
-    error = HookError(hook_workflow_type="notify", event="on_success", error="boom")
-    text = summary_of(Outcome(Ending.COMPLETED, output(skipped=True, skip_reason="nothing new", hook_errors=[error])))
-    assert "Skipped: nothing new" in text
-    assert "Hook notify (on_success) failed: boom" in text
-    assert "Done." not in text
-
-
-def test_list_prints_its_lines_and_nothing_else() -> None:
-    out, err = plain_console(), plain_console()
-    found = output(node("a", "success", message="shop.a"), node("b", "success", message="shop.b"))
-    assert print_listing(out, err, found)
-    assert written(out) == "shop.a\nshop.b\n"
-    assert not written(err)
-
-
-def test_an_empty_listing_is_told_on_the_other_stream() -> None:
-    out, err = plain_console(), plain_console()
-    print_listing(out, err, output())
-    assert not written(out)
-    assert "No nodes selected" in written(err)
-
-
-def test_a_listing_that_is_not_whole_is_not_printed() -> None:
-    out, err = plain_console(), plain_console()
-    cut = output(node("a", "success", message="shop.a"), node("b", "success", message=None))
-    assert not print_listing(out, err, cut)
-    assert not written(out)
-    assert "too large" in written(err)
-
-
-def test_compiled_code_that_is_missing_is_told_on_the_other_stream() -> None:
-    out, err = plain_console(), plain_console()
-    print_missing_code(err, output(node("b", "success")), "b")
-    assert not written(out)
-    assert "compiled code of 'b' did not fit" in written(err)
-
-
-def test_what_dbt_shows_of_nodes_is_printed_and_no_more() -> None:
-    shown = node("b", "success").model_copy(update={"output": "Compiled node 'b' is:\nselect 1", "compiled_code": "x"})
-    out = plain_console()
-    print_output(out, output(node("a", "success"), shown))
-    assert written(out) == "Compiled node 'b' is:\nselect 1\n\n"

@@ -181,6 +181,7 @@ CONNECTION_FLAGS: list[Decorator] = [
 SUBMIT_FLAGS: list[Decorator] = [
     *CONNECTION_FLAGS,
     click.option("--workflow-id", metavar="ID", help="The workflow id; by default made of command, project and time."),
+    click.option("-q/ ", "--quiet/--no-quiet", default=False, help="Print failures and results alone."),
     click.option("--no-wait", is_flag=True, help="Submit, print the workflow id and return."),
     click.option(
         "--wait-for-worker",

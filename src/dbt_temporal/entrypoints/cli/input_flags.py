@@ -58,7 +58,7 @@ _HELP = {
     "log_format_file": "How the logs of nodes are written.",
     "print": "Let print() of macros be heard.",
     "printer_width": "Width of lines in the logs of nodes.",
-    "use_colors": "Colors in messages.",
+    "use_colors": "Colors in messages, and on this terminal.",
 }
 
 

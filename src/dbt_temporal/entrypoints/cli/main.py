@@ -197,8 +197,12 @@ def _submit(command: str, flags: dict[str, Any]) -> None:
         target = find_target(os.environ, server_variables(flags))
         workflow_id = flags["workflow_id"] or new_workflow_id(run_input, target.project)
         retried = None if run_input.retry_from else flags.get("earlier_run")
-        submission = Submission(run_input, workflow_id, not flags["no_wait"], flags["wait_for_worker"], retried)
-        return await submit(submission, target, Console(highlight=False), Console(stderr=True, highlight=False))
+        wait, patience, quiet = not flags["no_wait"], flags["wait_for_worker"], flags["quiet"]
+        submission = Submission(run_input, workflow_id, wait, patience, retried, quiet)
+        # Without the flag it is as the terminal has it, and the variable NO_COLOR.
+        no_color = True if flags.get("use_colors") is False else None
+        out, err = (Console(highlight=False, no_color=no_color, stderr=stderr) for stderr in (False, True))
+        return await submit(submission, target, out, err)
 
     sys.exit(run_program(run))
 

@@ -50,6 +50,8 @@ class Submission:
     wait_for_worker_secs: float
     retried_workflow: str | None = None
     """The id of the workflow whose run is retried, where the input does not name it."""
+    quiet: bool = False
+    """Whether failures alone are printed, beside what the command is for."""
 
     def commands(self, server_flags: Sequence[str]) -> Commands:
         """Those about this run, with the flags by which its server is reached."""
@@ -166,8 +168,9 @@ async def submit_to(
             if ui_link:
                 err.print(f"Follow it at {ui_link}", soft_wrap=True)
             return SUCCESS
-        err.print(f"Submitted {run.workflow_id}", style="dim", soft_wrap=True)
-        progress: ProgressView = NoProgress(err) if for_pipes else progress_view(out)
+        if not submission.quiet:
+            err.print(f"Submitted {run.workflow_id}", style="dim", soft_wrap=True)
+        progress: ProgressView = NoProgress(err) if for_pipes or submission.quiet else progress_view(out)
         with progress as view:
             follower = Follower(run, gateway, view, interrupts, submission.wait_for_worker_secs, time.monotonic)
             outcome = await follower.follow()
@@ -178,7 +181,7 @@ async def submit_to(
     if not for_pipes or exit_code != SUCCESS:
         stored = None if outcome.output is not None else await gateway.stored(run.workflow_id)
         commands = submission.commands(server_flags)
-        print_summary(err if for_pipes else out, outcome, ui_link, view.log, commands, stored)
+        print_summary(err if for_pipes else out, outcome, ui_link, view.log, commands, stored, quiet=submission.quiet)
     return exit_code
 
 

@@ -31,6 +31,8 @@ def print_summary(
     log: ShownLog,
     commands: Commands | None = None,
     stored: StoredRun | None = None,
+    *,
+    quiet: bool = False,
 ) -> None:
     """Says how the run ended, as far as its log has not said it. dbt's summary line is the last one.
 
@@ -41,14 +43,17 @@ def print_summary(
         log: what was shown of its log.
         commands: those about the run, which are offered where it did not succeed.
         stored: what it has stored, where it has no output that says so.
+        quiet: whether failures alone are told.
     """
     output = outcome.output
     if output is not None:
-        _print_problems(console, output, outcome.message, commands)
+        _print_problems(console, output, outcome.message, commands, quiet=quiet)
     elif outcome.ending is not Ending.COMPLETED and not log.tells(outcome.message or ""):
         _print_why_it_ended(console, outcome)
     for error in output.hook_errors if output else ():
         _print(console, f"Hook {error.hook_workflow_type} ({error.event}) failed: {error.error}", "yellow")
+    if quiet:
+        return
     if output is not None and output.artifacts is not None:
         stored = StoredRun(output.artifacts, output.report_path)
     _print_places(console, stored, ui_link, None if output is not None and output.success else commands)
@@ -60,8 +65,12 @@ def print_summary(
         _print(console, last)
 
 
-def _print_problems(console: Console, output: DbtRunOutput, message: str | None, commands: Commands | None) -> None:
-    """Failures, then warnings, each with its message, as dbt lists them at its end."""
+def _print_problems(
+    console: Console, output: DbtRunOutput, message: str | None, commands: Commands | None, *, quiet: bool
+) -> None:
+    """Failures, then warnings, each with its message, as dbt lists them at its end; with `quiet` failures alone."""
+    if quiet and output.success:
+        return
     if output.skipped:
         _print(console, f"Skipped: {output.skip_reason or 'no reason given'}", "yellow")
         return
@@ -79,7 +88,7 @@ def _print_problems(console: Console, output: DbtRunOutput, message: str | None,
         _print(console, "Completed successfully", "green")
     labelled = [(" ".join(node_label(result.unique_id)), result) for result in failures]
     print_failures(console, labelled, output.failed_nodes or [], commands)
-    for result in warnings:
+    for result in () if quiet else warnings:
         _print(console, "")
         _print(console, f"Warning in {' '.join(node_label(result.unique_id))}", "yellow")
         print_message(console, result)
