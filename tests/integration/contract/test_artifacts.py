@@ -236,6 +236,7 @@ def test_the_text_that_dbt_logged_is_kept_by_node_and_linked_from_its_failure(bu
 
 def test_what_assembled_the_artifacts_is_deleted(built: BuiltProject) -> None:
     assert {path.name for path in (built.runs.folder / built.output.invocation_id).iterdir()} == {
+        "compiled",
         "logs",
         "log.txt",
         "manifest.json",
