@@ -115,6 +115,7 @@ export interface DbtRunOutput {
   engine: string | null;
   dbt_version: string | null;
   report_path: string | null;
+  failed_nodes?: FailedNode[] | null;
 }
 
 /** Where the artifacts of a run lie; a path is null when that artifact was not written. */
@@ -130,6 +131,25 @@ export interface ArtifactPaths {
 export interface BatchResults {
   successful: [string | null, string][];
   failed: [string | null, string][];
+}
+
+/** A line of compiled code; numbers begin with 1. */
+export interface CodeLine {
+  number: number;
+  text: string;
+  is_named: boolean;
+}
+
+/** One node. */
+export interface FailedNode {
+  unique_id: string;
+  name: string;
+  path: string | null;
+  code_path: string | null;
+  lines: CodeLine[];
+  found_rows: boolean;
+  query: string | null;
+  stored_failures: string | null;
 }
 
 /** What `source-freshness` found for one source. */

@@ -15,6 +15,8 @@ _FOR_THE_RUN_ALONE = frozenset(
     name for name, field in NodeExecutionResult.model_fields.items() if field.exclude_if is not None
 )
 """Fields of results by which steps tell the run something."""
+_NOT_ALWAYS = frozenset(name for name, field in DbtRunOutput.model_fields.items() if field.exclude_if is not None)
+"""Fields of the output that are only there where they say something."""
 
 
 def input_schema() -> dict[str, Any]:
@@ -31,12 +33,13 @@ def input_schema() -> dict[str, Any]:
 def output_schema() -> dict[str, Any]:
     """The schema of the output of `dbt_run`, which its failure has as its first detail too (draft 2020-12).
 
-    Every field is always there. Later versions may have more of them.
+    Every field is always there, but for `failed_nodes`. Later versions may have more of them.
     """
     schema = _schema(DbtRunOutput)
     models = [schema, *schema["$defs"].values()]
     for model in models:
         model["required"] = list(model["properties"])
+    schema["required"] = [name for name in schema["required"] if name not in _NOT_ALWAYS]
     result = schema["$defs"]["NodeExecutionResult"]
     for name in _FOR_THE_RUN_ALONE:
         del result["properties"][name]

@@ -61,6 +61,10 @@ class _Latest:
     def note(self, text: str) -> None:
         logger.warning("%s", text)
 
+    def away(self, text: str | None) -> None:
+        if text is not None:
+            logger.warning("%s", text)
+
     def wake(self) -> None:
         self._something.set()
 
