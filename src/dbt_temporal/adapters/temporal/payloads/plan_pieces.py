@@ -75,7 +75,7 @@ def whole(answer: PlanInPieces, pieces: Sequence[bytes]) -> Iterator[PlanProject
     Raises:
         ValueError: this release cannot read it.
     """
-    for planned in unpack_plan_in_parts(pieces):
+    for planned in unpack_plan_in_parts(pieces, at_once=not answer.breathes):
         yield None if planned is None else planned.model_copy(update={"invocation": answer.invocation})
 
 

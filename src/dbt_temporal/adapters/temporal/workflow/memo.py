@@ -6,6 +6,7 @@ Temporal Cloud allows 40 KiB for all memos of a workflow; the run contract promi
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -81,10 +82,14 @@ def memo_size(memo: Mapping[str, Any]) -> int:
 
 
 def _fit_statuses(statuses: Mapping[str, str], space: int) -> dict[str, str]:
-    by_need = sorted(statuses.items(), key=lambda item: _KEPT_FIRST.get(item[1], 0))
+    # By hand, as a large plan has many of them for each memo.
+    needs: list[list[tuple[str, str]]] = [[] for _ in range(max(_KEPT_FIRST.values()) + 1)]
+    for item in statuses.items():
+        needs[_KEPT_FIRST.get(item[1], 0)].append(item)
+    by_need = itertools.islice(itertools.chain.from_iterable(needs), MAX_NODES)
     kept: dict[str, str] = {}
     left = space - len('"node_status": {}, ')
-    for unique_id, status in by_need[:MAX_NODES]:
+    for unique_id, status in by_need:
         left -= _size(unique_id) + _size(status) + len(": , ")
         if left < 0:
             break

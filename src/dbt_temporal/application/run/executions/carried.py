@@ -105,13 +105,22 @@ def pack_plan_in_parts(planned: PlanProjectOutput, nodes_of_a_part: int) -> list
     return parts
 
 
-def unpack_plan_in_parts(parts: Sequence[bytes]) -> Iterator[PlanProjectOutput | None]:
+def unpack_plan_in_parts(parts: Sequence[bytes], *, at_once: bool = False) -> Iterator[PlanProjectOutput | None]:
     """Unpacks them, some after each turn, as none may take long: yields None, and the plan in the end.
+
+    Args:
+        parts: all of them.
+        at_once: whether they are decompressed in one turn, as earlier releases did.
 
     Raises:
         ValueError: these are none, or not in a form that this release reads.
     """
-    (own, told), *rest = [_decompressed(each) for each in parts]
+    unpacked: list[Any] = []
+    for each in parts:
+        if unpacked and not at_once:
+            yield None
+        unpacked.append(_decompressed(each))
+    (own, told), *rest = unpacked
     # As they were numbered: ephemerals after the nodes.
     ids = [*(unique_id for some, _ in rest for unique_id in some), *own]
     nodes: dict[str, NodeInfo] = {}
