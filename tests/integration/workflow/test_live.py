@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -334,13 +335,15 @@ async def test_facts_about_the_statement_travel_with_heartbeats(runs: RunHarness
     runs.engine.gates[A] = asyncio.Event()
     run = await runs.submit()
 
-    async def facts() -> bytes | None:
+    async def facts() -> dict[str, Any] | None:
         pending = (await run.handle.describe()).raw_description.pending_activities
         # The steps of project hooks tell facts of their own.
         of_node = [each for each in pending if each.activity_type.name == "model:a"]
         payloads = of_node[0].heartbeat_details.payloads if of_node else []
-        return payloads[0].data if payloads and b"attempt" in payloads[0].data else None
+        return json.loads(payloads[0].data) if payloads and b"attempt" in payloads[0].data else None
 
-    assert await wait_for(facts) == b'{"attempt":1}'
+    told = await wait_for(facts)
+    assert told == {"attempt": 1, "elapsed_secs": told["elapsed_secs"]}
+    assert told["elapsed_secs"] >= 1
     runs.engine.gates[A].set()
     await run.outcome()

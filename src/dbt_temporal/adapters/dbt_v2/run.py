@@ -31,7 +31,7 @@ from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
 from dbt_temporal.adapters.dbt_v2.processes.told import BAD
 from dbt_temporal.adapters.dbt_v2.results import EndingsJudge, kept_back, outcome_of, skipped_for
 from dbt_temporal.adapters.dbt_v2.runs.graph import run_graph
-from dbt_temporal.adapters.dbt_v2.runs.selection import Selection
+from dbt_temporal.adapters.dbt_v2.runs.selection import Selection, beside
 from dbt_temporal.adapters.dbt_v2.runs.showing import SOURCES, chosen, with_freshness, with_rows, write_sources
 from dbt_temporal.adapters.dbt_v2.stage import read_project_file
 from dbt_temporal.adapters.earlier_runs import RetriedRuns, remembered
@@ -83,8 +83,7 @@ class DbtV2Run:
 
     async def plan(self) -> EnginePlan:
         run_input, folder = self._invocation.input, self._folder
-        facts = await self._facts()
-        told, selected = await self._selection.made(folder / "plan")
+        facts, (told, selected) = await beside(self._facts(), self._selection.made(folder / "plan"))
         manifest = await asyncio.to_thread(read_manifest, told.target)
         selected = chosen(run_input.command, manifest, selected)
         plan = await asyncio.to_thread(

@@ -30,7 +30,7 @@ class HeadStart:
     def begin(cls) -> HeadStart:
         """Starts the process, where dbt-core is installed. Does not wait for it, nor fail for it: its user does."""
         runner = asyncio.Runner()
-        if find_spec("dbt") is None or find_spec("dbt.cli") is None:
+        if not _has_dbt_core():
             return cls(runner, None)
         template = Template(sys.executable, without_own_secrets(os.environ))
         try:
@@ -48,6 +48,13 @@ class HeadStart:
         if self.template is not None:
             self.runner.run(self.template.close())
         self.runner.close()
+
+
+def _has_dbt_core() -> bool:
+    try:
+        return find_spec("dbt.cli") is not None
+    except ModuleNotFoundError:
+        return False  # there is no package `dbt`, or another one
 
 
 _begun: list[HeadStart] = []

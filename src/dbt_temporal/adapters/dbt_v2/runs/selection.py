@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import asyncio
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -16,6 +17,9 @@ from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.invocation import DbtInvocation
+
+First = TypeVar("First")
+Second = TypeVar("Second")
 
 _RETRIED = frozenset({"error", "fail", "skipped", "runtime error", "partial success"})
 """What `dbt retry` runs again, by dbt's words in run_results.json."""
@@ -107,6 +111,16 @@ class Selection:
             raise configuration_error(f"retry_from: the command {run_input.command} cannot be retried")
         document = await self._retried.document(self._invocation, self._project.folder)
         return to_retry(document["results"], run_input.retry_from)
+
+
+async def beside(first: Coroutine[Any, Any, First], second: Coroutine[Any, Any, Second]) -> tuple[First, Second]:
+    """Does both at once. What the first one raises is told before what the second does, which then ends, too."""
+    other = asyncio.ensure_future(second)
+    try:
+        return await first, await other
+    finally:
+        other.cancel()
+        await asyncio.gather(other, return_exceptions=True)
 
 
 def to_retry(results: Sequence[Mapping[str, Any]], reference: str) -> frozenset[str]:

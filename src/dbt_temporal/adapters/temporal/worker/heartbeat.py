@@ -50,9 +50,10 @@ async def with_heartbeats(
 ) -> Output:
     """Does the work, and heartbeats until it has ended: while it is being cancelled as well. A pause does not end it.
 
-    The work tells facts about itself by the `Progress` that it is given; each heartbeat carries all of them. News go
-    out after `HEARTBEAT_INTERVAL` at the latest, however long `every_secs` is. What has ended before the first
-    heartbeat is due costs the server none. Each is told to `telemetry`.
+    The work tells facts about itself by the `Progress` that it is given; each heartbeat carries all of them, and for
+    how many seconds the attempt has been under way. News go out after `HEARTBEAT_INTERVAL` at the latest, however long
+    `every_secs` is. What has ended before the first heartbeat is due costs the server none. Each is told to
+    `telemetry`.
     """
     telemetry = telemetry or NoTelemetry()
     facts = Facts()
@@ -101,6 +102,8 @@ def _interval(timeout: timedelta | None, every_secs: float = HEARTBEAT_INTERVAL.
 
 async def _beat(facts: Facts, every_secs: float, telemetry: Telemetry) -> None:
     timeout = activity.info().heartbeat_timeout
+    loop = asyncio.get_running_loop()
+    began = loop.time()
     at_least, at_most = _interval(timeout), _interval(timeout, every_secs)
     while True:
         await asyncio.sleep(min(at_least, at_most))
@@ -109,5 +112,5 @@ async def _beat(facts: Facts, every_secs: float, telemetry: Telemetry) -> None:
                 async with asyncio.timeout(at_most - at_least):
                     await facts.news.wait()
         facts.news.clear()
-        activity.heartbeat(dict(facts.all))
+        activity.heartbeat({**facts.all, "elapsed_secs": round(loop.time() - began)})
         telemetry.record(_HEARTBEAT)
