@@ -104,9 +104,9 @@ def test_make_alone_lists_every_target() -> None:
     assert names == set(makefile_targets())
 
 
-def test_ci_and_readme_name_only_make_targets_that_exist() -> None:
+def test_ci_readme_and_contributing_name_only_make_targets_that_exist() -> None:
     named = set()
-    for text in ((ROOT / ".ci" / "run").read_text(), (ROOT / "README.md").read_text()):
+    for text in ((ROOT / name).read_text() for name in (".ci/run", "README.md", "CONTRIBUTING.md")):
         named |= set(re.findall(r"^(?:step |\s*)make ([a-z][\w.-]*)", text, re.MULTILINE))
         named |= set(re.findall(r"[`']make ([a-z][\w.-]*)[`']", text))
     assert named
