@@ -227,13 +227,11 @@ packages: setup ## Run published packages by the dbt CLI and by workers, compare
 # A browser of Playwright's own is fetched where BROWSER names none.
 PICTURES_VENV := .venv-pictures
 export BROWSER
-pictures: setup ## Make the pictures of docs/pictures, of the example's run (BROWSER=/path/to/chromium)
-	@test -x $(PICTURES_VENV)/bin/playwright || { "$(PYTHON)" -m venv $(PICTURES_VENV) && \
-	  $(PICTURES_VENV)/bin/python -m pip install --quiet playwright==1.65.2; }
+pictures: setup ## Make the pictures of docs/pictures, of the example's run: terminal, timeline, report (BROWSER=/path/to/chromium)
+	@$(PICTURES_VENV)/bin/python -c "import playwright, pyte" 2>/dev/null || { "$(PYTHON)" -m venv $(PICTURES_VENV) && \
+	  $(PICTURES_VENV)/bin/python -m pip install --quiet playwright==1.65.2 pyte==0.8.2; }
 	@test -n "$(BROWSER)" || $(PICTURES_VENV)/bin/playwright install chromium
-	@set -e; folder=$$(mktemp -d); trap 'rm -r "$$folder"' EXIT; \
-	  ARTIFACT_STORE="$$folder" $(VENV)/bin/dbt-temporal dev --project-dir $(EXAMPLE) --run build; \
-	  $(PICTURES_VENV)/bin/python docs/pictures/make.py "$$folder"/*/report.html
+	@$(PICTURES_VENV)/bin/python docs/pictures/make.py $(VENV)/bin/dbt-temporal $(EXAMPLE)
 
 schemas: setup ## Write the JSON Schemas of docs/schemas, and the TypeScript types of examples/client
 	$(VENV)/bin/python docs/schemas/make.py
