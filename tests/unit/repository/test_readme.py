@@ -66,6 +66,14 @@ def test_the_readme_is_read_in_one_sitting() -> None:
     assert [line for line in lines if len(line) > MAX_LINE_CHARS] == []
 
 
+def test_at_the_top_are_three_pictures_which_are_there() -> None:
+    top = README.partition("\n## ")[0]
+    pictures = re.findall(r'<img [^>]*src="docs/pictures/([^"]+)"', top)
+    assert pictures == ["terminal.png", "timeline.png", "report-light.png"]
+    missing = [name for name in pictures if not (ROOT / "docs" / "pictures" / name).is_file()]
+    assert missing == [], "make pictures"
+
+
 def test_every_document_is_in_the_index_once() -> None:
     documents = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"} - WRITTEN_LATER
     linked = [link for link in LINKS if re.fullmatch(r"[\w-]+\.md", link) and link not in WRITTEN_LATER]
