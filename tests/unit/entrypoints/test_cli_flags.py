@@ -10,8 +10,9 @@ from click.testing import CliRunner
 
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.entrypoints.cli import main as cli_module
-from dbt_temporal.entrypoints.cli.flags import run_input_of, spell_out_multi_values
+from dbt_temporal.entrypoints.cli.flags import run_input_of
 from dbt_temporal.entrypoints.cli.main import cli
+from dbt_temporal.entrypoints.cli.reading.words import behind_the_command, spell_out_multi_values
 
 
 @pytest.fixture
@@ -61,6 +62,63 @@ def test_a_multi_value_flag_takes_all_values_up_to_the_next_flag(args: list[str]
 )
 def test_several_selections_are_united(submitted: list[DbtRunInput], args: list[str]) -> None:
     assert input_of(submitted, "build", *args).select == "+a tag:b"
+
+
+def test_models_of_list_are_a_selection_of_models_alone(submitted: list[DbtRunInput]) -> None:
+    run_input = input_of(submitted, "ls", "--models", "+a", "tag:b", "--exclude", "c")
+    assert (run_input.select, run_input.resource_types, run_input.exclude) == ("+a tag:b", ["model"], "c")
+    assert input_of(submitted, "ls", "-s", "+a").resource_types is None
+
+
+@pytest.mark.parametrize("other", ["--select", "--resource-type"])
+def test_models_of_list_go_with_no_other_way_to_say_the_same(submitted: list[DbtRunInput], other: str) -> None:
+    exit_code, output = invoke("list", "--models", "a", other, "model")
+    assert exit_code == 2
+    assert "give either --models or --" in output
+    assert not submitted
+
+
+@pytest.mark.parametrize(
+    ("args", "moved"),
+    [
+        (["build", "--warn-error"], ["build", "--warn-error"]),
+        (["--warn-error", "-d", "build", "-s", "a"], ["build", "--warn-error", "-d", "-s", "a"]),
+        (["-t", "prod", "--state=s3://b/x", "run"], ["run", "-t", "prod", "--state=s3://b/x"]),
+        (["--log-format", "json", "run"], ["run", "--log-format", "json"]),
+        (["--help"], ["--help"]),
+        (["--debug"], ["--debug"]),
+    ],
+)
+def test_flags_before_the_command_are_those_of_the_command(args: list[str], moved: list[str]) -> None:
+    assert behind_the_command(args) == moved
+
+
+def test_flags_may_stand_before_the_command_as_with_dbt(submitted: list[DbtRunInput]) -> None:
+    run_input = input_of(submitted, "--warn-error", "--target", "prod", "build", "-s", "a")
+    assert (run_input.warn_error, run_input.target, run_input.select) == (True, "prod", "a")
+    assert input_of(submitted, "--debug", "docs", "--no-print", "generate").debug is True
+    assert input_of(submitted, "--debug", "docs", "--no-print", "generate").print is False
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--log-format", "json", "build"], "--log-format is not given here"),
+        (["build", "--version"], "`dbt-temporal --version`"),
+        (["run", "-r", "run.profile"], "-r is not given here: it profiles dbt's own process"),
+        (["source", "freshness", "--output", "x.json"], "sources.json goes to"),
+        (["clean"], "no command 'clean' here: nothing is written"),
+        (["init", "shop"], "dbt's own `init`"),
+        (["biuld"], "No such command"),
+    ],
+)
+def test_what_dbt_has_and_we_have_not_says_where_to_turn(
+    submitted: list[DbtRunInput], args: list[str], said: str
+) -> None:
+    exit_code, output = invoke(*args)
+    assert exit_code == 2
+    assert said in " ".join(output.split())
+    assert not submitted
 
 
 def test_dbts_flags_become_the_run_input(submitted: list[DbtRunInput]) -> None:
@@ -114,6 +172,7 @@ def test_dbts_flags_become_the_run_input(submitted: list[DbtRunInput]) -> None:
         (["list"], "list"),
         (["source", "freshness"], "source-freshness"),
         (["source-freshness"], "source-freshness"),
+        (["source", "snapshot-freshness"], "source-freshness"),
         (["test"], "test"),
         (["retry"], "retry"),
         (["docs", "generate"], "docs-generate"),

@@ -77,6 +77,17 @@ def test_commands_have_dbts_names_here_too(created: Created, words: str, command
     assert created[0][1].command == command
 
 
+def test_flags_may_stand_before_the_command_here_too(created: Created) -> None:
+    words = ["--warn-error", "source", "--debug", "freshness", "-s", "a"]
+    assert invoke("create", "x", "--cron", "@daily", "--", *words)[0] == 0
+    assert created[0][1].model_dump(exclude_defaults=True) == {
+        "command": "source-freshness",
+        "debug": True,
+        "warn_error": True,
+        "select": "a",
+    }
+
+
 WHEN = ["create", "x", "--cron", "@daily"]
 
 

@@ -5,7 +5,7 @@ What the engine does for a command stands beside dbt's task of it (`adapters/dbt
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -74,6 +74,12 @@ COMMANDS: dict[str, CommandFacts] = {
     "retry": CommandFacts("retry", _KEPT_OPEN, can_be_retried=False),
 }
 """By the names of the run contract. `retry` becomes the command of the run that it retries, while it is planned."""
+
+ABSENT: Mapping[str, str] = {
+    "clean": "nothing is written into a project's folder; what workers keep is below DBT_TEMPORAL_CACHE_DIR",
+    "init": "a project is begun by dbt's own `init`; `dbt-temporal dev` runs it",
+}
+"""dbt's commands that there are none of here: why, and where to turn."""
 
 OPERATION_KINDS = frozenset({"operation", "catalog", "debug"})
 """What the resource types are called of nodes that stand for what dbt does outside its queue of nodes."""

@@ -14,6 +14,7 @@ from dbt_temporal.entrypoints.cli.flags import (
     EVENT_TIME_FLAGS,
     FULL_REFRESH_FLAG,
     INLINE_FLAG,
+    LISTING_FLAGS,
     ON_FAILURE_FLAG,
     RETRY_FROM_FLAG,
     RUN_FLAGS,
@@ -42,7 +43,8 @@ class CliCommand:
 
     @property
     def flags(self) -> list[Decorator]:
-        selection = [*SELECTION_FLAGS, RETRY_FROM_FLAG] if self.selects else []
+        selecting = LISTING_FLAGS if self.name == "list" else SELECTION_FLAGS
+        selection = [*selecting, RETRY_FROM_FLAG] if self.selects else []
         ours = [ON_FAILURE_FLAG] if "on_failure" in COMMANDS[self.name].fields else []
         return [
             *self.own,

@@ -9,7 +9,6 @@ import click
 
 from dbt_temporal.application.steps.logical_dates import dates_used
 from dbt_temporal.domain.errors import DbtTemporalError
-from dbt_temporal.domain.run.flags import REFUSED
 from dbt_temporal.domain.run.input import DbtRunInput, parse_run_input
 from dbt_temporal.domain.run.invocation import is_invocation_id
 from dbt_temporal.entrypoints.cli.input_flags import Decorator, given_flags
@@ -27,59 +26,27 @@ from dbt_temporal.entrypoints.cli.values import (
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-MULTI_VALUE_FLAGS = frozenset(
-    {"-s", "--select", "-m", "--models", "--model", "--exclude", "--output-keys"}
-    | {f"--{each}resource-type{s}" for each in ("", "exclude-") for s in ("", "s")}
-)
-"""Flags of dbt that take all values up to the next flag: `--select a b` is `--select a --select b`."""
+
+def _selecting(*names: str) -> Decorator:
+    text = "What to run, in dbt's selection grammar. Several values are united."
+    return click.option(*names, "select", multiple=True, metavar="SELECTION", help=text)
 
 
-class DbtCommand(click.Command):
-    """A command that reads its arguments as dbt does."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Spells out flags with several values, then parses; flags that dbt has and we have not say where to turn."""
-        try:
-            return super().parse_args(ctx, spell_out_multi_values(args))
-        except click.NoSuchOption as error:
-            name = error.option_name.lstrip("-").removeprefix("no-").replace("-", "_")
-            if name not in REFUSED:
-                raise
-            raise click.UsageError(f"{error.option_name} is not given here: {REFUSED[name]}.", ctx) from error
-
-
-def spell_out_multi_values(args: Iterable[str]) -> list[str]:
-    """Repeats a multi-value flag before each of its values."""
-    spelled: list[str] = []
-    flag, has_value = "", False
-    for arg in args:
-        if arg.startswith("-"):
-            name, separator, _ = arg.partition("=")
-            flag, has_value = (name, bool(separator)) if name in MULTI_VALUE_FLAGS else ("", False)
-        elif flag and has_value:
-            spelled.append(flag)
-        elif flag:
-            has_value = True
-        spelled.append(arg)
-    return spelled
-
-
-SELECTION_FLAGS: list[Decorator] = [
-    click.option(
-        "-s",
-        "--select",
-        "-m",
-        "--models",
-        "--model",
-        "select",
-        multiple=True,
-        metavar="SELECTION",
-        help="What to run, in dbt's selection grammar. Several values are united.",
-    ),
+_NARROWING: list[Decorator] = [
     click.option("--exclude", multiple=True, metavar="SELECTION", help="What to leave out of the selection."),
     click.option("--selector", metavar="NAME", help="A named selector of the project's selectors.yml."),
     click.option("--sources", metavar="PATH", help="Folder or URL with the current sources.json, for source_status:."),
 ]
+
+SELECTION_FLAGS: list[Decorator] = [_selecting("-s", "--select", "-m", "--models", "--model"), *_NARROWING]
+LISTING_FLAGS: list[Decorator] = [
+    _selecting("-s", "--select"),
+    click.option(
+        "-m", "--models", "--model", "models", multiple=True, metavar="SELECTION", help="As --select, of models alone."
+    ),
+    *_NARROWING,
+]
+"""Of `list`, to which dbt gives both words a meaning of their own."""
 
 STATE_FLAGS: list[Decorator] = [
     click.option(
@@ -246,6 +213,7 @@ def run_input_of(command: str, flags: dict[str, Any]) -> DbtRunInput:
         "scheduled_time": flags.get("scheduled_time"),
         "data_interval": flags.get("data_interval"),
         "on_failure": flags.get("on_failure"),
+        **_of_models_alone(flags),
     }
     try:
         run_input = parse_run_input(raw)
@@ -253,6 +221,18 @@ def run_input_of(command: str, flags: dict[str, Any]) -> DbtRunInput:
         return run_input
     except DbtTemporalError as error:
         raise click.UsageError(_in_flag_names(error.message)) from error
+
+
+def _of_models_alone(flags: dict[str, Any]) -> dict[str, Any]:
+    """What `list --models` means: a selection, and models as the only type."""
+    models = joined(flags.get("models", ()))
+    if models is None:
+        return {}
+    for name in ("select", "resource_types"):
+        if flags.get(name):
+            other = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"give either --models or {other}, not both: --models is --select of models alone.")
+    return {"select": models, "resource_types": ["model"]}
 
 
 def _retried(command: str, flags: dict[str, Any]) -> str | None:

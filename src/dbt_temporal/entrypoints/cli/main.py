@@ -16,9 +16,10 @@ import click
 from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.entrypoints.cli.commands import DBT_COMMANDS, CliCommand
 from dbt_temporal.entrypoints.cli.comparison.command import compare_engines
-from dbt_temporal.entrypoints.cli.flags import DbtCommand, run_input_of, with_flags
+from dbt_temporal.entrypoints.cli.flags import run_input_of, with_flags
 from dbt_temporal.entrypoints.cli.input_flags import Decorator
 from dbt_temporal.entrypoints.cli.operators.commands import OPERATOR_COMMANDS, docs_serve
+from dbt_temporal.entrypoints.cli.reading.words import DbtCommand, DbtGroup
 from dbt_temporal.entrypoints.cli.running import run_program
 from dbt_temporal.entrypoints.cli.schedules.commands import schedule
 from dbt_temporal.entrypoints.cli.versions import version_text
@@ -31,7 +32,7 @@ def _show_version(ctx: click.Context, _parameter: click.Parameter, flag: bool) -
         ctx.exit()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=DbtGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option(
     "-v", "-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
     help="Show our version, and those of dbt-core, its adapters and Temporal's SDK.",
@@ -222,15 +223,18 @@ def _add_dbt_commands() -> None:
         cli.add_command(command)
         group_name, _, name = COMMANDS[entry.name].words.rpartition(" ")
         if group_name:
-            group = cli.commands.setdefault(group_name, click.Group(group_name, help=f"dbt's `{group_name} ...`."))
+            group = cli.commands.setdefault(group_name, DbtGroup(group_name, help=f"dbt's `{group_name} ...`."))
             assert isinstance(group, click.Group)
             group.add_command(command, name)
     docs = cli.commands["docs"]
     assert isinstance(docs, click.Group)
     docs.add_command(docs_serve)
-    ls = copy(cli.commands["list"])
-    ls.hidden = True
-    cli.add_command(ls, "ls")
+    source = cli.commands["source"]
+    assert isinstance(source, click.Group)
+    for owner, name, alias in ((cli, "list", "ls"), (source, "freshness", "snapshot-freshness")):
+        hidden = copy(owner.commands[name])
+        hidden.hidden = True
+        owner.add_command(hidden, alias)
 
 
 _add_dbt_commands()

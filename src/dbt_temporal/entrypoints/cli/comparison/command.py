@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from dbt_temporal.entrypoints.cli.flags import DbtCommand, with_flags
+from dbt_temporal.entrypoints.cli.flags import with_flags
 from dbt_temporal.entrypoints.cli.input_flags import Decorator
+from dbt_temporal.entrypoints.cli.reading.words import DbtCommand
 from dbt_temporal.entrypoints.cli.running import run_program
 from dbt_temporal.entrypoints.cli.values import joined, read_vars
 from dbt_temporal.entrypoints.exit_codes import NODE_FAILED, SUCCESS

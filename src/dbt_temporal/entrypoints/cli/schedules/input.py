@@ -9,7 +9,8 @@ from click.core import ParameterSource
 
 from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.domain.run.input import DbtRunInput
-from dbt_temporal.entrypoints.cli.flags import SUBMIT_FLAGS, DbtCommand, run_input_of, with_flags
+from dbt_temporal.entrypoints.cli.flags import SUBMIT_FLAGS, run_input_of, with_flags
+from dbt_temporal.entrypoints.cli.reading.words import DbtCommand, behind_the_command
 
 _OF_SUBMITTING = frozenset(
     param.name for param in click.command()(with_flags(SUBMIT_FLAGS)(lambda **_flags: None)).params
@@ -29,6 +30,7 @@ def input_of_words(root: click.Command, words: Sequence[str]) -> DbtRunInput:
     """
     command, rest, path = root, list(words), []
     while isinstance(command, click.Group) and rest:
+        rest = behind_the_command(rest)
         path.append(rest.pop(0))
         found = command.commands.get(path[-1])
         if found is None:

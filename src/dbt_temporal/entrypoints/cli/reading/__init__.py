@@ -1,0 +1,1 @@
+"""How the words of our command line are read."""
