@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 PHONY_EXAMPLES := services postgres postgres-start postgres-stop ui run run-multi run-env run-git submit submit-analytics \
   submit-marketing submit-env submit-git
 .PHONY: $(PHONY_EXAMPLES) help setup setup-dbt-1.12 setup-dbt-v2 test-dbt-v2 demo dev worker test test-unit test-integration test-dbt-1.12 \
-  test-conformance conformance lint fmt bench bench-views differential packages pictures schemas package clean distclean
+  test-conformance conformance lint fmt bench bench-views differential packages pictures schemas coming-from-dbt package clean distclean
 
 help: ## List the targets
 	@echo "Targets (make TARGET):"
@@ -235,6 +235,9 @@ pictures: setup ## Make the pictures of docs/pictures, of the example's run: ter
 
 schemas: setup ## Write the JSON Schemas of docs/schemas, and the TypeScript types of examples/client
 	$(VENV)/bin/python docs/schemas/make.py
+
+coming-from-dbt: setup ## Write the tables of docs/coming-from-dbt.md: dbt's commands and flags, and ours
+	$(VENV)/bin/python docs/coming-from-dbt/make.py
 
 package: setup ## Build the source distribution, the wheel and the client's wheel into dist/
 	$(VENV)/bin/python -m build

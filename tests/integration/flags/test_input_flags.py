@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -28,6 +29,7 @@ from tests.integration.flags import flag_table
 
 pytestmark = pytest.mark.every_dbt_version
 
+DOCS = Path(__file__).parents[3] / "docs"
 VERSION = tuple(map(int, version("dbt-core").split(".")[:2]))
 SINCE_1_12 = {("maximum_seed_size_mib", name) for name in COMMANDS} | {("empty", "seed")}
 """Flags of commands that dbt-core 1.11 has not."""
@@ -68,6 +70,12 @@ def test_every_option_of_every_command_is_on_our_command_line_or_refused_with_a_
     for command, name in PAIRS:
         ours = {str(param.name) for param in our_cli.commands[command].params}
         assert has_reason(name, command) or {"vars": "vars_"}.get(name, name) in ours, (command, name)
+
+
+def test_the_page_about_dbts_command_line_is_the_same_by_each_version() -> None:
+    maker = runpy.run_path(str(DOCS / "coming-from-dbt" / "make.py"))
+    text = (DOCS / "coming-from-dbt.md").read_text(encoding="utf-8")
+    assert maker["filled"](text) == text
 
 
 def test_each_flag_belongs_to_the_commands_that_have_it_in_dbt() -> None:
