@@ -29,7 +29,11 @@ class InMemoryArtifactStore:
 
     async def upload(self, path: str, file: Path) -> str:
         """Keeps what a file of this machine holds."""
-        return await self.write(path, await asyncio.to_thread(file.read_bytes))
+        try:
+            content = await asyncio.to_thread(file.read_bytes)
+        except OSError as error:
+            raise DbtTemporalError(ErrorType.ARTIFACT_STORE, f"memory://{path}: {error}") from error
+        return await self.write(path, content)
 
     async def copy(self, source: str, path: str) -> bool:
         """Copies a file, by `write`."""

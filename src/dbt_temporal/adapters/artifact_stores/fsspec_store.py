@@ -69,7 +69,7 @@ class FsspecArtifactStore:
     async def copy(self, source: str, path: str) -> bool:
         origin = self._place(source)
         try:
-            await self._put(path, LARGE_SECS, lambda place: self._files.cp_file(origin, place))
+            await self._put(path, LARGE_SECS, lambda place: self._copy_file(origin, place))
         except DbtTemporalError as error:
             if isinstance(error.__cause__, FileNotFoundError):
                 return False
@@ -141,6 +141,12 @@ class FsspecArtifactStore:
 
         await self._call("write", place, put_whole, limit_secs)
         return self.location(path)
+
+    def _copy_file(self, origin: str, place: str) -> None:
+        # A folder would be copied as an empty one. Buckets have none, and are not asked.
+        if not self._files.async_impl and not self._files.isfile(origin):
+            raise FileNotFoundError(origin)
+        self._files.cp_file(origin, place)
 
     def _read_all(self, silent: set[str], contents: dict[str, bytes]) -> None:
         """Reads files into `contents`. Takes those that have answered, be it that they are not there, out of `silent`.
