@@ -52,8 +52,18 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 Output = TypeVar("Output")
 
 
-async def main(environ: Mapping[str, str] | None = None, *, template: Template | None = None) -> int:
-    """Runs a worker by the environment, on a template that has begun, if there is one. Returns the exit code.
+async def main(
+    environ: Mapping[str, str] | None = None,
+    *,
+    template: Template | None = None,
+    container: WorkerContainer | None = None,
+) -> int:
+    """Runs a worker by the environment. Returns the exit code.
+
+    Args:
+        environ: this process's by default.
+        template: one that has begun, if there is one.
+        container: one in which other adapters stand for some of ours (docs/extending.md).
 
     Raises:
         SettingsError: variables are wrong.
@@ -63,7 +73,7 @@ async def main(environ: Mapping[str, str] | None = None, *, template: Template |
     settings = read_settings(environ)
     start_log(settings, environ)
     try:
-        await run_worker(settings, environ, template=template)
+        await run_worker(settings, environ, template=template, container=container)
     except DbtTemporalError as error:
         if settings.logs.format == "text":
             raise
