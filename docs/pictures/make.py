@@ -177,9 +177,10 @@ def _photograph_timeline(browser: Browser, run_url: str) -> None:
     """The begin of the timeline with its heading, in a window so high that nothing has to be scrolled."""
     page = browser.new_page(viewport={"width": WIDTH, "height": 3 * HEIGHT}, color_scheme="light")
     page.goto(f"{run_url}/timeline?sort=ascending")
-    graph = page.locator("#event-history-timeline-graph").first
-    graph.locator("text", has_text="model:").first.wait_for(timeout=PAGE_MS)
-    box = graph.bounding_box()
+    # The graph has no name of its own in the UI: it is what has the rows of nodes.
+    row = page.locator("li button", has_text="model:").first
+    row.wait_for(timeout=PAGE_MS)
+    box = row.locator("xpath=ancestor::ul[1]").bounding_box()
     assert box is not None
     top, left = max(box["y"] - HEADING_HEIGHT, 0), max(box["x"] - MARGIN, 0)
     width = min(box["width"] + 2 * MARGIN, WIDTH - left)
