@@ -128,6 +128,7 @@ async def test_a_run_that_is_terminated_in_a_later_execution_gets_the_artifacts_
 async def test_a_run_with_too_much_to_carry_stays_in_its_execution_and_can_be_tidied_up(
     runs: RunHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(runtime, "QUIET_ARGUMENTS_BYTES", 10)
     monkeypatch.setattr(runtime, "MAX_ARGUMENTS_BYTES", 10)
     runs.engine.gates["model.shop.n20"] = asyncio.Event()
     run = await runs.submit()

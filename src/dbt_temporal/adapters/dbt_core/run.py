@@ -148,7 +148,6 @@ class DbtCoreRun:
         del behind_failure  # the run asks for none of these
         step = step_name(unique_id, part)
         place = self._begin(step, attempt)
-        progress({"phase": "waiting for a process"})
         async with self._host_with_all(for_node=True) as host:
             answer = await self._run_statements(
                 host,
@@ -282,7 +281,7 @@ class DbtCoreRun:
         self, host: HostHandle, progress: Progress, op: str, owner: dict[str, Any], **fields: Any
     ) -> Any:
         """Makes a request that is cancelled with the task that awaits it, and whose sessions have the owner's name."""
-        progress({"phase": "running", "host_pid": host.process.pid})
+        progress({"host_pid": host.process.pid})
         silence = self._invocation.silence_secs
         request_id, future = host.process.channel.start(op, owner=owner, silence_secs=silence, **fields)
         host.owners[request_id] = owner
