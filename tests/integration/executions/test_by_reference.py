@@ -17,6 +17,7 @@ from dbt_temporal.adapters.temporal.executions import fetching
 from dbt_temporal.adapters.temporal.executions.fetching import FETCH_CARRIED
 from dbt_temporal.adapters.temporal.executions.in_history import find_parts
 from dbt_temporal.adapters.temporal.executions.references import digest_of_part, with_references
+from dbt_temporal.adapters.temporal.gateway import TemporalRun
 from dbt_temporal.adapters.temporal.payloads import plan_pieces
 from dbt_temporal.adapters.temporal.workflow import runtime
 from dbt_temporal.adapters.temporal.workflow.definition import DbtRunWorkflow
@@ -89,10 +90,7 @@ async def test_its_steps_find_a_long_selection(runs: RunHarness) -> None:
 async def test_a_cancel_while_it_fetches_ends_it_with_all_that_it_had_come_to(
     runs: RunHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fetches, gate = asyncio.Event(), asyncio.Event()
-    hold_back(monkeypatch, fetches, gate)
-    run = await runs.submit()
-    await fetches.wait()
+    run, gate = await run_that_fetches(runs, monkeypatch)
     await run.cancel()
     await wait_for(lambda: is_asked_to_end(run.handle), what="the cancel has come")
     gate.set()
@@ -107,10 +105,7 @@ async def test_a_cancel_while_it_fetches_ends_it_with_all_that_it_had_come_to(
 async def test_a_run_that_is_terminated_before_it_has_fetched_gets_the_artifacts_of_all(
     runs: RunHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fetches, gate = asyncio.Event(), asyncio.Event()
-    hold_back(monkeypatch, fetches, gate)
-    run = await runs.submit()
-    await fetches.wait()
+    run, gate = await run_that_fetches(runs, monkeypatch)
     await run.terminate("it was in the way")
     gate.set()
     closed = ClosedRuns(runs.client, runs.task_queue)
@@ -155,8 +150,9 @@ async def is_asked_to_end(handle: Any) -> bool:
     return EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED in kinds
 
 
-def hold_back(monkeypatch: pytest.MonkeyPatch, fetches: asyncio.Event, gate: asyncio.Event) -> None:
-    """Has fetching wait for the gate."""
+async def run_that_fetches(runs: RunHarness, monkeypatch: pytest.MonkeyPatch) -> tuple[TemporalRun, asyncio.Event]:
+    """A run whose second execution is about to fetch, and waits for the gate."""
+    fetches, gate = asyncio.Event(), asyncio.Event()
 
     async def wait_first(*arguments: Any) -> dict[bytes, bytes]:
         fetches.set()
@@ -164,3 +160,6 @@ def hold_back(monkeypatch: pytest.MonkeyPatch, fetches: asyncio.Event, gate: asy
         return await find_parts(*arguments)
 
     monkeypatch.setattr(fetching, "find_parts", wait_first)
+    run = await runs.submit()
+    await fetches.wait()
+    return run, gate
