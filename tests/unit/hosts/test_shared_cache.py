@@ -48,6 +48,16 @@ def test_what_is_added_dropped_and_renamed_in_one_host_is_so_in_the_others() -> 
     assert one.known == two.known == three.known == {"c": "table", "d": "view"}
 
 
+def test_what_is_heard_of_is_found_without_looking_through_all_relations(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = Host("a", "b"), Host("a", "b")
+    one.cache.drop(relation("a"))
+    one.cache.add(relation("a", "table"))
+    with monkeypatch.context() as patched:
+        patched.setattr(two.cache, "get_relations", None)
+        one.tells(two)
+    assert two.known == {"a": "table", "b": "view"}
+
+
 def test_a_relation_of_another_kind_is_so_elsewhere() -> None:
     one, two = Host("a"), Host("a")
     one.cache.rename(relation("a"), relation("a__dbt_backup"))

@@ -2,7 +2,8 @@
 
 dbt fills its cache when a run starts and trusts it from then on. Only entries of the nodes at hand are compared with
 the database here: dropping a whole schema from the cache could lose what a sibling has added meanwhile.
-Checked on dbt-adapters 1.24: `BaseAdapter.cache`, `list_relations_without_caching`, `_get_cache_schemas`.
+Checked on dbt-adapters 1.22 and 1.24: `BaseAdapter.cache`, `list_relations_without_caching`, `_get_cache_schemas`,
+`RelationsCache.relations`.
 """
 
 from __future__ import annotations
@@ -33,14 +34,10 @@ def refresh_one(adapter: BaseAdapter, relation: BaseRelation, present: dict[Any,
     """Makes the cache's entry of a relation agree with what is there, by `_make_ref_key`."""
     key = _make_ref_key(relation)
     current = present.get(key)
-    cached = next(
-        (
-            known
-            for known in adapter.cache.get_relations(relation.database, relation.schema)
-            if _make_ref_key(known) == key
-        ),
-        None,
-    )
+    # By its key: a host that hears of a thousand nodes at once must not look through all relations for each of them.
+    with adapter.cache.lock:
+        known = adapter.cache.relations.get(key)
+    cached = None if known is None else known.inner
     if current is None:
         if cached is not None:
             adapter.cache.drop(relation)
