@@ -21,7 +21,7 @@ from temporalio.contrib.pydantic import (
     PydanticPayloadConverter,
     pydantic_data_converter,
 )
-from temporalio.converter import DataConverter, EncodingPayloadConverter
+from temporalio.converter import CompositePayloadConverter, DataConverter, EncodingPayloadConverter
 
 from dbt_temporal.adapters.temporal.payloads.codec_keys import ENCODING as ENCRYPTED
 from dbt_temporal.adapters.temporal.payloads.decoding import StepFailureConverter, undecodable
@@ -61,13 +61,15 @@ class CompressedPayloadConverter(EncodingPayloadConverter):
         return self._json.from_payload(uncompressed(payload), type_hint)
 
 
-class StepPayloadConverter(PydanticPayloadConverter):
+_PARTS = (CompressedPayloadConverter(), *PydanticPayloadConverter().converters.values())
+"""Shared by all converters: the SDK makes one for each turn of a run and each attempt."""
+
+
+class StepPayloadConverter(CompositePayloadConverter):
     """The SDK's pydantic converter, with compression before it."""
 
     def __init__(self) -> None:
-        super().__init__()
-        compressed = CompressedPayloadConverter()
-        self.converters = {compressed.encoding.encode(): compressed, **self.converters}
+        super().__init__(*_PARTS)
 
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
         """The values.

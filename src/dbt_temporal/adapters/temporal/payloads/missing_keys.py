@@ -46,13 +46,15 @@ class UnencryptedCodec(PayloadCodec):
         return list(payloads)
 
 
+_ENCRYPTED = _EncryptedPayloadConverter()
+
+
 class UnencryptedPayloadConverter(StepPayloadConverter):
     """The converter without keys. A converter beside the others costs nothing where no payload is encrypted."""
 
     def __init__(self) -> None:
         super().__init__()
-        encrypted = _EncryptedPayloadConverter()
-        self.converters = {**self.converters, encrypted.encoding.encode(): encrypted}
+        self.converters = {**self.converters, _ENCRYPTED.encoding.encode(): _ENCRYPTED}
 
 
 def _missing_key(payload: Payload) -> DbtTemporalError:
