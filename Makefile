@@ -203,7 +203,7 @@ soak: setup ## Do runs for MINUTES while processes die at random, and look at wh
 	$(VENV)/bin/python -m tests.faults --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(MORE)
 
 # What was measured lies in build/benchmarks. MORE: names of figures, `--small`.
-bench: setup ## Measure all figures beside the dbt CLI (an hour), and write docs/benchmarks.md (see benchmarks/README.md)
+bench: setup $(if $(filter Linux-x86_64,$(shell uname -sm | tr " " "-")),setup-dbt-v2) ## Measure all figures beside the dbt CLI (two hours), and write docs/benchmarks.md (see benchmarks/README.md)
 	$(VENV)/bin/python -m benchmarks all --page docs/benchmarks.md $(MORE)
 
 # MORE: `--nodes N`, `--databases duckdb`, `--threads N`, `--hosts N`, `--runs N`, `--results FOLDER`.

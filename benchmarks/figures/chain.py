@@ -52,7 +52,7 @@ async def measure(sizes: Sizes, folder: Path) -> Measured:
     """All warm."""
     models = chain_beside_levels(sizes.length, sizes.levels, sizes.width, sizes.secs)
     by_scheduling = {}
-    with databases("postgres", folder) as (of_ours, of_cli, _):
+    with databases("postgres", folder) as ((of_ours, of_cli), _):
         cli = Project(folder / "cli", of_cli)
         cli.write(models, sizes.threads)
         await run_by_cli(cli.folder, quiet(), select="chain_0000")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from benchmarks.figure import Figure, Row, Table, ratio
 from benchmarks.progress import tell
 from benchmarks.sides.processes import ROOT
+from benchmarks.sides.projects import copy_of
 from benchmarks.sides.runs import Run, middle, quiet, run_by_cli, run_by_command, run_by_workflow, wall_of
 from benchmarks.sides.temporal import Worker, temporal_server
 
@@ -40,7 +40,7 @@ class Measured:
 async def measure(sizes: Sizes, folder: Path) -> Measured:
     """Warms both sides up, then measures them in turns, so that a noisy moment hits both."""
     project = ROOT / sizes.project_dir
-    ours, cli = _copy_of(project, folder / "ours"), _copy_of(project, folder / "cli")
+    ours, cli = copy_of(project, folder / "ours"), copy_of(project, folder / "cli")
     measured = Measured([], [], [])
 
     def environment(copy: Path) -> dict[str, str]:
@@ -60,13 +60,6 @@ async def measure(sizes: Sizes, folder: Path) -> Measured:
                 measured.workflow.append(by_workflow)
                 measured.command.append(by_command)
     return measured
-
-
-def _copy_of(project: Path, folder: Path) -> Path:
-    """A copy of the project without what earlier runs left in it."""
-    copy = folder / project.name
-    shutil.copytree(project, copy, ignore=shutil.ignore_patterns("target", "logs", "*.duckdb", "*.wal", ".user.yml"))
-    return copy
 
 
 def rows(sizes: Sizes, measured: Measured) -> Sequence[Row]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -61,21 +61,29 @@ async def measure(sizes: Sizes, folder: Path) -> Measured:
     parse = [str(BIN / "dbt"), "parse", "--profiles-dir", str(of_cli.folder)]
     measured = Measured(0.0, [], [], [])
     async with temporal_server(folder) as server:
-        first = await _until_ready(project.folder, server, folder)
+        first = await until_ready(project.folder, server, folder)
         for number in range(sizes.runs):
             shutil.rmtree(of_cli.folder / "target", ignore_errors=True)
             measured.parse.append(waited_for(parse, quiet(), of_cli.folder).wall)
             measured.partial.append(waited_for(parse, quiet(), of_cli.folder).wall)
-            measured.again.append(await _until_ready(project.folder, server, folder))
+            measured.again.append(await until_ready(project.folder, server, folder))
             tell(f"round {number + 1} of {sizes.runs}")
     return Measured(first, measured.again, measured.parse, measured.partial)
 
 
-async def _until_ready(project: Path, server: Server, folder: Path) -> float:
-    """Starts a worker with a task queue of its own, and waits until the server has heard it ask for steps."""
+async def until_ready(project: Path, server: Server, folder: Path, settings: Mapping[str, str] | None = None) -> float:
+    """Starts a worker with a task queue of its own, and waits until the server has heard it ask for steps.
+
+    Args:
+        project: its folder.
+        server: where it polls.
+        folder: has its cache, which is what is warm.
+        settings: further variables of the worker.
+    """
     queue = f"ready-{uuid4()}"
     began = time.perf_counter()
-    async with Worker.started(project, quiet({"TEMPORAL_TASK_QUEUE": queue}), server, folder) as worker:
+    variables = quiet({**(settings or {}), "TEMPORAL_TASK_QUEUE": queue})
+    async with Worker.started(project, variables, server, folder) as worker:
         request = DescribeTaskQueueRequest(
             namespace="default",
             task_queue=TaskQueue(name=queue),

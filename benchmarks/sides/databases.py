@@ -6,7 +6,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,9 @@ import psycopg2
 from psycopg2 import sql
 
 from benchmarks.sides.processes import ROOT, BenchmarkError, tail
+
+VIEWS_AT_ONCE = 1_000
+"""PostgreSQL has room for some thousand locks of a transaction."""
 
 # It ends when the benchmark closes its standard input, as its death does too.
 SERVER = """
@@ -49,7 +52,7 @@ class DuckDBFile:
 
     def output(self) -> dict[str, Any]:
         """The output of profiles.yml that leads there, without its threads."""
-        return {"type": "duckdb", "path": str(self.path)}
+        return {"type": "duckdb", "path": str(self.path), "schema": "main"}
 
     def clear(self) -> None:
         """Removes the file."""
@@ -113,10 +116,20 @@ class PostgresSchema:
         return {"type": "postgres", "schema": self.name, **self.server.output()}
 
     def clear(self) -> None:
-        """Removes the schema."""
-        statement = sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(self.name))
-        with closing(psycopg2.connect(**self.server.output())) as connection, connection, connection.cursor() as cursor:
-            cursor.execute(statement)
+        """Removes the schema; its views before, newest first and some at once: each one that falls takes a lock."""
+        newest = (
+            "select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+            " where n.nspname = %s and c.relkind = 'v' order by c.oid desc limit %s"
+        )
+        with closing(psycopg2.connect(**self.server.output())) as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            while True:
+                cursor.execute(newest, (self.name, VIEWS_AT_ONCE))
+                views = [sql.Identifier(self.name, name) for (name,) in cursor.fetchall()]
+                if not views:
+                    break
+                cursor.execute(sql.SQL("drop view if exists {} cascade").format(sql.SQL(", ").join(views)))
+            cursor.execute(sql.SQL("drop schema if exists {} cascade").format(sql.Identifier(self.name)))
 
     def count_views(self) -> int:
         """How many views there are."""
@@ -174,22 +187,25 @@ def _embedded_server(log: Path) -> Iterator[PostgresServer]:
 
 
 @contextmanager
-def databases(kind: str, folder: Path) -> Iterator[tuple[Database, Database, subprocess.Popen[bytes] | None]]:
-    """Where our side and the CLI build, and the PostgreSQL server, if it was started here.
+def databases(
+    kind: str, folder: Path, sides: Sequence[str] = ("ours", "cli")
+) -> Iterator[tuple[list[Database], subprocess.Popen[bytes] | None]]:
+    """Where each side builds, and the PostgreSQL server, if it was started here.
 
     Args:
         kind: `postgres` or `duckdb`.
         folder: has the DuckDB files, or the server's log; made where it is not there.
+        sides: their names.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if kind == "duckdb":
-        yield DuckDBFile(folder / "ours.duckdb"), DuckDBFile(folder / "cli.duckdb"), None
+        yield [DuckDBFile(folder / f"{side}.duckdb") for side in sides], None
         return
     name = f"bench_{secrets.token_hex(4)}"
     with postgres_server(folder) as server:
-        ours, cli = PostgresSchema(server, f"{name}_ours"), PostgresSchema(server, f"{name}_cli")
+        schemas: list[Database] = [PostgresSchema(server, f"{name}_{side}") for side in sides]
         try:
-            yield ours, cli, server.process
+            yield schemas, server.process
         finally:
-            ours.clear()
-            cli.clear()
+            for schema in schemas:
+                schema.clear()

@@ -63,7 +63,7 @@ async def view_sides(
         settings: further variables of the worker.
         warm_up: what is run before, as a selection.
     """
-    with databases(kind, folder) as (of_ours, of_cli, postgres):
+    with databases(kind, folder) as ((of_ours, of_cli), postgres):
         ours, cli = Project(folder / "ours", of_ours), Project(folder / "cli", of_cli)
         for project in (ours, cli):
             project.write(views(nodes), threads)

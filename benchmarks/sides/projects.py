@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,13 @@ class Project:
             raise BenchmarkError(f"{self.folder.name}: {built} views were built instead of {views}")
 
 
+def copy_of(project: Path, folder: Path) -> Path:
+    """A copy of a project, in the folder, without what earlier runs left in it."""
+    copy = folder / project.name
+    shutil.copytree(project, copy, ignore=shutil.ignore_patterns("target", "logs", "*.duckdb", "*.wal", ".user.yml"))
+    return copy
+
+
 def view_name(number: int) -> str:
     """The name of one of the views."""
     return f"view_{number:05}"
@@ -54,6 +62,12 @@ def views(count: int) -> dict[str, str]:
         origin = f" from {{{{ ref('{view_name(number - CHAINS)}') }}}}" if number >= CHAINS else ""
         models[view_name(number)] = f"select {number} as n{origin}"
     return models
+
+
+def tests_of(models: Iterable[str], column: str, tests: Sequence[str]) -> str:
+    """A properties file that has these generic tests on a column of each of the models."""
+    named = [{"name": name, "columns": [{"name": column, "data_tests": list(tests)}]} for name in models]
+    return json.dumps({"version": 2, "models": named})
 
 
 def sleeping(secs: float, *parents: str) -> str:

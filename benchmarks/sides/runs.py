@@ -136,9 +136,10 @@ async def run_by_cli(
     *,
     command: Sequence[str] = ("run",),
     select: str | None = None,
+    program: Path = BIN / "dbt",
 ) -> Run:
     """One command of the dbt CLI, artifacts and partial parse in the project's own target folder."""
-    words = [str(BIN / "dbt"), *command, "--profiles-dir", str(project)]
+    words = [str(program), *command, "--profiles-dir", str(project)]
     words += [] if select is None else ["--select", select]
     before = 0.0 if postgres is None else await at_rest(postgres)
     used = waited_for(words, environment, project)

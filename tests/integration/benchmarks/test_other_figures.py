@@ -7,13 +7,17 @@ from pathlib import Path
 from benchmarks.sides.databases import DuckDBFile
 from benchmarks.sides.projects import Project, views
 from tests.integration.benchmarks.small_figures import measured
+from tests.integration.v2.installed import needs_dbt_v2
+
+
+def small_project(folder: Path) -> dict[str, str]:
+    project = Project(folder / "small", DuckDBFile(Path("{{ env_var('SMALL_DB') }}")))
+    project.write(views(2), threads=2)
+    return {"project_dir": str(project.folder), "database_variable": "SMALL_DB"}
 
 
 async def test_a_small_project_is_built_in_three_ways(tmp_path: Path) -> None:
-    project = Project(tmp_path / "small", DuckDBFile(Path("{{ env_var('SMALL_DB') }}")))
-    project.write(views(2), threads=2)
-    of_project = {"project_dir": str(project.folder), "database_variable": "SMALL_DB"}
-    found = (await measured("jaffle_shop", tmp_path, **of_project)).measured
+    found = (await measured("jaffle_shop", tmp_path, **small_project(tmp_path))).measured
     assert len(found.workflow) == len(found.command) == len(found.cli) == 1
     assert found.workflow[0].nodes == found.cli[0].nodes == 2
 
@@ -41,3 +45,12 @@ async def test_a_chain_beside_a_level_is_run_by_both_orders_and_by_dbt(tmp_path:
     assert set(found.by_scheduling) == {"dbt", "critical_path"}
     # Two tables that sleep for a tenth of a second each.
     assert all(0.2 <= each.path <= each.wall for each in walls)
+
+
+@needs_dbt_v2
+async def test_runs_on_dbt_v2_are_measured_beside_both_command_lines(tmp_path: Path) -> None:
+    found = (await measured("engine_v2", tmp_path, **small_project(tmp_path))).measured
+    for ways in (found.example, found.one_model, found.first["duckdb"], found.second["duckdb"]):
+        assert len(ways.workflow) == len(ways.v2) == len(ways.core) == 1
+        assert ways.workflow[0].nodes == ways.v2[0].nodes == ways.core[0].nodes > 0
+    assert len(found.first_node) == len(found.ready) == 1
