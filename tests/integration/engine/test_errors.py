@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,19 @@ async def test_an_exception_that_nobody_foresaw_in_planning_is_not_tried_again(t
             await engine.load_project(location)
 
     assert (caught.value.error_type, caught.value.retryable) == (ErrorType.ADAPTER, False)
+
+
+async def test_a_project_that_another_program_is_to_parse_is_refused_where_dbt_has_that(tmp_path: Path) -> None:
+    flagged = PLAIN["dbt_project.yml"] + "flags: {use_v2_parser: true}\n"
+    location = plain_project(tmp_path, {"dbt_project.yml": flagged})
+    async with open_engine(tmp_path / "cache") as engine:
+        if version("dbt-core") < "1.12":  # which knows no such flag, and parses by itself
+            await engine.load_project(location)
+            return
+        with pytest.raises(DbtTemporalError, match=r"use_v2_parser .* is not supported") as caught:
+            await engine.load_project(location)
+
+    assert (caught.value.error_type, caught.value.retryable) == (ErrorType.CONFIGURATION, False)
 
 
 async def test_a_database_that_is_not_there_yet_is_worth_another_attempt(

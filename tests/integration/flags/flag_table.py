@@ -130,8 +130,8 @@ FLAGS: dict[str, Flag] = {
     "static_parser": Flag("parse", "false"),
     "use_experimental_parser": Flag("parse", "true"),
     "use_fast_test_edges": Flag("parse", "true", "which nodes of `build` wait for which tests"),
-    "use_v2_parser": Flag("parse", note="needs dbt's other parser, which is a program of its own", since="1.12"),
-    "v2_parser": Flag("parse", note="needs dbt's other parser", since="1.12"),
+    "use_v2_parser": Flag("parse", note="refused: [engines](engines.md) say why", since="1.12"),
+    "v2_parser": Flag("parse", note="names the program of `use_v2_parser`", since="1.12"),
     # Behavior flags.
     "allow_jinja_file_extensions": Flag("behavior", "true", since="1.12"),
     "enable_grouped_warn_error_parser_logs": Flag("behavior", "true", since="1.12"),

@@ -99,7 +99,8 @@ def make_flags(
         taken_over: those of a retried run, as dbt's retry takes them: where they are dbt's default, others may win.
 
     Raises:
-        DbtTemporalError: of type Configuration, in dbt's words, where it does not take an option.
+        DbtTemporalError: of type Configuration, in dbt's words, where it does not take an option; and where it would
+            have another program parse.
     """
     given = {name: value for name, value in given.items() if value is not None}
     options: dict[str, Any] = {
@@ -126,6 +127,13 @@ def make_flags(
         # dbt drops options that have its default (`dbt.cli.flags.command_params`): `flags:` would win over the run.
         if name in unsaid or (name.upper() in FLAGS_DEFAULTS and FLAGS_DEFAULTS[name.upper()] == value):
             set_flag(flags, name, value)
+    if getattr(flags, "USE_V2_PARSER", False):
+        # dbt-core 1.12.0 with 2.0.0a4 of the parser: a green run without on-run-start.
+        raise configuration_error(
+            "use_v2_parser (`flags` of dbt_project.yml, or DBT_ENGINE_USE_V2_PARSER) is not supported: with it dbt "
+            "leaves out on-run-start and on-run-end, and does not tell which variables parsing reads, so that runs "
+            "could not share a parse. Take it out, or run the project on dbt v2: `engine: v2` in dbt_temporal.yml"
+        )
     return flags
 
 
