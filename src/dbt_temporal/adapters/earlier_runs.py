@@ -42,6 +42,7 @@ _TAKEN_OVER = (
     "empty",
     "sample",
     "threads",
+    "favor_state",
     *(name for name, flag in FLAGS.items() if flag.parsed and name not in IGNORED),
 )
 _NOTHING: tuple[Any, ...] = (None, {}, "")
@@ -104,6 +105,8 @@ def remembered(run_input: DbtRunInput) -> dict[str, Any]:
     arguments = {name: value for name, value in given.items() if value not in _NOTHING}
     if run_input.defer_manifest_ref is not None:
         arguments |= {"defer": True, "defer_state": run_input.defer_manifest_ref}
+    if run_input.command == "clone" and run_input.state_manifest_ref is not None:
+        arguments["state"] = run_input.state_manifest_ref
     return arguments
 
 

@@ -27,7 +27,11 @@ _PROFILES = """
 any:
   target: duckdb
   outputs:
-    duckdb: {type: duckdb, path: "{{ env_var('ANY_DB', 'unused.duckdb') }}", schema: main, threads: 4}
+    duckdb:
+      type: duckdb
+      path: "{{ env_var('ANY_DB', 'unused.duckdb') }}"
+      schema: "{{ env_var('ANY_SCHEMA', 'main') }}"
+      threads: 4
     postgres:
       type: postgres
       host: "{{ env_var('ANY_PG_HOST', '') }}"
@@ -35,7 +39,7 @@ any:
       user: "{{ env_var('ANY_PG_USER', '') }}"
       password: "{{ env_var('ANY_PG_PASSWORD', '') }}"
       dbname: "{{ env_var('ANY_PG_DBNAME', '') }}"
-      schema: built
+      schema: "{{ env_var('ANY_SCHEMA', 'built') }}"
       threads: 4
 """
 _PROJECT = """

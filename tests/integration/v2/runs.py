@@ -16,6 +16,21 @@ from dbt_temporal.application.steps.use_cases import UseCases
 from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.results import DbtRunOutput
 
+FAILS_ONCE = """
+create sequence tries;
+create function fails_once() returns int language plpgsql as $$
+begin
+  if nextval('tries') = 1 then raise exception 'deadlock detected' using errcode = '40P01'; end if;
+  return 1;
+end $$;
+"""
+"""A function of PostgreSQL, whose first call ends with an error that is worth another attempt."""
+HOOKS = """
+on-run-start: "create table if not exists {{ target.schema }}.hooks (what text)"
+on-run-end: "insert into {{ target.schema }}.hooks values ('{{ results | map(attribute='status') | join(',') }}')"
+"""
+"""Of a project on PostgreSQL: on-run-end writes down how the nodes of its process have ended."""
+
 
 async def run(
     engine: DbtEngine, location: ProjectLocation, run_input: Mapping[str, Any], store: Path, **config: Any

@@ -12,12 +12,12 @@ import pytest
 
 from dbt_temporal.adapters.dbt_v2.engine import DbtV2Engine
 from dbt_temporal.application.ports.engine import ProjectLocation
-from dbt_temporal.domain.errors import DbtTemporalError
-from tests.integration.engine_driver import new_invocation, opened
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+from tests.integration.engine_driver import drive, new_invocation, opened
 from tests.integration.postgres import PostgresDatabase
 from tests.integration.servers import wait_for
 from tests.integration.v2.installed import make_project, needs_dbt_v2, on_duckdb, on_postgres
-from tests.integration.v2.runs import run, stored
+from tests.integration.v2.runs import HOOKS, run, stored
 from tests.integration.v2.test_v2_equality import (
     MOMENTS,
     MOMENTS_OF_MANIFEST,
@@ -214,6 +214,79 @@ async def test_compile_gives_each_node_its_code(tools: Tools) -> None:
     ours = stored(tools.store, output, "run_results.json")
     assert comparable_results(ours) == comparable_results(tools.written("run_results.json"))
     assert tools.manifests_are_equal(output)
+
+
+QUERY = "-- of good\nselect id + 1 as n from {{ ref('good') }}"
+
+
+async def test_a_query_is_compiled_and_shown_as_on_the_command_line(tools: Tools) -> None:
+    await tools.run("build", select="good")
+    compiled = await tools.run("compile", inline=QUERY)
+    await tools.cli("compile", f"--inline={QUERY}")
+    (result,) = compiled.node_results
+    assert result.unique_id == "model.any.inline"
+    ours, theirs = (
+        each["nodes"].pop(result.unique_id)
+        for each in (stored(tools.store, compiled, "manifest.json"), tools.written("manifest.json"))
+    )
+    assert result.compiled_code == ours["compiled_code"] == theirs["compiled_code"]
+    assert result.output == f"Compiled inline node is:\n{result.compiled_code}"
+    assert ours["depends_on"]["nodes"] == theirs["depends_on"]["nodes"] == ["model.any.good"]
+    results = stored(tools.store, compiled, "run_results.json"), tools.written("run_results.json")
+    assert comparable_results(results[0]) == comparable_results(results[1])
+
+    shown = await tools.run("show", inline=QUERY, limit=1)
+    assert shown.rows == [{"n": 2}]
+
+
+async def test_a_query_that_is_wrong_fails_with_what_dbt_or_the_database_says_of_it(tools: Tools) -> None:
+    with pytest.raises(DbtTemporalError, match="Ref 'nope' not found in project") as raised:
+        await tools.run("show", inline="select * from {{ ref('nope') }}")
+    assert raised.value.error_type == ErrorType.COMPILATION
+    output = await tools.run("show", inline="select no_such_column from (select 1 as id) as rows")
+    (result,) = output.node_results
+    assert (output.success, result.status, output.rows) == (False, "error", None)
+    assert "no_such_column" in result.message
+
+
+def comparable_catalog(document: Any) -> Any:
+    return without(document, MOMENTS)
+
+
+async def test_docs_are_generated_by_the_words_that_dbt_asks_for(tools: Tools) -> None:
+    built = await drive(tools.engine, tools.location, new_invocation(env=on_duckdb(tools.ours)), with_catalog=True)
+    await tools.cli("build")
+    output = await tools.run("docs-generate")
+    await tools.cli("compile", "--write-catalog")
+
+    assert output.artifacts.catalog_path is not None
+    assert {result.status for result in output.node_results} == {"success"}
+    ours = stored(tools.store, output, "catalog.json")
+    assert ours["metadata"]["invocation_id"] == output.invocation_id
+    assert ours["nodes"].keys() == {"model.any.good", "model.any.above"}
+    theirs = comparable_catalog(tools.written("catalog.json"))
+    assert comparable_catalog(ours) == theirs
+    assert comparable_catalog(json.loads(built.artifacts["catalog.json"])) == theirs
+    results = stored(tools.store, output, "run_results.json"), tools.written("run_results.json")
+    assert comparable_results(results[0]) == comparable_results(results[1])
+    assert tools.manifests_are_equal(output)
+
+
+async def test_a_catalog_that_dbt_cannot_make_says_why_and_the_one_beside_a_run_takes_no_hooks(
+    v2_engine: DbtV2Engine, tmp_path: Path, postgres: PostgresDatabase
+) -> None:
+    postgres.execute("create schema built")
+    location = make_project(tmp_path / "project", {"models/good.sql": "select 1 as id"}, more=HOOKS)
+    env = on_postgres(postgres)
+    built = await drive(v2_engine, location, new_invocation(env=env), with_catalog=True)
+    assert postgres.query("select what from built.hooks") == [("success",)]
+    output = await run(v2_engine, location, {"command": "docs-generate", "env": env}, tmp_path / "store")
+    await command_line(location.project_dir, ("compile", "--write-catalog"), env)
+
+    theirs = comparable_catalog(json.loads((location.project_dir / "target" / "catalog.json").read_bytes()))
+    assert "syntax error" in theirs["errors"][0]  # of dbt v2 (2.0.0-preview.190), in its own query
+    assert comparable_catalog(stored(tmp_path / "store", output, "catalog.json")) == theirs
+    assert comparable_catalog(json.loads(built.artifacts["catalog.json"])) == theirs
 
 
 async def test_show_returns_the_rows_that_dbt_shows(tools: Tools) -> None:

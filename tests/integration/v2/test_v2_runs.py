@@ -17,22 +17,9 @@ from tests.integration.engine_driver import drive, new_invocation, opened
 from tests.integration.postgres import PostgresDatabase
 from tests.integration.servers import wait_for
 from tests.integration.v2.installed import make_project, needs_dbt_v2, on_duckdb, on_postgres
-from tests.integration.v2.runs import run, stored, words
+from tests.integration.v2.runs import FAILS_ONCE, HOOKS, run, stored, words
 
 pytestmark = [needs_dbt_v2, pytest.mark.asyncio]
-
-FAILS_ONCE = """
-create sequence tries;
-create function fails_once() returns int language plpgsql as $$
-begin
-  if nextval('tries') = 1 then raise exception 'deadlock detected' using errcode = '40P01'; end if;
-  return 1;
-end $$;
-"""
-HOOKS = """
-on-run-start: "create table if not exists {{ target.schema }}.hooks (what text)"
-on-run-end: "insert into {{ target.schema }}.hooks values ('{{ results | map(attribute='status') | join(',') }}')"
-"""
 
 
 async def test_a_transient_error_is_tried_again_in_a_further_process_with_what_was_skipped_for_it(

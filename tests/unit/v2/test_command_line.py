@@ -16,15 +16,23 @@ from dbt_temporal.domain.run.input import parse_run_input
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        ({"command": "docs-generate"}, "command: the engine v2 has .* and not 'docs-generate'"),
+        (
+            {"command": "docs-generate", "compile": False},
+            "compile: docs-generate .* is .*--write-catalog",
+        ),
+        ({"command": "docs-generate", "static": True}, "static: .* has no such flag"),
+        ({"command": "docs-generate", "empty_catalog": True}, "empty_catalog: .* has no such flag"),
+        ({"command": "clone"}, "state_manifest_ref: .*: Use --state or --defer-state to provide a state manifest"),
+        (
+            {"command": "clone", "state_manifest_ref": "m.json", "resource_types": ["seed"]},
+            "resource_types: dbt v2 says of `clone`: unexpected argument '--resource-type'",
+        ),
         (
             {"command": "test", "full_refresh": True},
             "full_refresh: the command 'test' of dbt v2 has none; it is for build",
         ),
         ({"command": "compile", "introspect": False}, "introspect: the engine v2 does not take it"),
-        ({"favor_state": True}, "favor_state: the engine v2 does not take it"),
         ({"command": "show", "output": "text"}, "output: on the engine v2, rows are shown as `json` alone"),
-        ({"command": "compile", "inline": "select 1"}, "inline: the engine v2 does not take it"),
         ({"sources_ref": "sources.json"}, "sources_ref: the engine v2 does not take it"),
     ],
 )
@@ -33,11 +41,41 @@ def test_what_the_engine_does_not_do_is_refused_by_name(given: dict[str, Any], n
         command_line.refuse_unsupported(parse_run_input(given), {})
 
 
-def test_a_deferred_state_is_not_favored_over_what_the_run_has_built() -> None:
-    run_input = parse_run_input({"defer_manifest_ref": "prod/manifest.json"})
-    command_line.refuse_unsupported(run_input, {"DBT_FAVOR_STATE": "false"})
-    with pytest.raises(DbtTemporalError, match="DBT_FAVOR_STATE: the engine v2 does not take it"):
-        command_line.refuse_unsupported(run_input, {"DBT_FAVOR_STATE": "true"})
+def test_a_state_may_be_the_environments_where_clones_are_made() -> None:
+    command_line.refuse_unsupported(parse_run_input({"command": "clone"}), {"DBT_STATE": "prod"})
+    command_line.refuse_unsupported(parse_run_input({"command": "clone", "defer_manifest_ref": "m.json"}), {})
+
+
+def test_docs_are_generated_by_the_words_that_dbt_asks_for() -> None:
+    run_input = parse_run_input({"command": "docs-generate", "compile": True, "static": False})
+    command_line.refuse_unsupported(run_input, {})
+    assert command_line.command_words("docs-generate") == ("compile", "--write-catalog")
+    assert command_line.command_words("source-freshness") == ["source", "freshness"]
+
+
+def test_a_query_is_one_word_with_its_option() -> None:
+    assert command_line.inline("-- all\nselect 1") == ["--inline=-- all\nselect 1"]
+
+
+@pytest.mark.parametrize(
+    ("given", "environ", "favored", "words"),
+    [
+        ({}, {}, False, []),
+        ({}, {"DBT_FAVOR_STATE": "true"}, True, []),
+        ({"favor_state": True}, {"DBT_FAVOR_STATE": "false"}, True, ["--favor-state"]),
+        ({"favor_state": False}, {"DBT_ENGINE_FAVOR_STATE": "1"}, False, ["--no-favor-state"]),
+    ],
+)
+def test_whether_a_deferred_state_is_favored_says_the_input_or_else_the_environment(
+    given: dict[str, Any], environ: dict[str, str], favored: bool, words: list[str]
+) -> None:
+    run_input = parse_run_input(given)
+    command_line.refuse_unsupported(run_input, environ)
+    assert command_line.favors_state(run_input, environ) is favored
+    there = Path("/prod")
+    state = command_line.state_words(None, there, run_input.favor_state)
+    assert state == ["--defer", "--defer-state", "/prod", *words]
+    assert command_line.state_words(there, None, run_input.favor_state) == ["--state", "/prod"]
 
 
 def test_flags_have_dbts_words() -> None:

@@ -45,6 +45,20 @@ def test_paths_through_nodes_that_are_not_selected_are_bridged() -> None:
     assert waits(plan_of(of, "model.p.a", "model.p.c")) == {"model.p.a": [], "model.p.c": ["model.p.a"]}
 
 
+def test_clones_wait_for_nothing() -> None:
+    of = manifest(entry("model.p.a"), entry("model.p.b", "model.p.a"))
+    assert waits(plan_of(of, "model.p.a", "model.p.b", command="clone")) == {"model.p.a": [], "model.p.b": []}
+
+
+def test_an_inline_query_is_a_model_of_its_run_alone() -> None:
+    of = manifest(entry("model.p.a"))
+    assert not of.has("model.p.inline")
+    plan = plan_of(of, of.take_inline(), command="show")
+    (node,) = plan.nodes.values()
+    assert (node.unique_id, node.name, node.relation) == ("model.p.inline", "inline", None)
+    assert of.counts == {"model": 1}
+
+
 def test_build_holds_a_model_back_for_tests_and_unit_tests_of_what_it_reads() -> None:
     of = manifest(
         entry("model.p.a"),

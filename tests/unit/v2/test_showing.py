@@ -12,8 +12,16 @@ from dbt_temporal.adapters.dbt_v2.plan import Manifest
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
 from dbt_temporal.adapters.dbt_v2.processes.told import Told
 from dbt_temporal.adapters.dbt_v2.results import outcome_of
-from dbt_temporal.adapters.dbt_v2.runs.showing import chosen, with_freshness, with_rows, write_sources
+from dbt_temporal.adapters.dbt_v2.runs.catalog import left_catalog
+from dbt_temporal.adapters.dbt_v2.runs.showing import (
+    chosen,
+    with_freshness,
+    with_printed_code,
+    with_rows,
+    write_sources,
+)
 from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.run.input import parse_run_input
 from tests.unit.v2.told import begun, end, ended, hear, line, shows
 
 FRESH, OLD = "source.p.s.fresh", "source.p.s.old"
@@ -65,6 +73,41 @@ def test_code_and_rows_are_those_that_dbt_shows() -> None:
     told = process.told.nodes["model.p.a"]
     assert with_rows(outcome_of(told, "model"), told.shown).result.rows == [{"a": 1}]
     assert with_rows(outcome_of(told, "model"), "no rows").result.rows is None
+
+
+def test_an_inline_query_is_shown_under_another_name_than_it_runs() -> None:
+    process = V2Process(1, Path("/nowhere"), None)
+    hear(process, line("PrintEvent", message="said while it was parsed"), begun("model.p.inline"))
+    name = "sql_operation.inline_query"
+    hear(process, shows(name, "ShowNode", "[]", preview='[{"a": 1}]', is_inline=True), ended("model.p.inline"))
+    told = process.told.nodes["model.p.inline"]
+    assert with_rows(outcome_of(told, "model"), told.shown).result.rows == [{"a": 1}]
+    hear(process, shows(name, "CompiledNode", "Compiled inline node is:", compiled="select 1", is_inline=True))
+    assert outcome_of(told, "model", as_code=True).result.compiled_code == "select 1"
+    assert process.told.notes == ["said while it was parsed"]
+
+
+@pytest.mark.parametrize(
+    ("given", "printed"),
+    [
+        ({"inline": "select 1"}, "Compiled inline node is:\nselect 1"),
+        ({"select": "b a"}, "Compiled node 'a' is:\nselect 1"),
+        ({"select": "+b"}, None),
+        ({}, None),
+    ],
+)
+def test_code_is_printed_of_a_query_and_of_what_is_named(given: dict[str, str], printed: str | None) -> None:
+    outcome = outcome_of(Told("model.p.a", status="success", shown="select 1"), "model", as_code=True)
+    run_input = parse_run_input({"command": "compile", **given})
+    assert with_printed_code(outcome, run_input).result.output == printed
+
+
+async def test_the_catalog_is_that_of_the_last_process_that_has_written_it_whole(tmp_path: Path) -> None:
+    processes = [left(tmp_path, number) for number in (1, 2, 3)]
+    assert await left_catalog(processes) is None
+    for process, content in zip(processes, ('{"nodes": {}}', '{"nodes": {}}', '{"nodes": '), strict=True):
+        (process.target / "catalog.json").write_text(content)
+    assert await left_catalog(processes) == processes[1].target / "catalog.json"
 
 
 async def test_a_source_is_as_fresh_as_its_process_has_written(tmp_path: Path) -> None:

@@ -20,26 +20,24 @@ RESOURCE_TYPES = {
     "seed": ("seed",),
     "snapshot": ("snapshot",),
     "compile": ("model", "seed", "snapshot", "test", "unit_test", "analysis", "function"),
+    "docs-generate": ("model", "seed", "snapshot", "test", "unit_test", "analysis", "function"),
+    "clone": ("model", "seed", "snapshot"),
     "build": ("model", "seed", "snapshot", "test", "unit_test", "function"),
     "show": ("model", "snapshot", "seed", "source", "analysis", "test"),
     "source-freshness": ("source",),
 }
 """What each command selects from, by dbt's own word (its event MainReportArgs)."""
-EXECUTED = frozenset({"run", "test", "seed", "snapshot", "build"})
-COMMANDS_HERE = (*sorted(EXECUTED), "compile", "show", "source-freshness", "list", "parse", "debug", "run-operation")
-WITHOUT_ENTRIES = frozenset({"compile", "show"})
+EXECUTED = frozenset({"run", "test", "seed", "snapshot", "build", "clone"})
+WITHOUT_ENTRIES = frozenset({"compile", "docs-generate", "show"})
 """Commands of which dbt v2 writes a run_results.json without results."""
-
-_LACKING = {
-    "docs-generate": " (dbt v2 says of it that it is not supported)",
-    "clone": " (dbt 2.0.0-preview.190 fails on DuckDB at each relation that is not there yet)",
-}
-"""Why commands are not taken."""
+_CALLED = {"docs-generate": ("compile", "--write-catalog")}
+"""Commands that dbt v2 has under other words: of its `docs generate` it says that these are to be used."""
 _CHECKED_FLAGS = frozenset(
     {
         "resource_types",
         "exclude_resource_types",
         "empty",
+        "favor_state",
         "sample",
         "store_failures",
         "threads",
@@ -54,9 +52,12 @@ _WITHOUT_EFFECT_ON_RESULTS = frozenset(
     | {"use_experimental_parser", "partial_parse_file_diff"}
 )
 """About how dbt-core comes to its results, or shows them: dbt v2 has other ways."""
-_FULL_REFRESH = frozenset({"build", "run", "seed", "compile"})
+_FULL_REFRESH = frozenset({"build", "clone", "run", "seed", "compile", "docs-generate"})
 """The commands that have it in dbt v2: others of its command line do not start with it."""
-_NO_FIELDS_HERE = ("sources_ref", "inline")
+_NO_FIELDS_HERE = ("sources_ref",)
+_CATALOG_ALONE = {"compile": True, "static": False, "empty_catalog": False}
+"""Flags of `docs generate` that `compile --write-catalog` has not: what it does without being asked."""
+_STATE_VARIABLES = ("DBT_ENGINE_STATE", "DBT_STATE", "DBT_ENGINE_DEFER_STATE", "DBT_DEFER_STATE")
 
 _FAVOR_STATE_VARIABLES = ("DBT_ENGINE_FAVOR_STATE", "DBT_FAVOR_STATE")
 _FAIL_FAST_VARIABLES = ("DBT_ENGINE_FAIL_FAST", "DBT_FAIL_FAST")
@@ -67,12 +68,6 @@ _SPELLED = {"resource_types": "resource-type", "exclude_resource_types": "exclud
 def refuse_unsupported(run_input: DbtRunInput, environ: Mapping[str, str]) -> None:
     """Raises Configuration where the input asks for what this engine does not do, naming it and what to do."""
     command = run_input.command
-    if command not in COMMANDS_HERE:
-        why = _LACKING.get(command, "")
-        raise configuration_error(
-            f"command: the engine v2 has {', '.join(COMMANDS_HERE)}, and not {command!r}{why}; let the project run on "
-            "dbt-core for it"
-        )
     fields = [name for name in _NO_FIELDS_HERE if getattr(run_input, name) is not None]
     for name in FLAGS:
         if getattr(run_input, name) is not None and name not in _CHECKED_FLAGS | _WITHOUT_EFFECT_ON_RESULTS:
@@ -83,14 +78,33 @@ def refuse_unsupported(run_input: DbtRunInput, environ: Mapping[str, str]) -> No
         )
     if command == "show" and run_input.output not in (None, "json"):
         raise configuration_error("output: on the engine v2, rows are shown as `json` alone")
+    if command == "clone":
+        _refuse_unsupported_clone(run_input, environ)
+    for name, does in _CATALOG_ALONE.items():
+        if command == "docs-generate" and getattr(run_input, name) not in (None, does):
+            raise configuration_error(
+                f"{name}: docs-generate of the engine v2 is `dbt compile --write-catalog`, which has no such flag; "
+                "leave it out, or let the project run on dbt-core"
+            )
     if fields:
         raise configuration_error(
             f"{fields[0]}: the engine v2 does not take it; leave it out, or let the project run on dbt-core"
         )
-    favored = _first_of(environ, _FAVOR_STATE_VARIABLES)
-    if run_input.defer_manifest_ref is not None and favored is not None and favored.lower() in _TRUE:
-        # A further process would read from the deferred state what the run has built by then.
-        raise configuration_error("DBT_FAVOR_STATE: the engine v2 does not take it; unset it, or run on dbt-core")
+
+
+def _refuse_unsupported_clone(run_input: DbtRunInput, environ: Mapping[str, str]) -> None:
+    for name, option in _SPELLED.items():
+        if getattr(run_input, name):
+            raise configuration_error(
+                f"{name}: dbt v2 says of `clone`: unexpected argument '--{option}'; select by `resource_type:`, or let "
+                "the project run on dbt-core"
+            )
+    given = (run_input.state_manifest_ref, run_input.defer_manifest_ref, _first_of(environ, _STATE_VARIABLES))
+    if not any(given):
+        raise configuration_error(
+            "state_manifest_ref: dbt v2 says of `clone`: Use --state or --defer-state to provide a state manifest for "
+            "cloning; name one here"
+        )
 
 
 def selection(run_input: DbtRunInput) -> list[str]:
@@ -104,6 +118,11 @@ def selection(run_input: DbtRunInput) -> list[str]:
     if run_input.indirect_selection:
         words += ["--indirect-selection", run_input.indirect_selection]
     return words
+
+
+def inline(query: str) -> list[str]:
+    """The word of an inline query, as one: it may begin with a comment, which would be an option."""
+    return [f"--inline={query}"]
 
 
 def exact_selection(unique_ids: Collection[str]) -> list[str]:
@@ -168,12 +187,21 @@ def _first_of(environ: Mapping[str, str], names: Sequence[str]) -> str | None:
     return next((environ[name] for name in names if environ.get(name)), None)
 
 
-def state_words(state: Path | None, defer: Path | None) -> list[str]:
-    """The words of the artifacts of earlier runs, by the folders that have them here."""
+def state_words(state: Path | None, defer: Path | None, favor: bool | None = None) -> list[str]:
+    """The words of the artifacts of earlier runs, by the folders that have them here, and of `favor_state`."""
     words = [] if state is None else ["--state", str(state)]
     if defer is not None:
         words += ["--defer", "--defer-state", str(defer)]
+    if defer is not None and favor is not None:
+        words.append("--favor-state" if favor else "--no-favor-state")
     return words
+
+
+def favors_state(run_input: DbtRunInput, environ: Mapping[str, str]) -> bool:
+    """dbt's resolved flag: of the input, else of the environment."""
+    if run_input.favor_state is not None:
+        return run_input.favor_state
+    return (_first_of(environ, _FAVOR_STATE_VARIABLES) or "").lower() in _TRUE
 
 
 def variables(run_input: DbtRunInput) -> list[str]:
@@ -181,5 +209,5 @@ def variables(run_input: DbtRunInput) -> list[str]:
 
 
 def command_words(command: str) -> Sequence[str]:
-    """How dbt's command line calls a command."""
-    return COMMANDS[command].words.split()
+    """How the command line of dbt v2 calls a command."""
+    return _CALLED.get(command) or COMMANDS[command].words.split()

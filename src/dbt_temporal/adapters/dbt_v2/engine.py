@@ -14,6 +14,7 @@ from dbt_temporal.adapters.dbt_v2.commands import V2Commands, V2Project
 from dbt_temporal.adapters.dbt_v2.plan import read_manifest
 from dbt_temporal.adapters.dbt_v2.processes.courses import Courses
 from dbt_temporal.adapters.dbt_v2.run import DbtV2Run
+from dbt_temporal.adapters.dbt_v2.runs.deferral import REFERENCES
 from dbt_temporal.adapters.dbt_v2.runs.operations import OPERATIONS, OperationRun
 from dbt_temporal.adapters.dbt_v2.stage import DepsMode, Stage
 from dbt_temporal.adapters.earlier_runs import RetriedRuns
@@ -26,7 +27,6 @@ from dbt_temporal.domain.secrets.own_variables import without_own_secrets
 CANCEL_SECS = 30.0
 SETTLE_SECS = 15.0
 """Longer than other nodes' steps take to hear that their run is cancelled."""
-_REFERENCES = ("state_manifest_ref", "defer_manifest_ref")
 
 
 class DbtV2Engine:
@@ -144,7 +144,7 @@ class DbtV2Engine:
     async def _referred(self, location: ProjectLocation, invocation: DbtInvocation) -> dict[str, Path]:
         """The folders of the artifacts that the input names, on this machine."""
         found: dict[str, Path] = {}
-        for field in _REFERENCES:
+        for field in REFERENCES:
             reference = getattr(invocation.input, field)
             if reference is None:
                 continue

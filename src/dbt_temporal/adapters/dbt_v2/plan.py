@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from dbt_temporal.adapters.dbt_v2.gating import held_back_by
+from dbt_temporal.adapters.dbt_v2.processes.told import INLINE
 from dbt_temporal.adapters.node_overrides import node_overrides
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, configuration_error
 from dbt_temporal.domain.run.plan import ExecutionPlan, NodeInfo
@@ -32,6 +33,8 @@ _REPLACING = frozenset({"table", "view", "materialized_view", "dynamic_table", "
 _BY_KEY = frozenset({None, "", "default", "merge", "delete+insert"})
 _BY_PARTITION = frozenset({"insert_overwrite", "microbatch", "replace_where"})
 _HIGHEST_PRIORITY, _LOWEST_PRIORITY = 1, 5
+_WITHOUT_ORDER = frozenset({"list", "clone"})
+"""Commands of which no node waits for another one."""
 
 
 class Manifest:
@@ -76,6 +79,20 @@ class Manifest:
         ranks = {self.project_name: 0, "dbt": 2}
         in_order = sorted(found, key=lambda each: ranks.get(each["package_name"], 1))
         return next((dict(each) for each in in_order if package in ("", each["package_name"])), None)
+
+    def take_inline(self) -> str:
+        """Takes in the model that an inline query is, which only the manifest of its own process has; its unique_id."""
+        unique_id = f"model.{self.project_name}.{INLINE}"
+        self._nodes[unique_id] = {
+            "resource_type": "model",
+            "name": INLINE,
+            "package_name": self.project_name,
+            "config": {"materialized": "ephemeral"},  # by dbt's events
+        }
+        return unique_id
+
+    def has(self, unique_id: str) -> bool:
+        return unique_id in self._nodes
 
     def hooks(self, kind: str) -> list[str]:
         """The unique_ids of the hooks of a kind."""
@@ -176,7 +193,7 @@ def _edges(manifest: Manifest, selected: Sequence[str], command: str) -> dict[st
     chosen = frozenset(selected)
     bridged: dict[str, frozenset[str]] = {}
     parents = {unique_id: set(_above(manifest, unique_id, chosen, bridged)) for unique_id in selected}
-    if command == "list":
+    if command in _WITHOUT_ORDER:
         return {unique_id: set() for unique_id in selected}
     kinds = {unique_id: manifest.node(unique_id)["resource_type"] for unique_id in selected}
     unit_tests = [unique_id for unique_id, kind in kinds.items() if kind == "unit_test"]

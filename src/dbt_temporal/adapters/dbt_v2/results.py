@@ -142,6 +142,11 @@ def command_error(told: ProcessTold, otherwise: str) -> DbtTemporalError:
     )
 
 
+def says_locked_out(text: str) -> bool:
+    """Whether an error says that another process has the database."""
+    return _LOCKED_OUT.search(text) is not None
+
+
 class EndingsJudge:
     """Says of processes and nodes what their endings mean. Implements `Judge`."""
 
@@ -178,7 +183,7 @@ class EndingsJudge:
         told = process.told
         if not process.ended.is_set() or told.has_begun:
             return False
-        return any(_LOCKED_OUT.search(text) for _, text in told.errors)
+        return any(says_locked_out(text) for _, text in told.errors)
 
 
 def _message(told: Told, word: str) -> str | None:

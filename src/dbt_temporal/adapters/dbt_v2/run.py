@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -13,26 +11,27 @@ from typing import Any
 import orjson
 
 from dbt_temporal.adapters.dbt_v2 import command_line
-from dbt_temporal.adapters.dbt_v2.artifacts import ARTIFACTS, Shown, write_artifacts
+from dbt_temporal.adapters.dbt_v2.artifacts import ARTIFACTS, write_artifacts
 from dbt_temporal.adapters.dbt_v2.commands import TargetFacts, V2Commands, V2Project
 from dbt_temporal.adapters.dbt_v2.helper import SESSION_VARIABLE, SESSIONS_CAN_BE_ENDED, session_name
 from dbt_temporal.adapters.dbt_v2.leases import lease_of
 from dbt_temporal.adapters.dbt_v2.plan import (
     ON_RUN_END,
-    ON_RUN_START,
     make_plan,
     read_manifest,
     refuse_lacking,
     unrepeatable,
 )
-from dbt_temporal.adapters.dbt_v2.processes.course import Answer, NotBegunError, RunCourse
+from dbt_temporal.adapters.dbt_v2.processes.course import NotBegunError, RunCourse
 from dbt_temporal.adapters.dbt_v2.processes.courses import Courses
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
-from dbt_temporal.adapters.dbt_v2.processes.told import BAD
-from dbt_temporal.adapters.dbt_v2.results import EndingsJudge, kept_back, outcome_of, skipped_for
+from dbt_temporal.adapters.dbt_v2.results import EndingsJudge, skipped_for
+from dbt_temporal.adapters.dbt_v2.runs import catalog
+from dbt_temporal.adapters.dbt_v2.runs.deferral import Deferral
 from dbt_temporal.adapters.dbt_v2.runs.graph import run_graph
+from dbt_temporal.adapters.dbt_v2.runs.outcomes import WHY_IT_KEEPS, Outcomes, this_worker
 from dbt_temporal.adapters.dbt_v2.runs.selection import Selection, beside
-from dbt_temporal.adapters.dbt_v2.runs.showing import SOURCES, chosen, with_freshness, with_rows, write_sources
+from dbt_temporal.adapters.dbt_v2.runs.showing import SOURCES, chosen, write_sources
 from dbt_temporal.adapters.dbt_v2.stage import read_project_file
 from dbt_temporal.adapters.earlier_runs import RetriedRuns, remembered
 from dbt_temporal.application.ports.engine import (
@@ -54,7 +53,6 @@ from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
 _EDGES = "edges.json"
-WHY_IT_KEEPS = "one process of dbt v2 runs its whole selection"
 
 
 class DbtV2Run:
@@ -75,17 +73,18 @@ class DbtV2Run:
         self._location = location
         self._invocation = invocation
         self._project = project
-        state, defer = (references.get(name) for name in ("state_manifest_ref", "defer_manifest_ref"))
-        self._state_words = command_line.state_words(state, defer)
-        self._selection = Selection(commands, project, invocation, self._state_words, retried)
         self._folder = courses.folder(invocation.invocation_id)
+        self._deferral = Deferral(invocation.input, project.environ, references, self._folder)
+        self._selection = Selection(commands, project, invocation, self._deferral.words, retried)
         self._judge = EndingsJudge()
+        self._outcomes = Outcomes(invocation.input, project, self._judge)
 
     async def plan(self) -> EnginePlan:
         run_input, folder = self._invocation.input, self._folder
         facts, (told, selected) = await beside(self._facts(), self._selection.made(folder / "plan"))
         manifest = await asyncio.to_thread(read_manifest, told.target)
-        selected = chosen(run_input.command, manifest, selected)
+        is_inline = run_input.inline is not None
+        selected = [manifest.take_inline()] if is_inline else chosen(run_input.command, manifest, selected)
         plan = await asyncio.to_thread(
             make_plan,
             manifest,
@@ -108,7 +107,7 @@ class DbtV2Run:
             counts=manifest.counts,
             fail_fast=command_line.fail_fast(run_input, self._project.environ, read_project_file(self._project.copy)),
             unrepeatable=unrepeatable(manifest, selected, full_refresh=bool(run_input.full_refresh))
-            if COMMANDS[run_input.command].writes
+            if COMMANDS[run_input.command].writes and run_input.command != "clone"
             else frozenset(),
             nothing_to_do=not selected,
             runs_ahead=True,
@@ -136,7 +135,7 @@ class DbtV2Run:
             await shielded(course.interrupt())
             raise
         process.refuse_unknown_events()
-        return self._prepared(process)
+        return self._outcomes.prepared(process)
 
     async def outcome_of_before_run(self, attempt: int) -> Prepared | None:
         del attempt  # a process has the hooks of one attempt, and those of the last one count
@@ -145,7 +144,7 @@ class DbtV2Run:
         process = next((each for each in reversed(course.processes) if each.nodes is None), None)
         if process is None or not (process.told.has_begun or process.told.failed_hook is not None):
             return None
-        return self._prepared(process)
+        return self._outcomes.prepared(process)
 
     async def use_state(self, read: ReadState, without: Collection[str] = ()) -> None:
         del read, without  # nothing is kept in processes that outlasts them
@@ -180,7 +179,7 @@ class DbtV2Run:
         except asyncio.CancelledError:
             await shielded(course.cancel(unique_id))
             raise
-        return await self._looked_up(self._outcome(unique_id, answer), answer)
+        return await self._outcomes.of_node(unique_id, answer)
 
     async def outcome_of(self, unique_id: str, attempt: int, part: BatchPart | None = None) -> NodeOutcome | None:
         del part
@@ -189,7 +188,7 @@ class DbtV2Run:
         answer = course.left_by(unique_id, attempt)
         if answer is None:
             return None
-        outcome = await self._looked_up(self._outcome(unique_id, answer), answer)
+        outcome = await self._outcomes.of_node(unique_id, answer)
         return None if outcome.error is not None and outcome.error.retryable else outcome
 
     async def after_run(self, results: list[CompletedNode], progress: Progress, attempt: int = 1) -> list[NodeOutcome]:
@@ -202,19 +201,18 @@ class DbtV2Run:
             await shielded(course.interrupt())
             raise
         self._judge.refuse_bad_end(course.processes)
-        return self._hooks(course.processes, ON_RUN_END)
+        return self._outcomes.of_hooks(course.processes, ON_RUN_END)
 
     async def outcome_of_after_run(self, attempt: int) -> list[NodeOutcome] | None:
         del attempt
         course = await self._course()
         await course.at_rest()
         self._judge.refuse_bad_end(course.processes)
-        return self._hooks(course.processes, ON_RUN_END) if course.processes else None
+        return self._outcomes.of_hooks(course.processes, ON_RUN_END) if course.processes else None
 
     async def artifacts(
         self, results: list[CompletedNode], elapsed_time: float, *, with_catalog: bool = False
     ) -> Mapping[str, Path]:
-        del with_catalog  # dbt v2 writes one while it compiles, or none
         course = await self._course()
         await course.end_what_nobody_waits_for()
         await course.at_rest()
@@ -240,13 +238,23 @@ class DbtV2Run:
             with_results=command in command_line.EXECUTED | command_line.WITHOUT_ENTRIES,
             with_entries=command in command_line.EXECUTED,
         )
-        if command != "source-freshness":
-            return files
-        invocation_id = self._invocation.invocation_id
-        sources = await asyncio.to_thread(
-            write_sources, folder / ARTIFACTS, course.processes, invocation_id, elapsed_time
-        )
-        return files if sources is None else {**files, SOURCES: sources}
+        beside = {
+            SOURCES: await self._sources(course, elapsed_time) if command == "source-freshness" else None,
+            catalog.CATALOG: await self._catalog(course, with_catalog=with_catalog),
+        }
+        return {**files, **{name: place for name, place in beside.items() if place is not None}}
+
+    async def _sources(self, course: RunCourse, elapsed_time: float) -> Path | None:
+        invocation_id, folder = self._invocation.invocation_id, self._folder / ARTIFACTS
+        return await asyncio.to_thread(write_sources, folder, course.processes, invocation_id, elapsed_time)
+
+    async def _catalog(self, course: RunCourse, *, with_catalog: bool) -> Path | None:
+        command, folder = self._invocation.input.command, self._folder / "catalog"
+        if command == "docs-generate":
+            return await catalog.left_catalog(course.processes)
+        if not with_catalog or command in catalog.WITHOUT:
+            return None
+        return await catalog.made_catalog(self._commands, folder, self._invocation.invocation_id, self._project)
 
     async def graph(self, with_code: Collection[str] = ()) -> RunGraph:
         parents = (await self._course()).parents
@@ -279,11 +287,12 @@ class DbtV2Run:
         async def start(process: V2Process) -> None:
             course = await self._course()
             await self._end_left(course)
+            is_further = process.nodes is not None
             words = [
                 *command_line.command_words(run_input.command),
                 *self._selection.words(course.parents, process.nodes),
                 *command_line.flags(run_input),
-                *self._state_words,
+                *(await self._deferral.words_beside(course.parents) if is_further else self._deferral.words),
                 *("--threads", str(run_input.threads or (await self._facts()).threads)),
                 *("--invocation-id", self._invocation.invocation_id, "--write-json"),
             ]
@@ -292,44 +301,6 @@ class DbtV2Run:
             progress({"host_pid": process.pid})
 
         return start
-
-    def _prepared(self, process: V2Process) -> Prepared:
-        failed = process.told.failed_hook
-        may_run = process.told.has_begun or failed is None
-        failure = self._judge.failure_before_nodes(process)
-        if failure is not None and failed is None:
-            raise failure
-        hooks = self._hooks([process], ON_RUN_START)
-        return Prepared(hooks, may_run, keeps_worker=WHY_IT_KEEPS, worker=this_worker())
-
-    def _outcome(self, unique_id: str, answer: Answer) -> NodeOutcome:
-        if answer.told is None:
-            return kept_back(unique_id)
-        told = Shown(self._project, answer.process.target).told(answer.told)
-        answer.told.log.clear()  # the run keeps it
-        return outcome_of(told, unique_id.partition(".")[0], as_code=self._invocation.input.command == "compile")
-
-    async def _looked_up(self, outcome: NodeOutcome, answer: Answer) -> NodeOutcome:
-        """The outcome with what dbt has shown of the node, or found out about it."""
-        command = self._invocation.input.command
-        if answer.told is None or command not in ("show", "source-freshness"):
-            return outcome
-        if command == "show":
-            return with_rows(outcome, answer.told.shown)
-        return await with_freshness(outcome, answer.process)
-
-    def _hooks(self, processes: Sequence[V2Process], kind: str) -> list[NodeOutcome]:
-        """The hooks of a kind: of several processes that have run one, the first that failed, else the last."""
-        found: dict[str, NodeOutcome] = {}
-        for process in processes:
-            shown = Shown(self._project, process.target)
-            for unique_id, told in process.told.hooks.items():
-                if f"-{kind}-" not in unique_id:
-                    continue
-                earlier = found.get(unique_id)
-                if earlier is None or earlier.result.dbt_status not in BAD:
-                    found[unique_id] = outcome_of(shown.told(told), "operation")
-        return list(found.values())
 
     async def _end_left(self, course: RunCourse) -> None:
         """Ends what processes that died have left in the database."""
@@ -342,8 +313,3 @@ class DbtV2Run:
         if (await self._facts()).adapter_type in SESSIONS_CAN_BE_ENDED:
             folder = self._folder / "sessions"
             await self._commands.end_sessions(folder, prefix, self._project)
-
-
-def this_worker() -> str:
-    """A name of this worker, for people."""
-    return f"{socket.gethostname()} (process {os.getpid()})"

@@ -14,6 +14,8 @@ SHOWN = frozenset({"CompiledNode", "ShowNode"})
 GOOD = frozenset({"success", "pass", "warn", "no-op", "reused"})
 BAD = frozenset({"error", "fail", "runtime error", "partial success"})
 _WARNINGS = "Generic"
+INLINE = "inline"
+"""What dbt calls the model that an inline query is, where it does not show it."""
 
 
 @dataclass
@@ -141,18 +143,24 @@ class ProcessTold:
         text = sql or event.data.get("preview") or event.message
         if about is not None:
             about.log.append(f"{event.at} [{event.level}] {text}")
-        if event.name in SHOWN and (shown := self.nodes.get(str(event.data.get("unique_id") or ""))) is not None:
+        shown = self._shown_node(event)
+        if event.name in SHOWN and shown is not None:
             shown.shown = str(event.data.get("compiled") or text)
         says = event.name in SAID
         if not says and not (event.level == "warn" and event.name == _WARNINGS):
             return
         if about is None:
-            shown = self.nodes.get(str(event.data.get("unique_id") or ""))
             (shown.said if shown is not None else self.notes).append(text)
             if event.name == "PrintEvent":
                 self.printed.append(text)
         else:
             about.said.append(text)
+
+    def _shown_node(self, event: Event) -> Told | None:
+        """The node that is shown, which has another name there where it is an inline query."""
+        if event.data.get("is_inline"):
+            return next((node for node in self.nodes.values() if node.unique_id.endswith(f".{INLINE}")), None)
+        return self.nodes.get(str(event.data.get("unique_id") or ""))
 
     def _about(self, unique_id: str) -> Told | None:
         if not unique_id:

@@ -22,7 +22,9 @@ def run_graph(artifacts: Path, parents: Mapping[str, Collection[str]], with_code
         manifest = read_manifest(artifacts)
     except OSError:
         return RunGraph()
-    nodes = {unique_id: _facts(manifest, unique_id, above) for unique_id, above in parents.items()}
+    # An inline query is in none where no process came so far.
+    known = {unique_id: above for unique_id, above in parents.items() if manifest.has(unique_id)}
+    nodes = {unique_id: _facts(manifest, unique_id, above) for unique_id, above in known.items()}
     wanted = {unique_id: manifest.node(unique_id) for unique_id in with_code if unique_id in nodes}
     code = {unique_id: node.get("compiled_code") for unique_id, node in wanted.items()}
     tests = {unique_id: node for unique_id, node in wanted.items() if node["resource_type"] == "test"}

@@ -27,6 +27,7 @@ from dbt_temporal.adapters.dbt_v2.processes.events import read_event
 from dbt_temporal.adapters.dbt_v2.processes.process import EVENTS, V2Process, interrupt_living, left_processes
 from dbt_temporal.adapters.dbt_v2.processes.told import CANCELLED
 from dbt_temporal.adapters.dbt_v2.results import EndingsJudge, classify, command_error
+from dbt_temporal.adapters.dbt_v2.runs.catalog import CATALOG, WITHOUT, made_catalog
 from dbt_temporal.adapters.dbt_v2.runs.selection import to_retry
 from dbt_temporal.adapters.earlier_runs import RetriedRuns, remembered
 from dbt_temporal.application.ports.engine import (
@@ -176,12 +177,11 @@ class OperationRun:
     async def artifacts(
         self, results: list[CompletedNode], elapsed_time: float, *, with_catalog: bool = False
     ) -> Mapping[str, Path]:
-        del with_catalog
         run_input = self._invocation.input
         if run_input.command == "debug":  # which writes none
             return {}
         await self._parsed()
-        return await asyncio.to_thread(
+        files = await asyncio.to_thread(
             write_artifacts,
             self._folder / ARTIFACTS,
             RunCourse(self._processes, self._judge, self._cancel_secs, 0.0),  # of nodes, of which there are none
@@ -197,6 +197,11 @@ class OperationRun:
             elapsed_time=elapsed_time,
             with_results=run_input.command == "run-operation",
         )
+        if not with_catalog or run_input.command in WITHOUT:
+            return files
+        place, invocation_id = self._folder / "catalog", self._invocation.invocation_id
+        catalog = await made_catalog(self._commands, place, invocation_id, self._project)
+        return files if catalog is None else {**files, CATALOG: catalog}
 
     async def graph(self, with_code: Collection[str] = ()) -> RunGraph:
         del with_code

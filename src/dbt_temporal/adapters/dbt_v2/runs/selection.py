@@ -57,13 +57,16 @@ class Selection:
         """Has dbt list the nodes, and write its manifest.
 
         Returns:
-            The process, and the nodes in dbt's order.
+            The process, and the nodes in dbt's order; none for an inline query, which dbt lists nowhere.
 
         Raises:
             DbtTemporalError: what dbt says; Configuration, where there is no run that could be retried.
         """
         run_input = self._invocation.input
         again = await self._to_retry()
+        if run_input.inline is not None:
+            words = ["parse", "--write-json", "--invocation-id", self._invocation.invocation_id]
+            return await self._commands.run(folder, words, self._project, "planning"), []
         words = [
             *("list", "--output", "json", "--output-keys", "unique_id", "--write-json"),
             *(command_line.exact_selection(again) if again and not _narrows(run_input) else self._own()),
@@ -93,6 +96,8 @@ class Selection:
             nodes: those of the process; None for all.
         """
         run_input = self._invocation.input
+        if run_input.inline is not None:
+            return command_line.inline(run_input.inline)
         if nodes is None and not run_input.retry_from:
             return [*command_line.selection(run_input), *command_line.types(run_input)]
         return command_line.exact_selection(planned if nodes is None else nodes)

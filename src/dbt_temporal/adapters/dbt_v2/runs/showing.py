@@ -19,6 +19,7 @@ from dbt_temporal.adapters.dbt_v2.results import classify
 from dbt_temporal.application.ports.engine import NodeErrorClass, NodeOutcome
 from dbt_temporal.domain.errors import ErrorType, configuration_error
 from dbt_temporal.domain.results import Freshness
+from dbt_temporal.domain.run.input import DbtRunInput
 
 SOURCES = "sources.json"
 
@@ -48,6 +49,18 @@ def with_rows(outcome: NodeOutcome, shown: str) -> NodeOutcome:
     except orjson.JSONDecodeError:
         return outcome
     return _with(outcome, rows=rows)
+
+
+def with_printed_code(outcome: NodeOutcome, run_input: DbtRunInput) -> NodeOutcome:
+    """The outcome of a node that was compiled, with its code as dbt prints it where it is an inline query, or named."""
+    code, name = outcome.result.compiled_code, outcome.result.unique_id.rpartition(".")[2]
+    if code is None:
+        return outcome
+    if run_input.inline is not None:
+        return _with(outcome, output=f"Compiled inline node is:\n{code}")
+    if name in (run_input.select or "").split():
+        return _with(outcome, output=f"Compiled node '{name}' is:\n{code}")
+    return outcome
 
 
 async def with_freshness(outcome: NodeOutcome, process: V2Process) -> NodeOutcome:
