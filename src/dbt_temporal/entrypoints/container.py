@@ -90,6 +90,7 @@ class WorkerContainer(containers.DeclarativeContainer):
         environ=environ,
         deps=settings.provided.projects.deps,
         references=references,
+        telemetry=telemetry,
     )
     engines = providers.Singleton(engines_here, settings, environ, dbt_engine.provider, v2_engine.provider)
     engine_by_project = providers.Singleton(

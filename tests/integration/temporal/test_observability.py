@@ -10,6 +10,7 @@ import sys
 import textwrap
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -34,7 +35,7 @@ from tests.integration.worker.observed_worker import (
 DASHBOARD = ROOT / "deploy" / "grafana" / "dbt-temporal.json"
 RULES = ROOT / "deploy" / "prometheus" / "dbt-temporal.rules.yaml"
 DOC = ROOT / "docs" / "observability.md"
-OUR_LABELS = {"kind", "project", "command", "resource_type", "step", "status", "error_type"}
+OUR_LABELS = {"kind", "project", "command", "resource_type", "step", "status", "error_type", "engine", "dbt_version"}
 SDK_LABELS = {"namespace", "task_queue", "workflow_type", "service_name", "le"}
 
 
@@ -102,6 +103,8 @@ async def test_failed_attempts_waiting_parsing_and_hosts_are_measured(worker: Ob
     # For build and for list: what its hooks hold of `flags.WHICH` is seen while the project is parsed.
     assert total(worker, "parse_seconds_count", project="jaffle_shop") == 2
     assert total(worker, "parse_seconds_sum", project="with_failures") > 0
+    installed = {"engine": "dbt-core", "dbt_version": version("dbt-core")}
+    assert total(worker, "project_info", project="with_failures", **installed) == 1
     assert total(worker, "hosts") == 0
     assert any(sample.name == "dbt_temporal_hosts" for sample in worker.samples())
 

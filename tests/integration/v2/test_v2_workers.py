@@ -17,11 +17,13 @@ from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.adapters.dbt_v2.engine import DbtV2Engine
 from dbt_temporal.adapters.in_process.runtime import run_in_process
 from dbt_temporal.application.ports.engine import ProjectLocation
+from dbt_temporal.application.ports.telemetry import Fact, ProjectParsed
 from dbt_temporal.application.projects.engines import EngineByProject
 from dbt_temporal.application.projects.loading import ReadyProject
 from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.entrypoints.container import WorkerContainer
 from dbt_temporal.entrypoints.settings import read_settings
+from dbt_temporal.entrypoints.worker.start_table import engines_of
 from tests.integration.engine_driver import new_invocation, opened
 from tests.integration.postgres import PostgresDatabase
 from tests.integration.run_harness import FAST_RETRIES, WorkerHarness, history, scheduled
@@ -123,7 +125,14 @@ async def test_one_worker_serves_projects_of_both_engines(
             assert [each for each in names if ":" in each] == ["model:one", "model:two"]
 
 
-async def test_a_worker_that_is_told_so_runs_projects_on_dbt_v2_and_keeps_their_secrets(tmp_path: Path) -> None:
+class Facts(list[Fact]):
+    """Implements `Telemetry`."""
+
+    def record(self, fact: Fact) -> None:
+        self.append(fact)
+
+
+async def test_a_worker_that_is_told_so_runs_projects_on_dbt_v2_says_so_and_keeps_their_secrets(tmp_path: Path) -> None:
     make_project(
         tmp_path / "project",
         {"models/wrong.sql": "select '{{ env_var('API_TOKEN') }}' as token, no_such_column"},
@@ -142,20 +151,29 @@ async def test_a_worker_that_is_told_so_runs_projects_on_dbt_v2_and_keeps_their_
     container = WorkerContainer(
         settings=read_settings(environ), environ=providers.Object(environ), current_dir=tmp_path
     )
+    facts = Facts()
+    container.telemetry.override(providers.Object(facts))
     try:
-        for project in await container.load_projects()():
-            assert project.loaded.dbt_version.startswith("2.")
-            container.registry().add(project)
+        (project,) = await container.load_projects()()
+        version = project.loaded.dbt_version
+        assert version.startswith("2.")
+        assert engines_of([project]) == f"v2 {version} (any)"
+        parsed = [each for each in facts if isinstance(each, ProjectParsed)]
+        assert [(each.project, each.engine, each.dbt_version) for each in parsed] == [("any", "v2", version)]
+        container.registry().add(project)
         secret = "hush-hush-4711"
         given = {"env": {**on_duckdb(tmp_path), "API_TOKEN": secret}}
         output = await run_in_process(given, container.use_cases())
     finally:
         await container.engine().close()
-    assert (output.success, output.engine) == (False, "v2")
+    assert (output.success, output.engine, output.dbt_version) == (False, "v2", version)
     (result,) = output.node_results
     assert result.message is not None
     assert "no_such_column" in result.message
     assert secret not in output.model_dump_json()
     stored = {path.name: path.read_text() for path in (tmp_path / "store").rglob("*") if path.is_file()}
     assert {name for name, text in stored.items() if secret in text} <= {"manifest.json"}
-    assert {"run_results.json", "log.txt"} <= stored.keys()
+    assert f"Project any: engine=v2 dbt={version} adapter=duckdb" in stored["log.txt"]
+    assert f"<b>v2 {version}</b>" in stored["report.html"]
+    for name in ("run_results.json", "manifest.json"):
+        assert json.loads(stored[name])["metadata"]["dbt_version"] == version

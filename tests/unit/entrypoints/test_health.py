@@ -49,6 +49,19 @@ def test_the_healthcheck_exits_with_0_or_1(tmp_path: Path, capsys: pytest.Captur
     assert "healthy" in capsys.readouterr().out
 
 
+async def test_the_healthcheck_says_what_the_worker_has_said_of_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "health"
+    beating = asyncio.create_task(beat(path, about="v2 2.0.0 (lake)"))
+    while not (path.exists() and path.read_text()):  # noqa: ASYNC110 -- a file tells nobody that it is there
+        await asyncio.sleep(0.005)
+    assert healthcheck({"HEALTH_FILE": str(path)}) == 0
+    assert capsys.readouterr().out.strip().endswith(" seconds ago; v2 2.0.0 (lake)")
+    beating.cancel()
+    await asyncio.gather(beating, return_exceptions=True)
+
+
 async def test_the_file_is_touched_again_and_again_and_gone_afterwards(tmp_path: Path) -> None:
     path = tmp_path / "health"
     beating = asyncio.create_task(beat(path, every_secs=0.01))

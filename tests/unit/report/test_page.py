@@ -114,6 +114,11 @@ def test_how_the_run_ended_stands_at_the_top() -> None:
         assert f"shop {said}" in " ".join(Reader(html_page(report_of(ran("a", 1, 2), facts=facts))).shown.split())
 
 
+def test_the_engine_stands_at_the_top() -> None:
+    page = html_page(report_of(ran("a", 1, 2), facts=facts_of(engine="v2 2.0.0")))
+    assert "Engine v2 2.0.0" in " ".join(Reader(page).shown.split())
+
+
 def test_the_comparison_names_the_run_before() -> None:
     nodes = list(nodes_of(ran("a", 1, 4)).values())
     before = RunSummary(

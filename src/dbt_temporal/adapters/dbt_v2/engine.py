@@ -20,6 +20,7 @@ from dbt_temporal.adapters.dbt_v2.stage import DepsMode, Stage
 from dbt_temporal.adapters.earlier_runs import RetriedRuns
 from dbt_temporal.application.ports.engine import EngineRun, LoadedProject, ProjectLocation
 from dbt_temporal.application.ports.references import ArtifactReferences
+from dbt_temporal.application.ports.telemetry import NoTelemetry, ProjectParsed, Telemetry
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.domain.secrets.own_variables import without_own_secrets
@@ -38,6 +39,7 @@ class DbtV2Engine:
         environ: the environment that runs see below their own; by default the worker's.
         deps: DBT_DEPS.
         references: fetches what a run refers to by URL; without it, only paths are taken.
+        telemetry: hears of projects that were parsed.
         cancel_secs, settle_secs: as for `RunCourse`.
     """
 
@@ -49,6 +51,7 @@ class DbtV2Engine:
         environ: Mapping[str, str] | None = None,
         deps: DepsMode = "auto",
         references: ArtifactReferences | None = None,
+        telemetry: Telemetry | None = None,
         cancel_secs: float = CANCEL_SECS,
         settle_secs: float = SETTLE_SECS,
     ) -> None:
@@ -61,6 +64,7 @@ class DbtV2Engine:
         self._courses = Courses(folder / "runs", cancel_secs, settle_secs)
         self._cancel_secs = cancel_secs
         self._references = references
+        self._telemetry = NoTelemetry() if telemetry is None else telemetry
         self._retried = RetriedRuns(references, folder / "runs")
         self._tidied = False
 
@@ -75,15 +79,18 @@ class DbtV2Engine:
             facts = await self._commands.facts(folder / "facts", project)
             parsed = await self._commands.run(folder / "parse", ["parse", "--write-json"], project, "parsing")
             manifest = await asyncio.to_thread(read_manifest, parsed.target)
+        seconds = time.monotonic() - began
+        self._telemetry.record(ProjectParsed(manifest.project_name, seconds, command_line.NAME, manifest.dbt_version))
         return LoadedProject(
             name=manifest.project_name,
             location=location,
             adapter_type=facts.adapter_type,
             target=facts.name,
             threads=facts.threads,
+            engine=command_line.NAME,
             dbt_version=manifest.dbt_version,
             counts=manifest.counts,
-            load_seconds=time.monotonic() - began,
+            load_seconds=seconds,
         )
 
     async def open(self, location: ProjectLocation, invocation: DbtInvocation) -> EngineRun:

@@ -24,12 +24,14 @@ async def beat(
     path: Path,
     every_secs: float = BEAT_SECS,
     *,
+    about: str = "",
     alive: Callable[[], Awaitable[bool]] = _always,
     limit_secs: float = LIMIT_SECS,
 ) -> None:
     """Touches the file until it is cancelled, then deletes it: a worker that has ended is not healthy.
 
     Args:
+        about: what the file says of the worker, in one line.
         alive: asked before each touch; without a yes the file is left to grow old.
         limit_secs: an answer that takes longer is a no.
     """
@@ -37,7 +39,7 @@ async def beat(
     try:
         while True:
             if await _says_yes(alive, limit_secs):
-                healthy = _touch(path, warn=healthy)
+                healthy = _touch(path, about, warn=healthy)
             await asyncio.sleep(every_secs)
     finally:
         _forget(path)
@@ -58,9 +60,12 @@ async def _says_yes(alive: Callable[[], Awaitable[bool]], limit_secs: float) -> 
     return False
 
 
-def _touch(path: Path, *, warn: bool) -> bool:
+def _touch(path: Path, about: str, *, warn: bool) -> bool:
     try:
-        path.touch()
+        if about:
+            path.write_text(about, encoding="utf-8")
+        else:
+            path.touch()
     except OSError as error:
         if warn:
             logger.warning("the health file %s cannot be touched: %s", path, error)
@@ -82,10 +87,19 @@ def age_of_beat(path: Path, now: Callable[[], float] = time.time) -> float | Non
 
 
 def check_health(path: Path, now: Callable[[], float] = time.time) -> tuple[bool, str]:
-    """Whether the worker lives, and why in words: the file was touched within the last 60 seconds."""
+    """Whether the worker lives, and why in words: the file was touched within the last 60 seconds; and what it says."""
     age = age_of_beat(path, now)
     if age is None:
         return False, f"unhealthy: there is no health file {path}"
     if age > STALE_SECS:
         return False, f"unhealthy: {path} was last touched {age:.0f} seconds ago (limit {STALE_SECS:.0f})"
-    return True, f"healthy: {path} was touched {max(age, 0.0):.0f} seconds ago"
+    about = _about(path)
+    return True, f"healthy: {path} was touched {max(age, 0.0):.0f} seconds ago{about and f'; {about}'}"
+
+
+def _about(path: Path) -> str:
+    """What the worker says of itself; it may be writing that, or be gone."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""

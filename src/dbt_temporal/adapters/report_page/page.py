@@ -74,6 +74,7 @@ def _head(report: RunReport) -> str:
         ("Began", f"{report.started_at[:19].replace('T', ' ')} UTC"),
         ("Target", facts.target),
         ("Threads", facts.threads),
+        ("Engine", facts.engine),
         ("Revision", report.revision),
         ("Invocation", report.invocation_id),
     ]

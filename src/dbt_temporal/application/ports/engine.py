@@ -43,6 +43,7 @@ class LoadedProject:
     adapter_type: str = ""
     target: str = ""
     threads: int = 0
+    engine: str = "dbt-core"
     dbt_version: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     load_seconds: float = 0.0
@@ -334,11 +335,8 @@ class DbtEngine(Protocol):
         """Parses a project. Raises Compilation or Configuration with dbt's own message."""
 
     async def open(self, location: ProjectLocation, invocation: DbtInvocation) -> EngineRun:
-        """The run of an invocation. Cheap: what the run needs is made by whatever is asked of it first.
-
-        Raises:
-            DbtTemporalError: of type Configuration, where the invocation cannot be run as it is.
-        """
+        """The run of an invocation. Cheap: what the run needs is made by whatever is asked of it first. Raises
+        Configuration where the invocation cannot be run as it is."""
 
     async def end_run(self, invocation_id: str) -> None:
         """Frees what this worker holds for a run. Safe to call for a run that is not known here."""

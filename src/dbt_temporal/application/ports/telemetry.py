@@ -55,10 +55,12 @@ class AttemptFailed:
 
 @dataclass(frozen=True)
 class ProjectParsed:
-    """The engine has parsed a project."""
+    """The engine has parsed a project: which engine, and its version of dbt."""
 
     project: str
     seconds: float
+    engine: str
+    dbt_version: str
 
 
 @dataclass(frozen=True)

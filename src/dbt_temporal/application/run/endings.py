@@ -182,6 +182,7 @@ class RunSteps:
             ended=ended,
             success=self._live.state.success and not self.cancelled,
             cancelled=self.cancelled,
+            engine=" ".join(filter(None, (planned.engine, planned.dbt_version))) or None,
         )
 
     def _tell_unstored(self, nodes: list[str]) -> None:

@@ -21,6 +21,7 @@ class ReportFacts(BaseModel):
         ended: when all nodes and on-run-end had ended.
         success: whether all went well.
         cancelled: whether the run was cancelled.
+        engine: what ran it, with its version; None in reports from before it was told.
     """
 
     target: str | None = None
@@ -29,6 +30,7 @@ class ReportFacts(BaseModel):
     ended: float = 0.0
     success: bool = True
     cancelled: bool = False
+    engine: str | None = None
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ from dbt_temporal.entrypoints.container import WorkerContainer
 from dbt_temporal.entrypoints.exit_codes import COULD_NOT_RUN, SUCCESS
 from dbt_temporal.entrypoints.settings import HealthSettings, Settings, read_health_file, read_settings
 from dbt_temporal.entrypoints.worker.log import logger, start_log, worker_console
-from dbt_temporal.entrypoints.worker.start_table import print_projects
+from dbt_temporal.entrypoints.worker.start_table import engines_of, print_projects
 
 if TYPE_CHECKING:
     from dbt_temporal.adapters.dbt_core.template import Template
@@ -123,7 +123,8 @@ async def run_worker(
                 for project in projects:
                     container.registry().add(project)
                 print_projects(console, projects)
-                await _serve(container, client, workers, settings, console, stopping, readiness)
+                about = engines_of(projects)
+                await _serve(container, client, workers, settings, console, stopping, readiness, about)
         except _StoppedError:
             console.print("Stopped before the worker was ready.", highlight=False)
         finally:
@@ -173,6 +174,7 @@ async def _serve(
     console: Console,
     stopping: asyncio.Event,
     readiness: Readiness,
+    about: str,
 ) -> None:
     queue = settings.connection.task_queue
     worker, own = workers
@@ -186,7 +188,7 @@ async def _serve(
 
     watching = asyncio.create_task(readiness.watch(lambda: is_heard(client, queue)))
     noticing = asyncio.create_task(_notice(ClosedRuns(client, queue), settings))
-    async with _beating(settings.health, alive), _ended(watching), _ended(noticing):
+    async with _beating(settings.health, about, alive), _ended(watching), _ended(noticing):
         console.print(
             f"Working on task queue {settings.connection.task_queue!r} of namespace "
             f"{settings.connection.namespace!r} at {settings.connection.target}",
@@ -230,11 +232,11 @@ async def _probes(settings: HealthSettings, readiness: Readiness) -> AsyncIterat
 
 
 @contextlib.asynccontextmanager
-async def _beating(settings: HealthSettings, alive: Callable[[], Awaitable[bool]]) -> AsyncIterator[None]:
+async def _beating(settings: HealthSettings, about: str, alive: Callable[[], Awaitable[bool]]) -> AsyncIterator[None]:
     if settings.beat_file is None:
         yield
         return
-    async with _ended(asyncio.create_task(beat(settings.beat_file, alive=alive))):
+    async with _ended(asyncio.create_task(beat(settings.beat_file, about=about, alive=alive))):
         yield
 
 

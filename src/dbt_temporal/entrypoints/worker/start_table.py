@@ -23,7 +23,7 @@ def print_projects(console: Console, projects: Sequence[ReadyProject]) -> None:
         line = (
             f"Loaded project {loaded.name}: revision {_revision(project)}, source {loaded.location.source}, "
             f"adapter {loaded.adapter_type}, target {loaded.target}, {_counts(loaded.counts)}, "
-            f"dbt {loaded.dbt_version}, {loaded.load_seconds:.1f} s"
+            f"engine {loaded.engine}, dbt {loaded.dbt_version}, {loaded.load_seconds:.1f} s"
         )
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     for project in projects:
@@ -36,9 +36,18 @@ def print_projects(console: Console, projects: Sequence[ReadyProject]) -> None:
             console.print(line, highlight=False, soft_wrap=True, markup=False, style="yellow")
 
 
+def engines_of(projects: Sequence[ReadyProject]) -> str:
+    """Which engines of which versions have parsed the projects, in one line; empty where none was parsed."""
+    names: dict[str, list[str]] = {}
+    for project in projects:
+        if project.waits_for is None:
+            names.setdefault(f"{project.loaded.engine} {project.loaded.dbt_version}", []).append(project.loaded.name)
+    return ", ".join(f"{engine} ({', '.join(sorted(of_engine))})" for engine, of_engine in sorted(names.items()))
+
+
 def _table(projects: Sequence[ReadyProject]) -> Table:
     table = Table(title="Projects")
-    for heading in ("project", "revision", "source", "adapter", "target", "nodes", "dbt"):
+    for heading in ("project", "revision", "source", "adapter", "target", "nodes", "engine", "dbt"):
         table.add_column(heading, overflow="fold")
     table.add_column("seconds", justify="right")
     for project in projects:
@@ -50,6 +59,7 @@ def _table(projects: Sequence[ReadyProject]) -> Table:
             loaded.adapter_type,
             loaded.target,
             _counts(loaded.counts),
+            loaded.engine,
             loaded.dbt_version,
             f"{loaded.load_seconds:.1f}",
         )

@@ -247,7 +247,7 @@ class ParentPool:
         logger.info("project %s: %s", facts["name"], facts["parsed"])
         if shared is None:
             facts["shared"] = None
-        self._telemetry.record(ProjectParsed(facts["name"], facts["load_seconds"]))
+        self._telemetry.record(ProjectParsed(facts["name"], facts["load_seconds"], "dbt-core", facts["dbt_version"]))
         kept_secs = self._limits.asking_parse_secs if facts["asked_others"] else math.inf
         if facts["for_one_run"]:
             kept_secs = 0.0

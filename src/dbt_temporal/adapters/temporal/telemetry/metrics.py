@@ -34,6 +34,7 @@ HISTOGRAMS = {
 }
 GAUGES = {
     "hosts": "Processes of this worker that execute runs",
+    "project_info": "1 for the engine and its version that a project was parsed by last",
     "last_passed_timestamp_seconds": "When the last run ended that passed, in seconds since 1970",
 }
 
@@ -62,6 +63,7 @@ class MeterTelemetry:
         self._gauges: dict[str, MetricGauge] = {
             name: meter.create_gauge(PREFIX + name, text) for name, text in GAUGES.items()
         }
+        self._projects: dict[str, dict[str, str]] = {}
 
     def record(self, fact: Fact) -> None:
         match fact:
@@ -82,10 +84,19 @@ class MeterTelemetry:
                 self._counters["failed_attempts"].add(1, labels)
             case ProjectParsed():
                 self._histograms["parse_seconds"].record(fact.seconds, {"project": fact.project})
+                self._tell_of_project(fact)
             case ActionsTaken():
                 self._counters["actions"].add(fact.count, {"kind": fact.kind})
             case HostsCounted():
                 self._gauges["hosts"].set(fact.count)
+
+    def _tell_of_project(self, fact: ProjectParsed) -> None:
+        labels = {"project": fact.project, "engine": fact.engine, "dbt_version": fact.dbt_version}
+        before = self._projects.get(fact.project, labels)
+        if before != labels:
+            self._gauges["project_info"].set(0, before)
+        self._projects[fact.project] = labels
+        self._gauges["project_info"].set(1, labels)
 
     def _record_node(self, fact: NodeEnded) -> None:
         labels = {"project": fact.project, "resource_type": fact.resource_type, "status": fact.status}
