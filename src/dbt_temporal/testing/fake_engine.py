@@ -214,8 +214,10 @@ class FakeEngineRun:
         attempt: int = 1,
         *,
         behind_failure: bool = False,
+        again: bool = True,
     ) -> NodeOutcome:
         """The next outcome of the node's script."""
+        del again
         engine = self._engine
         engine.behind_failure += [unique_id] if behind_failure else []
         engine.attempts.append((unique_id, attempt))

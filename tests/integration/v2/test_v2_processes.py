@@ -100,14 +100,15 @@ async def test_a_node_that_takes_too_long_is_ended_and_the_others_go_on(
         {
             "models/endless.sql": "{{ config(meta={'dbt_temporal': {'timeout_secs': 3, "
             "'retry': {'max_attempts': 1}}}) }} select 1 as id, cast(pg_sleep(600) as text) as z",
-            "models/late.sql": "{{ config(materialized='incremental', unique_key='id') }}"
+            "models/late.sql": "{{ config(materialized='incremental', unique_key='id', "
+            "meta={'dbt_temporal': {'retry': {'max_attempts': 1}}}) }}"
             "select 1 as id, cast(pg_sleep(case when nextval('slept') = 1 then 600 else 0 end) as text) as z",
         },
     )
     postgres.execute("create sequence slept")
     output = await run(v2_engine, location, {"env": on_postgres(postgres)}, tmp_path / "store")
 
-    assert {result.unique_id: result.status for result in output.node_results} == {
-        "model.any.endless": "error",
-        "model.any.late": "success",
+    assert {result.unique_id: (result.status, result.attempts) for result in output.node_results} == {
+        "model.any.endless": ("error", 1),
+        "model.any.late": ("success", 1),
     }

@@ -29,16 +29,34 @@ async def test_where_the_limit_counts_from_the_begin_what_is_waited_for_before_d
     request = ExecuteNodeInput(invocation=invocation(), unique_id="model.shop.a", timeout_secs=0.0, from_begin=True)
     waited: list[str] = []
 
-    async def work(begins: Callable[[], None]) -> None:
+    async def work(begins: Callable[[bool], None]) -> None:
         for _ in range(5):  # whose time was up would be cancelled by now
             await asyncio.sleep(0)
         waited.append("for its begin")
-        begins()
+        begins(True)
         await asyncio.Event().wait()
 
     with pytest.raises(DbtTemporalError, match="longer than its limit"):
         await within_limit(request, "a", work)
     assert waited == ["for its begin"]
+
+
+async def test_a_node_that_has_to_begin_again_has_all_of_its_time_from_then_on() -> None:
+    request = ExecuteNodeInput(invocation=invocation(), unique_id="model.shop.a", timeout_secs=0.0, from_begin=True)
+    waited: list[str] = []
+
+    async def work(begins: Callable[[bool], None]) -> None:
+        begins(True)
+        begins(False)
+        for _ in range(5):  # whose time was up would be cancelled by now
+            await asyncio.sleep(0)
+        waited.append("for its begin once more")
+        begins(True)
+        await asyncio.Event().wait()
+
+    with pytest.raises(DbtTemporalError, match="longer than its limit"):
+        await within_limit(request, "a", work)
+    assert waited == ["for its begin once more"]
 
 
 async def run_project_hooks(world: World, step: str, **asked: Any) -> None:

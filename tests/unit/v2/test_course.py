@@ -9,40 +9,12 @@ import pytest
 
 from dbt_temporal.adapters.dbt_v2.processes import course as course_module
 from dbt_temporal.adapters.dbt_v2.processes.choosing import chosen_nodes
-from dbt_temporal.adapters.dbt_v2.processes.course import Answer, NotBegunError, RunCourse
+from dbt_temporal.adapters.dbt_v2.processes.course import NotBegunError
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
 from dbt_temporal.adapters.dbt_v2.results import EndingsJudge
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.testing.waiting import until
-from tests.unit.v2.told import begun, completed, end, ended, error, hear, line
-
-A, B, C, D = "model.p.a", "model.p.b", "model.p.c", "model.p.d"
-PARENTS = {A: [], B: [A], C: [B], D: []}
-TRANSIENT = "deadlock detected"
-
-
-class Course:
-    """A course whose processes tell what the test says."""
-
-    def __init__(self, folder: Path) -> None:
-        self.course = RunCourse(folder, EndingsJudge(), cancel_secs=1.0, settle_secs=0.0)
-        self.course.parents = PARENTS
-        self.started: list[V2Process] = []
-
-    async def start(self, process: V2Process) -> None:
-        self.started.append(process)
-        hear(process, begun("model.p.any"))
-
-    async def begin(self) -> V2Process:
-        await self.course.begin(self.start)
-        return self.started[-1]
-
-    def ask(self, unique_id: str, attempt: int = 1) -> asyncio.Task[Answer]:
-        return asyncio.create_task(self.course.answer(unique_id, attempt, self.start))
-
-    async def further(self, count: int) -> V2Process:
-        await until(lambda: len(self.course.processes) == count)
-        return self.started[-1]
+from tests.unit.v2.told import TRANSIENT, A, B, C, Course, D, begun, completed, end, ended, error, hear, line
 
 
 @pytest.fixture
@@ -152,27 +124,6 @@ async def test_an_error_before_all_nodes_fails_those_that_wait_for_a_further_pro
     assert (await third).process.number == 3
 
 
-async def test_the_cancel_of_a_node_that_only_waits_ends_nothing(course: Course) -> None:
-    one = await course.begin()
-    hear(one, error(A, TRANSIENT), ended(A, "error"))
-    await course.ask(A)
-    again = course.ask(A, 2)
-    await asyncio.sleep(0)
-    again.cancel()
-    await asyncio.gather(again, return_exceptions=True)
-    await course.course.cancel(A)
-    assert not one.interrupted
-
-
-async def test_the_cancel_of_a_node_ends_its_process(course: Course) -> None:
-    one = await course.begin()
-    hear(one, begun(A))
-    cancelling = asyncio.create_task(course.course.cancel(A))
-    await until(lambda: one.interrupted)
-    end(one, error(A, "Cancelled", "TaskCancelled (dbt1404)"), ended(A, "error"), completed(success=False))
-    await cancelling
-
-
 async def test_the_same_attempt_has_the_same_answer_whoever_asks(course: Course, tmp_path: Path) -> None:
     one = await course.begin()
     hear(one, ended(A))
@@ -240,16 +191,16 @@ async def test_an_end_that_neither_nodes_nor_hooks_tell_of_is_an_error(course: C
 
 async def test_who_waits_for_a_node_hears_when_it_begins(course: Course) -> None:
     one = await course.begin()
-    heard: list[str] = []
-    asked = asyncio.create_task(course.course.answer(B, 1, course.start, lambda: heard.append(B)))
+    heard: list[bool] = []
+    asked = asyncio.create_task(course.course.answer(B, 1, course.start, heard.append))
     hear(one, begun(A), ended(A))
     await asyncio.sleep(0)
     assert heard == []
     hear(one, begun(B))
-    await until(lambda: heard == [B])
+    await until(lambda: heard == [True])
     hear(one, line("NodeExecuting", B), ended(B))
     await asked
-    assert heard == [B]
+    assert heard == [True]
 
 
 async def test_nothing_is_begun_for_a_node_behind_one_that_was_lost_but_dbts_word_of_it_counts(course: Course) -> None:
@@ -278,27 +229,6 @@ async def test_what_keeps_a_process_from_starting_is_heard_by_those_that_wait_fo
         await asyncio.wait_for(course.course.answer(A, 2, fails), 10)
 
 
-async def test_a_node_that_is_cancelled_while_its_process_starts_ends_that(course: Course) -> None:
-    one = await course.begin()
-    end(one, error(A, TRANSIENT), ended(A, "error"), completed(success=False))
-    await course.ask(A)
-    starts, goes_on = asyncio.Event(), asyncio.Event()
-
-    async def slowly(process: V2Process) -> None:
-        starts.set()
-        await goes_on.wait()
-        await course.start(process)
-
-    asked = asyncio.create_task(course.course.answer(A, 2, slowly))
-    await starts.wait()
-    asked.cancel()
-    await asyncio.gather(asked, return_exceptions=True)
-    await course.course.cancel(A)
-    goes_on.set()
-    two = await course.further(2)
-    assert two.interrupted
-
-
 async def test_a_process_with_nodes_left_is_ended_when_the_run_has_given_them_up(course: Course) -> None:
     one = await course.begin()
     hear(one, *(ended(each) for each in (A, B, C)))
@@ -323,24 +253,3 @@ async def test_what_was_said_of_nodes_that_did_not_run_hides_no_bad_end(course: 
     )
     with pytest.raises(DbtTemporalError, match="the disk is full"):
         EndingsJudge().refuse_bad_end(course.course.processes)
-
-
-async def test_a_node_that_was_cancelled_before_it_began_comes_along_with_no_further_process(course: Course) -> None:
-    one = await course.begin()
-    skipped, goes_on = course.ask(A), course.ask(D)
-    await asyncio.sleep(0)
-    skipped.cancel()
-    cancelling = asyncio.create_task(course.course.cancel(A))
-    await until(lambda: one.interrupted)
-    end(one, completed(success=False))
-    await cancelling
-    two = await course.further(2)
-    assert two.nodes == frozenset({D})
-    hear(two, ended(D))
-    await goes_on
-    end(two, completed())
-    again = course.ask(A, 2)  # by an operator
-    three = await course.further(3)
-    assert three.nodes == frozenset({A, B, C})
-    hear(three, ended(A))
-    await again

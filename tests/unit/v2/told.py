@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from dbt_temporal.adapters.dbt_v2.processes.course import Answer, RunCourse
 from dbt_temporal.adapters.dbt_v2.processes.events import read_event
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
+from dbt_temporal.adapters.dbt_v2.results import EndingsJudge
+from dbt_temporal.testing.waiting import until
+
+A, B, C, D = "model.p.a", "model.p.b", "model.p.c", "model.p.d"
+PARENTS = {A: [], B: [A], C: [B], D: []}
+TRANSIENT = "deadlock detected"
 
 
 def line(name: str, unique_id: str = "", *, message: str = "", level: str = "info", **data: Any) -> bytes:
@@ -58,3 +66,27 @@ def end(process: V2Process, *lines: bytes) -> None:
 
 def process(number: int = 1, nodes: frozenset[str] | None = None) -> V2Process:
     return V2Process(number, Path("/nowhere"), nodes)
+
+
+class Course:
+    """A course whose processes tell what the test says."""
+
+    def __init__(self, folder: Path) -> None:
+        self.course = RunCourse(folder, EndingsJudge(), cancel_secs=1.0, settle_secs=0.0)
+        self.course.parents = PARENTS
+        self.started: list[V2Process] = []
+
+    async def start(self, process: V2Process) -> None:
+        self.started.append(process)
+        hear(process, begun("model.p.any"))
+
+    async def begin(self) -> V2Process:
+        await self.course.begin(self.start)
+        return self.started[-1]
+
+    def ask(self, unique_id: str, attempt: int = 1) -> asyncio.Task[Answer]:
+        return asyncio.create_task(self.course.answer(unique_id, attempt, self.start))
+
+    async def further(self, count: int) -> V2Process:
+        await until(lambda: len(self.course.processes) == count)
+        return self.started[-1]

@@ -144,8 +144,9 @@ class DbtCoreRun:
         attempt: int = 1,
         *,
         behind_failure: bool = False,
+        again: bool = True,
     ) -> NodeOutcome:
-        del behind_failure  # the run asks for none of these
+        del behind_failure, again  # it runs nothing ahead
         step = step_name(unique_id, part)
         place = self._begin(step, attempt)
         async with self._host_with_all(for_node=True) as host:

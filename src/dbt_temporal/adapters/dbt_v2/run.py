@@ -168,12 +168,13 @@ class DbtV2Run:
         attempt: int = 1,
         *,
         behind_failure: bool = False,
+        again: bool = True,
     ) -> NodeOutcome:
         del ephemerals, part  # dbt runs ephemeral models and batches by itself
         course = await self._course()
         start = None if behind_failure else self._starter(progress)
         try:
-            answer = await course.answer(unique_id, attempt, start, lambda: progress({BEGUN: True}))
+            answer = await course.answer(unique_id, attempt, start, lambda begun: progress({BEGUN: begun}), again=again)
         except NotBegunError:
             return skipped_for(unique_id)
         except asyncio.CancelledError:

@@ -175,7 +175,8 @@ Progress = Callable[[Mapping[str, Any]], None]
 
 
 BEGUN = "begun"
-"""The fact by which an engine that runs ahead tells that a node has begun, for which a step has waited until then."""
+"""The fact by which an engine that runs ahead tells that a node has begun, for which a step has waited until then; or,
+where it is false, that the node was ended for another one's sake, and is to begin once more."""
 
 
 def no_progress(_facts: Mapping[str, Any]) -> None:
@@ -258,6 +259,7 @@ class EngineRun(Protocol):
         attempt: int = 1,
         *,
         behind_failure: bool = False,
+        again: bool = True,
     ) -> NodeOutcome:
         """Makes one attempt at one node. A failed node is an outcome with `error` set, not an exception.
 
@@ -269,6 +271,8 @@ class EngineRun(Protocol):
             attempt: its number, by which `outcome_of` finds how it ended.
             behind_failure: of an engine that runs ahead, that something above the node has not ended well, as the run
                 has it: where the engine has no word of the node, it is skipped.
+            again: of an engine that runs ahead, whether it may begin the node once more for the same attempt, where it
+                had to end it for another node's sake; else the attempt is lost.
 
         Raises:
             DbtTemporalError: EngineCrashed where the process that ran the node died; Adapter, Compilation or
@@ -278,13 +282,11 @@ class EngineRun(Protocol):
     async def outcome_of(self, unique_id: str, attempt: int, part: BatchPart | None = None) -> NodeOutcome | None:
         """How an attempt ended of which nobody has heard, as far as this machine knows.
 
-        What still runs of it, or of any other attempt at the node, is ended first, in the database too.
+        What still runs of it, or of any other attempt at the node, is ended first, in the database too; raises where it
+        could not be.
 
         Returns:
             The outcome, where the attempt came to its own end; None where it did not, or nothing is known of it.
-
-        Raises:
-            DbtTemporalError: what still runs could not be ended.
         """
 
     async def after_run(self, results: list[CompletedNode], progress: Progress, attempt: int = 1) -> list[NodeOutcome]:

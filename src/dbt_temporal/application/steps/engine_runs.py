@@ -67,7 +67,7 @@ class EngineRuns:
 async def within_limit(
     request: StatementsInput,
     what: str,
-    work: Callable[[Callable[[], None]], Awaitable[Output]],
+    work: Callable[[Callable[[bool], None]], Awaitable[Output]],
     *,
     retryable: bool = True,
 ) -> Output:
@@ -79,7 +79,8 @@ async def within_limit(
     Args:
         request: the step's.
         what: the step, for people.
-        work: does it; it is given what says that it has begun, where the limit counts from there.
+        work: does it; it is given what says that it has begun, where the limit counts from there, or that it waits
+            for its begin again.
         retryable: whether another attempt may help, where it took too long.
 
     Raises:
@@ -88,9 +89,9 @@ async def within_limit(
     try:
         async with asyncio.timeout(None if request.from_begin else request.timeout_secs) as limit:
 
-            def begins() -> None:
+            def begins(begun: bool) -> None:
                 if request.from_begin and request.timeout_secs is not None:
-                    limit.reschedule(asyncio.get_running_loop().time() + request.timeout_secs)
+                    limit.reschedule(asyncio.get_running_loop().time() + request.timeout_secs if begun else None)
 
             return await work(begins)
     except TimeoutError as error:

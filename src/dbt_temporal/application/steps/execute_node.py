@@ -67,10 +67,10 @@ class ExecuteNode:
         raise _failure(outcome, result, request.non_retryable_errors, log_location)
 
 
-def _telling(progress: Progress, begins: Callable[[], None]) -> Progress:
+def _telling(progress: Progress, begins: Callable[[bool], None]) -> Progress:
     def told(facts: Mapping[str, Any]) -> None:
-        if facts.get(BEGUN):
-            begins()
+        if BEGUN in facts:
+            begins(facts[BEGUN])
         progress(facts)
 
     return told
@@ -97,6 +97,7 @@ async def _outcome(run: EngineRun, request: ExecuteNodeInput, progress: Progress
         request.part,
         request.attempt,
         behind_failure=request.behind_failure,
+        again=request.again,
     )
 
 

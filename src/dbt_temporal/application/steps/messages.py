@@ -212,7 +212,7 @@ class ExecuteNodeInput(StatementsInput):
     unheard: list[int] = Field(default_factory=list)
     """Attempts before this one of which nobody has heard how they ended."""
     again: bool = True
-    """Whether the node is run again where nothing is known of these."""
+    """Whether the node is run again where nothing is known of these; and where it was ended for another one's sake."""
     behind_failure: bool = False
     """Where the engine runs ahead, whether something above the node has not ended well."""
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
-
+from dbt_temporal.adapters.dbt_v2.processes.answers import Answers
 from dbt_temporal.adapters.dbt_v2.processes.choosing import State, chosen_nodes, state_of
 from dbt_temporal.adapters.dbt_v2.processes.judge import Judge
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process, left_processes
@@ -25,7 +23,6 @@ MAX_DEATHS = 3
 """A node that waits while so many processes die beside it fails with them."""
 JOIN_SECS = 0.2
 """So long a further process waits for nodes that are asked for at the same time."""
-_ANSWERS = "answers.jsonl"
 
 logger = logging.getLogger("dbt_temporal.engine")
 
@@ -63,8 +60,7 @@ class RunCourse:
         self._starting: V2Process | None = None
         self._cancel_secs, self._settle_secs = cancel_secs, settle_secs
         self._known: dict[str, State] = {}
-        self._answered: dict[str, dict[int, int]] = {}
-        self._execution, self._before = "", 0
+        self._answers = Answers(folder)
         self._requests: dict[str, Start] = {}
         self._given_up: set[str] = set()
         self._failures: dict[str, Exception] = {}
@@ -77,15 +73,7 @@ class RunCourse:
         for process in left_processes(self._folder):
             await process.read_what_is_left(self._cancel_secs)
             self.processes.append(process)
-        with contextlib.suppress(FileNotFoundError):
-            for line in (self._folder / _ANSWERS).read_bytes().splitlines():
-                with contextlib.suppress(orjson.JSONDecodeError):
-                    unique_id, attempt, number = orjson.loads(line)
-                    if attempt == 0:  # an execution has begun
-                        self._execution, self._before = unique_id, number
-                        self._answered.clear()
-                    else:
-                        self._answered.setdefault(unique_id, {})[attempt] = number
+        self._answers.read()
 
     def adopt(self, ended: Mapping[str, NodeStatus]) -> None:
         """Takes in how nodes have ended on another worker, as far as the run knows."""
@@ -95,11 +83,7 @@ class RunCourse:
 
     def go_on_in(self, execution: str) -> None:
         """Says in which execution of its workflow the run goes on: after a reset, what is asked for is done anew."""
-        if execution != self._execution:
-            self._execution = execution
-            self._answered.clear()
-            self._before = self.processes[-1].number if self.processes else 0
-            self._note([execution, 0, self._before])
+        self._answers.go_on_in(execution, self.processes[-1].number if self.processes else 0)
 
     @property
     def current(self) -> V2Process | None:
@@ -118,10 +102,22 @@ class RunCourse:
             await self.next_change()
 
     async def answer(
-        self, unique_id: str, attempt: int, start: Start | None, begins: Callable[[], None] = lambda: None
+        self,
+        unique_id: str,
+        attempt: int,
+        start: Start | None,
+        tell: Callable[[bool], None] = lambda _begun: None,
+        *,
+        again: bool = True,
     ) -> Answer:
-        """How an attempt at a node ends, once it has; `begins` is called when dbt begins the node. Without `start`, no
-        further process is started for it.
+        """How an attempt at a node ends, once it has.
+
+        Args:
+            unique_id: the node.
+            attempt: its number.
+            start: starts a further process; without it, there is none for this node.
+            tell: called with true when dbt begins the node, and with false when its process was ended meanwhile.
+            again: whether it may be begun once more then, for the same attempt.
 
         Raises:
             DbtTemporalError: EngineCrashed where the process died that ran it; what kept a process from running nodes.
@@ -136,22 +132,25 @@ class RunCourse:
                 if start is None:
                     raise NotBegunError
                 process = await self._further_process(unique_id, passed, start)
-            waits = True
+            begun = False
             while not process.ended.is_set() and not process.has_finished(unique_id):
                 told = process.told.nodes.get(unique_id)
-                if waits and told is not None and told.started_at:
-                    waits = False
-                    begins()
+                if not begun and told is not None and told.started_at:
+                    begun = True
+                    tell(begun)
                 await self.next_change()
             deaths += process.died and not process.interrupted
             try:
-                answer = self._verdict(process, unique_id, deaths)
+                answer = self._verdict(process, unique_id, deaths, again=again)
             except DbtTemporalError:
-                self._note_answer(unique_id, attempt, process)
+                self._answers.note(unique_id, attempt, process.number)
                 raise
             if answer is not None:
-                self._note_answer(unique_id, attempt, process)
+                self._answers.note(unique_id, attempt, process.number)
                 return answer
+            if begun:
+                logger.info("%s is begun again: its process was ended for another node", unique_id)
+                tell(False)
             passed = process
 
     def left_by(self, unique_id: str, attempt: int) -> Answer | None:
@@ -162,7 +161,7 @@ class RunCourse:
             return None
         is_known = process.has_finished(unique_id)
         if is_known or told.cancelled or not told.error:  # lost with it: a further attempt is not to hear of that again
-            self._note_answer(unique_id, attempt, process)
+            self._answers.note(unique_id, attempt, process.number)
         return Answer(process, told) if is_known else None
 
     async def cancel(self, unique_id: str) -> None:
@@ -219,14 +218,14 @@ class RunCourse:
 
     def _process_for(self, unique_id: str, attempt: int) -> V2Process | None:
         """The process that answers for an attempt: the last one that had the node since the attempt before."""
-        answered = self._answered.get(unique_id, {})
-        if attempt in answered:
-            return next((each for each in self.processes if each.number == answered[attempt]), None)
-        last = max((number for earlier, number in answered.items() if earlier < attempt), default=self._before)
+        answered = self._answers.number(unique_id, attempt)
+        if answered is not None:
+            return next((each for each in self.processes if each.number == answered), None)
+        last = self._answers.last_before(unique_id, attempt)
         since = [process for process in self.processes if process.number > last and process.has(unique_id)]
         return since[-1] if since else None
 
-    def _verdict(self, process: V2Process, unique_id: str, deaths: int) -> Answer | None:
+    def _verdict(self, process: V2Process, unique_id: str, deaths: int, *, again: bool) -> Answer | None:
         """What an ended node, or process, comes to for a node; None where a further process has to run it.
 
         Raises:
@@ -237,6 +236,8 @@ class RunCourse:
             return Answer(process, told)  # an error alone: its task panicked, and dbt has no result of it
         if self._ended_by_failure(process):
             return Answer(process, None)
+        if process.interrupted and again and not self._closed:
+            return None  # for another node's sake: that is no attempt which counts
         if (told is not None and (told.started_at or told.finished)) or deaths >= MAX_DEATHS:
             raise process.lost(unique_id)
         failure = self._judge.failure_before_nodes(process)
@@ -330,16 +331,6 @@ class RunCourse:
         self.processes.append(process)
         self._wake()
         return process
-
-    def _note_answer(self, unique_id: str, attempt: int, process: V2Process) -> None:
-        answered = self._answered.setdefault(unique_id, {})
-        if answered.get(attempt) != process.number:
-            answered[attempt] = process.number
-            self._note([unique_id, attempt, process.number])
-
-    def _note(self, entry: list[object]) -> None:
-        with (self._folder / _ANSWERS).open("ab") as file:
-            file.write(orjson.dumps(entry) + b"\n")
 
     def _wake(self) -> None:
         self._change.set()

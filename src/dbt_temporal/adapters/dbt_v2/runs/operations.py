@@ -138,8 +138,9 @@ class OperationRun:
         attempt: int = 1,
         *,
         behind_failure: bool = False,
+        again: bool = True,
     ) -> NodeOutcome:
-        del ephemerals, part, behind_failure
+        del ephemerals, part, behind_failure, again
         began = time.monotonic()
         while True:
             process = await self._ended_process(attempt, progress)
