@@ -55,10 +55,13 @@ _LOGS = "of the logs of nodes (`dbt-temporal logs ID NODE`), as there is no dbt.
 _JSON = "a date, or a key that is no text, is refused: write it in quotes ([run-input.md](run-input.md#vars))"
 OTHER: Mapping[str, str] = {
     "args": f"as `--vars`: {_JSON}",
-    "debug": "the logs of nodes have all of dbt's events; this terminal shows what it always does",
+    "debug": "the logs of nodes have all of dbt's events; this terminal has what `--log-level debug` says",
     "defer": "needs `--state` or, always with `retry`, `--defer-state` beside it",
     "defer_state": "as `--state`; refused without `--defer`",
+    "log_format": "of this terminal: the run's own events, under dbt's names "
+    "([running-and-following.md](running-and-following.md#formats-and-levels))",
     "log_format_file": _LOGS,
+    "log_level": "as `--log-format`: statements and what dbt itself logs are in the logs of nodes",
     "log_level_file": _LOGS,
     "print": "what macros print is in the logs of nodes, and of `run-operation` on standard output",
     "printer_width": _LOGS,

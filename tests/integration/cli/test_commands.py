@@ -167,3 +167,24 @@ def test_a_wrong_variable_is_named_with_what_is_allowed(desk: Desk) -> None:
     assert result.returncode == 2
     assert "TEMPORAL_ADDRESS='ftp://here'" in result.stderr
     assert "https://host:port" in result.stderr
+
+
+def test_dbts_variables_about_a_terminal_hold_where_the_command_is_typed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = {"DBT_LOG_FORMAT": "json", "DBT_LOG_LEVEL": "warn", "DBT_PRINT": "false"}
+    for name, value in (variables | dict.fromkeys(("DBT_QUIET", "DBT_DEBUG", "DBT_USE_COLORS"), "false")).items():
+        monkeypatch.setitem(desk.env, name, value)
+    result = desk.command("run", "--project", "with_failures", "--select", "sql_error")
+    assert result.returncode == 1, result.stdout + result.stderr
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [event["info"]["name"] for event in events] == ["LogModelResult", "EndOfRunSummary", "RunResultError"]
+    assert "Error in model sql_error" in events[-1]["data"]["msg"]
+    assert events[-1]["data"]["node_info"]["unique_id"] == "model.with_failures.sql_error"
+    macro = "{% macro say_so() %}{{ print('it is so') }}{% endmacro %}"
+    (desk.folder / "slow" / "macros").mkdir(exist_ok=True)
+    (desk.folder / "slow" / "macros" / "say_so.sql").write_text(macro)
+    said = ["run-operation", "say_so", "--project", "slow"]
+    assert desk.command(*said).stdout == ""
+    heard = [json.loads(line) for line in desk.command(*said, "--print", "--quiet").stdout.splitlines()]
+    assert [(event["info"]["name"], event["data"]) for event in heard] == [("PrintEvent", {"msg": "it is so"})]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from dbt_temporal.application.ports.engine import Prepared, Progress
 from dbt_temporal.application.ports.runs import Outcome
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.run.input import parse_run_input
+from dbt_temporal.entrypoints.cli.events.event import Showing
 from dbt_temporal.entrypoints.cli.submit import Submission, submit_to
 from dbt_temporal.testing import FakeEngine, FakeEngineRun, node, plan
 from tests.integration.run_harness import RunHarness, history, scheduled
@@ -123,11 +125,15 @@ async def dbt_status(run: TemporalRun) -> str | None:
     return next((str(pair.value) for pair in pairs if pair.key.name == "DbtStatus"), None)
 
 
-async def submitted_by_cli(runs: RunHarness, run_input: Mapping[str, Any], workflow_id: str) -> tuple[int, str]:
+async def submitted_by_cli(
+    runs: RunHarness, run_input: Mapping[str, Any], workflow_id: str, showing: Showing | None = None
+) -> tuple[int, str]:
     """What a person at a terminal gets: the exit code, and all that is printed."""
     printed = io.StringIO()
     console = Console(file=printed, width=200)
-    submission = Submission(parse_run_input(run_input), workflow_id, wait=True, wait_for_worker_secs=60)
+    submission = Submission(
+        parse_run_input(run_input), workflow_id, wait=True, wait_for_worker_secs=60, showing=showing or Showing()
+    )
     exit_code = await submit_to(runs.gateway, submission, None, console, console)
     return exit_code, printed.getvalue()
 
@@ -138,13 +144,34 @@ async def test_a_quiet_terminal_gets_failures_alone(runs: RunHarness, fails: boo
     if fails:
         a_fails(runs)
     await runs.start_worker()
-    printed = io.StringIO()
-    console = Console(file=printed, width=200)
-    submission = Submission(parse_run_input({}), runs.task_queue, wait=True, wait_for_worker_secs=60, quiet=True)
-    assert await submit_to(runs.gateway, submission, None, console, console) == int(fails)
-    assert said in printed.getvalue()
-    assert bool(printed.getvalue()) is fails
-    assert "START" not in printed.getvalue()
+    exit_code, printed = await submitted_by_cli(runs, {}, runs.task_queue, Showing(level="error"))
+    assert exit_code == int(fails)
+    assert said in printed
+    assert bool(printed) is fails
+    assert "START" not in printed
+
+
+async def test_in_json_each_event_of_a_run_is_a_line_with_its_node(runs: RunHarness) -> None:
+    a_fails(runs)
+    runs.engine.run_plan = plan(node("a"), node("b", "a"))
+    await runs.start_worker()
+    exit_code, printed = await submitted_by_cli(runs, {}, runs.task_queue, Showing("json"))
+    assert exit_code == 1
+    lines = [json.loads(line) for line in printed.splitlines()]
+    assert {line["info"]["invocation_id"] for line in lines} == {(await runs.gateway.invocation_id(runs.task_queue))}
+    nodes = [
+        (line["info"]["name"], info["unique_id"], info["node_status"])
+        for line in lines
+        if (info := line["data"].get("node_info")) is not None
+    ]
+    assert nodes == [
+        ("LogStartLine", "model.shop.a", "started"),
+        ("LogModelResult", "model.shop.a", "error"),
+        ("SkippingDetails", "model.shop.b", "skipped"),
+        ("RunResultError", "model.shop.a", "error"),
+    ]
+    assert lines[0]["data"]["workflow_id"] == runs.task_queue
+    assert lines[-1]["info"]["msg"].startswith("Done. PASS=0")
 
 
 @pytest.mark.parametrize("name", CASES)

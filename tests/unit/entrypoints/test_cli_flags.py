@@ -103,7 +103,7 @@ def test_flags_may_stand_before_the_command_as_with_dbt(submitted: list[DbtRunIn
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["--log-format", "json", "build"], "--log-format is not given here"),
+        (["--log-path", "logs", "build"], "--log-path is not given here"),
         (["build", "--version"], "`dbt-temporal --version`"),
         (["run", "-r", "run.profile"], "-r is not given here: it profiles dbt's own process"),
         (["source", "freshness", "--output", "x.json"], "sources.json goes to"),
@@ -243,6 +243,8 @@ def test_retry_from_a_folder_means_its_run_results(submitted: list[DbtRunInput],
         (["--defer"], ["--defer", "--state"]),
         (["--defer-state", "x"], ["--defer-state", "--defer"]),
         (["--wait-for-worker", "-1"], ["--wait-for-worker", "-1"]),
+        (["--log-format", "yaml"], ["--log-format", "'yaml'", "'text', 'debug', 'json', 'default'"]),
+        (["--log-level", "loud"], ["--log-level", "'loud'", "'debug', 'info', 'warn', 'error', 'none'"]),
         (["--threads", "0"], ["--threads", "0"]),
         (["--profiles-dir", "x"], ["--profiles-dir", "DBT_PROFILES_DIR"]),
         (["--no-use-colors-file"], ["--no-use-colors-file", "no colors"]),

@@ -1,4 +1,4 @@
-"""A submitted run whose server goes away for a while, or for good."""
+"""A submitted run: what is told of it fits together, and its server goes away for a while, or for good."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from typing import Any, cast
 
 import pytest
-from temporalio.client import WorkflowHandle
+from temporalio.client import WorkflowHandle, WorkflowQueryFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from dbt_temporal.adapters.temporal.gateway import TemporalRun
@@ -60,3 +60,50 @@ async def test_a_cancel_that_does_not_reach_the_server_is_told() -> None:
     with pytest.raises(DbtTemporalError, match=r"the run 'run-1' \(tcp connect error\)\. If it is there, it goes on"):
         await run_with(AWAY).cancel()
     await run_with(FORGOTTEN).cancel()
+
+
+class RunThatGoesOn:
+    """The handle of a run of which a node ends at each query."""
+
+    id = "a-run"
+
+    def __init__(self, unknown: str = "") -> None:
+        self._ended = 0
+        self._unknown = unknown
+
+    async def query(self, name: str, *, args: Any, rpc_timeout: Any) -> Any:
+        if name == self._unknown:
+            raise WorkflowQueryFailedError(f"Query handler for {name!r} expected but not found")
+        self._ended += 1
+        nodes = [f"model.shop.m{n}" for n in range(self._ended)]
+        return {
+            "run_log": [f"line {n}" for n in range(self._ended)][(args or [0])[0] :],
+            "numbered_nodes": nodes[(args or [0])[0] :],
+            "node_status": dict.fromkeys(nodes, "success"),
+            "run_status": {"phase": "executing", "total_nodes": 9, "succeeded": self._ended}
+            | dict.fromkeys(("failed", "skipped", "running"), 0),
+        }[name]
+
+
+def going_on(unknown: str = "") -> TemporalRun:
+    return TemporalRun(cast(WorkflowHandle[Any, Any], RunThatGoesOn(unknown)))
+
+
+async def test_counts_and_numbers_are_not_behind_the_lines() -> None:
+    followed, lines, numbered = going_on(), 0, 0
+    for _ in range(3):
+        snapshot = await followed.snapshot(with_nodes=True, with_numbers=True)
+        assert snapshot is not None
+        lines += len(snapshot.new_log_lines)
+        numbered += len(snapshot.new_numbered)
+        assert lines < numbered < len(snapshot.node_status) < snapshot.counts["succeeded"]
+
+
+async def test_a_worker_that_does_not_know_the_numbers_tells_all_else() -> None:
+    snapshot = await going_on("numbered_nodes").snapshot(with_nodes=False, with_numbers=True)
+    assert snapshot is not None
+    assert (snapshot.new_log_lines, snapshot.new_numbered) == (["line 0"], [])
+
+
+async def test_a_worker_that_does_not_answer_tells_nothing() -> None:
+    assert await going_on("run_status").snapshot(with_nodes=True) is None

@@ -147,27 +147,39 @@ class TemporalRun:
     def __init__(self, handle: WorkflowHandle[Any, Any]) -> None:
         self.handle = handle
         self._log_lines_seen = 0
+        self._numbered_seen = 0
 
     @property
     def workflow_id(self) -> str:
         return self.handle.id
 
-    async def snapshot(self, *, with_nodes: bool) -> Snapshot | None:
+    async def snapshot(self, *, with_nodes: bool, with_numbers: bool = False) -> Snapshot | None:
         try:
             async with asyncio.timeout(SNAPSHOT_SECS):
-                status: Mapping[str, Any] = await self._query("run_status")
-                nodes: Mapping[str, str] = await self._query("node_status") if with_nodes else {}
+                # The log first: what the counts say, and which nodes have numbers, is not behind its lines then.
                 new_lines: list[str] = await self._query("run_log", self._log_lines_seen)
+                numbered = await self._newly_numbered() if with_numbers and new_lines else []
+                nodes: Mapping[str, str] = await self._query("node_status") if with_nodes else {}
+                status: Mapping[str, Any] = await self._query("run_status")
         except (RPCError, TimeoutError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
             return None
         self._log_lines_seen += len(new_lines)
+        self._numbered_seen += len(numbered)
         return Snapshot(
             phase=status["phase"],
             total_nodes=status["total_nodes"],
             counts={name: status[name] for name in _COUNTED},
             node_status=nodes,
             new_log_lines=new_lines,
+            new_numbered=numbered,
         )
+
+    async def _newly_numbered(self) -> list[str]:
+        try:
+            numbered: list[str] = await self._query("numbered_nodes", self._numbered_seen)
+        except WorkflowQueryFailedError:  # a worker of a release that does not know the query
+            return []
+        return numbered
 
     async def _query(self, name: str, *arguments: Any) -> Any:
         return await self.handle.query(name, args=arguments, rpc_timeout=QUERY_TIMEOUT)

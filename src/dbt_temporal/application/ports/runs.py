@@ -48,6 +48,8 @@ class Snapshot:
     """Nodes by status: succeeded, failed, skipped, running."""
     node_status: Mapping[str, str] = field(default_factory=dict)
     new_log_lines: Sequence[str] = ()
+    new_numbered: Sequence[str] = ()
+    """unique_ids of the nodes that have got numbers in the log since, in the order of these."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,13 @@ class SubmittedRun(Protocol):
     def workflow_id(self) -> str:
         """The workflow's id."""
 
-    async def snapshot(self, *, with_nodes: bool) -> Snapshot | None:
-        """Where the run stands, with the log lines that no earlier snapshot had; None where no worker answers."""
+    async def snapshot(self, *, with_nodes: bool, with_numbers: bool = False) -> Snapshot | None:
+        """Where the run stands, with the log lines that no earlier snapshot had; None where no worker answers.
+
+        Args:
+            with_nodes: with the state of each node.
+            with_numbers: with the nodes that have got numbers; none where the run's worker does not know them yet.
+        """
 
     async def outcome(self) -> Outcome:
         """Waits for the end of the run, through outages of the server too.

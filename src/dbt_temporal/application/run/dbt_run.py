@@ -113,6 +113,9 @@ class DbtRun:
         """The answer to the query `run_log`: every line so far, or those after the first `since`."""
         return self._live.log.since(since)
 
+    def numbered_nodes(self, since: int = 0) -> list[str]:
+        return self._live.log.numbered(since)
+
     def failure_message(self) -> str:
         return self._live.state.failure_message()
 
@@ -279,14 +282,13 @@ class DbtRun:
     def _describe(self, planned: PlanProjectOutput) -> None:
         plan, run_input = planned.plan, planned.invocation.input
         self._live.planned(planned)
-        facts = [f"engine={planned.engine}"] if planned.engine else []
-        if planned.dbt_version:
-            facts.append(f"dbt={planned.dbt_version}")
-        if planned.adapter_type:
-            facts.append(f"adapter={planned.adapter_type}")
-        if planned.invocation.revision:
-            facts.append(f"revision={planned.invocation.revision}")
-        self._live.log.add(" ".join([f"Project {plan.project}:", *facts]) if facts else f"Project {plan.project}")
+        self._live.log.project(
+            plan.project,
+            engine=planned.engine,
+            dbt=planned.dbt_version,
+            adapter=planned.adapter_type,
+            revision=planned.invocation.revision,
+        )
         if planned.invocation.dates is not None:
             self._live.log.add(planned.invocation.dates.in_words())
         self._live.log.planned(planned.counts, len(plan.nodes), len(plan.levels), planned.threads, planned.target)

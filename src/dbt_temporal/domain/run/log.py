@@ -64,6 +64,10 @@ class RunLog:
         """The lines from a position on."""
         return self._lines[index:]
 
+    def numbered(self, since: int = 0) -> list[str]:
+        """unique_ids of the nodes that have numbers here, in the order of these, without the first `since`."""
+        return list(self._numbers)[since:]
+
     def snapshot(self) -> dict[str, Any]:
         """What is known beside the lines as plain JSON data, from which `restore` continues."""
         return {"total": self._total, "numbers": dict(self._numbers)}
@@ -80,6 +84,11 @@ class RunLog:
     def header(self, version: str) -> None:
         """Says what runs."""
         self.add(f"Running with dbt-temporal={version}")
+
+    def project(self, name: str, **facts: str | None) -> None:
+        """Says which project it is, and what is known of it: its engine, its revision, ..."""
+        known = [f"{fact}={value}" for fact, value in facts.items() if value]
+        self.add(" ".join([f"Project {name}:", *known]) if known else f"Project {name}")
 
     def planned(self, counts: Mapping[str, int], total: int, levels: int, threads: int, target: str | None) -> None:
         """Says what the project holds and how much of it runs.

@@ -11,7 +11,7 @@ from dbt_temporal.application.steps.logical_dates import dates_used
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.run.input import DbtRunInput, parse_run_input
 from dbt_temporal.domain.run.invocation import is_invocation_id
-from dbt_temporal.entrypoints.cli.input_flags import Decorator, given_flags
+from dbt_temporal.entrypoints.cli.input_flags import Decorator, given_flags, of_variable
 from dbt_temporal.entrypoints.cli.values import (
     artifact_reference,
     joined,
@@ -145,10 +145,35 @@ CONNECTION_FLAGS: list[Decorator] = [
     click.option("--task-queue", help="The workers' task queue; else TEMPORAL_TASK_QUEUE, else `dbt-tasks`."),
 ]
 
+SHOWING_FLAGS: list[Decorator] = [
+    click.option(
+        "-q/ ",
+        "--quiet/--no-quiet",
+        default=False,
+        help="Print failures and results alone.",
+        **of_variable("quiet"),
+    ),
+    click.option(
+        "--log-format",
+        type=click.Choice(["text", "debug", "json", "default"], case_sensitive=False),
+        default="default",
+        help="How this terminal is told of the run: lines with their time, with their level, or JSON as dbt's.",
+        **of_variable("log_format"),
+    ),
+    click.option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warn", "error", "none"], case_sensitive=False),
+        default="info",
+        help="What this terminal is told at least.",
+        **of_variable("log_level"),
+    ),
+]
+"""How a command tells of its run; as with dbt, each has a variable."""
+
 SUBMIT_FLAGS: list[Decorator] = [
     *CONNECTION_FLAGS,
     click.option("--workflow-id", metavar="ID", help="The workflow id; by default made of command, project and time."),
-    click.option("-q/ ", "--quiet/--no-quiet", default=False, help="Print failures and results alone."),
+    *SHOWING_FLAGS,
     click.option("--no-wait", is_flag=True, help="Submit, print the workflow id and return."),
     click.option(
         "--wait-for-worker",

@@ -32,6 +32,8 @@ class RunView(Protocol):
 
     wants_nodes: bool
     """Whether snapshots need the state of each node."""
+    wants_numbers: bool
+    """Whether they need the nodes that have got numbers in the log."""
 
     def show(self, snapshot: Snapshot) -> None:
         """Shows where the run stands, and its new log lines."""
@@ -120,13 +122,14 @@ class Follower:
     async def _poll(self) -> float:
         """Shows one snapshot. Returns how long to wait until the next."""
         began = self.clock()
-        snapshot = await self.run.snapshot(with_nodes=self.view.wants_nodes)
+        view = self.view
+        snapshot = await self.run.snapshot(with_nodes=view.wants_nodes, with_numbers=view.wants_numbers)
         if snapshot is None:
             return self.poll_secs
         self._answered = True
         now = self.clock()
         self._is_heard(now)
-        self.view.show(snapshot)
+        view.show(snapshot)
         return max(self.poll_secs, self.poll_share * (now - began))
 
     async def _watch_server(self) -> None:

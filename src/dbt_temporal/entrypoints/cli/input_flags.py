@@ -53,13 +53,23 @@ _HELP = {
     "version_check": "Check the dbt version that the project asks for.",
     "maximum_seed_size_mib": "Up to which size seeds are compared by their content (from dbt-core 1.12 on).",
     "write_json": "Store artifacts other than the log.",
-    "debug": "Have all of dbt's events in the logs of nodes.",
+    "debug": "As --log-level debug; and have all of dbt's events in the logs of nodes.",
     "log_level_file": "What the logs of nodes have at least.",
     "log_format_file": "How the logs of nodes are written.",
     "print": "Let print() of macros be heard.",
     "printer_width": "Width of lines in the logs of nodes.",
     "use_colors": "Colors in messages, and on this terminal.",
 }
+
+
+_OF_THIS_TERMINAL = frozenset({"debug", "print", "use_colors"})
+"""Flags that say something of this terminal, too: what its environment says by dbt's variables for them counts."""
+
+
+def of_variable(name: str) -> dict[str, Any]:
+    """Facts of an option that dbt's variables for a flag give a value to, where it is not given: the new name first."""
+    words = name.upper()
+    return {"envvar": [f"DBT_ENGINE_{words}", f"DBT_{words}"], "show_envvar": True}
 
 
 def flag_options(command: str) -> list[Decorator]:
@@ -85,4 +95,5 @@ def _option(name: str, flag: Flag) -> Decorator:
         facts = {"is_flag": True, "default": None}
         spelling += f"/--no-{words}" if flag.has_no else ""
     names = [*_SHORT.get(name, []), spelling, *([f"--{words[:-1]}"] if facts.get("multiple") else [])]
-    return click.option(*names, name, help=_HELP[name], hidden=flag.hidden, **facts)
+    variable = of_variable(name) if name in _OF_THIS_TERMINAL else {}
+    return click.option(*names, name, help=_HELP[name], hidden=flag.hidden, **facts, **variable)

@@ -7,6 +7,11 @@ from rich.console import Console
 from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.entrypoints.cli.progress import node_label
 
+TOO_LARGE = (
+    "The listing is too large for the output of one run. Narrow it by --select, or take it from the run's log: "
+    "log.txt, where the worker writes artifacts, or the query `run_log`."
+)
+
 
 def print_listing(out: Console, err: Console, output: DbtRunOutput) -> bool:
     """One line for each node found, ready for a pipe: the selector that dbt prints for it.
@@ -19,12 +24,7 @@ def print_listing(out: Console, err: Console, output: DbtRunOutput) -> bool:
         err.print("No nodes selected!")
     lines = [result.message for result in output.node_results if result.message is not None]
     if len(lines) < len(output.node_results):
-        err.print(
-            "The listing is too large for the output of one run. Narrow it by --select, or take it from the run's log: "
-            "log.txt, where the worker writes artifacts, or the query `run_log`.",
-            style="red",
-            soft_wrap=True,
-        )
+        err.print(TOO_LARGE, style="red", soft_wrap=True)
         return False
     for line in lines:
         print(line, file=out.file)

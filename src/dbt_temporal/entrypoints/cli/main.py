@@ -20,7 +20,7 @@ from dbt_temporal.entrypoints.cli.flags import run_input_of, with_flags
 from dbt_temporal.entrypoints.cli.input_flags import Decorator
 from dbt_temporal.entrypoints.cli.operators.commands import OPERATOR_COMMANDS, docs_serve
 from dbt_temporal.entrypoints.cli.reading.words import DbtCommand, DbtGroup
-from dbt_temporal.entrypoints.cli.running import run_program
+from dbt_temporal.entrypoints.cli.running import consoles, run_program
 from dbt_temporal.entrypoints.cli.schedules.commands import schedule
 from dbt_temporal.entrypoints.cli.versions import version_text
 from dbt_temporal.entrypoints.exit_codes import COULD_NOT_RUN
@@ -189,21 +189,17 @@ def codec_server(**flags: Any) -> None:
 def _submit(command: str, flags: dict[str, Any]) -> None:
     """Submits one run, by the flags of its command, and exits with its code."""
     run_input = run_input_of(command, flags)
-    from rich.console import Console
-
     from dbt_temporal.adapters.temporal.gateway import new_workflow_id
+    from dbt_temporal.entrypoints.cli.events.event import Showing
     from dbt_temporal.entrypoints.cli.submit import Submission, find_target, server_variables, submit
 
     async def run() -> int:
         target = find_target(os.environ, server_variables(flags))
         workflow_id = flags["workflow_id"] or new_workflow_id(run_input, target.project)
         retried = None if run_input.retry_from else flags.get("earlier_run")
-        wait, patience, quiet = not flags["no_wait"], flags["wait_for_worker"], flags["quiet"]
-        submission = Submission(run_input, workflow_id, wait, patience, retried, quiet)
-        # Without the flag it is as the terminal has it, and the variable NO_COLOR.
-        no_color = True if flags.get("use_colors") is False else None
-        out, err = (Console(highlight=False, no_color=no_color, stderr=stderr) for stderr in (False, True))
-        return await submit(submission, target, out, err)
+        wait, patience = not flags["no_wait"], flags["wait_for_worker"]
+        submission = Submission(run_input, workflow_id, wait, patience, retried, Showing.of(flags))
+        return await submit(submission, target, *consoles(flags))
 
     sys.exit(run_program(run))
 

@@ -136,6 +136,7 @@ class PlainProgress:
     """The lines of the run log as they appear, and nothing else; for files, pipes and CI."""
 
     wants_nodes = False
+    wants_numbers = False
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -172,6 +173,7 @@ class LiveProgress:
     """What has ended as lines, each with its time, and below them what runs now, for how long, and how much is done."""
 
     wants_nodes = True
+    wants_numbers = False
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import click
@@ -36,6 +36,14 @@ def run_program(start: Callable[[], Any], run: Callable[[Coroutine[Any, Any, Any
         click.echo("Interrupted.", err=True)
         return COULD_NOT_RUN
     return int(result or 0)
+
+
+def consoles(flags: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Standard output and standard error, with colours as the terminal and NO_COLOR have it, unless a flag says."""
+    from rich.console import Console
+
+    no_color = True if flags.get("use_colors") is False else None
+    return Console(highlight=False, no_color=no_color), Console(highlight=False, no_color=no_color, stderr=True)
 
 
 def run_at_server(flags: dict[str, Any], work: Callable[[Any, Any], Coroutine[Any, Any, int]]) -> None:

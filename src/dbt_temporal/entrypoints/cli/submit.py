@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -23,9 +23,11 @@ from dbt_temporal.adapters.temporal.telemetry.tracing_settings import TracingSet
 from dbt_temporal.adapters.temporal.telemetry.tracing_start import start_tracing
 from dbt_temporal.application.ports.runs import Outcome, RunGateway
 from dbt_temporal.domain.run.input import DbtRunInput
+from dbt_temporal.entrypoints.cli.events.event import Showing
+from dbt_temporal.entrypoints.cli.events.view import EventView, view_of
 from dbt_temporal.entrypoints.cli.following import Follower, Interrupts
 from dbt_temporal.entrypoints.cli.listing import print_listing, print_missing_code, print_output
-from dbt_temporal.entrypoints.cli.progress import NoProgress, ProgressView, progress_view
+from dbt_temporal.entrypoints.cli.progress import ProgressView
 from dbt_temporal.entrypoints.cli.shown.failures import Commands
 from dbt_temporal.entrypoints.cli.summary import exit_code_of, print_summary
 from dbt_temporal.entrypoints.dev.registry import DevRegistry
@@ -50,8 +52,8 @@ class Submission:
     wait_for_worker_secs: float
     retried_workflow: str | None = None
     """The id of the workflow whose run is retried, where the input does not name it."""
-    quiet: bool = False
-    """Whether failures alone are printed, beside what the command is for."""
+    showing: Showing = field(default_factory=Showing)
+    """How the run is told of."""
 
     def commands(self, server_flags: Sequence[str]) -> Commands:
         """Those about this run, with the flags by which its server is reached."""
@@ -168,20 +170,27 @@ async def submit_to(
             if ui_link:
                 err.print(f"Follow it at {ui_link}", soft_wrap=True)
             return SUCCESS
-        if not submission.quiet:
-            err.print(f"Submitted {run.workflow_id}", style="dim", soft_wrap=True)
-        progress: ProgressView = NoProgress(err) if for_pipes or submission.quiet else progress_view(out)
-        with progress as view:
+        showing = submission.showing
+        invocation_id = await gateway.invocation_id(run.workflow_id) if showing.format == "json" else ""
+        with view_of(showing, out, err, invocation_id, for_pipes=for_pipes) as view:
+            if isinstance(view, EventView):
+                view.submitted(run.workflow_id)
+            elif not showing.quiet:
+                err.print(f"Submitted {run.workflow_id}", style="dim", soft_wrap=True)
             follower = Follower(run, gateway, view, interrupts, submission.wait_for_worker_secs, time.monotonic)
             outcome = await follower.follow()
     if outcome is None:
         return COULD_NOT_RUN
-    shown = _show_results(submission.run_input, outcome, out, err)
+    shown = _show_results(submission.run_input, outcome, view, out, err)
     exit_code = exit_code_of(outcome) if shown else COULD_NOT_RUN
     if not for_pipes or exit_code != SUCCESS:
         stored = None if outcome.output is not None else await gateway.stored(run.workflow_id)
         commands = submission.commands(server_flags)
-        print_summary(err if for_pipes else out, outcome, ui_link, view.log, commands, stored, quiet=submission.quiet)
+        if isinstance(view, EventView):
+            view.ended(outcome, ui_link, commands, stored)
+        else:
+            place = err if for_pipes else out
+            print_summary(place, outcome, ui_link, view.log, commands, stored, quiet=showing.quiet)
     return exit_code
 
 
@@ -192,14 +201,16 @@ async def _complete(submission: Submission, gateway: RunGateway) -> DbtRunInput:
     return submission.run_input.model_copy(update={"retry_from": invocation_id})
 
 
-def _show_results(run_input: DbtRunInput, outcome: Outcome, out: Console, err: Console) -> bool:
+def _show_results(run_input: DbtRunInput, outcome: Outcome, view: ProgressView, out: Console, err: Console) -> bool:
     """Prints what the command is for. False where it could not be shown whole."""
     if outcome.output is None:
         return True
-    if run_input.command == "list":
-        return print_listing(out, err, outcome.output)
     if run_input.command == "compile":
         print_missing_code(err, outcome.output, run_input.select)
+    if isinstance(view, EventView):
+        return view.results(run_input.command, outcome)
+    if run_input.command == "list":
+        return print_listing(out, err, outcome.output)
     if run_input.command != "debug":  # the run's log has that
         print_output(out, outcome.output)
     return True

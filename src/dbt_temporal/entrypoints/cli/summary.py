@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.text import Text
 
@@ -54,9 +56,8 @@ def print_summary(
         _print(console, f"Hook {error.hook_workflow_type} ({error.event}) failed: {error.error}", "yellow")
     if quiet:
         return
-    if output is not None and output.artifacts is not None:
-        stored = StoredRun(output.artifacts, output.report_path)
-    _print_places(console, stored, ui_link, None if output is not None and output.success else commands)
+    succeeded = output is not None and output.success
+    _print_places(console, places_of(outcome, stored, ui_link, None if succeeded else commands))
     last = log.summary_line
     if last is None and output is not None and not output.skipped:
         last = summary_line(output.node_results)
@@ -110,12 +111,29 @@ def _print_why_it_ended(console: Console, outcome: Outcome) -> None:
         _print(console, line)
 
 
-def _print_places(console: Console, stored: StoredRun | None, ui_link: str | None, commands: Commands | None) -> None:
+def places_of(
+    outcome: Outcome, stored: StoredRun | None, ui_link: str | None, commands: Commands | None
+) -> list[tuple[str, str]]:
+    """Where to look, and how to retry the run: what each is, and the place or the command.
+
+    Args:
+        outcome: the end of the run.
+        stored: what it has stored, where it has no output that says so.
+        ui_link: to the run in Temporal's UI.
+        commands: those about the run, where one of them is to be offered.
+    """
+    output = outcome.output
+    if output is not None and output.artifacts is not None:
+        stored = StoredRun(output.artifacts, output.report_path)
     places = _stored_places(stored) if stored else []
     if ui_link:
         places.append(("Temporal UI", ui_link))
     if commands and stored and stored.artifacts.run_results_path:  # what did succeed is known to a later run
         places.append(("retry", commands.retry))
+    return places
+
+
+def _print_places(console: Console, places: Sequence[tuple[str, str]]) -> None:
     if not places:
         return
     _print(console, "")

@@ -82,6 +82,11 @@ class DbtRunWorkflow(RunUpdates):
         """Every line of the run log so far; whoever follows a run asks for those after the `since` that they have."""
         return self._run.run_log(since)
 
+    @workflow.query
+    def numbered_nodes(self, since: int = 0) -> list[str]:
+        """unique_ids of the nodes that have numbers in the run log (`3 of 9`), in the order of these."""
+        return self._run.numbered_nodes(since)
+
     @workflow.signal(name=GRANTED_SIGNAL)
     def lease_granted(self) -> None:
         """Wakes a run that waits for its lease. It asks how it stands."""

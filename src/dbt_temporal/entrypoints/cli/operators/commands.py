@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from dbt_temporal.entrypoints.cli.flags import CONNECTION_FLAGS, with_flags
-from dbt_temporal.entrypoints.cli.input_flags import Decorator
-from dbt_temporal.entrypoints.cli.running import run_at_server
+from dbt_temporal.entrypoints.cli.flags import CONNECTION_FLAGS, SHOWING_FLAGS, with_flags
+from dbt_temporal.entrypoints.cli.input_flags import Decorator, of_variable
+from dbt_temporal.entrypoints.cli.running import consoles, run_at_server
 
 _TIDY_FLAGS: list[Decorator] = [
     click.argument("workflow_ids", metavar="[WORKFLOW_ID]...", nargs=-1),
@@ -117,19 +117,26 @@ def status(workflow_id: str | None, project: str | None, **flags: Any) -> None:
     run_at_server(flags, lambda target, out: print_status(target, workflow_id, project, out))
 
 
+_COLORS: Decorator = click.option(
+    "--use-colors/--no-use-colors", default=None, help="Colors on this terminal.", **of_variable("use_colors")
+)
+_DEBUG: Decorator = click.option(
+    "-d/ ", "--debug/--no-debug", default=None, help="As --log-level debug.", **of_variable("debug")
+)
+
+
 @click.command()
-@with_flags([_ID, _PROJECT, *CONNECTION_FLAGS])
+@with_flags([_ID, _PROJECT, *SHOWING_FLAGS, _DEBUG, _COLORS, *CONNECTION_FLAGS])
 def attach(workflow_id: str | None, project: str | None, **flags: Any) -> None:
     """Follow the run with the workflow id ID, else the newest one, to its end; exit with dbt's code for it.
 
     Ctrl-C leaves the run, which goes on.
     """
-    from rich.console import Console
-
+    from dbt_temporal.entrypoints.cli.events.event import Showing
     from dbt_temporal.entrypoints.cli.operators.runs import attach as attach_to
 
-    err = Console(stderr=True, highlight=False)
-    run_at_server(flags, lambda target, out: attach_to(target, workflow_id, project, out, err))
+    showing, (out, err) = Showing.of(flags), consoles(flags)
+    run_at_server(flags, lambda target, _: attach_to(target, workflow_id, project, out, err, showing))
 
 
 @click.command()

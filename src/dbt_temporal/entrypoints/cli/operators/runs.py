@@ -17,8 +17,9 @@ from dbt_temporal.adapters.temporal.listing import KnownRun, KnownRuns
 from dbt_temporal.adapters.temporal.telemetry.metrics_export import MetricsSettings, build_runtime
 from dbt_temporal.application.ports.runs import Snapshot
 from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.entrypoints.cli.events.event import Showing
+from dbt_temporal.entrypoints.cli.events.view import EventView, view_of
 from dbt_temporal.entrypoints.cli.following import Follower
-from dbt_temporal.entrypoints.cli.progress import progress_view
 from dbt_temporal.entrypoints.cli.shown.failures import Commands
 from dbt_temporal.entrypoints.cli.shown.rows import print_rows
 from dbt_temporal.entrypoints.cli.submit import Target, interrupts_by_signal
@@ -68,12 +69,24 @@ async def print_status(target: Target, workflow_id: str | None, project: str | N
     return SUCCESS
 
 
-async def attach(target: Target, workflow_id: str | None, project: str | None, out: Console, err: Console) -> int:
+async def attach(
+    target: Target,
+    workflow_id: str | None,
+    project: str | None,
+    out: Console,
+    err: Console,
+    showing: Showing | None = None,
+) -> int:
     """Follows a run to its end, or tells of one that has ended. Ctrl-C leaves it. Returns the run's exit code."""
+    showing = showing or Showing()
     client = await connected(target)
     gateway = TemporalRunGateway(client, target.connection.task_queue)
     run = gateway.find(await named_run(client, target, workflow_id, project))
-    with interrupts_by_signal() as interrupts, progress_view(out, tells_times=False) as view:
+    invocation_id = await gateway.invocation_id(run.workflow_id) if showing.format == "json" else ""
+    with (
+        interrupts_by_signal() as interrupts,
+        view_of(showing, out, err, invocation_id, tells_times=False) as view,
+    ):
         follower = Follower(run, gateway, view, interrupts, _NO_END, time.monotonic, detaches=True)
         outcome = await follower.follow()
     if outcome is None:
@@ -81,7 +94,11 @@ async def attach(target: Target, workflow_id: str | None, project: str | None, o
         return SUCCESS
     commands = Commands(run.workflow_id, target.flags)
     stored = None if outcome.output is not None else await gateway.stored(run.workflow_id)
-    print_summary(out, outcome, target.ui_link(run.workflow_id), view.log, commands, stored)
+    ui_link = target.ui_link(run.workflow_id)
+    if isinstance(view, EventView):
+        view.ended(outcome, ui_link, commands, stored)
+    else:
+        print_summary(out, outcome, ui_link, view.log, commands, stored, quiet=showing.quiet)
     return exit_code_of(outcome)
 
 

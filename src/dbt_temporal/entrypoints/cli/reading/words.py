@@ -34,7 +34,7 @@ _SHORT = {"o": "output", "r": "record_timing_info", "v": "version", "V": "versio
 _OF_THE_PROGRAM = frozenset({"-h", "--help", "-v", "-V", "--version"})
 _REFUSED_WITH_A_VALUE = frozenset(
     {"-r", "--record-timing-info", "--profile", "--v2-parser", "--partial-parse-file-path"}
-    | {f"--log-{each}" for each in ("format", "level", "path", "file-max-bytes")}
+    | {f"--log-{each}" for each in ("path", "file-max-bytes")}
     | {f"--deprecated-{each}" for each in ("defer", "favor-state", "state")}
 )
 

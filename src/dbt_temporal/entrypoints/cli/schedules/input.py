@@ -50,4 +50,6 @@ def input_of_words(root: click.Command, words: Sequence[str]) -> DbtRunInput:
             raise click.UsageError(
                 "retry: name the run by its invocation id, or leave it out for the project's latest."
             )
-        return run_input_of(str(command.name), ctx.params)
+        # Runs of a schedule know nothing of the terminal in which it was made.
+        of_terminal = [name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.ENVIRONMENT]
+        return run_input_of(str(command.name), {**ctx.params, **dict.fromkeys(of_terminal)})
