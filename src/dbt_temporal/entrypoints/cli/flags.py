@@ -12,6 +12,7 @@ from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.run.input import DbtRunInput, parse_run_input
 from dbt_temporal.domain.run.invocation import is_invocation_id
 from dbt_temporal.entrypoints.cli.input_flags import Decorator, given_flags, of_variable
+from dbt_temporal.entrypoints.cli.known.names import complete_project, complete_selection, complete_selector
 from dbt_temporal.entrypoints.cli.values import (
     artifact_reference,
     joined,
@@ -29,12 +30,25 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def _selecting(*names: str) -> Decorator:
     text = "What to run, in dbt's selection grammar. Several values are united."
-    return click.option(*names, "select", multiple=True, metavar="SELECTION", help=text)
+    return click.option(
+        *names, "select", multiple=True, metavar="SELECTION", help=text, shell_complete=complete_selection
+    )
 
 
 _NARROWING: list[Decorator] = [
-    click.option("--exclude", multiple=True, metavar="SELECTION", help="What to leave out of the selection."),
-    click.option("--selector", metavar="NAME", help="A named selector of the project's selectors.yml."),
+    click.option(
+        "--exclude",
+        multiple=True,
+        metavar="SELECTION",
+        help="What to leave out of the selection.",
+        shell_complete=complete_selection,
+    ),
+    click.option(
+        "--selector",
+        metavar="NAME",
+        help="A named selector of the project's selectors.yml.",
+        shell_complete=complete_selector,
+    ),
     click.option("--sources", metavar="PATH", help="Folder or URL with the current sources.json, for source_status:."),
 ]
 
@@ -42,7 +56,14 @@ SELECTION_FLAGS: list[Decorator] = [_selecting("-s", "--select", "-m", "--models
 LISTING_FLAGS: list[Decorator] = [
     _selecting("-s", "--select"),
     click.option(
-        "-m", "--models", "--model", "models", multiple=True, metavar="SELECTION", help="As --select, of models alone."
+        "-m",
+        "--models",
+        "--model",
+        "models",
+        multiple=True,
+        metavar="SELECTION",
+        help="As --select, of models alone.",
+        shell_complete=complete_selection,
     ),
     *_NARROWING,
 ]
@@ -74,7 +95,12 @@ RUN_FLAGS: list[Decorator] = [
     ),
     click.option("-t", "--target", metavar="NAME", help="The target of the profile."),
     click.option("-x/ ", "--fail-fast/--no-fail-fast", default=None, help="Stop at the first failure."),
-    click.option("--project", metavar="NAME", help="Which of the worker's projects; needed where it has several."),
+    click.option(
+        "--project",
+        metavar="NAME",
+        help="Which of the worker's projects; needed where it has several.",
+        shell_complete=complete_project,
+    ),
     click.option(
         "--env",
         metavar="KEY=VALUE",

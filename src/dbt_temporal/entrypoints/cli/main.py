@@ -19,6 +19,8 @@ from dbt_temporal.entrypoints.cli.comparison.command import compare_engines
 from dbt_temporal.entrypoints.cli.flags import run_input_of, with_flags
 from dbt_temporal.entrypoints.cli.input_flags import Decorator
 from dbt_temporal.entrypoints.cli.operators.commands import OPERATOR_COMMANDS, docs_serve
+from dbt_temporal.entrypoints.cli.reading.completion import completion
+from dbt_temporal.entrypoints.cli.reading.shells import COMPLETE_VARIABLE, answer_shells
 from dbt_temporal.entrypoints.cli.reading.words import DbtCommand, DbtGroup
 from dbt_temporal.entrypoints.cli.running import consoles, run_program
 from dbt_temporal.entrypoints.cli.schedules.commands import schedule
@@ -139,7 +141,7 @@ def dev(**flags: Any) -> None:
 def _check_command_to_run(command: str) -> None:
     allowed = sorted(
         set(cli.commands)
-        - {"deps", "dev", "worker", "healthcheck", compare_engines.name, schedule.name}
+        - {"deps", "dev", "worker", "healthcheck", compare_engines.name, completion.name, schedule.name}
         - {each.name for each in OPERATOR_COMMANDS}
     )
     try:
@@ -234,13 +236,15 @@ def _add_dbt_commands() -> None:
 
 
 _add_dbt_commands()
-for _command in (*OPERATOR_COMMANDS, schedule, compare_engines):
+for _command in (*OPERATOR_COMMANDS, schedule, compare_engines, completion):
     cli.add_command(_command)
 
 
 def main() -> NoReturn:
     """The program: runs the command line and ends the process with its exit code."""
     exit_code = COULD_NOT_RUN
+    if COMPLETE_VARIABLE in os.environ:
+        answer_shells()
     try:
         cli(prog_name="dbt-temporal")
     except SystemExit as ending:

@@ -9,6 +9,7 @@ import click
 
 from dbt_temporal.entrypoints.cli.flags import CONNECTION_FLAGS, SHOWING_FLAGS, with_flags
 from dbt_temporal.entrypoints.cli.input_flags import Decorator, of_variable
+from dbt_temporal.entrypoints.cli.known.names import complete_node, complete_project
 from dbt_temporal.entrypoints.cli.running import consoles, run_at_server
 
 _TIDY_FLAGS: list[Decorator] = [
@@ -36,7 +37,7 @@ def tidy(workflow_ids: tuple[str, ...], since: str, **flags: Any) -> None:
 
 _NODE_FLAGS: list[Decorator] = [
     click.argument("workflow_id", metavar="ID"),
-    click.argument("names", metavar="[NAME]...", nargs=-1),
+    click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_node),
     click.argument("action", type=click.Choice(["retry", "skip", "accept", "hold", "reset"])),
     click.option(
         "--new-revision", is_flag=True,
@@ -78,7 +79,9 @@ def finish(workflow_id: str, **flags: Any) -> None:
     run_at_server(flags, lambda target, console: finish_run(target, workflow_id, console))
 
 
-_PROJECT: Decorator = click.option("--project", metavar="NAME", help="Runs of this project.")
+_PROJECT: Decorator = click.option(
+    "--project", metavar="NAME", help="Runs of this project.", shell_complete=complete_project
+)
 _SINCE: Decorator = click.option(
     "--since", default="7d", show_default=True, metavar="TIME",
     help="How far back to look: a number with m, h or d.",
@@ -168,8 +171,11 @@ def report(workflow_id: str | None, project: str | None, opens: bool, output: Pa
     run_at_server(flags, lambda target, out: show_report(target, workflow_id, project, opens, output, out))
 
 
+_NODE: Decorator = click.argument("name", metavar="[NODE]", required=False, shell_complete=complete_node)
+
+
 @click.command()
-@with_flags([_ID, click.argument("name", metavar="[NODE]", required=False), _PROJECT, *CONNECTION_FLAGS])
+@with_flags([_ID, _NODE, _PROJECT, *CONNECTION_FLAGS])
 def logs(workflow_id: str | None, name: str | None, project: str | None, **flags: Any) -> None:
     """Print the log of the run with the workflow id ID, else of the newest one; or what dbt logged for a NODE of it.
 
