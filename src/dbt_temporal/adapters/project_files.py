@@ -20,6 +20,16 @@ PACKAGES = frozenset({"dbt_packages", "dbt_modules"})
 """Folders of installed packages: what is in them follows from packages.yml and package-lock.yml."""
 SUFFIXES = frozenset({".csv", ".md", ".py", ".sql", ".yaml", ".yml"})
 _PACKAGE_FILES = ("packages.yml", "dependencies.yml")
+_PATHS = {
+    "analysis-paths": "analyses",
+    "function-paths": "functions",
+    "macro-paths": "macros",
+    "model-paths": "models",
+    "seed-paths": "seeds",
+    "snapshot-paths": "snapshots",
+    "test-paths": "tests",
+}
+"""dbt's names for the folders of a project, and their defaults (dbt/config/project.py; dbt-core 1.11 and 1.12)."""
 _IGNORE_FILE = ".dbtignore"
 _NOT_SOURCE = frozenset({".user.yml"})
 """dbt's anonymous user id, which its command line writes beside profiles.yml."""
@@ -72,17 +82,46 @@ def source_files(
             yield from (os.path.join(root, name) for name in names if is_source(name))
 
 
+def read_files(folder: str) -> Iterator[str]:
+    """Of the files of a project, those that dbt reads, or a plugin of it may: in the folders that the project names, of
+    its packages, and YAML beside dbt_project.yml.
+
+    A README, scripts and what belongs to CI are `source_files`, too, as only dbt could tell.
+    """
+    project = _yaml(os.path.join(folder, PROJECT_FILE))
+    named = [path for key, default in _PATHS.items() for path in _paths(project.get(key, default))]
+    named += [path for key, value in project.items() if str(key).endswith("-paths") for path in _paths(value)]
+    named += [*PACKAGES, *_local_packages(folder)]
+    places = tuple(os.path.join(os.path.normpath(os.path.join(folder, path)), "") for path in named)
+    own = os.path.join(folder, "")
+    for path in source_files(folder):
+        if path.startswith(places) or not path.startswith(own) or _is_read_beside_project(path.removeprefix(own)):
+            yield path
+
+
+def _is_read_beside_project(name: str) -> bool:
+    if os.sep in name:
+        return False
+    return name == _IGNORE_FILE or (name.lower().endswith((".yml", ".yaml")) and not name.startswith("."))
+
+
 def source_folders(folder: str) -> list[str]:
     """The project's folder, and those outside of it that it names: of models, macros, ..., and of local packages."""
     project = _yaml(os.path.join(folder, PROJECT_FILE))
     named = [path for key, value in project.items() if str(key).endswith("-paths") for path in _paths(value)]
+    named += _local_packages(folder)
+    places = {os.path.normpath(os.path.join(folder, path)) for path in named}
+    own = os.path.join(folder, "")
+    return [folder, *sorted(place for place in places if not os.path.join(place, "").startswith(own))]
+
+
+def _local_packages(folder: str) -> list[str]:
+    named: list[str] = []
     for name in _PACKAGE_FILES:
         packages = _yaml(os.path.join(folder, name)).get("packages")
         listed = packages if isinstance(packages, list) else []
         named += _paths([package.get("local") for package in listed if isinstance(package, dict)])
-    places = {os.path.normpath(os.path.join(folder, path)) for path in named}
-    own = os.path.join(folder, "")
-    return [folder, *sorted(place for place in places if not os.path.join(place, "").startswith(own))]
+    return named
 
 
 def _leads_back(place: str, root: str, name: str) -> bool:

@@ -140,6 +140,8 @@ def test_edited_files_are_those_of_the_next_run_and_errors_in_them_told(desk: De
         result = desk.command("run", "--select", "added")
         assert result.returncode == 2, result.stdout + result.stderr
         assert "models/added.sql) depends on a node named 'nowhere'" in result.stdout
+        program.says("  Edited: models/added.sql (new). The next run reads it.")
+        (project / "README.md").write_text("dbt does not read it")
         added.write_text("select 1 as id")
         (project / "package").mkdir()
         (project / "package" / "dbt_project.yml").write_text("name: package\nversion: '1.0'\nconfig-version: 2\n")
@@ -151,6 +153,8 @@ def test_edited_files_are_those_of_the_next_run_and_errors_in_them_told(desk: De
         assert result.returncode == 0, result.stdout + result.stderr
         assert "PASS=1" in result.stdout.splitlines()[-1]
         assert workers(desk) == first
+        program.says("and 1 more. The next run reads it.")
+        assert "README" not in program.output
         program.signal(signal.SIGINT)
         assert program.ended() == 0
     nothing_is_left(desk)
@@ -179,6 +183,7 @@ def test_a_project_that_does_not_load_is_loaded_when_it_is_mended_and_a_worker_t
         program.says("The project does not load; waiting for a change of its files.")
         assert "depends on a node named 'a_model_that_does_not_exist'" in program.output
         (project / "models" / "lost.sql").write_text("select 1 as id")
+        program.says("Edited: models/lost.sql. Loading the project again ...")
         program.says("The worker is ready.")
         assert desk.command("run").returncode == 0
         (worker,) = workers(desk)

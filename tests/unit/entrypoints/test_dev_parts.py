@@ -13,6 +13,7 @@ from dbt_temporal.adapters.temporal.gateway import new_workflow_id
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.entrypoints.cli.submit import find_target
+from dbt_temporal.entrypoints.dev.changes import ProjectFiles
 from dbt_temporal.entrypoints.dev.environment import DevOptions, dev_environment, project_sources
 from dbt_temporal.entrypoints.dev.registry import DevRegistry, DevServer, this_process
 from dbt_temporal.entrypoints.dev.server import choose_port, find_server_binary, is_free
@@ -158,7 +159,7 @@ def test_dev_keeps_artifacts_in_the_cache_unless_told_otherwise(tmp_path: Path) 
 def test_the_project_dir_flag_comes_before_the_variables(tmp_path: Path, project: Path) -> None:
     environ = {"DBT_PROJECT_DIRS": "/a,/b", "DBT_PROJECTS_DIR": "/c", "DBT_TEMPORAL_CACHE_DIR": str(tmp_path)}
     env = dev_environment(DevOptions(project_dir=project, profiles_dir=tmp_path), environ, tmp_path)
-    assert project_sources(read_settings(env).projects) == [project, tmp_path]
+    assert project_sources(read_settings(env).projects) == [project, tmp_path / "profiles.yml"]
 
 
 async def test_the_first_signal_ends_in_order_and_the_second_kills() -> None:
@@ -204,7 +205,8 @@ class Desk:
         self.said: list[str] = []
         self.more_said = asyncio.Event()
         self.shown: list[str] = []
-        self.worker = DevWorker(os.environ, project / "ready", [project], self.shown.append, self._say)
+        files = ProjectFiles([project])
+        self.worker = DevWorker(os.environ, project / "ready", files, self.shown.append, self._say)
         self.worker.command = [sys.executable, "-c", WORKER, str(self.model)]
 
     def _say(self, text: str) -> None:
@@ -244,6 +246,7 @@ async def test_a_worker_that_did_not_load_leaves_its_output_and_is_tried_again_a
     await desk.says("The project does not load")
     assert desk.shown == ["loading", "Compilation Error"]
     desk.model.write_text("select 1")
+    await desk.says("Edited: models/a.sql. Loading the project again ...")
     await desk.says("The worker is ready.")
     keeping.cancel()
 

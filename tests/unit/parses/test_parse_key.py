@@ -1,7 +1,7 @@
 import os
 from pathlib import Path
 
-from dbt_temporal.adapters.dbt_core.parents.fingerprint import changed, fingerprint, state_of
+from dbt_temporal.adapters.dbt_core.parents.fingerprint import changed, state_of
 from dbt_temporal.adapters.dbt_core.parents.parse_key import ALL_FLAGS, ParseSettings, flags_digest
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.run.input import DbtRunInput
@@ -53,31 +53,6 @@ def test_variables_may_hold_integers_of_any_length() -> None:
 
 def test_the_key_does_not_show_values_of_env() -> None:
     assert "hunter2" not in ParseSettings.of(LOCATION, None, {}, {"PASSWORD": "hunter2"}).key
-
-
-def test_the_fingerprint_changes_with_what_dbt_parses_and_with_nothing_else(tmp_path: Path) -> None:
-    model = tmp_path / "models" / "a.sql"
-    model.parent.mkdir()
-    model.write_text("select 1")
-    before = fingerprint(str(tmp_path))
-
-    (tmp_path / "shop.duckdb").write_text("data")
-    (tmp_path / "target").mkdir()
-    (tmp_path / "target" / "a.sql").write_text("compiled")
-    assert fingerprint(str(tmp_path)) == before
-
-    model.write_text("select 22")
-    assert fingerprint(str(tmp_path)) != before
-
-
-def test_a_file_is_fingerprinted_like_a_folder(tmp_path: Path) -> None:
-    profiles = tmp_path / "profiles.yml"
-    missing = fingerprint(str(profiles))
-    profiles.write_text("shop: {}")
-    before = fingerprint(str(profiles))
-    profiles.write_text("shop: {outputs: {}}")
-
-    assert len({missing, before, fingerprint(str(profiles))}) == 3
 
 
 def test_what_a_revision_stands_for() -> None:

@@ -10,7 +10,7 @@ from dbt_temporal.adapters.dbt_core.limits import EngineLimits
 from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
 from dbt_temporal.adapters.dbt_core.parents.pool import ParentPool
 from dbt_temporal.adapters.dbt_core.template import Template
-from dbt_temporal.adapters.project_files import content_revision, source_files
+from dbt_temporal.adapters.project_files import content_revision, read_files, source_files
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 
@@ -128,3 +128,24 @@ async def test_what_dbt_says_of_files_that_were_edited_under_its_hands_is_not_to
         await ParentPool(template, {}, tmp_path / "cache", tmp_path / "work", EngineLimits()).load(settings)
     expected = (ErrorType.PROJECT_NOT_FOUND, True) if edited else (ErrorType.COMPILATION, False)
     assert (caught.value.error_type, caught.value.retryable) == expected
+
+
+def test_dbt_reads_the_folders_that_a_project_names_its_packages_and_yaml_beside_it(tmp_path: Path) -> None:
+    shop = tmp_path / "shop"
+    write(shop / "dbt_project.yml", "name: shop\nmodel-paths: [transform, ../shared]\n")
+    write(shop / "packages.yml", "packages: [{local: tools}]")
+    read = ["transform/a.sql", "transform/b.yml", "macros/m.sql", "seeds/s.csv", "tools/macros/t.sql", "selectors.yml"]
+    read += ["dbt_packages/utils/macros/u.sql", ".dbtignore"]
+    others = [
+        "README.md",
+        "scripts/x.py",
+        ".github/ci.yml",
+        ".pre-commit-config.yaml",
+        "models/old.sql",
+        "target/c.sql",
+    ]
+    for name in (*read, *others):
+        write(shop / name, "x: 1")
+    shared = str(write(tmp_path / "shared" / "c.sql", "select 1"))
+    own = [str(shop / name) for name in (*read, "dbt_project.yml", "packages.yml")]
+    assert sorted(read_files(str(shop))) == sorted([*own, shared])

@@ -11,13 +11,14 @@ from dbt_temporal.application.log_context import log_fields
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import EnginePlan, EngineRun, Progress, no_progress
 from dbt_temporal.application.ports.schedules import Schedules
+from dbt_temporal.application.projects.loading import ReadyProject
 from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.engine_runs import EngineRuns
 from dbt_temporal.application.steps.logical_dates import DatesOfRun, with_dates
 from dbt_temporal.application.steps.messages import PlanProjectInput, PlanProjectOutput
 from dbt_temporal.application.stored.earlier_runs import EarlierRuns
 from dbt_temporal.application.stored.run_files import RunFiles
-from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, configuration_error
 from dbt_temporal.domain.leases.messages import Lease, LeasePer
 from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.domain.run.plan import HistoryLimits, NodeInfo
@@ -26,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 DYNAMIC_ATTRIBUTES = ("DbtProject", "DbtCommand", "DbtTarget", "DbtSelector", "DbtStatus")
 """The search attributes that runs set by themselves, all of type Keyword."""
+
+MAX_EDITS = 20
+"""So many edits amid planning are taken up at once; nobody saves for so long, and a program that does is to be told."""
 
 
 class PlanProject:
@@ -73,12 +77,30 @@ class PlanProject:
         self._dates = DatesOfRun(store, schedules)
 
     async def __call__(self, request: PlanProjectInput, _progress: Progress = no_progress) -> PlanProjectOutput:
-        """Plans.
+        """Plans, on the project as it is now: if it is edited meanwhile, on what it is then.
 
         Raises:
             DbtTemporalError: ProjectNotFound, Configuration or Compilation; what the engine raises.
         """
-        project = await self._registry.resolve(request.input.project)
+        edits = 0
+        while True:
+            project = await self._registry.resolve(request.input.project)
+            try:
+                return await self._plan_on(project, request)
+            except DbtTemporalError as error:
+                edits += 1
+                if edits > MAX_EDITS or not await self._is_edited(project, error):
+                    raise
+            logger.info("the files of %s were edited while a run was planned on them", project.loaded.name)
+
+    async def _is_edited(self, project: ReadyProject, error: DbtTemporalError) -> bool:
+        """Whether planning failed since the files are not those of the project's revision any more."""
+        if error.error_type is not ErrorType.PROJECT_NOT_FOUND:
+            return False
+        now = await self._registry.resolve(project.loaded.name)
+        return now.loaded.location.revision != project.loaded.location.revision
+
+    async def _plan_on(self, project: ReadyProject, request: PlanProjectInput) -> PlanProjectOutput:
         location = project.loaded.location
         run_input = await EarlierRuns(self._store).resolved(project.loaded.name, request.input)
         dates = request.dates

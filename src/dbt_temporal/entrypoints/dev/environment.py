@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from dbt_temporal.adapters.project_files import PROFILES_FILE
 from dbt_temporal.adapters.project_sources.locations import HOME_PROFILES_DIR
 from dbt_temporal.entrypoints.settings import ProjectSettings
 
@@ -52,6 +53,6 @@ def project_folders(projects: ProjectSettings) -> list[Path]:
 
 
 def project_sources(projects: ProjectSettings) -> list[Path]:
-    """The folders whose files decide whether the projects load: the projects', and that of profiles.yml."""
+    """What decides whether the projects load: their folders, and profiles.yml, whether it is there or not."""
     profiles_dir = projects.profiles_dir or HOME_PROFILES_DIR.expanduser()
-    return [*project_folders(projects), profiles_dir.resolve()]
+    return [*project_folders(projects), profiles_dir.resolve() / PROFILES_FILE]

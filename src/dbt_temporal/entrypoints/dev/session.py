@@ -7,6 +7,7 @@ import shlex
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -19,6 +20,7 @@ from dbt_temporal.adapters.temporal.connection.search_attributes import (
     register_search_attributes,
 )
 from dbt_temporal.adapters.temporal.telemetry.metrics_export import MetricsSettings, build_runtime
+from dbt_temporal.entrypoints.dev.changes import ProjectFiles
 from dbt_temporal.entrypoints.dev.environment import DevOptions, dev_environment, project_folders, project_sources
 from dbt_temporal.entrypoints.dev.processes import end_process, kill_session, signal_process, start_process
 from dbt_temporal.entrypoints.dev.registry import DevRegistry, DevServer, this_process
@@ -118,8 +120,8 @@ class DevSession:
         """Serves until a signal or the command's end. Returns the exit code."""
         pid, _ = this_process()
         health_file = self.settings.cache_dir / "dev" / f"{pid}.ready"
-        sources = project_sources(self.settings.projects)
-        worker = DevWorker(self.env, health_file, sources, self._show_worker_line, self._say)
+        files = ProjectFiles(project_sources(self.settings.projects))
+        worker = DevWorker(self.env, health_file, files, self._show_worker_line, self._say)
         self.stop.kill.append(worker.kill)
         # A command shows its own progress, which the worker's lines would tear.
         self._quiet = self.options.command is not None
@@ -168,8 +170,21 @@ class DevSession:
             self.stop.exit_code = exit_code
             self._quiet = False
             self._say("Staying until Ctrl-C, as --keep asks.")
-        await worker.keep()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(worker.keep())
+            tasks.create_task(self._tell_of_edits(worker))
         return exit_code
+
+    async def _tell_of_edits(self, worker: DevWorker) -> None:
+        """Says what was edited, in one line for all that is saved at once. Of a worker that has not loaded, it is said
+        by what loads it again.
+        """
+        before = worker.known
+        while True:
+            after = await worker.files.changed_since(before)
+            if worker.loaded:
+                self._say(f"{datetime.now():%H:%M:%S}  {worker.files.edited(before, after)} The next run reads it.")
+            before = after
 
     async def _run_command(self, command: str) -> int:
         """Runs one of our commands in a child that has the terminal; signals go to it."""

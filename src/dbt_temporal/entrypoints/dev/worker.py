@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dbt_temporal.adapters.dbt_core.parents.fingerprint import fingerprint
 from dbt_temporal.adapters.output_lines import output_lines
+from dbt_temporal.entrypoints.dev.changes import ProjectFiles
 from dbt_temporal.entrypoints.dev.processes import end_process, kill_session, start_process
 
 PROGRAM = (sys.executable, "-m", "dbt_temporal")
@@ -18,7 +18,6 @@ KEPT_LINES = 200
 END_SECS = 20.0
 """A worker that has not ended by then is killed; its own grace for running nodes is shorter (see dev)."""
 READY_LOOK_SECS = 0.05
-FILES_LOOK_SECS = 1.0
 
 
 @dataclass
@@ -27,28 +26,29 @@ class DevWorker:
 
     Attributes:
         health_file: tells that it is ready; nobody else may write it.
-        sources: the files and folders by which its projects load or do not.
+        files: those by which its projects load or do not.
         show: gets its output, line by line.
         say: tells the user something.
         output: its last lines, for error messages.
         loaded: whether the last one that was started became ready.
+        known: the files as they were when it was started.
     """
 
     environ: Mapping[str, str]
     health_file: Path
-    sources: Sequence[Path]
+    files: ProjectFiles
     show: Callable[[str], None]
     say: Callable[[str], None]
     command: Sequence[str] = (*PROGRAM, "worker")
     output: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
     loaded: bool = False
+    known: Mapping[str, str] = field(default_factory=dict)
     _process: asyncio.subprocess.Process | None = None
     _reader: asyncio.Future[None] | None = None
-    _files: str = ""
 
     async def start(self) -> bool:
         """Starts the worker and waits until it takes work. False where it ended instead: a project does not load."""
-        self._files = await self._fingerprint()
+        self.known = await self.files.now()
         self.output.clear()
         self._process = await start_process(
             self.command,
@@ -79,8 +79,8 @@ class DevWorker:
                 await self.stop()
             else:
                 self.say("The project does not load; waiting for a change of its files.")
-                await self._files_change()
-                self.say("Files have changed; loading the project again ...")
+                now = await self.files.changed_since(self.known)
+                self.say(f"{self.files.edited(self.known, now)} Loading the project again ...")
             if await self.start():
                 self.say("The worker is ready.")
 
@@ -95,15 +95,6 @@ class DevWorker:
         """Ends the worker at once; its engine processes end with it."""
         if self._process is not None:
             kill_session(self._process)
-
-    async def _files_change(self) -> None:
-        while True:
-            if await self._fingerprint() != self._files:
-                return
-            await asyncio.sleep(FILES_LOOK_SECS)
-
-    async def _fingerprint(self) -> str:
-        return await asyncio.to_thread(fingerprint, *map(str, self.sources))
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None

@@ -7,8 +7,6 @@ import os
 import stat
 from collections.abc import Mapping
 
-from dbt_temporal.adapters.project_files import source_files
-
 MISSING = "missing"
 
 
@@ -32,12 +30,3 @@ def state_of(path: str) -> str:
 def changed(states: Mapping[str, str]) -> str | None:
     """The first of these paths that is not in this state any more, if there is one."""
     return next((path for path, state in states.items() if state_of(path) != state), None)
-
-
-def fingerprint(*places: str) -> str:
-    """A digest that changes when one of these files, or a file of the projects in these folders, changes or goes."""
-    digest = hashlib.sha256()
-    for place in dict.fromkeys(places):
-        for path in [place] if os.path.isfile(place) else sorted(source_files(place)):
-            digest.update(f"{path}\0{state_of(path)}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()[:24]
