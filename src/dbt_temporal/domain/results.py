@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from dbt_temporal.domain.batches import Batches, BatchResults, EndedBatch
 from dbt_temporal.domain.failed_nodes import FailedNode
 from dbt_temporal.domain.hooks import HookError
-from dbt_temporal.domain.times import NodeTimes
+from dbt_temporal.domain.times import NodeTimes, span
 
 NodeStatus = Literal["success", "error", "skipped", "cancelled"]
 
@@ -35,6 +35,20 @@ class Freshness(BaseModel):
     max_loaded_at_time_ago_in_s: float | None = None
     status: str
     criteria: dict[str, Any] = Field(default_factory=dict)
+
+    def age_in_words(self) -> str | None:
+        """How old the newest data is, and how old it may be where it is older: `13h 05m old, more than 12 hours`.
+
+        None where that is not known.
+        """
+        if self.max_loaded_at_time_ago_in_s is None:
+            return None
+        age = f"{span(self.max_loaded_at_time_ago_in_s)} old"
+        allowed = self.criteria.get(f"{self.status}_after") or {}
+        count, period = allowed.get("count"), allowed.get("period")
+        if count is None or period is None:
+            return age
+        return f"{age}, more than {count} {period}" + ("" if count == 1 else "s")
 
 
 class NodeExecutionResult(BaseModel):

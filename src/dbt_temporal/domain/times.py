@@ -1,4 +1,4 @@
-"""When a node's attempts began and ended, by the run's own clock."""
+"""When a node's attempts began and ended, by the run's own clock; and lengths of time in words."""
 
 from __future__ import annotations
 
@@ -40,3 +40,17 @@ class NodeTimes(BaseModel):
         """Takes note of one."""
         self.failed.append(FailedAttempt(began=began, ended=ended, reason=reason[:MAX_REASON_CHARS]))
         del self.failed[:-MAX_FAILED_ATTEMPTS]
+
+
+def span(seconds: float) -> str:
+    """A length of time by its two largest units: `45s`, `12m 05s`, `3h 05m`, `2d 03h`. One that is negative has `-`."""
+    if seconds < 0:
+        return f"-{span(-seconds)}"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d {hours:02d}h"
+    if hours:
+        return f"{hours}h {minutes:02d}m"
+    return f"{minutes}m {rest:02d}s" if minutes else f"{rest}s"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,8 @@ async def test_source_freshness_tells_what_it_found_and_fails_for_a_stale_source
     assert warned.freshness.snapshotted_at is not None
     assert (warned.freshness.max_loaded_at_time_ago_in_s or 0) > 86400
     assert warned.freshness.criteria["warn_after"] == {"count": 1, "period": "day"}
+    log = "\n".join(await run.handle.query("run_log"))
+    assert re.search(r"raw_orders  \[WARN in \d+\.\d\ds\]  \d+d \d\dh old, more than 1 day\n", log), log
     names = scheduled(await history(run.handle))
     assert names.count("source:raw_payments") == 1, "a stale source is not tried again"
 

@@ -1,4 +1,7 @@
 from importlib.metadata import version
+from typing import Any
+
+import pytest
 
 from dbt_temporal import __version__
 from dbt_temporal.domain.run.log import RunLog, summary_line
@@ -52,6 +55,29 @@ def test_tests_end_with_dbts_words_and_the_number_of_failures() -> None:
         "  => test shop.t  [FAIL 3 in 0.00s]",
     ]
     assert "     Got 2 results" in log.since()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "criteria", "age"),
+    [
+        (5, {}, "5s old"),
+        (725, {"warn_after": {"count": None, "period": None}}, "12m 05s old"),
+        (47100, {"warn_after": {"count": 12, "period": "hour"}}, "13h 05m old, more than 12 hours"),
+        (183600, {"warn_after": {"count": 1, "period": "day"}, "error_after": {}}, "2d 03h old, more than 1 day"),
+        (-90, {}, "-1m 30s old"),
+    ],
+)
+def test_a_source_ends_with_its_age_and_what_was_allowed(seconds: float, criteria: dict[str, Any], age: str) -> None:
+    log, source = RunLog(), node("source.shop.raw.orders", relation="raw.orders")
+    facts = {"status": "warn", "max_loaded_at_time_ago_in_s": seconds, "criteria": criteria}
+    log.ended(source, result(source.unique_id, "warn", freshness=facts))
+    assert log.since() == [f"  => source raw.orders  [WARN in 0.00s]  {age}"]
+
+
+def test_a_source_whose_age_nobody_knows_ends_without_one() -> None:
+    log, source = RunLog(), node("source.shop.raw.orders", relation="raw.orders")
+    log.ended(source, result(source.unique_id, "runtime error", freshness={"status": "runtime error"}, message="gone"))
+    assert log.since() == ["  => source raw.orders  [ERROR in 0.00s]", "     gone"]
 
 
 def test_skips_and_retries_say_why() -> None:

@@ -136,7 +136,9 @@ class RunLog:
         if result.status == "cancelled":
             self.add(f"  => {what}  [CANCELLED]")
         else:
-            self.add(f"  => {what}  [{word}{count} in {result.execution_time:.2f}s]")
+            age = result.freshness.age_in_words() if result.freshness is not None else None
+            told = f"  {age}" if age else ""
+            self.add(f"  => {what}  [{word}{count} in {result.execution_time:.2f}s]{told}")
         if node.resource_type in OPERATION_KINDS:
             self._add_message(result.output)
         if result.status == "error" or word == "WARN":

@@ -45,6 +45,17 @@ def said(
     return console.file.getvalue()
 
 
+def test_a_stale_source_is_told_with_its_age() -> None:
+    facts = {
+        "status": "error",
+        "max_loaded_at_time_ago_in_s": 90000,
+        "criteria": {"error_after": {"count": 1, "period": "day"}},
+    }
+    stale = {"unique_id": "source.shop.raw.orders", "status": "error", "dbt_status": "error", "freshness": facts}
+    text = said(NodeExecutionResult.model_validate(stale))
+    assert "Failure in source raw.orders\n  1d 01h old, more than 1 day\n" in text
+
+
 def test_a_failed_model_is_told_with_its_file_its_sql_the_named_line_and_its_log() -> None:
     lines = [CodeLine(number=9, text="select"), CodeLine(number=10, text="  totl", is_named=True)]
     known = FailedNode(

@@ -94,7 +94,8 @@ def print_failures(
 
 def print_message(console: Console, result: NodeExecutionResult) -> None:
     """The message of a result, its first lines where it is long."""
-    lines = (result.message or f"Status: {_status(result)}").splitlines()
+    age = result.freshness.age_in_words() if result.freshness is not None else None
+    lines = (result.message or age or f"Status: {_status(result)}").splitlines()
     if len(lines) > MAX_MESSAGE_LINES:
         lines = [*lines[:MAX_MESSAGE_LINES], f"... and {len(lines) - MAX_MESSAGE_LINES} more lines"]
     for line in lines:
