@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 PHONY_EXAMPLES := services postgres postgres-start postgres-stop ui run run-multi run-env run-git submit submit-analytics \
   submit-marketing submit-env submit-git
 .PHONY: $(PHONY_EXAMPLES) help setup setup-dbt-1.12 setup-dbt-v2 test-dbt-v2 demo dev worker test test-unit test-integration test-dbt-1.12 \
-  test-conformance conformance lint fmt bench bench-views differential packages pictures schemas coming-from-dbt package clean distclean
+  setup-consumers setup-datahub test-datahub test-conformance conformance lint fmt bench bench-views differential packages pictures schemas coming-from-dbt package clean distclean
 
 help: ## List the targets
 	@echo "Targets (make TARGET):"
@@ -73,6 +73,17 @@ $(DBT_V2)/.installed: constraints/engine-v2.txt
 	  && mv package/libduckdb.so lib/ && rm -r package duckdb-node-bindings-*.tgz
 	@touch "$@"
 	@echo "$(DBT_V2) is ready: $$("$(DBT_V2)/dbt" --version)"
+
+setup-consumers: .venv-consumers/.installed ## Make .venv-consumers: tools that read a run's artifacts, for their tests
+
+setup-datahub: .venv-datahub/.installed ## Make .venv-datahub: DataHub's source of dbt, for its test (large, and not part of CI)
+
+# All that they need is pinned, so that nothing is resolved: they never share an environment with the project.
+.venv-%/.installed: constraints/%.txt
+	@"$(PYTHON)" -m venv --clear ".venv-$*"
+	@echo "Installing into .venv-$* with the pins of $<"
+	@".venv-$*/bin/python" -m pip install --quiet --no-compile --no-deps --requirement "$<"
+	@touch "$@"
 
 # ENGINE=v2 runs the example on dbt v2.
 ENGINE ?= dbt-core
@@ -157,7 +168,7 @@ PYTEST := -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 test-unit: setup ## Run the unit tests
 	$(VENV)/bin/python $(PYTEST) tests/unit
 
-test-integration: setup setup-dbt-1.12 $(if $(filter Linux-x86_64,$(shell uname -sm | tr " " "-")),setup-dbt-v2) ## Run the integration tests (real Temporal server, dbt, DuckDB and PostgreSQL)
+test-integration: setup setup-dbt-1.12 setup-consumers $(if $(filter Linux-x86_64,$(shell uname -sm | tr " " "-")),setup-dbt-v2) ## Run the integration tests (real Temporal server, dbt, DuckDB and PostgreSQL)
 	$(VENV)/bin/python $(PYTEST) tests/integration tests/faults
 
 test-dbt-1.12: setup-dbt-1.12 ## Compare with the dbt CLI again, on dbt-core 1.12
@@ -165,6 +176,9 @@ test-dbt-1.12: setup-dbt-1.12 ## Compare with the dbt CLI again, on dbt-core 1.1
 
 test-dbt-v2: setup setup-dbt-v2 ## Run the integration tests of the engine on dbt v2
 	$(VENV)/bin/python $(PYTEST) tests/integration/v2
+
+test-datahub: setup setup-consumers setup-datahub ## Run the tests of tools that read artifacts, with DataHub
+	$(VENV)/bin/python -m pytest tests/integration/consumers
 
 # dbt's own scenarios. Both runs of one stay in one process, which compares them.
 CONFORMANCE := -m pytest tests/conformance -n $(TEST_PROCESSES) --dist loadgroup -W ignore --show-capture=no
@@ -248,4 +262,4 @@ clean: ## Remove caches and build results
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## Remove the environments too
-	rm -rf $(VENV) $(VENV_DBT_1_12)
+	rm -rf $(VENV) $(VENV_DBT_1_12) .venv-consumers .venv-datahub
