@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.adapters.dbt_core.parents.shared import SharedParses
 from dbt_temporal.adapters.dbt_core.template import Template
 from dbt_temporal.adapters.dbt_v2.engine import DbtV2Engine
+from dbt_temporal.adapters.openlineage.start import start_lineage
 from dbt_temporal.adapters.project_config_file import read_project_config, read_project_name
 from dbt_temporal.adapters.project_sources.local import current_revision
 from dbt_temporal.adapters.report_page.page import html_page
@@ -48,6 +50,13 @@ def shared_parses(settings: Settings, store: ArtifactStore, environ: Mapping[str
 def report_page(settings: Settings) -> ReportPage | None:
     """What makes the reports of runs, where they are to have any."""
     return html_page if settings.artifacts.write_report else None
+
+
+async def close_lineage(container: WorkerContainer) -> None:
+    """Sends what is left of lineage, where any is sent, for as long as the end of a program may take."""
+    sender = container.lineage_sender()
+    if sender is not None:
+        await asyncio.to_thread(sender.close)
 
 
 class WorkerContainer(containers.DeclarativeContainer):
@@ -109,6 +118,7 @@ class WorkerContainer(containers.DeclarativeContainer):
         check=engine_by_project.provided.engine_of,
         strict=settings.provided.projects.strict_start,
     )
+    lineage_sender = providers.Singleton(start_lineage, settings.provided.lineage)
     step = providers.Singleton(CurrentStep, environ, namespace_id, heartbeat_secs)
     own_queue = providers.Singleton(own_task_queue, settings.provided.connection.task_queue)
     use_cases = providers.Singleton(
@@ -131,5 +141,6 @@ class WorkerContainer(containers.DeclarativeContainer):
         left_out=providers.Singleton(LeftOutInHistory),
         schedules=providers.Singleton(TemporalSchedules),
         leases=providers.Singleton(TemporalLeases, settings.provided.connection.task_queue),
+        lineage=lineage_sender,
     )
     activities = providers.Singleton(DbtActivities, use_cases, telemetry, spans, heartbeat_secs)

@@ -14,6 +14,7 @@ from pydantic import AliasChoices, SecretStr, ValidationError, field_validator, 
 from dbt_temporal.adapters.dbt_core.limits import EngineLimits
 from dbt_temporal.adapters.dbt_v2.binary import V2Settings
 from dbt_temporal.adapters.environment import EnvironmentModel, problems_of, variable, variable_names, without_blanks
+from dbt_temporal.adapters.openlineage.settings import OpenLineageSettings
 from dbt_temporal.adapters.project_sources.limits import SourceLimits
 from dbt_temporal.adapters.secrets import SecretSettings
 from dbt_temporal.adapters.telemetry.settings import LogSettings
@@ -159,6 +160,7 @@ class Settings(EnvironmentModel):
     logs: LogSettings
     metrics: MetricsSettings
     tracing: TracingSettings
+    lineage: OpenLineageSettings
     search_attributes: dict[str, str]
     cache_dir: Path
 

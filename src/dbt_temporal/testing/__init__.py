@@ -6,6 +6,7 @@
 - `FakeEngine`: a dbt engine with scripted nodes, for use cases, in-process runs and workers.
 - `FakeRunGateway`, `FakeRun`: a place for runs, and a run with scripted snapshots, for whatever submits and follows.
 - `FakeTelemetry`: keeps the facts that metrics are made of.
+- `FakeLineageSender`: keeps the events that are sent to whoever gathers lineage.
 - `InMemoryArtifactStore`: a store in a dictionary, which can be told to fail.
 - `ArtifactStoreContract`: the tests that every artifact store passes, for one of your own (docs/extending.md).
 
@@ -16,6 +17,7 @@ None of them sleeps: a node can be held by a gate (`runtime.gates["model.shop.a"
 from dbt_temporal.testing.builders import model_id, node, plan, planned, result
 from dbt_temporal.testing.fake_engine import FakeEngine, FakeEngineRun, ready_project
 from dbt_temporal.testing.fake_gateway import FakeRun, FakeRunGateway
+from dbt_temporal.testing.fake_lineage import FakeLineageSender
 from dbt_temporal.testing.fake_runtime import FakeRuntime, HandedOver
 from dbt_temporal.testing.fake_telemetry import FakeTelemetry
 from dbt_temporal.testing.in_memory_store import InMemoryArtifactStore
@@ -26,6 +28,7 @@ __all__ = [
     "ArtifactStoreContract",
     "FakeEngine",
     "FakeEngineRun",
+    "FakeLineageSender",
     "FakeRun",
     "FakeRunGateway",
     "FakeRuntime",

@@ -26,6 +26,7 @@ from dbt_temporal.application.projects.loading import ReadyProject
 from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.errors import RETRYABLE_TYPES, DbtTemporalError, ErrorType
 from dbt_temporal.domain.leases.messages import Lease, LeasePer
+from dbt_temporal.domain.lineage.model import LineageGraph, LineageNode
 from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.report.model import NodeFacts, RunGraph
 from dbt_temporal.domain.results import NodeExecutionResult, NodeStatus
@@ -278,6 +279,21 @@ class FakeEngineRun:
             for uid, node in self._engine.run_plan.nodes.items()
         }
         return RunGraph(nodes, {uid: f"select 1 as {nodes[uid].name}" for uid in with_code if uid in nodes})
+
+    async def lineage(self) -> LineageGraph:
+        """The nodes of the plan, as tables of the schema `main` of a database `shop`; tests are none."""
+        nodes = {
+            uid: LineageNode(
+                node.resource_type,
+                "shop",
+                "main",
+                None if node.resource_type == "test" else node.name,
+                tuple(node.depends_on),
+                *((node.depends_on[0], node.name) if node.resource_type == "test" else ()),
+            )
+            for uid, node in self._engine.run_plan.nodes.items()
+        }
+        return LineageGraph("duckdb:///shop.duckdb", nodes)
 
     async def failed_ephemerals(self) -> frozenset[str]:
         """What the engine has."""

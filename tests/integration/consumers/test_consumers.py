@@ -1,4 +1,5 @@
-"""Tools that know dbt's artifacts read those of a run that we have stored, and find what the run has done."""
+"""Tools that know dbt's artifacts read those of a run that we have stored, and find what the run has done; and the
+events that we have sent meanwhile tell the same."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 
 from dbt_temporal import DbtRunOutput, run_dbt
+from tests.integration.consumers.collector import collecting
 from tests.integration.programs import EXAMPLE, ROOT
 
 READERS = Path(__file__).parent / "readers"
@@ -37,12 +40,14 @@ class StoredRun:
         project: the project's folder.
         folder: where its artifacts lie.
         environ: with the variables of its profile.
+        events: those of OpenLineage, as a server was sent them.
     """
 
     output: DbtRunOutput
     project: Path
     folder: Path
     environ: Mapping[str, str]
+    events: Sequence[Mapping[str, Any]]
 
     def statuses(self, *resource_types: str) -> dict[str, str | None]:
         """dbt's words, by unique_id, of the nodes of these types, or of all."""
@@ -81,8 +86,9 @@ async def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredRun:
         "WRITE_CATALOG": "true",
         "ARTIFACT_STORE": str(folder / "artifacts"),
     }
-    output = await run_dbt(project, "build", environ=environ)
-    return StoredRun(output, project, folder / "artifacts" / output.invocation_id, environ)
+    with collecting() as collector:
+        output = await run_dbt(project, "build", environ={**environ, "OPENLINEAGE_URL": collector.url})
+    return StoredRun(output, project, folder / "artifacts" / output.invocation_id, environ, collector.events)
 
 
 def _type(unique_id: str) -> str:
@@ -133,6 +139,62 @@ def test_openlineage_makes_an_event_of_each_model_with_what_it_reads_and_writes(
     tested = {event["unique_id"]: event["type"] for event in events if event["job"].endswith(".build.test")}
     assert set(tested.values()) == {"COMPLETE"}
     assert "model.jaffle_shop.dim_customers" in tested
+
+
+def _job(event: Mapping[str, Any]) -> str:
+    return str(event["job"]["name"])
+
+
+def _datasets(event: Mapping[str, Any], which: str) -> set[tuple[str, str]]:
+    return {(each["namespace"], each["name"]) for each in event[which]}
+
+
+def test_each_node_was_told_of_once_with_the_run_as_its_parent(stored: StoredRun) -> None:
+    run_id = stored.output.invocation_id
+    assert (_job(stored.events[0]), stored.events[0]["eventType"]) == ("dbt-run-jaffle_shop", "START")
+    assert (_job(stored.events[-1]), stored.events[-1]["eventType"]) == ("dbt-run-jaffle_shop", "FAIL")
+    assert {stored.events[0]["run"]["runId"], stored.events[-1]["run"]["runId"]} == {run_id}
+    of_nodes = stored.events[1:-1]
+    assert {event["run"]["facets"]["parent"]["run"]["runId"] for event in of_nodes} == {run_id}
+    told: dict[str, list[str]] = {}
+    for event in of_nodes:
+        told.setdefault(event["run"]["runId"], []).append(event["eventType"])
+    words = stored.statuses("model", "seed", "snapshot", "test", "unit_test").values()
+    ended = Counter("FAIL" if word == "error" else "COMPLETE" for word in words if word != "skipped")
+    assert Counter(types[-1] for types in told.values()) == ended
+    assert {(len(types), types[0]) for types in told.values()} == {(2, "START")}
+
+
+def test_our_events_have_the_jobs_and_datasets_of_openlineages_own(stored: StoredRun) -> None:
+    theirs = {event["job"]: event for event in stored.read_by("openlineage_dbt", str(stored.project))}
+    built = {job: event for job, event in theirs.items() if job.endswith((".build.run", ".build.snapshot"))}
+    ours = {_job(event): event for event in stored.events if event["eventType"] != "START"}
+    assert set(built) <= set(ours)
+    ephemeral = ("int_order_lines", "int_order_payments")
+    for job, event in built.items():
+        assert (ours[job]["job"]["namespace"], ours[job]["eventType"]) == (event["namespace"], event["type"])
+        assert _datasets(ours[job], "outputs") == {(namespace, name) for namespace, name in event["outputs"]}
+        # An ephemeral model is nothing in the database: what it reads is read by those that use it.
+        read = {(namespace, name) for namespace, name in event["inputs"] if _name(name) not in ephemeral}
+        assert read <= _datasets(ours[job], "inputs")
+        assert not any(_name(name) in ephemeral for _, name in _datasets(ours[job], "inputs"))
+    facts = ours["jaffle_shop.dev_marts.jaffle_shop.fct_orders.build.run"]
+    assert {_name(name) for _, name in _datasets(facts, "inputs")} == {
+        "stg_orders", "stg_order_items", "stg_products", "stg_payments"
+    }  # fmt: skip
+
+
+def test_our_events_say_what_a_test_has_found_and_why_a_model_failed(stored: StoredRun) -> None:
+    (broken,) = (event for event in stored.events if "broken" in _job(event) and event["eventType"] == "FAIL")
+    assert "no_such_column" in broken["run"]["facets"]["errorMessage"]["message"]
+    found = [
+        (each["name"], assertion["column"], assertion["success"])
+        for event in stored.events
+        if _job(event).startswith("test.jaffle_shop.unique_dim_customers") and event["eventType"] == "COMPLETE"
+        for each in event["inputs"]
+        for assertion in each["inputFacets"]["dataQualityAssertions"]["assertions"]
+    ]
+    assert found == [("jaffle_shop.dev_marts.dim_customers", "customer_id", True)]
 
 
 def test_recce_draws_the_lineage_of_all_that_the_run_has_built(stored: StoredRun) -> None:

@@ -92,6 +92,22 @@ async def test_nodes_and_runs_are_counted_once_although_the_run_is_replayed_at_e
     assert total(worker, "run_seconds_count", project="with_failures", status="failed") == 1
 
 
+async def test_runs_and_nodes_are_told_to_openlineage_once_although_the_run_is_replayed_at_every_step(
+    worker: ObservedWorker,
+) -> None:
+    eventually(
+        lambda: {("dbt-run-jaffle_shop", "COMPLETE"), ("dbt-run-with_failures", "FAIL")} <= set(worker.lineage.told()),
+        lambda: str(worker.lineage.told()),
+    )
+    told = worker.lineage.told()
+    assert len(told) == len(set(told))
+    staging = {path.stem for path in (EXAMPLE / "models" / "staging").glob("*.sql")}
+    built = {job.split(".")[3] for job, type_ in told if type_ == "COMPLETE" and job.endswith(".build.run")}
+    assert staging <= built
+    assert [type_ for job, type_ in told if "missing_relation.build.run" in job] == ["START", "FAIL"]
+    assert SECRET not in json.dumps(worker.lineage.events)
+
+
 async def test_skipped_nodes_are_counted_but_took_no_time(worker: ObservedWorker) -> None:
     assert total(worker, "nodes_total", project="with_failures", status="skipped") > 0
     assert total(worker, "node_seconds_count", project="with_failures", status="skipped") == 0

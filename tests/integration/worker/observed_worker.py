@@ -1,4 +1,4 @@
-"""A worker program that tells all it can: JSON log, Prometheus, traces; and keeps no workflow in memory."""
+"""A worker program that tells all it can: JSON log, Prometheus, traces, lineage; and keeps no workflow in memory."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from uuid import uuid4
 from temporalio.client import Client
 
 from dbt_temporal.adapters.temporal.gateway import TemporalRunGateway
+from tests.integration.consumers import collector as lineage
 from tests.integration.programs import EXAMPLE, PROJECTS, Desk, Program, started
 from tests.integration.servers import free_port
 from tests.integration.temporal.otlp_collector import Collector, collecting
@@ -35,12 +36,13 @@ class Sample:
 
 @dataclass
 class ObservedWorker:
-    """The worker, where its metrics are, and the ids of the runs that it has done."""
+    """The worker, where its metrics and its lineage are, and the ids of the runs that it has done."""
 
     desk: Desk
     program: Program
     address: str
     collector: Collector
+    lineage: lineage.Collector
     workflow_ids: list[str] = field(default_factory=list)
 
     def scrape(self) -> str:
@@ -76,7 +78,7 @@ def observed_worker(folder: Path, temporal_address: str, task_queue: str) -> Ite
     desk = Desk(folder)
     address = f"127.0.0.1:{free_port()}"
     projects = [desk.project(EXAMPLE), desk.project(PROJECTS / "with_failures")]
-    with collecting() as collector:
+    with collecting() as collector, lineage.collecting() as told:
         desk.env |= {
             "TEMPORAL_ADDRESS": temporal_address,
             "TEMPORAL_TASK_QUEUE": task_queue,
@@ -87,12 +89,13 @@ def observed_worker(folder: Path, temporal_address: str, task_queue: str) -> Ite
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.http_url,
             "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
             "OTEL_BSP_SCHEDULE_DELAY": "100",
+            "OPENLINEAGE_URL": told.url,
             # Every workflow task replays its run from the beginning: nothing may be counted or traced twice.
             "WORKER_MAX_CACHED_WORKFLOWS": "0",
         }
         with started(desk, "worker") as program:
             program.says("Working on task queue")
-            yield ObservedWorker(desk, program, address, collector)
+            yield ObservedWorker(desk, program, address, collector, told)
 
 
 async def do_runs(worker: ObservedWorker, client: Client, task_queue: str) -> None:

@@ -39,7 +39,8 @@ def names(cell: str) -> list[str]:
 
 
 def test_the_table_has_every_port() -> None:
-    modules = [path.stem for path in (SOURCE / "application" / "ports").glob("[a-z]*.py")]
+    folder = SOURCE / "application" / "ports"
+    modules = [".".join(path.relative_to(folder).with_suffix("").parts) for path in folder.rglob("[a-z]*.py")]
     loaded = [importlib.import_module(f"dbt_temporal.application.ports.{name}") for name in modules]
     protocols = {
         name

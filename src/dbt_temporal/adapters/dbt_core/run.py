@@ -13,6 +13,7 @@ from typing import Any
 
 from dbt_temporal.adapters.dbt_core.hosts.answers import (
     graph_from,
+    lineage_from,
     lost_database,
     outcome_from,
     prepared_from,
@@ -38,6 +39,7 @@ from dbt_temporal.application.shielding import shielded
 from dbt_temporal.domain.batches import BatchPart, step_name
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.leases.messages import Lease, LeasePer
+from dbt_temporal.domain.lineage.model import LineageGraph
 from dbt_temporal.domain.report.model import RunGraph
 from dbt_temporal.domain.results import NodeStatus
 from dbt_temporal.domain.run.invocation import DbtInvocation
@@ -113,7 +115,7 @@ class DbtCoreRun:
                 outcome=str(place),
                 holder={"worker": this_worker(), "process": host.name},
             )
-            _has_prepared(host, answer)
+            host.has_prepared(answer)
         return prepared_from(answer)
 
     async def outcome_of_before_run(self, attempt: int) -> Prepared | None:
@@ -121,7 +123,7 @@ class DbtCoreRun:
         if answer is not None:
             for host in self._hosts.hosts_of(self._invocation.invocation_id):
                 if host.name == answer["host"]:  # whoever asked it has not heard its answer
-                    _has_prepared(host, answer)
+                    host.has_prepared(answer)
         return None if answer is None else prepared_from(answer)
 
     async def use_state(self, read: ReadState, without: Collection[str] = ()) -> None:
@@ -209,6 +211,10 @@ class DbtCoreRun:
         async with self._host() as host:
             answer = await host.process.channel.request("graph", with_code=list(with_code))
         return graph_from(answer)
+
+    async def lineage(self) -> LineageGraph:
+        async with self._host() as host:
+            return lineage_from(await host.process.channel.request("lineage"))
 
     async def failed_ephemerals(self) -> frozenset[str]:
         async with self._host() as host:
@@ -329,12 +335,6 @@ class DbtCoreRun:
             await self._hosts.clean_up_after(host)
         except DbtTemporalError as error:
             logger.warning("database sessions of a process that died could not be ended yet: %s", error.message)
-
-
-def _has_prepared(host: HostHandle, answer: dict[str, Any]) -> None:
-    """Takes note of what a host has in its memory since it has done before_run."""
-    host.holds_database = answer["held_by"] is not None
-    host.has_state, host.keeps_state = True, answer["keeps_graph"] is not None
 
 
 async def _answer(future: asyncio.Future[Any], host: HostHandle, silence_secs: float | None) -> Any:

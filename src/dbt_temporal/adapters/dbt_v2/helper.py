@@ -6,6 +6,8 @@ It has macros alone, so it is parsed at once; `run-operation` runs no hooks.
 from __future__ import annotations
 
 import hashlib
+import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,11 @@ _MACROS = """
 SESSIONS_CAN_BE_ENDED = frozenset({"postgres"})
 """Adapters whose servers tell sessions apart by the name that PGAPPNAME gives them."""
 SESSION_VARIABLE = "PGAPPNAME"
+
+
+def this_worker() -> str:
+    """A name of this worker, for people."""
+    return f"{socket.gethostname()} (process {os.getpid()})"
 
 
 def session_name(invocation_id: str, number: int | None = None) -> str:

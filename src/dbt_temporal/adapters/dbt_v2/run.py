@@ -13,7 +13,7 @@ import orjson
 from dbt_temporal.adapters.dbt_v2 import command_line
 from dbt_temporal.adapters.dbt_v2.artifacts import ARTIFACTS, write_artifacts
 from dbt_temporal.adapters.dbt_v2.commands import TargetFacts, V2Commands, V2Project
-from dbt_temporal.adapters.dbt_v2.helper import SESSION_VARIABLE, SESSIONS_CAN_BE_ENDED, session_name
+from dbt_temporal.adapters.dbt_v2.helper import SESSION_VARIABLE, SESSIONS_CAN_BE_ENDED, session_name, this_worker
 from dbt_temporal.adapters.dbt_v2.leases import lease_of
 from dbt_temporal.adapters.dbt_v2.plan import (
     ON_RUN_END,
@@ -29,7 +29,8 @@ from dbt_temporal.adapters.dbt_v2.results import EndingsJudge, skipped_for
 from dbt_temporal.adapters.dbt_v2.runs import catalog
 from dbt_temporal.adapters.dbt_v2.runs.deferral import Deferral
 from dbt_temporal.adapters.dbt_v2.runs.graph import run_graph
-from dbt_temporal.adapters.dbt_v2.runs.outcomes import WHY_IT_KEEPS, Outcomes, this_worker
+from dbt_temporal.adapters.dbt_v2.runs.lineage import run_lineage
+from dbt_temporal.adapters.dbt_v2.runs.outcomes import WHY_IT_KEEPS, Outcomes
 from dbt_temporal.adapters.dbt_v2.runs.selection import Selection, beside
 from dbt_temporal.adapters.dbt_v2.runs.showing import SOURCES, chosen, write_sources
 from dbt_temporal.adapters.dbt_v2.stage import read_project_file
@@ -47,6 +48,7 @@ from dbt_temporal.application.ports.engine import (
 from dbt_temporal.application.shielding import shielded
 from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.leases.messages import Lease, LeasePer
+from dbt_temporal.domain.lineage.model import LineageGraph
 from dbt_temporal.domain.report.model import RunGraph
 from dbt_temporal.domain.results import NodeStatus
 from dbt_temporal.domain.run.commands import COMMANDS
@@ -260,6 +262,10 @@ class DbtV2Run:
     async def graph(self, with_code: Collection[str] = ()) -> RunGraph:
         parents = (await self._course()).parents
         return await asyncio.to_thread(run_graph, self._folder / ARTIFACTS, parents, with_code)
+
+    async def lineage(self) -> LineageGraph:
+        selected, facts = (await self._course()).parents, await self._facts()
+        return run_lineage(await asyncio.to_thread(read_manifest, self._folder / "plan" / "target"), selected, facts)
 
     async def failed_ephemerals(self) -> frozenset[str]:
         return frozenset()  # ephemeral models are nodes of the plan, with results of their own

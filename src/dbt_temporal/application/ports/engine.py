@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from dbt_temporal.application.ports.lineage.source import LineageSource
 from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.leases.messages import Lease, LeasePer
 from dbt_temporal.domain.report.model import RunGraph
@@ -183,12 +184,11 @@ def no_progress(_facts: Mapping[str, Any]) -> None:
     """For callers whom nobody watches."""
 
 
-class EngineRun(Protocol):
+class EngineRun(LineageSource, Protocol):
     """One invocation on one engine, as `DbtEngine.open` gives it. All methods raise `DbtTemporalError`s that fit.
 
     `execute_node` and `after_run` raise Configuration where the run's database was in the memory of another process, or
     of one that has ended (`DbtInvocation.database`), or what hooks and nodes left there cannot be had here.
-
     They also raise ProjectNotFound, retryable, where the files that are there have another revision than the location
     and nothing that was parsed of its own is at hand.
 

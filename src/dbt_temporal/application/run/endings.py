@@ -29,6 +29,7 @@ from dbt_temporal.application.steps.table import END_RUN, PLAN_PROJECT, STORE_AR
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.hooks import HookError
 from dbt_temporal.domain.leases.messages import Lease
+from dbt_temporal.domain.lineage.model import RunEnded
 from dbt_temporal.domain.project_config import TimeoutsConfig
 from dbt_temporal.domain.report.model import ReportFacts
 from dbt_temporal.domain.results import DbtRunOutput, LatestRun
@@ -234,7 +235,10 @@ class RunSteps:
         step = Step(
             kind=END_RUN,
             argument=EndRunInput(
-                invocation=planned.invocation, has_artifacts=self._artifacts_stored, lease_scope=lease_scope
+                invocation=planned.invocation,
+                has_artifacts=self._artifacts_stored,
+                lease_scope=lease_scope,
+                ended=self._ended(),
             ),
             limits=END_RUN.limits(planned.config.timeouts),
             summary="free what the run held",
@@ -243,6 +247,14 @@ class RunSteps:
             await self._keeping.run_last_step(step)
         except StepFailedError as failure:
             self._live.log.problem("Freeing what the run held", failure.message)
+
+    def _ended(self) -> RunEnded | None:
+        outcome = self._live.facts.outcome
+        if outcome is None:
+            return None
+        at = (self.ended_at or self._runtime.now()).isoformat()
+        message = self._live.state.failure_message() if outcome == "failed" else None
+        return RunEnded.model_validate({"outcome": outcome, "at": at, "message": message})
 
     def _log_text(self) -> str:
         return fit_log(self._live.log.text(), self._runtime.budget.log_bytes)

@@ -29,6 +29,7 @@ from dbt_temporal.application.ports.secrets import SecretResolver
 from dbt_temporal.application.secrets.revealing import reveal
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, is_transient
 from dbt_temporal.domain.leases.messages import Lease
+from dbt_temporal.domain.lineage.model import LineageGraph
 from dbt_temporal.domain.report.model import RunGraph
 from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.domain.secrets.redaction import Redactor, secret_values
@@ -98,6 +99,8 @@ async def _redacted(answer: Any, redactor: Redactor) -> Any:
             return answer
         case RunGraph():
             return replace(answer, code={uid: redactor.code(code) for uid, code in answer.code.items()})
+        case LineageGraph():
+            return replace(answer, namespace=None if answer.namespace is None else redactor.text(answer.namespace))
         case NodeOutcome():
             return _outcome(answer, redactor)
         case Prepared():

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dbt_temporal.application.fitting import fit_result
+from dbt_temporal.application.lineage.telling import Attempt, LineageTelling
 from dbt_temporal.application.lost_attempts import outcome_of_lost
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import BEGUN, EngineRun, NodeOutcome, Progress, no_progress
@@ -30,8 +31,15 @@ class ExecuteNode:
     """The use case behind every `<resource_type>:<node_name>` activity."""
 
     def __init__(
-        self, runs: EngineRuns, store: ArtifactStore, budget: Budget, late: LateWrites, state: KeptState
+        self,
+        runs: EngineRuns,
+        store: ArtifactStore,
+        budget: Budget,
+        late: LateWrites,
+        state: KeptState,
+        lineage: LineageTelling | None = None,
     ) -> None:
+        self._lineage = lineage or LineageTelling()
         self._runs = runs
         self._store = store
         self._budget = budget
@@ -47,12 +55,22 @@ class ExecuteNode:
         """
         run = await self._runs.open(request.invocation)
         await self._state.use_in(run, request.invocation)
+        attempt = await self._lineage.attempt(
+            run,
+            request.invocation,
+            request.unique_id,
+            request.attempt,
+            part=request.part,
+            unheard=request.unheard,
+            waits=request.from_begin,
+        )
         try:
-            outcome = await within_limit(
-                request,
-                request.unique_id,
-                lambda begins: _outcome(run, request, _telling(progress, begins)),
-            )
+            with attempt.told():
+                outcome = attempt.outcome = await within_limit(
+                    request,
+                    request.unique_id,
+                    lambda begins: _outcome(run, request, _telling(progress, begins, attempt)),
+                )
         except DbtTemporalError as error:
             error.retryable = error.retryable and not _matches(request.non_retryable_errors, error.message)
             raise
@@ -67,10 +85,12 @@ class ExecuteNode:
         raise _failure(outcome, result, request.non_retryable_errors, log_location)
 
 
-def _telling(progress: Progress, begins: Callable[[bool], None]) -> Progress:
+def _telling(progress: Progress, begins: Callable[[bool], None], attempt: Attempt) -> Progress:
     def told(facts: Mapping[str, Any]) -> None:
         if BEGUN in facts:
             begins(facts[BEGUN])
+            if facts[BEGUN]:
+                attempt.begins()
         progress(facts)
 
     return told

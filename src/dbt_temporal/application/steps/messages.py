@@ -11,6 +11,7 @@ from dbt_temporal.domain.dates.logical_dates import LogicalDates, ScheduledStart
 from dbt_temporal.domain.failed_nodes import FailedNode
 from dbt_temporal.domain.hooks import HooksConfig
 from dbt_temporal.domain.leases.messages import Lease, LeaseAnswer
+from dbt_temporal.domain.lineage.model import RunEnded
 from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.report.model import ReportFacts
 from dbt_temporal.domain.results import ArtifactPaths, LatestRun, NodeExecutionResult, NodeStatus
@@ -266,6 +267,8 @@ class EndRunInput(StepInput):
     """Whether its artifacts are stored, so that the records they were made from can go too."""
     lease_scope: str | None = None
     """Where the run has a lease, or waits for one."""
+    ended: RunEnded | None = None
+    """How the run has ended, for those who gather lineage; null in requests from before it was part of them."""
 
 
 class EndRunOutput(BaseModel):

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from dbt_temporal.application.fitting import fit_result
+from dbt_temporal.application.lineage.telling import LineageTelling
 from dbt_temporal.application.lost_attempts import outcome_of_lost
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import CompletedNode, EngineRun, NodeOutcome, Prepared, Progress, no_progress
@@ -40,6 +41,7 @@ class _ProjectHooks:
         late: LateWrites,
         state: KeptState,
         own_queue: str | None = None,
+        lineage: LineageTelling | None = None,
     ) -> None:
         self._runs = runs
         self._store = store
@@ -47,6 +49,7 @@ class _ProjectHooks:
         self._late = late
         self._state = state
         self._own_queue = own_queue
+        self._lineage = lineage or LineageTelling()
 
     def _files(self, request: ProjectHooksInput) -> RunFiles | None:
         invocation_id = request.invocation.invocation_id
@@ -76,6 +79,7 @@ class BeforeRun(_ProjectHooks):
         Raises:
             DbtTemporalError: the run could not be set up, or took too long.
         """
+        self._lineage.run_began(request.invocation)
         run = await self._runs.open(request.invocation)
         prepared = await within_limit(
             request, "before_run", lambda _: _prepared(run, request, progress), retryable=request.repeatable

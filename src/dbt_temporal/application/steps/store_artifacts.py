@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from dbt_temporal.application.lineage.telling import LineageTelling
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import Progress, no_progress
 from dbt_temporal.application.steps.engine_runs import EngineRuns
@@ -46,6 +47,7 @@ class StoreArtifacts:
         *,
         write_catalog: bool = False,
         latest: LatestRule = "success",
+        lineage: LineageTelling | None = None,
     ) -> None:
         self._runs = runs
         self._reports = reports
@@ -53,6 +55,7 @@ class StoreArtifacts:
         self._late = late
         self._write_catalog = write_catalog
         self._latest = latest
+        self._lineage = lineage or LineageTelling()
 
     async def __call__(self, request: StoreArtifactsInput, _progress: Progress = no_progress) -> StoreArtifactsOutput:
         """Has the engine assemble the artifacts from the records, and writes them.
@@ -86,6 +89,7 @@ class StoreArtifacts:
             earlier = EarlierRuns(self._store)
             await earlier.note(invocation.project, invocation.input, invocation.invocation_id, request.ended_at)
             latest_problem = await self._make_latest(request)
+        await self._lineage.nodes_ended(run, invocation, request.results, request.unrecorded, request.ended_at)
         paths |= {_PATH_OF[name]: place for name, place in zip(names, written, strict=True) if name in _PATH_OF}
         return StoreArtifactsOutput(
             artifacts=ArtifactPaths(**paths),

@@ -8,10 +8,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from dbt_temporal.application.lineage.telling import LineageTelling
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import DbtEngine, Progress
 from dbt_temporal.application.ports.leases import Leases
 from dbt_temporal.application.ports.left_out import LeftOutInputs
+from dbt_temporal.application.ports.lineage.sender import LineageSender
 from dbt_temporal.application.ports.report_page import ReportPage
 from dbt_temporal.application.ports.runtime import UNLIMITED, Budget, StepKind
 from dbt_temporal.application.ports.schedules import Schedules
@@ -72,18 +74,20 @@ class UseCases:
         leases: Leases | None = None,
         left_out: LeftOutInputs | None = None,
         schedules: Schedules | None = None,
+        lineage: LineageSender | None = None,
     ) -> UseCases:
         """All use cases on the same ports.
 
         `write_catalog` is WRITE_CATALOG, `latest` ARTIFACT_LATEST; `report_page` makes reports, where there are any
         (WRITE_REPORT); `own_queue` is the task queue of which this worker alone takes steps; `step` and `left_out` are
-        those of `EngineRuns`; `patience` is with the store; `leases` are by default those of this process; the others
-        are those of `PlanProject`.
+        those of `EngineRuns`; `patience` is with the store; `leases` are by default those of this process; `lineage`
+        is told of runs and nodes; the others are those of `PlanProject`.
         """
         runs = EngineRuns(engine, registry, step, left_out)
         late = LateWrites(patience)
         state = KeptState(store)
         leases = leases or LeasesOfThisProcess()
+        telling = LineageTelling(lineage)
         return cls(
             plan_project=PlanProject(
                 runs,
@@ -99,9 +103,9 @@ class UseCases:
                 schedules=schedules,
             ),
             take_lease=TakeLease(leases),
-            before_run=BeforeRun(runs, store, budget, late, state, own_queue),
+            before_run=BeforeRun(runs, store, budget, late, state, own_queue, telling),
             resume_run=ResumeRun(runs, store, budget, late, state, own_queue),
-            execute_node=ExecuteNode(runs, store, budget, late, state),
+            execute_node=ExecuteNode(runs, store, budget, late, state, telling),
             after_run=AfterRun(runs, store, budget, late, state),
             store_artifacts=StoreArtifacts(
                 runs,
@@ -110,6 +114,7 @@ class UseCases:
                 None if report_page is None else RunReports(store, report_page),
                 write_catalog=write_catalog,
                 latest=latest,
+                lineage=telling,
             ),
-            end_run=EndRun(engine, store, late, state, leases),
+            end_run=EndRun(engine, store, late, state, leases, telling),
         )

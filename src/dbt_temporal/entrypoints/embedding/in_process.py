@@ -16,7 +16,7 @@ from dbt_temporal.application.steps.use_cases import UseCases
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.domain.run.input import parse_run_input
-from dbt_temporal.entrypoints.container import WorkerContainer, report_page
+from dbt_temporal.entrypoints.container import WorkerContainer, close_lineage, report_page
 from dbt_temporal.entrypoints.embedding.state import DbtRunState
 from dbt_temporal.entrypoints.settings import Settings, SettingsError, read_settings
 
@@ -65,10 +65,12 @@ class DbtInProcess:
         )
         container.sources.override(providers.Object([source]))
         try:
+            container.lineage_sender()
             for project in await container.load_projects()():
                 container.registry().add(project)
         except BaseException:
             await container.engine().close()
+            await close_lineage(container)
             raise
         self._use_cases = _use_cases(container, settings)
         return self
@@ -79,6 +81,7 @@ class DbtInProcess:
         if self._container is not None:
             self._use_cases = None
             await self._container.engine().close()
+            await close_lineage(self._container)
 
     async def run(
         self, command: str = "build", *, observe: Callable[[DbtRunState], None] | None = None, **fields: Any
@@ -131,4 +134,5 @@ def _use_cases(container: WorkerContainer, settings: Settings) -> UseCases:
         report_page=report_page(settings),
         write_catalog=settings.artifacts.write_catalog,
         priority_scheduling=settings.tuning.priority_scheduling,
+        lineage=container.lineage_sender(),
     )

@@ -34,7 +34,7 @@ from dbt_temporal.adapters.temporal.worker.build import build_worker
 from dbt_temporal.adapters.temporal.worker.heartbeat import HEARTBEAT_INTERVAL, QUIET_SECS
 from dbt_temporal.adapters.temporal.worker.own_queue import build_own_worker
 from dbt_temporal.domain.errors import DbtTemporalError
-from dbt_temporal.entrypoints.container import WorkerContainer
+from dbt_temporal.entrypoints.container import WorkerContainer, close_lineage
 from dbt_temporal.entrypoints.exit_codes import COULD_NOT_RUN, SUCCESS
 from dbt_temporal.entrypoints.settings import HealthSettings, Settings, read_health_file, read_settings
 from dbt_temporal.entrypoints.worker.log import logger, start_log, worker_console
@@ -114,8 +114,9 @@ async def run_worker(
     console.print(f"Connecting to {settings.connection.describe()}", highlight=False, soft_wrap=True, markup=False)
     with _stopped_by_signal() as stopping:
         try:
-            # A store whose package is missing is told now, not after the first run.
+            # A store whose package is missing is told now, not after the first run; so is what lineage lacks.
             container.artifact_store()
+            container.lineage_sender()
             async with _probes(settings.health, readiness), _ended(asyncio.create_task(_prepare(container))):
                 client = await _until(stopping, _connect(container, settings, runtime, tracing))
                 workers = _workers(container, client, settings, tracing)
@@ -129,6 +130,7 @@ async def run_worker(
             console.print("Stopped before the worker was ready.", highlight=False)
         finally:
             await container.engine().close()
+            await close_lineage(container)
             if tracing is not None:
                 await tracing.close()
 

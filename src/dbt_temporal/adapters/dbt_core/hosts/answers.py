@@ -8,6 +8,7 @@ from typing import Any
 from dbt_temporal.adapters.dbt_core.hosts.handle import this_worker
 from dbt_temporal.application.ports.engine import CompletedNode, NodeErrorClass, NodeOutcome, Prepared, StatePart
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
+from dbt_temporal.domain.lineage.model import LineageGraph, LineageNode
 from dbt_temporal.domain.report.model import NodeFacts, RunGraph
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.invocation import HeldDatabase
@@ -44,6 +45,14 @@ def graph_from(answer: dict[str, Any]) -> RunGraph:
         for unique_id, *fields, depends_on in answer["nodes"]
     }
     return RunGraph(nodes, answer["code"], answer["stored_failures"])
+
+
+def lineage_from(answer: dict[str, Any]) -> LineageGraph:
+    nodes = {
+        unique_id: LineageNode(**{**fields, "parents": tuple(fields["parents"])})
+        for unique_id, fields in answer["nodes"].items()
+    }
+    return LineageGraph(answer["namespace"], nodes)
 
 
 def state_from(answer: dict[str, Any] | None) -> StatePart | None:

@@ -54,6 +54,11 @@ class HostHandle:
     has_state: bool = False
     keeps_state: bool = False
 
+    def has_prepared(self, answer: dict[str, Any]) -> None:
+        """Takes note of what it has in its memory since it has done before_run."""
+        self.holds_database = answer["held_by"] is not None
+        self.has_state, self.keeps_state = True, answer["keeps_graph"] is not None
+
     @property
     def alive(self) -> bool:
         return self.process.channel.alive

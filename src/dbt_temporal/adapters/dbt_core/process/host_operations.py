@@ -32,6 +32,7 @@ from dbt_temporal.adapters.dbt_core.process.kept.graph import ON_RUN_START
 from dbt_temporal.adapters.dbt_core.process.run.graph import run_graph
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.adapters.dbt_core.process.run.lease import lease_of
+from dbt_temporal.adapters.dbt_core.process.run.lineage import run_lineage
 from dbt_temporal.adapters.dbt_core.process.run.operations import operation_node
 from dbt_temporal.adapters.dbt_core.process.run.plan import make_plan
 from dbt_temporal.adapters.dbt_core.process.run.repeatable import is_repeatable
@@ -67,6 +68,7 @@ class HostOperations:
             "after_run": self._after_run,
             "artifacts": self._artifacts,
             "graph": lambda message, _request: run_graph(self._run, message["with_code"]),
+            "lineage": lambda _message, _request: run_lineage(self._run),
             "failed_ephemerals": lambda _message, _request: sorted(self._executor.ephemerals.failed),
             "end_sessions": self._end_sessions,
             "take_over": self._take_over,

@@ -43,6 +43,7 @@ from dbt_temporal.application.shielding import shielded
 from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.leases.messages import Lease, LeasePer
+from dbt_temporal.domain.lineage.model import LineageGraph
 from dbt_temporal.domain.report.model import RunGraph
 from dbt_temporal.domain.results import NodeExecutionResult, NodeStatus
 from dbt_temporal.domain.run.invocation import DbtInvocation
@@ -207,6 +208,9 @@ class OperationRun:
     async def graph(self, with_code: Collection[str] = ()) -> RunGraph:
         del with_code
         return RunGraph()  # an operation is no node of the project
+
+    async def lineage(self) -> LineageGraph:
+        return LineageGraph()  # these commands build nothing that dbt knows of
 
     async def failed_ephemerals(self) -> frozenset[str]:
         return frozenset()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Sequence
 
 from dbt_temporal.adapters.dbt_v2.artifacts import Shown
 from dbt_temporal.adapters.dbt_v2.commands import V2Project
+from dbt_temporal.adapters.dbt_v2.helper import this_worker
 from dbt_temporal.adapters.dbt_v2.plan import ON_RUN_START
 from dbt_temporal.adapters.dbt_v2.processes.course import Answer
 from dbt_temporal.adapters.dbt_v2.processes.judge import Judge
@@ -65,8 +64,3 @@ class Outcomes:
                 if earlier is None or earlier.result.dbt_status not in BAD:
                     found[unique_id] = outcome_of(shown.told(told), "operation")
         return list(found.values())
-
-
-def this_worker() -> str:
-    """A name of this worker, for people."""
-    return f"{socket.gethostname()} (process {os.getpid()})"

@@ -1,0 +1,1 @@
+"""Lineage to whatever takes OpenLineage's events, by OpenLineage's own client."""

@@ -1,0 +1,1 @@
+"""Tells of runs, and of the attempts at their nodes, as they begin and end."""
