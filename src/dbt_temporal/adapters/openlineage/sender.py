@@ -39,8 +39,8 @@ class OpenLineageSender:
     """
 
     def __init__(self, config: Mapping[str, Any], namespace: str) -> None:
-        facets = {"source_code_location": {"disabled": True}, **config.get("facets", {})}
         # By itself the client would tell of the git repository that the worker's folder lies in, if any.
+        facets = {"source_code_location": {"disabled": True}, **config.get("facets", {})}
         self._client = OpenLineageClient(config={**config, "facets": facets})
         self._namespace = namespace
         self._waiting: deque[tuple[float, LineageEvent]] = deque()
