@@ -31,8 +31,9 @@ from dbt_temporal.domain.lineage.model import EventType, LineageEvent, LineageGr
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
-GRAPH_SECS = 20.0
-"""How long the engine may take to say what a run reads and writes: it has it in memory."""
+GRAPH_SECS = 120.0
+"""How long the engine may take to say what a run reads and writes. It has it in memory, but the run may have to wait
+for a process first, as its node would have to."""
 MAX_ASKED = 3
 """How often it is asked, where it does not say."""
 MAX_RUNS = 16
