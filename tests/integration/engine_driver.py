@@ -157,6 +157,7 @@ async def drive(
     invocation: DbtInvocation,
     *,
     with_catalog: bool = False,
+    with_sql: bool = False,
     run_hosts: int | None = None,
 ) -> DrivenRun:
     """A whole run, which makes one attempt at each node, as the command line does.
@@ -174,6 +175,7 @@ async def drive(
             FsspecArtifactStore(root),
             write_artifacts=True,
             write_catalog=with_catalog,
+            write_sql=with_sql,
         )
         output = await run_in_process(invocation.input, use_cases, invocation_id=invocation.invocation_id)
         artifacts = await asyncio.to_thread(_files_in, Path(root) / invocation.invocation_id)

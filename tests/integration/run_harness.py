@@ -68,6 +68,7 @@ class WorkerHarness(Generic[Engine]):
         self.projects: list[ReadyProject] | None = None
         self.write_artifacts = False
         self.report_page: ReportPage | None = None
+        self.write_sql = False
         self.static_search_attributes: Mapping[str, str] = {}
         self.tuning = WorkerTuning()
         self.versioning = VersioningSettings()
@@ -92,6 +93,7 @@ class WorkerHarness(Generic[Engine]):
                 self.store,
                 write_artifacts=self.write_artifacts,
                 report_page=self.report_page,
+                write_sql=self.write_sql,
                 priority_scheduling=self.tuning.priority_scheduling,
                 continue_after=self.tuning.history_limits,
                 static_search_attributes=self.static_search_attributes,

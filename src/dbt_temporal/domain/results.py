@@ -89,6 +89,8 @@ class ArtifactPaths(BaseModel):
     log_path: str | None = None
     catalog_path: str | None = None
     sources_path: str | None = None
+    sql_path: str | None = Field(default=None, exclude_if=_is_none)
+    """Of the archive with `compiled/` and `run/` of dbt's target folder."""
 
 
 class DbtRunOutput(BaseModel):

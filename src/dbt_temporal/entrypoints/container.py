@@ -133,6 +133,7 @@ class WorkerContainer(containers.DeclarativeContainer):
         priority_scheduling=settings.provided.tuning.priority_scheduling,
         continue_after=settings.provided.tuning.history_limits,
         write_catalog=settings.provided.artifacts.write_catalog,
+        write_sql=settings.provided.artifacts.write_sql,
         latest=settings.provided.artifacts.latest,
         static_search_attributes=settings.provided.search_attributes,
         registered_search_attributes=registered_search_attributes,

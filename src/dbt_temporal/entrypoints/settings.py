@@ -83,6 +83,7 @@ class ArtifactSettings(EnvironmentModel):
     write_run_log: bool = variable("WRITE_RUN_LOG", True, allowed=_TRUE_OR_FALSE)
     write_report: bool = variable("WRITE_REPORT", True, allowed=_TRUE_OR_FALSE)
     write_catalog: bool = variable("WRITE_CATALOG", False, allowed=_TRUE_OR_FALSE)
+    write_sql: bool = variable("WRITE_SQL", True, allowed=_TRUE_OR_FALSE)
     latest: Literal["success", "always", "never"] = variable(
         "ARTIFACT_LATEST", "success", allowed="success, always or never"
     )

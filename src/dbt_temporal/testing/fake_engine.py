@@ -75,6 +75,7 @@ class FakeEngine:
         stuck: whether `ping` never answers.
         planned: the invocations that were planned.
         lease_of: for an input, the lease of its run, where the project's `concurrency` asks for any.
+        sql: what there is of `compiled/` and `run/`, or why it cannot be made.
         seen_by_on_run_end, seen_by_artifacts: what the engine was given.
     """
 
@@ -107,6 +108,7 @@ class FakeEngine:
         self.seen_by_on_run_end: list[CompletedNode] = []
         self.seen_by_artifacts: list[CompletedNode] = []
         self.failed_ephemerals: frozenset[str] = frozenset()
+        self.sql: Mapping[str, str] | DbtTemporalError = {}
 
     async def load_project(self, location: ProjectLocation) -> LoadedProject:
         """A project named like its folder."""
@@ -249,10 +251,13 @@ class FakeEngineRun:
         return self._engine.left_by_hooks.get(("after_run", attempt))
 
     async def artifacts(
-        self, results: list[CompletedNode], elapsed_time: float, *, with_catalog: bool = False
+        self, results: list[CompletedNode], elapsed_time: float, *, with_catalog: bool = False, with_sql: bool = False
     ) -> Mapping[str, Path]:
-        """A run_results.json of statuses, a manifest.json of ids, and an empty catalog.json where it is asked for."""
+        """A run_results.json of statuses, a manifest.json of ids; where asked for an empty catalog.json, and `sql`."""
         self._engine.seen_by_artifacts = results
+        sql = self._engine.sql if with_sql else {}
+        if isinstance(sql, DbtTemporalError):
+            raise sql
         statuses = {each.result.unique_id: each.result.dbt_status for each in results}
         documents: dict[str, Any] = {
             "run_results.json": {"elapsed_time": elapsed_time, "statuses": statuses},
@@ -264,7 +269,10 @@ class FakeEngineRun:
         folder.mkdir(exist_ok=True)
         for name, document in documents.items():
             (folder / name).write_text(json.dumps(document), encoding="utf-8")
-        return {name: folder / name for name in documents}
+        for name, text in sql.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
+        return {name: folder / name for name in (*documents, *sql)}
 
     async def graph(self, with_code: Collection[str] = ()) -> RunGraph:
         """The nodes of the plan, each with its file and a line of code."""

@@ -6,11 +6,13 @@ invocations, thread names, and absolute paths.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,36 @@ def sources_difference(ours: bytes, theirs: Path) -> list[str]:
     for document in (mine, other):
         document["results"] = {result["unique_id"]: result for result in document["results"]}
     return difference(mine, other)
+
+
+def unpacked_sql(archive: bytes | None) -> dict[str, str]:
+    """What sql.zip has; nothing where there is none."""
+    if archive is None:
+        return {}
+    with zipfile.ZipFile(io.BytesIO(archive)) as packed:
+        return {name: packed.read(name).decode() for name in packed.namelist()}
+
+
+def sql_difference(mine: Mapping[str, str], target: Path) -> list[str]:
+    """Where the SQL of a run differs from `compiled/` and `run/` of a target folder."""
+    files = [path for folder in ("compiled", "run") for path in (target / folder).rglob("*") if path.is_file()]
+    other = {path.relative_to(target).as_posix(): path.read_text(encoding="utf-8") for path in files}
+    return difference(
+        {name: _sql_of(name, text) for name, text in mine.items()},
+        {name: _sql_of(name, text) for name, text in other.items()},
+        "sql",
+    )
+
+
+def _sql_of(name: str, text: str) -> list[str]:
+    if "-- Fixture for " in text:
+        return ["of unit tests that are given the same, the last one's"]
+    text = re.sub(r"__dbt_tmp[_\d]+", "__dbt_tmp<time>", text)
+    lines = text.splitlines()
+    if "/hooks/" not in name:
+        return [text]
+    # As below: they may write down results in the order in which threads ended, with their times.
+    return sorted(re.sub(r"\d+\.\d+", "<time>", line).removesuffix(",") for line in lines)
 
 
 def difference(mine: Any, other: Any, path: str = "") -> list[str]:

@@ -13,7 +13,14 @@ import pytest
 from psycopg2 import sql
 
 from tests.integration.engine_driver import DrivenRun, copy_project, drive, new_invocation, open_engine
-from tests.integration.equality.compare import manifest_difference, run_cli, run_results_difference, sources_difference
+from tests.integration.equality.compare import (
+    manifest_difference,
+    run_cli,
+    run_results_difference,
+    sources_difference,
+    sql_difference,
+    unpacked_sql,
+)
 from tests.integration.equality.compare_relations import relation_differences
 from tests.integration.postgres import PostgresDatabase, postgres_env
 
@@ -38,7 +45,7 @@ class BothRuns:
             found += run_results_difference(self.ours.artifacts["run_results.json"], self.target / "run_results.json")
         if "sources.json" in self.ours.artifacts:
             found += sources_difference(self.ours.artifacts["sources.json"], self.target / "sources.json")
-        return found
+        return found + sql_difference(unpacked_sql(self.ours.artifacts.get("sql.zip")), self.target)
 
 
 async def run_both(
@@ -58,7 +65,8 @@ async def run_both(
         (tmp_path / side).mkdir(exist_ok=True)
     environ = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
     async with open_engine(tmp_path / "cache", environ=environ) as engine:
-        ours = await drive(engine, location, new_invocation(command=command, env=dict(sides["ours"]), **run_input))
+        invocation = new_invocation(command=command, env=dict(sides["ours"]), **run_input)
+        ours = await drive(engine, location, invocation, with_sql=True)
     between()
     target = tmp_path / "theirs" / "target"
     words = {"source-freshness": ["source", "freshness"]}.get(command, [command])

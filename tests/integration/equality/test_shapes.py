@@ -17,7 +17,9 @@ from tests.integration.equality.compare import (
     manifest_difference,
     run_cli_commands,
     run_results_difference,
+    sql_difference,
     target_options,
+    unpacked_sql,
 )
 from tests.integration.equality.shapes import SHAPES
 
@@ -70,13 +72,14 @@ def invocation_of(shape: Shape, command: str) -> DbtInvocation:
 async def test_the_artifacts_are_those_of_the_command_line(
     engines: tuple[DbtCoreEngine, DbtCoreEngine], shape: Shape, command: str
 ) -> None:
-    ours = await drive(engines[0], shape.location, invocation_of(shape, command))
+    ours = await drive(engines[0], shape.location, invocation_of(shape, command), with_sql=True)
 
     theirs = shape.targets / command
     assert manifest_difference(ours.artifacts["manifest.json"], theirs / "manifest.json") == []
     assert ("run_results.json" in ours.artifacts) == (theirs / "run_results.json").exists()
     if "run_results.json" in ours.artifacts:
         assert run_results_difference(ours.artifacts["run_results.json"], theirs / "run_results.json") == []
+    assert sql_difference(unpacked_sql(ours.artifacts.get("sql.zip")), theirs) == []
 
 
 async def test_another_worker_makes_the_same_artifacts_of_the_records(
@@ -84,10 +87,12 @@ async def test_another_worker_makes_the_same_artifacts_of_the_records(
 ) -> None:
     one, other = engines
     invocation = invocation_of(shape, "build")
-    ours = await drive(one, shape.location, invocation)
+    ours = await drive(one, shape.location, invocation, with_sql=True)
     completed = [CompletedNode(outcome.result, outcome.record) for outcome in ours.outcomes.values()]
     completed += [CompletedNode(each) for each in ours.output.node_results if each.unique_id not in ours.outcomes]
-    files = await (await other.open(shape.location, invocation)).artifacts(completed, 1.0)
+    files = await (await other.open(shape.location, invocation)).artifacts(completed, 1.0, with_sql=True)
 
     assert manifest_difference(files["manifest.json"].read_bytes(), shape.targets / "build" / "manifest.json") == []
+    sql = {name: file.read_text() for name, file in files.items() if name.startswith(("compiled/", "run/"))}
+    assert sql == unpacked_sql(ours.artifacts.get("sql.zip"))
     await other.end_run(invocation.invocation_id)

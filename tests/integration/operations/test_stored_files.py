@@ -16,7 +16,7 @@ from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings
 from dbt_temporal.adapters.temporal.telemetry.tracing_settings import TracingSettings
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.entrypoints.cli.operators.runs import connected, named_run
-from dbt_temporal.entrypoints.cli.operators.stored import show_report
+from dbt_temporal.entrypoints.cli.operators.stored import show_report, show_sql
 from dbt_temporal.entrypoints.cli.submit import Target
 from dbt_temporal.testing import FakeEngine, node, plan
 from tests.integration.run_harness import RunHarness
@@ -99,6 +99,31 @@ async def test_a_report_that_is_not_there_is_told_with_the_reason(
         await show_report(target, run.workflow_id, None, False, tmp_path / "nowhere" / "report.html", Shown())
     with pytest.raises(DbtTemporalError, match="there is no run 'nobody'; `dbt-temporal runs` lists"):
         await show_report(target, "nobody", None, False, None, Shown())
+
+
+async def test_the_sql_of_a_run_is_found_and_unpacked_as_in_dbts_target_folder(
+    runs: RunHarness, target: Target, tmp_path: Path
+) -> None:
+    runs.write_sql = True
+    runs.engine.sql = {"compiled/shop/models/a.sql": "select 1", "run/shop/models/a.sql": "create view a as (select 1)"}
+    run = await runs.submit()
+    outcome = await run.outcome()
+    assert outcome.output is not None
+    assert outcome.output.artifacts is not None
+    shown = Shown()
+    assert await show_sql(target, run.workflow_id, None, None, shown) == 0
+    assert shown.text == f"{outcome.output.artifacts.sql_path}\n"
+    assert await show_sql(target, run.workflow_id, None, tmp_path / "target", Shown()) == 0
+    found = {name: (tmp_path / "target" / name).read_text() for name in runs.engine.sql}
+    assert found == runs.engine.sql
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DbtTemporalError, match=r"sql\.zip cannot be unpacked to .*file: "):
+        await show_sql(target, run.workflow_id, None, tmp_path / "file", Shown())
+    runs.engine.sql = {}
+    run = await runs.submit()
+    await run.outcome()
+    with pytest.raises(DbtTemporalError, match=r"there is no SQL of .*: it was not stored \(WRITE_SQL\), or is gone"):
+        await show_sql(target, run.workflow_id, None, None, Shown())
 
 
 async def test_a_run_without_artifacts_has_nothing_to_show(runs: RunHarness, target: Target) -> None:

@@ -15,6 +15,7 @@ import pytest
 from dbt_temporal.adapters.dbt_v2.engine import DbtV2Engine
 from dbt_temporal.application.ports.engine import ProjectLocation
 from tests.integration.engine_driver import REPOSITORY, drive, new_invocation
+from tests.integration.equality.compare import unpacked_sql
 from tests.integration.postgres import PostgresDatabase
 from tests.integration.v2.installed import BINARY, environment, make_project, needs_dbt_v2, on_duckdb, on_postgres
 from tests.integration.v2.runs import FAILS_ONCE, run, stored
@@ -79,8 +80,12 @@ async def assert_equal(
 ) -> None:
     project = copied(source, folder)
     location = ProjectLocation(project_dir=project, profiles_dir=project)
-    ours = await drive(engine, location, new_invocation(env=dict(env[1]), **run_input))
+    ours = await drive(engine, location, new_invocation(env=dict(env[1]), **run_input), with_sql=True)
     await command_line(project, words, env[0])
+    # dbt puts tests elsewhere where its target folder lies in the project.
+    written = [path for sub in ("compiled", "run") for path in (project / "target" / sub).rglob("*") if path.is_file()]
+    names = {path.relative_to(project / "target").as_posix().replace("/target/", "/") for path in written}
+    assert unpacked_sql(ours.artifacts.get("sql.zip")).keys() == names
     found = {name: json.loads(ours.artifacts[name]) for name in ("run_results.json", "manifest.json")}
     theirs = {name: json.loads((project / "target" / name).read_bytes()) for name in found}
     assert comparable_results(found["run_results.json"]) == comparable_results(theirs["run_results.json"])

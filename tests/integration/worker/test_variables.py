@@ -97,6 +97,7 @@ class Shop:
             "ARTIFACT_STORE": str(folder / "artifacts"),
             "WRITE_RUN_LOG": "false",
             "WRITE_REPORT": "false",
+            "WRITE_SQL": "false",
             "WRITE_CATALOG": "true",
             "ARTIFACT_LATEST": "always",
             "HEALTH_FILE": str(folder / "alive"),
@@ -202,6 +203,7 @@ def test_artifacts_are_written_as_the_variables_say(shop: Shop, finished: Finish
     assert {"run_results.json", "manifest.json", "catalog.json"} <= files
     assert "log.txt" not in files
     assert "report.html" not in files
+    assert "sql.zip" not in files
     assert finished.output.report_path is None
 
 

@@ -54,7 +54,8 @@ class TalkativeRun(FakeEngineRun):
         outcome = FakeEngine.fails(unique_id, f"refused: {told}")
         return NodeOutcome(outcome.result, outcome.error, record=f'{{"message": "{told}"}}'.encode(), log=told)
 
-    async def artifacts(self, *_: Any, with_catalog: bool = False) -> dict[str, Path]:
+    async def artifacts(self, *_: Any, with_catalog: bool = False, with_sql: bool = False) -> dict[str, Path]:
+        del with_catalog, with_sql
         file = Path(self._engine.folder.name) / "run_results.json"
         file.write_text(f'{{"message": "{self._environment()}"}}')
         return {file.name: file}
@@ -298,6 +299,15 @@ async def test_artifacts_hold_no_secrets() -> None:
     artifacts = await (await opened(engine, asked)).artifacts([], 1.0)
     contents = {name: file.read_bytes() for name, file in artifacts.items()}
     assert contents == {"run_results.json": b'{"message": "*** ***"}'}
+
+
+async def test_the_sql_of_a_run_holds_no_long_secrets_and_is_left_alone_without_them() -> None:
+    engine = FakeEngine()
+    engine.sql = {"compiled/a.sql": f"select '{SECRET}', 'abcd'", "run/a.sql": "select 1"}
+    asked = invocation({"DB_PASSWORD": SECRET, "API_TOKEN": "abcd"})
+    artifacts = await (await opened(engine, asked)).artifacts([], 1.0, with_sql=True)
+    sql = {name: artifacts[name].read_text() for name in engine.sql}
+    assert sql == {"compiled/a.sql": "select '***', 'abcd'", "run/a.sql": "select 1"}
 
 
 async def test_a_run_whose_secret_is_missing_can_still_be_ended() -> None:

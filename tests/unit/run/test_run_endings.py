@@ -221,3 +221,22 @@ async def test_the_run_log_says_that_the_run_is_not_the_latest_of_its_target() -
         "Storing the run as the latest of its target failed:",
         "     access was denied",
     ]
+
+
+async def test_the_run_log_says_that_the_sql_of_a_run_is_not_stored() -> None:
+    runtime = runtime_of(node("a"), write_artifacts=True)
+    runtime.store_artifacts = StoreArtifactsOutput(artifacts=ArtifactPaths(), sql_problem="the disk is full")
+    run, task = start(runtime)
+    assert (await task).success
+    assert run.run_log()[-2:] == [
+        "Storing the SQL of the run's nodes (sql.zip) failed:",
+        "     the disk is full",
+    ]
+
+
+async def test_each_run_says_whose_its_folder_is() -> None:
+    runtime = runtime_of(node("a"), write_artifacts=True)
+    _, task = start(runtime)
+    await task
+    assert runtime.stored is not None
+    assert runtime.stored.about == runtime.stored.latest

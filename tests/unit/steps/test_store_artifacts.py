@@ -1,6 +1,8 @@
 """The step that stores a run's artifacts: from records, side by side, with what it says of those that are missing."""
 
 import asyncio
+import io
+import zipfile
 
 import pytest
 
@@ -140,3 +142,57 @@ async def test_a_run_that_cannot_become_the_latest_is_tried_again_and_does_not_f
     stored = await world.use_cases.store_artifacts(request.model_copy(update={"attempt": 2}))
     assert stored.latest_problem == "memory://latest/shop: the store is told to fail"
     assert stored.artifacts.run_results_path == f"memory://{INVOCATION_ID}/run_results.json"
+
+
+SQL = {"compiled/shop/models/a.sql": "select 1", "run/shop/models/a.sql": "create view a as (select 1)"}
+
+
+async def test_the_sql_of_a_run_is_one_file_where_the_setting_wants_it() -> None:
+    world = World(write_sql=True)
+    world.engine.sql = SQL
+    request = StoreArtifactsInput(invocation=invocation(), about=latest_run())
+    stored = await world.use_cases.store_artifacts(request)
+    names = {path.removeprefix(f"{INVOCATION_ID}/") for path in world.store.files if path.startswith(INVOCATION_ID)}
+    assert names == {"run_results.json", "manifest.json", "run.json", "sql.zip"}
+    assert stored.artifacts.sql_path == f"memory://{INVOCATION_ID}/sql.zip"
+    with zipfile.ZipFile(io.BytesIO(world.store.files[f"{INVOCATION_ID}/sql.zip"])) as archive:
+        assert {name: archive.read(name).decode() for name in archive.namelist()} == SQL
+    assert LatestRun.model_validate_json(world.store.files[f"{INVOCATION_ID}/run.json"]) == latest_run()
+    without = World()
+    without.engine.sql = SQL
+    stored = await without.use_cases.store_artifacts(request)
+    assert "sql_path" not in stored.artifacts.model_dump()
+    assert f"{INVOCATION_ID}/sql.zip" not in without.store.files
+
+
+@pytest.mark.parametrize("retryable", [True, False])
+async def test_sql_that_cannot_be_made_costs_a_run_nothing_else(retryable: bool) -> None:
+    world = World(write_sql=True)
+    world.engine.sql = DbtTemporalError(ErrorType.ENGINE_CRASHED, "the disk is full", retryable=retryable)
+    request = StoreArtifactsInput(invocation=invocation())
+    if retryable:  # which another attempt may mend
+        with pytest.raises(DbtTemporalError, match="the disk is full"):
+            await world.use_cases.store_artifacts(request)
+        request = request.model_copy(update={"attempt": 2})
+    stored = await world.use_cases.store_artifacts(request)
+    assert stored.sql_problem == "the disk is full"
+    assert stored.artifacts.sql_path is None
+    assert f"{INVOCATION_ID}/run_results.json" in world.store.files
+
+
+async def test_sql_that_the_store_does_not_take_costs_a_run_nothing_else() -> None:
+    world = World(write_sql=True)
+    world.engine.sql = SQL
+    world.store.broken = [f"{INVOCATION_ID}/sql.zip"]
+    stored = await world.use_cases.store_artifacts(StoreArtifactsInput(invocation=invocation()))
+    assert stored.sql_problem == f"memory://{INVOCATION_ID}/sql.zip: the store is told to fail"
+    assert (stored.artifacts.sql_path, stored.artifacts.manifest_path is None) == (None, False)
+
+
+async def test_nodes_whose_sql_an_engine_cannot_have_are_told() -> None:
+    world = World(write_sql=True)
+    world.engine.sql = {**SQL, "MISSING.txt": "".join(f"model.shop.{name}\n" for name in "bcdefg")}
+    stored = await world.use_cases.store_artifacts(StoreArtifactsInput(invocation=invocation()))
+    told = "nothing is known of 6 nodes, which ran on another machine: model.shop.b, model.shop.c, model.shop.d, "
+    assert stored.sql_problem == f"{told}model.shop.e, model.shop.f, ..."
+    assert stored.artifacts.sql_path == f"memory://{INVOCATION_ID}/sql.zip"

@@ -14,6 +14,7 @@ from dbt_temporal.application.steps.take_lease import LeasesOfThisProcess
 from dbt_temporal.application.stored.kept_state import KeptState
 from dbt_temporal.application.stored.late_writes import LateWrites, Patience
 from dbt_temporal.application.stored.run_files import RunFiles
+from dbt_temporal.domain.batches import BatchResults
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.testing import FakeEngine, InMemoryArtifactStore, model_id, planned
 
@@ -139,3 +140,22 @@ async def test_records_that_this_worker_cannot_write_are_not_waited_for_longer_t
     assert files.missing == [A]
     late.forget(f"{INVOCATION.invocation_id}/records")
     late.forget(f"{INVOCATION.invocation_id}/logs")
+
+
+async def test_batches_of_a_model_are_recorded_and_the_last_attempt_at_each_counts() -> None:
+    store = InMemoryArtifactStore()
+    files = RunFiles(store, INVOCATION.invocation_id)
+    batch = FakeEngine.succeeds(A)
+    for name, attempt, record in ((".2026-01-01", 1, b"old"), (".2026-01-01", 10, b"new"), (".2026-01-02", 9, b"two")):
+        await files.keep(replace(batch, record=record), attempt, name)
+    await files.keep(replace(batch, record=b""), 1, ".2026-01-03")  # it has written nothing
+    await files.keep(replace(batch, record=b"the model's"), 1)
+    store.files[f"{INVOCATION.invocation_id}/records/batches/{A}/..2026-01-04.1.json.half"] = b"being written"
+    whole = batch.result.model_copy(update={"batch_results": BatchResults()})
+    other = FakeEngine.succeeds(model_id("b")).result
+    model, beside = await files.with_records([whole, other], unrecorded=[other.unique_id], with_batches=True)
+    assert (model.record, sorted(model.batches)) == (b"the model's", [b"new", b"two"])
+    assert beside.batches == ()
+    assert await files.with_records([whole]) == [replace(model, batches=())], "on-run-end needs none"
+    await files.forget_records()
+    assert not any("/records/" in path for path in store.files)

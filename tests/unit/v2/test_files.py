@@ -10,14 +10,19 @@ from pathlib import Path
 import pytest
 
 from dbt_temporal.adapters.dbt_v2.helper import helper_project
+from dbt_temporal.adapters.dbt_v2.processes.course import RunCourse
 from dbt_temporal.adapters.dbt_v2.processes.courses import Courses
+from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
+from dbt_temporal.adapters.dbt_v2.processes.sql_files import gather_sql
 from dbt_temporal.adapters.dbt_v2.results import EndingsJudge
 from dbt_temporal.adapters.dbt_v2.stage import Stage
 from dbt_temporal.adapters.project_files import content_revision
-from dbt_temporal.application.ports.engine import ProjectLocation
+from dbt_temporal.application.ports.engine import CompletedNode, ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.testing import result
+from tests.unit.v2.told import begun, completed, end, ended
 
 
 def write(folder: Path, **files: str) -> Path:
@@ -135,3 +140,26 @@ def test_old_files_of_runs_go_and_those_of_runs_that_tell_something_stay(tmp_pat
             os.utime(path, (told, told) if path.name == "events.jsonl" else (long_ago, long_ago))
     Courses(tmp_path, 1.0, 0.0).remove_old()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["long"]
+
+
+def test_the_sql_of_a_run_is_what_its_last_processes_wrote_and_names_what_ran_on_another_machine(
+    tmp_path: Path,
+) -> None:
+    course = RunCourse(tmp_path, EndingsJudge(), cancel_secs=1.0, settle_secs=0.0)
+    a, b, c, d = (f"model.p.{name}" for name in "abcd")
+    for number, told in ((1, (begun(a), ended(a, "error"), begun(b), ended(b))), (2, (begun(a), ended(a)))):
+        course.processes.append(process := V2Process(number, tmp_path / f"{number}", None))
+        end(process, *told, completed())
+    for number, node, text in ((0, "a", "old"), (0, "b", "b"), (1, "a", "new")):
+        for folder in ("compiled", "run"):
+            write(course.processes[number].target / folder / "p", **{f"{node}_DOT_sql": f"{folder} {text}"})
+    results = [CompletedNode(result(unique_id)) for unique_id in (a, b, c, "operation.p.p-on-run-end-0")]
+    results.append(CompletedNode(result(d, "skipped", attempts=0)))
+    found = {name: file.read_text() for name, file in gather_sql(course, results, tmp_path / "sql").items()}
+    assert found == {
+        "compiled/p/a.sql": "compiled new",
+        "run/p/a.sql": "run new",
+        "compiled/p/b.sql": "compiled b",
+        "run/p/b.sql": "run b",
+        "MISSING.txt": f"{c}\n",
+    }

@@ -125,6 +125,7 @@ export interface ArtifactPaths {
   log_path: string | null;
   catalog_path: string | null;
   sources_path: string | null;
+  sql_path?: string | null;
 }
 
 /** dbt's summary of a model's batches, as run_results.json has it. */

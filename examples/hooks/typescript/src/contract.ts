@@ -227,6 +227,8 @@ export interface ArtifactPaths {
   log_path: string | null;
   catalog_path: string | null;
   sources_path: string | null;
+  /** Where the SQL of the nodes lies; not there where it is not stored. */
+  sql_path?: string | null;
 }
 
 export interface HookError {

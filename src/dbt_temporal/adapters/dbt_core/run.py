@@ -193,7 +193,7 @@ class DbtCoreRun:
         return None if answer is None else [outcome_from(hook) for hook in answer["hooks"]]
 
     async def artifacts(
-        self, results: list[CompletedNode], elapsed_time: float, *, with_catalog: bool = False
+        self, results: list[CompletedNode], elapsed_time: float, *, with_catalog: bool = False, with_sql: bool = False
     ) -> Mapping[str, Path]:
         async with self._host() as host:
             # Artifacts are made without the database where that is another host's: from records, and without a catalog.
@@ -204,6 +204,7 @@ class DbtCoreRun:
                 elapsed_time=elapsed_time,
                 with_database=with_database,
                 with_catalog=with_catalog and with_database,
+                with_sql=with_sql,
             )
         return {name: Path(place) for name, place in files.items()}
 

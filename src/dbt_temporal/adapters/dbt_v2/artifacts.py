@@ -19,6 +19,7 @@ import orjson
 from dbt_temporal.adapters.dbt_v2.commands import V2Project
 from dbt_temporal.adapters.dbt_v2.processes.course import Answer, RunCourse
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
+from dbt_temporal.adapters.dbt_v2.processes.sql_files import gather_sql
 from dbt_temporal.adapters.dbt_v2.processes.told import BAD, Told
 from dbt_temporal.adapters.dbt_v2.results import outcome_of, result_entry
 from dbt_temporal.application.ports.engine import CompletedNode
@@ -62,6 +63,7 @@ def write_artifacts(
     elapsed_time: float,
     with_results: bool,
     with_entries: bool = True,
+    with_sql: bool = False,
 ) -> dict[str, Path]:
     """Writes them, and says where by name.
 
@@ -75,6 +77,7 @@ def write_artifacts(
         elapsed_time: of the run, in seconds.
         with_results: whether there are results of it.
         with_entries: whether these say anything of nodes.
+        with_sql: whether the SQL of the nodes is among them.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     left = [_Left(process, project) for process in course.processes]
@@ -104,7 +107,7 @@ def write_artifacts(
         document["args"] |= invocation["remembered"]
         written[RUN_RESULTS] = folder / RUN_RESULTS
         written[RUN_RESULTS].write_bytes(orjson.dumps(document))
-    return written
+    return written | (gather_sql(course, results, folder / "sql") if with_sql else {})
 
 
 class _Left:

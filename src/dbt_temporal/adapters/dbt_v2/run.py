@@ -214,7 +214,7 @@ class DbtV2Run:
         return self._outcomes.of_hooks(course.processes, ON_RUN_END) if course.processes else None
 
     async def artifacts(
-        self, results: list[CompletedNode], elapsed_time: float, *, with_catalog: bool = False
+        self, results: list[CompletedNode], elapsed_time: float, *, with_catalog: bool = False, with_sql: bool = False
     ) -> Mapping[str, Path]:
         course = await self._course()
         await course.end_what_nobody_waits_for()
@@ -240,6 +240,7 @@ class DbtV2Run:
             elapsed_time=elapsed_time,
             with_results=command in command_line.EXECUTED | command_line.WITHOUT_ENTRIES,
             with_entries=command in command_line.EXECUTED,
+            with_sql=with_sql,
         )
         beside = {
             SOURCES: await self._sources(course, elapsed_time) if command == "source-freshness" else None,

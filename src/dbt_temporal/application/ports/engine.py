@@ -60,8 +60,7 @@ class EnginePlan:
         taken_over: fields of the run's input that a retried run gives, because the input does not.
         fail_fast: dbt's resolved flag: of the run's input, else of the environment or the project's `flags:`.
         ends_on_error: whether the command ends at its first error.
-        unrepeatable: nodes that leave something else in the database when they are run twice, or may do so, as far as
-            their materialization says.
+        unrepeatable: nodes that may leave something else in the database when run twice, as their materialization says.
         nothing_to_do: whether nothing is selected; a plan without nodes may stand for ephemeral models, with hooks.
         runs_ahead: whether the engine runs the nodes by itself once `before_run` has begun, in its own order, and
             `execute_node` waits for their ends. It is the engine then that says which nodes are skipped, and that ends
@@ -158,16 +157,16 @@ class CompletedNode:
     Attributes:
         result: the result.
         record: empty for nodes that never ran.
-        behind: of a skipped node, the ephemeral model that dbt names as the cause; empty where there is none, and None
-            where the run does not know.
-        behind_if_failed: the one that it names in place of that, if it turns out not to compile; empty where there is
-            none.
+        behind: of a skipped node, the ephemeral model that dbt names as the cause; empty for none, None for not known.
+        behind_if_failed: the one that it names in place of that, if that does not compile; empty where there is none.
+        batches: records of a node's batches, where it has any.
     """
 
     result: NodeExecutionResult
     record: bytes = b""
     behind: str | None = None
     behind_if_failed: str = ""
+    batches: Sequence[bytes] = ()
 
 
 ReadState = Callable[[], Awaitable[Sequence[StatePart]]]
@@ -304,7 +303,7 @@ class EngineRun(LineageSource, Protocol):
         """How an attempt at `after_run` ended of which nobody has heard, as `outcome_of` says it of nodes."""
 
     async def artifacts(
-        self, results: list[CompletedNode], elapsed_time: float, *, with_catalog: bool = False
+        self, results: list[CompletedNode], elapsed_time: float, *, with_catalog: bool = False, with_sql: bool = False
     ) -> Mapping[str, Path]:
         """Writes the artifacts as dbt does: run_results.json, manifest.json, and what applies.
 
@@ -312,6 +311,7 @@ class EngineRun(LineageSource, Protocol):
             results: of nodes and hooks, in the order of run_results.json.
             elapsed_time: of the run, in seconds.
             with_catalog: whether the warehouse is asked for the columns of all relations, for catalog.json.
+            with_sql: whether `compiled/` and `run/` of dbt's target folder are among them, by their paths in it.
 
         Returns:
             The place of each on this machine, by file name. They stay there until the run ends.

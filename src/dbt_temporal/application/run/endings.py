@@ -127,6 +127,7 @@ class RunSteps:
         """Stores the artifacts. That they could not be stored fails the run: who reads them must not miss it."""
         if not planned.plan.write_artifacts:
             return None
+        about = self._about(planned)
         argument = StoreArtifactsInput(
             invocation=planned.invocation,
             results=fit_step_results(self._live.state.results_as_dbt_has_them, self._runtime.budget.step_results_bytes),
@@ -135,7 +136,8 @@ class RunSteps:
             behind_if_failed=self._live.state.behind_if_failed,
             elapsed_time=elapsed,
             fail_fast=self._live.state.fail_fast,
-            latest=self._as_latest(planned),
+            latest=None if self.ended_at is not None else about,
+            about=about,
             ended_at=None if self.ended_at is None else self.ended_at.isoformat(),
             run_log=self._log_text() if planned.write_run_log else None,
             report=self._report_facts(planned, elapsed) if planned.write_report else None,
@@ -144,12 +146,9 @@ class RunSteps:
             stored = await self._store(planned, argument, "store artifacts")
             self._artifacts_stored = True
             self._tell_unstored(stored.unstored)
-            if stored.report_problem is not None:
-                self._live.log.problem("Making the report of the run", stored.report_problem)
-                self._live.changed()
-            if stored.latest_problem is not None:
-                self._live.log.problem("Storing the run as the latest of its target", stored.latest_problem)
-                self._live.changed()
+            self._tell_problem("Making the report of the run", stored.report_problem)
+            self._tell_problem("Storing the SQL of the run's nodes (sql.zip)", stored.sql_problem)
+            self._tell_problem("Storing the run as the latest of its target", stored.latest_problem)
             self._live.ephemerals_failed(stored.failed_ephemerals)
             return stored
         except StepFailedError as failure:
@@ -158,8 +157,8 @@ class RunSteps:
             self._live.changed()
             return None
 
-    def _as_latest(self, planned: PlanProjectOutput) -> LatestRun | None:
-        if planned.target is None or self.ended_at is not None:
+    def _about(self, planned: PlanProjectOutput) -> LatestRun | None:
+        if planned.target is None:
             return None
         return LatestRun(
             invocation_id=self._invocation_id,
@@ -167,11 +166,16 @@ class RunSteps:
             target=planned.target,
             command=planned.invocation.input.command,
             success=self._live.state.success and not self.cancelled,
-            ended_at=self._runtime.now().isoformat(),
+            ended_at=(self.ended_at or self._runtime.now()).isoformat(),
             engine=planned.engine,
             dbt_version=planned.dbt_version,
             revision=planned.invocation.revision,
         )
+
+    def _tell_problem(self, what: str, problem: str | None) -> None:
+        if problem is not None:
+            self._live.log.problem(what, problem)
+            self._live.changed()
 
     def _report_facts(self, planned: PlanProjectOutput, elapsed: float) -> ReportFacts:
         began = datetime.fromisoformat(planned.invocation.started_at)
@@ -202,7 +206,10 @@ class RunSteps:
         keeps_log = planned.plan.write_artifacts and planned.write_run_log
         if not keeps_log or len(self._live.log) == self._log_lines_stored:
             return None
-        argument = StoreArtifactsInput(invocation=planned.invocation, run_log=self._log_text(), log_only=True)
+        about = None if self._artifacts_stored else self._about(planned)
+        argument = StoreArtifactsInput(
+            invocation=planned.invocation, run_log=self._log_text(), log_only=True, about=about
+        )
         try:
             return await self._store(planned, argument, "store the run log")
         except StepFailedError as failure:

@@ -27,6 +27,7 @@ from dbt_temporal.application.ports.engine import (
 )
 from dbt_temporal.application.ports.secrets import SecretResolver
 from dbt_temporal.application.secrets.revealing import reveal
+from dbt_temporal.application.stored.sql_archive import is_sql
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, is_transient
 from dbt_temporal.domain.leases.messages import Lease
 from dbt_temporal.domain.lineage.model import LineageGraph
@@ -110,7 +111,7 @@ async def _redacted(answer: Any, redactor: Redactor) -> Any:
             return [_outcome(outcome, redactor) for outcome in answer]
         case Mapping():
             # Results of a large project take a while to read through; other runs go on meanwhile.
-            await asyncio.to_thread(_redact_files, [answer[name] for name in answer if name != _CODE], redactor)
+            await asyncio.to_thread(_redact_files, answer, redactor)
             return answer
         case _:
             raise TypeError(f"nobody has said how {type(answer).__name__} is redacted")
@@ -134,12 +135,14 @@ def _without_secrets(state: StatePart | None, redactor: Redactor) -> StatePart |
     return state if redactor.text(text) == text else replace(state, content=b"")
 
 
-def _redact_files(files: list[Path], redactor: Redactor) -> None:
+def _redact_files(files: Mapping[str, Path], redactor: Redactor) -> None:
     if redactor.idle:
         return
-    for file in files:
+    for name, file in files.items():
+        if name == _CODE:
+            continue
         content = file.read_bytes()
-        redacted = redactor.document(content)
+        redacted = redactor.code_file(content) if is_sql(name) else redactor.document(content)
         if redacted is not content:
             file.write_bytes(redacted)
 

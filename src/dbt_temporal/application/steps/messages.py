@@ -241,6 +241,8 @@ class StoreArtifactsInput(StepInput):
     latest: LatestRun | None = None
     """The run as the latest one of its target, should it become that, without a word of hooks that come after; null
     where artifacts are stored later than the run ended, and in requests from before it was part of them."""
+    about: LatestRun | None = None
+    """The run, for `run.json` in its own folder; null in requests from before it was part of them."""
 
 
 class StoreArtifactsOutput(BaseModel):
@@ -255,6 +257,8 @@ class StoreArtifactsOutput(BaseModel):
     """Why there is no report, where there should be one."""
     latest_problem: str | None = None
     """Why the run is not the latest of its target, where it should be."""
+    sql_problem: str | None = None
+    """Why the SQL of its nodes is not stored, where it should be."""
     failed_nodes: list[FailedNode] = Field(default_factory=list)
     """The first of them, where artifacts were stored."""
 

@@ -65,6 +65,7 @@ class UseCases:
         priority_scheduling: bool = False,
         continue_after: HistoryLimits | None = None,
         write_catalog: bool = False,
+        write_sql: bool = False,
         latest: LatestRule = "success",
         own_queue: str | None = None,
         step: Callable[[], StepOfRun] = StepOfRun,
@@ -78,10 +79,10 @@ class UseCases:
     ) -> UseCases:
         """All use cases on the same ports.
 
-        `write_catalog` is WRITE_CATALOG, `latest` ARTIFACT_LATEST; `report_page` makes reports, where there are any
-        (WRITE_REPORT); `own_queue` is the task queue of which this worker alone takes steps; `step` and `left_out` are
-        those of `EngineRuns`; `patience` is with the store; `leases` are by default those of this process; `lineage`
-        is told of runs and nodes; the others are those of `PlanProject`.
+        `write_catalog` is WRITE_CATALOG, `write_sql` WRITE_SQL, `latest` ARTIFACT_LATEST; `report_page` makes reports,
+        where there are any (WRITE_REPORT); `own_queue` is the task queue of which this worker alone takes steps; `step`
+        and `left_out` are those of `EngineRuns`; `patience` is with the store; `leases` are by default those of this
+        process; `lineage` is told of runs and nodes; the others are those of `PlanProject`.
         """
         runs = EngineRuns(engine, registry, step, left_out)
         late = LateWrites(patience)
@@ -113,6 +114,7 @@ class UseCases:
                 late,
                 None if report_page is None else RunReports(store, report_page),
                 write_catalog=write_catalog,
+                write_sql=write_sql,
                 latest=latest,
                 lineage=telling,
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import quote
@@ -17,6 +18,7 @@ from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.limits import fit_name
 from dbt_temporal.domain.results import NodeExecutionResult
 
+BATCHES = "records/batches"
 MAX_NAME_CHARS = 180
 """File systems take names of 255 bytes; the rest is for endings and for what a store adds while it writes."""
 
@@ -41,7 +43,7 @@ class RunFiles:
         """Keeps what an attempt left behind; returns the location of its log, or None where there is none yet.
 
         Records are kept by attempt: one that was lost may have written its own, which is not the run's result. A `part`
-        of a node, which names it, has a log alone.
+        of a node, which names it, need not have a record.
 
         A node that has ended is never run again, never fails, and does not wait for long, because a file could not be
         written: that costs a warning, and the run's artifacts fall back to the small result. Nor because a cancel came
@@ -54,7 +56,7 @@ class RunFiles:
         log_location: str | None = None
 
         async def write_record() -> None:
-            await self.write(_record_path(unique_id, attempt), outcome.record)
+            await self.write(_record_path(unique_id, attempt, part), outcome.record)
 
         async def write_log() -> None:
             nonlocal log_location
@@ -62,7 +64,9 @@ class RunFiles:
             log_location = await self.write(name, (outcome.log or "").encode())
 
         # An empty record as well, so that nobody waits for it; and side by side, as it is done for each node.
-        writes = [] if part else [self._late.begin(self._records, f"the record of {unique_id}", write_record)]
+        writes = []
+        if outcome.record or not part:
+            writes.append(self._late.begin(self._records, f"the record of {unique_id}{part}", write_record))
         if outcome.log:
             writes.append(self._late.begin(f"{self._root}/logs", f"the log of {unique_id}", write_log))
         await asyncio.gather(*writes)
@@ -74,6 +78,8 @@ class RunFiles:
         unrecorded: Collection[str] = (),
         behind: Mapping[str, str] | None = None,
         behind_if_failed: Mapping[str, str] = MappingProxyType({}),
+        *,
+        with_batches: bool = False,
     ) -> list[CompletedNode]:
         """Results with the engine's records of the attempts that counted; where there is none, the small result is all
         that is known. What the run itself has skipped was never attempted.
@@ -83,6 +89,7 @@ class RunFiles:
             unrecorded: ids of those that are no attempt's own word.
             behind: as in `AfterRunInput`, with the next.
             behind_if_failed: as there.
+            with_batches: whether records of batches are wanted, too.
         """
         no_record = frozenset(unrecorded)
         paths = {
@@ -93,7 +100,32 @@ class RunFiles:
         records = await self._read(set(paths.values()))
         self.missing = [unique_id for unique_id, path in paths.items() if path not in records]
         known = {unique_id: records[path] for unique_id, path in paths.items() if path in records}
-        return completed_nodes(results, known, behind, behind_if_failed)
+        completed = completed_nodes(results, known, behind, behind_if_failed)
+        batched = [result.unique_id for result in results if result.batch_results is not None]
+        if not batched or not with_batches:
+            return completed
+        batches = await self._batches(batched)
+        return [replace(each, batches=batches.get(each.result.unique_id, ())) for each in completed]
+
+    async def _batches(self, unique_ids: Collection[str]) -> dict[str, list[bytes]]:
+        """The records of the batches of models, each of its last attempt; what is not there is left out."""
+        await self._late.settle(self._records, self._late.patience.missing_secs)
+        by_folder = {f"{self._root}/{_batches_path(unique_id)}": unique_id for unique_id in unique_ids}
+        last: dict[str, tuple[int, str]] = {}
+        try:
+            for file in await self._store.list_files(f"{self._root}/{BATCHES}"):
+                batch, _, attempt = file.path.removesuffix(".json").rpartition(".")
+                if attempt.isdecimal():  # not what a folder has while a file is being written
+                    last[batch] = max(last.get(batch, (0, "")), (int(attempt), file.path))
+        except DbtTemporalError as error:
+            logger.warning("the records of batches of run %s cannot be read: %s", self._root, error.message)
+        contents = await self._store.read_many(sorted(path for _, path in last.values()))
+        found: dict[str, list[bytes]] = {}
+        for path, content in contents.items():
+            unique_id = by_folder.get(path.rpartition("/")[0])
+            if unique_id is not None:
+                found.setdefault(unique_id, []).append(content)
+        return found
 
     async def _read(self, paths: set[str]) -> dict[str, bytes]:
         """What is there, and what a worker is still writing."""
@@ -143,5 +175,11 @@ def completed_nodes(
     ]
 
 
-def _record_path(unique_id: str, attempt: int) -> str:
+def _record_path(unique_id: str, attempt: int, part: str = "") -> str:
+    if part:
+        return f"{_batches_path(unique_id)}/{safe_name(part)}.{attempt}.json"
     return f"records/{safe_name(unique_id)}.{attempt}.json"
+
+
+def _batches_path(unique_id: str) -> str:
+    return f"{BATCHES}/{safe_name(unique_id)}"

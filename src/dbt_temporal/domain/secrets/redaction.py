@@ -95,6 +95,12 @@ class Redactor:
         """A statement: only values of at least 8 characters are looked for."""
         return code if self._in_documents is None else self._in_documents.sub(MASK, code)
 
+    def code_file(self, content: bytes) -> bytes:
+        """A file of a statement. Without a secret in it, it stays the object that it is."""
+        text = content.decode("utf-8", errors="surrogateescape")
+        redacted = self.code(text)
+        return content if redacted == text else redacted.encode("utf-8", errors="surrogateescape")
+
     def result(self, result: NodeExecutionResult) -> NodeExecutionResult:
         """A node's result: its message, its compiled code and what the adapter answered."""
         if self._in_texts is None:

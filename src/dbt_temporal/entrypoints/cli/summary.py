@@ -146,6 +146,7 @@ def _stored_places(stored: StoredRun) -> list[tuple[str, str]]:
     """The folder with what it holds, and the report, which people open."""
     paths = stored.artifacts
     places = [paths.run_results_path, paths.manifest_path, paths.catalog_path, paths.sources_path, paths.log_path]
+    places.append(paths.sql_path)
     files = [place.rpartition("/") for place in places if place]
     folders = dict.fromkeys(folder for folder, _, _ in files)
     shown = [

@@ -133,6 +133,7 @@ def _use_cases(container: WorkerContainer, settings: Settings) -> UseCases:
         write_run_log=settings.artifacts.write_run_log,
         report_page=report_page(settings),
         write_catalog=settings.artifacts.write_catalog,
+        write_sql=settings.artifacts.write_sql,
         priority_scheduling=settings.tuning.priority_scheduling,
         lineage=container.lineage_sender(),
     )

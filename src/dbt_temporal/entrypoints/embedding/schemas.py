@@ -33,13 +33,14 @@ def input_schema() -> dict[str, Any]:
 def output_schema() -> dict[str, Any]:
     """The schema of the output of `dbt_run`, which its failure has as its first detail too (draft 2020-12).
 
-    Every field is always there, but for `failed_nodes`. Later versions may have more of them.
+    Every field is always there, but for `failed_nodes`, and `sql_path` of artifacts. Later versions may have more.
     """
     schema = _schema(DbtRunOutput)
     models = [schema, *schema["$defs"].values()]
     for model in models:
         model["required"] = list(model["properties"])
     schema["required"] = [name for name in schema["required"] if name not in _NOT_ALWAYS]
+    schema["$defs"]["ArtifactPaths"]["required"].remove("sql_path")
     result = schema["$defs"]["NodeExecutionResult"]
     for name in _FOR_THE_RUN_ALONE:
         del result["properties"][name]

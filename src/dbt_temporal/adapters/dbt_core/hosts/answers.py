@@ -65,6 +65,7 @@ def sent_result(item: CompletedNode) -> dict[str, Any]:
         "record": item.record.decode(),
         "behind": item.behind,
         "behind_if_failed": item.behind_if_failed,
+        "batches": [batch.decode() for batch in item.batches],
     }
 
 

@@ -20,6 +20,7 @@ from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
     with_own_paths,
 )
 from dbt_temporal.adapters.dbt_core.process.artifacts.skipped import on_run_start_failed, skipped_ephemerals
+from dbt_temporal.adapters.dbt_core.process.artifacts.sql_files import write_sql_files
 from dbt_temporal.adapters.dbt_core.process.database.classification import classify_exception
 from dbt_temporal.adapters.dbt_core.process.database.duckdb_file import WarehouseGate, gate_for, is_in_memory
 from dbt_temporal.adapters.dbt_core.process.database.request import Request
@@ -211,6 +212,10 @@ class HostOperations:
             paths = artifacts.make_artifacts(self._run, completed, message["elapsed_time"], folder)
             if not self._run.flags.WRITE_JSON:
                 paths = {}
+            elif message["with_sql"]:
+                records = [item.record for item in completed if item.record]
+                batches = [batch for item in completed for batch in item.batches]
+                paths |= write_sql_files(self._run, records, batches, folder / "sql")
         if message["with_catalog"] and TASKS[self._run.command].catalog:
             paths.update(self._catalog(request, folder / "catalog.json"))
         return paths

@@ -177,8 +177,9 @@ class OperationRun:
         return []
 
     async def artifacts(
-        self, results: list[CompletedNode], elapsed_time: float, *, with_catalog: bool = False
+        self, results: list[CompletedNode], elapsed_time: float, *, with_catalog: bool = False, with_sql: bool = False
     ) -> Mapping[str, Path]:
+        del with_sql  # of operations dbt stores none
         run_input = self._invocation.input
         if run_input.command == "debug":  # which writes none
             return {}

@@ -10,6 +10,7 @@ import click
 from dbt_temporal.entrypoints.cli.flags import CONNECTION_FLAGS, SHOWING_FLAGS, with_flags
 from dbt_temporal.entrypoints.cli.input_flags import Decorator, of_variable
 from dbt_temporal.entrypoints.cli.known.names import complete_node, complete_project
+from dbt_temporal.entrypoints.cli.reading.words import DbtGroup
 from dbt_temporal.entrypoints.cli.running import consoles, run_at_server
 
 _TIDY_FLAGS: list[Decorator] = [
@@ -227,7 +228,33 @@ def docs_serve(workflow_id: str | None, project: str | None, host: str, port: in
     )
 
 
-OPERATOR_COMMANDS = (runs, status, attach, cancel, logs, results, report, node, finish, tidy)
+@click.group(cls=DbtGroup)
+def artifacts() -> None:
+    """What runs have left in the artifact store."""
+
+
+@artifacts.command("sql")
+@with_flags(
+    [
+        _ID,
+        _PROJECT,
+        click.option(
+            "--output",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="Put the files below this folder.",
+        ),
+        *CONNECTION_FLAGS,
+    ]
+)
+def artifacts_sql(workflow_id: str | None, project: str | None, output: Path | None, **flags: Any) -> None:
+    """Say where the SQL of the run with the workflow id ID lies, else of the newest one: an archive of what dbt has
+    compiled, and sent to the database, with the paths of its target folder."""
+    from dbt_temporal.entrypoints.cli.operators.stored import show_sql
+
+    run_at_server(flags, lambda server, out: show_sql(server, workflow_id, project, output, out))
+
+
+OPERATOR_COMMANDS = (runs, status, attach, cancel, logs, results, report, artifacts, node, finish, tidy)
 
 
 def _age(since: str) -> Any:

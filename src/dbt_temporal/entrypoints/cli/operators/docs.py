@@ -24,7 +24,10 @@ from dbt_temporal.entrypoints.exit_codes import SUCCESS
 MANIFEST_FILE = "manifest.json"
 CATALOG_FILE = "catalog.json"
 EMPTY_CATALOG: dict[str, Any] = {"metadata": {}, "nodes": {}, "sources": {}, "errors": None}
-_NOT_OF_THE_SITE = ("records", "logs", "state", "run_results.json", "log.txt", "report.html")
+_NOT_OF_THE_SITE = (
+    *("records", "logs", "state", "compiled"),
+    *("run_results.json", "log.txt", "report.html", "sql.zip", "run.json"),
+)
 LOOKED_AT = 200
 """So many of the newest runs are looked at for one with a site."""
 

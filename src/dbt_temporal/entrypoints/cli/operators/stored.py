@@ -1,15 +1,18 @@
-"""`dbt-temporal report`: what a run has left in the artifact store."""
+"""`dbt-temporal report` and `artifacts sql`: what a run has left in the artifact store."""
 
 from __future__ import annotations
 
+import io
 import tempfile
 import webbrowser
+import zipfile
 from pathlib import Path
 
 from rich.console import Console
 
 from dbt_temporal.adapters.artifact_stores.fsspec_store import FsspecArtifactStore
 from dbt_temporal.adapters.temporal.planned_runs import PlannedRun, find_planned_run
+from dbt_temporal.application.stored.sql_archive import SQL_FILE, is_sql
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.entrypoints.cli.operators.runs import connected, named_run
 from dbt_temporal.entrypoints.cli.submit import Target
@@ -46,6 +49,31 @@ async def show_report(
     print(place, file=out.file)
     if opens:
         _open(copy or Path(place))
+    return SUCCESS
+
+
+async def show_sql(
+    target: Target, workflow_id: str | None, project: str | None, folder: Path | None, out: Console
+) -> int:
+    """Says where the SQL of a run's nodes lies, or puts it below a folder of this machine. Returns the exit code.
+
+    Raises:
+        DbtTemporalError: of type Configuration, where there is no such run or no SQL of it; of type ArtifactStore.
+    """
+    run = await find_run(target, workflow_id, project)
+    store = store_of(run, target)
+    content = await store.read(SQL_FILE)
+    place = store.location(SQL_FILE)
+    if content is None:
+        when = "it is stored when the run ends" if run.is_open else "it was not stored (WRITE_SQL), or is gone"
+        raise configuration_error(f"there is no SQL of {run.workflow_id!r} at {place}: {when}")
+    if folder is not None:
+        try:
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:  # which keeps names below the folder
+                archive.extractall(folder, [name for name in archive.namelist() if is_sql(name)])
+        except (OSError, zipfile.BadZipFile) as error:
+            raise configuration_error(f"{place} cannot be unpacked to {folder}: {error}") from error
+    print(place if folder is None else folder, file=out.file)
     return SUCCESS
 
 

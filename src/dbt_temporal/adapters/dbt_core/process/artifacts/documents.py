@@ -60,12 +60,13 @@ _SHARED_FIELDS = (
 
 @dataclass(frozen=True)
 class Completed:
-    """A node's result, and the document of its record where it has one. The last two are those of `CompletedNode`."""
+    """A node's result, and the document of its record where it has one. The last three are those of `CompletedNode`."""
 
     result: NodeExecutionResult
     record: dict[str, Any] | None
     behind: str | None = None
     behind_if_failed: str = ""
+    batches: tuple[dict[str, Any], ...] = ()
 
 
 def read_completed(items: list[dict[str, Any]]) -> list[Completed]:
@@ -75,6 +76,7 @@ def read_completed(items: list[dict[str, Any]]) -> list[Completed]:
             read_record(item["record"].encode()) if item["record"] else None,
             item["behind"],
             item["behind_if_failed"],
+            tuple(read_record(batch.encode()) for batch in item["batches"]),
         )
         for item in items
     ]
@@ -129,7 +131,7 @@ def with_skip_messages(
             item = Completed(result.model_copy(update={"message": message}), None, item.behind)
         elif item.record is not None and not skipped.isdisjoint(item.record["nodes"]):
             nodes = {name: fields for name, fields in item.record["nodes"].items() if name not in skipped}
-            item = Completed(result, {**item.record, "nodes": nodes}, item.behind)
+            item = Completed(result, {**item.record, "nodes": nodes}, item.behind, batches=item.batches)
         complete.append(item)
     return complete
 

@@ -1,8 +1,9 @@
 """dbt's results in our terms, and the record from which artifacts are made later, perhaps on another worker.
 
 A record is `{"result": <an entry of run_results.json or sources.json>, "nodes": {unique_id: <fields of manifest.json
-that running changed>}, "kind": "run" | "freshness"}`, with the node that dbt made of a unit test as "unit_test", and
-what dbt has of a freshness beside its node as "freshness".
+that running changed>}, "kind": "run" | "freshness"}`, with the node that dbt made of a unit test as "unit_test",
+what dbt has of a freshness beside its node as "freshness", and what it wrote into its target folder, which the manifest
+does not have, as "sql": {path: text}. Of a batch there is the last one alone.
 Checked on dbt-core 1.11.16 and 1.12.0: `process_run_result`, `process_freshness_result`, `to_resource`, `write_node`,
 and the keys that `CompiledResource.__post_serialize__` leaves out of nodes that were not compiled.
 """
@@ -11,6 +12,8 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from dbt.artifacts.schemas.freshness import PartialSourceFreshnessResult, SourceFreshnessResult
@@ -76,9 +79,11 @@ def name_files_at_own_paths(run: HostRun) -> None:
     """The same as soon as a file is written: Jinja sees the paths, too, and dbt's messages have them."""
     write = ParsedNode.write_node
 
-    def write_node(node: Any, *args: Any, **kwargs: Any) -> None:
-        write(node, *args, **kwargs)
+    def write_node(node: Any, project_root: str, path: str, text: str) -> None:
+        write(node, project_root, path, text)
         use_own_paths(run, node)
+        if hasattr(run.written, "files"):
+            run.written.files.append(path)
 
     ParsedNode.write_node = write_node
 
@@ -145,15 +150,23 @@ def _rows(table: Any) -> list[dict[str, Any]]:
     return rows
 
 
-def make_record(result: AnyResult, nodes: dict[str, dict[str, Any]], behind: str | None = None) -> bytes:
+def make_record(
+    result: AnyResult,
+    nodes: dict[str, dict[str, Any]],
+    behind: str | None = None,
+    sql: Mapping[str, str] = MappingProxyType({}),
+) -> bytes:
     """The record of a result.
 
     Args:
         result: dbt's own.
         nodes: the changed fields of all nodes that it touched.
         behind: the ephemeral model for which dbt has skipped the node, if it has.
+        sql: what it has written, by paths within the target folder.
     """
     document: dict[str, Any] = {"nodes": nodes}
+    if sql:
+        document["sql"] = dict(sql)
     if behind is not None:
         document["behind"] = behind
     if isinstance(result, RunResult):
@@ -166,6 +179,11 @@ def make_record(result: AnyResult, nodes: dict[str, dict[str, Any]], behind: str
         output = process_freshness_result(result).to_dict(omit_none=False)
         document |= {"kind": "freshness", "result": output, "freshness": fields}
     return wire.dumps(document)
+
+
+def make_batch_record(sql: Mapping[str, str]) -> bytes:
+    """The record of a batch, which has no entry of its own in an artifact; empty where it has written nothing."""
+    return wire.dumps({"sql": dict(sql)}) if sql else b""
 
 
 def freshness_result(record: dict[str, Any], node: Any) -> AnyResult:

@@ -20,10 +20,12 @@ from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
     AnyResult,
     changed_fields,
     execution_result,
+    make_batch_record,
     make_record,
     resource_fields,
     with_own_paths,
 )
+from dbt_temporal.adapters.dbt_core.process.artifacts.sql_files import COMPILED, RUN, Written
 from dbt_temporal.adapters.dbt_core.process.database.classification import (
     COMPILATION,
     classify_exception,
@@ -108,7 +110,8 @@ class NodeExecutor:
             before = resource_fields(node)
             runner = self._runner(node, failed_ephemeral)
             part = self._part(runner, attempt)
-            result = with_own_paths(run, self._call(runner))
+            with Written(run) as written:
+                result = with_own_paths(run, self._call(runner))
             if part is not None:
                 result.execution_time = part.seconds(result.execution_time)
             output = self._shown(result, attempt)
@@ -132,7 +135,9 @@ class NodeExecutor:
         if self.ephemerals.failed:
             small = small.model_copy(update={"failed_ephemerals": sorted(self.ephemerals.failed)})
         is_batch = attempt.part is not None and attempt.part.stage == "batch"
-        record = b"" if is_batch else make_record(result, nodes, behind)
+        in_manifest = unique_id in run.manifest.nodes and not is_batch
+        sql = written.texts((RUN,) if in_manifest else (COMPILED, RUN))
+        record = make_batch_record(sql) if is_batch else make_record(result, nodes, behind, sql)
         unreachable = is_unreachable(attempt.capture.exception, error)
         return AttemptOutcome(small, error, record, attempt.capture.log, attempt.capture.committed, unreachable)
 

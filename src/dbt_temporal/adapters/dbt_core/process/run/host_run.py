@@ -26,6 +26,7 @@ class HostRun:
         run_dir: a folder for what the run's dbt writes, which goes with this host; beside it lies what stays.
         kept: what hooks and nodes leave in Jinja's `graph`.
         lock: held while shared state of dbt changes.
+        written: `files` of it are what dbt has written of nodes on this thread, where somebody wants to know.
         catalog: what dbt would ask the database for its catalog, by part, once that is known (`catalog_parts`).
     """
 
@@ -38,6 +39,7 @@ class HostRun:
     run_dir: Path
     kept: KeptGraph
     lock: threading.RLock = field(default_factory=threading.RLock)
+    written: threading.local = field(default_factory=threading.local)
     catalog: dict[str, list[Any]] | None = None
 
     @property

@@ -1,0 +1,47 @@
+"""What the processes of a run have written below `compiled/` and `run/` of their target folders."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from dbt_temporal.adapters.dbt_v2.processes.course import RunCourse
+from dbt_temporal.application.ports.engine import CompletedNode
+from dbt_temporal.application.stored.sql_archive import MISSING, SQL_FOLDERS
+
+_HOOK_PREFIX = "operation."
+
+
+def gather_sql(course: RunCourse, results: Sequence[CompletedNode], folder: Path) -> dict[str, Path]:
+    """Copies it, and says where by the paths in the target folder: of what several have written, that of the last.
+
+    What processes of another machine have written is not here; `MISSING` then names the nodes that ran there.
+
+    Raises:
+        OSError: it cannot be copied.
+    """
+    found = {}
+    for process in course.processes:
+        for sub in SQL_FOLDERS:
+            for path in (process.target / sub).rglob("*"):
+                if path.is_file():
+                    found[path.relative_to(process.target).as_posix()] = path
+    copies = {}
+    for name, place in found.items():
+        copies[name] = folder / name
+        copies[name].parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(place, copies[name])
+    missing = sorted(each.result.unique_id for each in results if _ran_elsewhere(each, course))
+    if missing:
+        folder.mkdir(parents=True, exist_ok=True)
+        copies[MISSING] = folder / MISSING
+        copies[MISSING].write_text("".join(f"{unique_id}\n" for unique_id in missing), encoding="utf-8")
+    return copies
+
+
+def _ran_elsewhere(completed: CompletedNode, course: RunCourse) -> bool:
+    result = completed.result
+    is_node = not result.unique_id.startswith(_HOOK_PREFIX)  # of hooks dbt writes no files
+    has_run = bool(result.attempts) and result.status in ("success", "error")
+    return is_node and has_run and course.last_told(result.unique_id) is None
