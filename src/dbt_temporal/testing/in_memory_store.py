@@ -61,6 +61,13 @@ class InMemoryArtifactStore:
             if path.startswith(f"{folder}/")
         ]
 
+    async def list_folders(self, folder: str) -> list[str]:
+        """The folders right below one, or below the root."""
+        self._check(folder)
+        above = f"{folder}/" if folder else ""
+        below = [path.removeprefix(above) for path in self.files if path.startswith(above)]
+        return list(dict.fromkeys(path.partition("/")[0] for path in below if "/" in path))
+
     async def delete_file(self, path: str) -> None:
         """Deletes a file."""
         self._check(path)

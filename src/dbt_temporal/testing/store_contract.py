@@ -82,6 +82,17 @@ class ArtifactStoreContract:
         assert {path: file.size for path, file in listed.items()} == {"parses/one.parse": 4, "parses/a/two.parse": 5}
         assert listed["parses/one.parse"].modified <= listed["parses/a/two.parse"].modified
 
+    async def test_the_folders_right_below_one_are_listed(self, store: ArtifactStore) -> None:
+        """`list_folders`, of the root and of a folder, of what there is not and of a file; files are none."""
+        assert await store.list_folders("") == []
+        await asyncio.gather(*(store.write(path, b"x") for path in ("one/a/b/c", "one/d/e", "one/f", "two/g", "h")))
+        assert sorted(await store.list_folders("")) == ["one", "two"]
+        assert sorted(await store.list_folders("one")) == ["a", "d"]
+        assert await store.list_folders("two") == []
+        assert await store.list_folders("three") == []
+        await store.delete("one")
+        assert await store.list_folders("") == ["two"]
+
     async def test_a_folder_is_deleted_with_all_below_it(self, store: ArtifactStore) -> None:
         """`delete`, also of what there is not, and of a file."""
         await asyncio.gather(*(store.write(f"run/records/{number}/x", b"x") for number in range(20)))

@@ -108,6 +108,20 @@ class FsspecArtifactStore:
         await self._call("list", place, find, LARGE_SECS)
         return found
 
+    async def list_folders(self, folder: str) -> list[str]:
+        place = self._place(folder) if folder else self._base.rstrip("/")
+        found: list[str] = []
+
+        def find() -> None:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                for facts in self._files.ls(place, detail=True):
+                    path = str(facts["name"]).rstrip("/")
+                    if facts["type"] == "directory" and path != place:
+                        found.append(path.rpartition("/")[2])
+
+        await self._call("list", place, find, LARGE_SECS)
+        return found
+
     async def delete_file(self, path: str) -> None:
         place = self._place(path)
 

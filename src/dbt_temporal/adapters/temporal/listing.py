@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from temporalio.api.enums.v1 import WorkflowExecutionStatus
 from temporalio.client import Client, WorkflowExecution
 from temporalio.exceptions import FailureError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from dbt_temporal.adapters.temporal.gateway import WORKFLOW_TYPE
+from dbt_temporal.application.stored.retention import OpenRuns
 from dbt_temporal.domain.errors import configuration_error
 
 COMMAND_MEMO = "command"
@@ -88,6 +89,38 @@ class KnownRuns:
         except RPCError as error:
             raise configuration_error(f"the server does not list runs: {error.message}") from error
         return found
+
+
+async def open_runs(client: Client) -> OpenRuns:
+    """The runs of a namespace that go on, of all task queues.
+
+    Raises:
+        DbtTemporalError: of type Configuration, where the server does not say.
+    """
+    query = f"WorkflowType = '{WORKFLOW_TYPE}' AND ExecutionStatus = 'Running'"
+    begun: dict[str, datetime] = {}
+    try:
+        async for execution in client.list_workflows(query):
+            first, at = await _first_execution(client, execution)
+            begun[first] = at
+    except RPCError as error:
+        raise configuration_error(f"the server does not list runs: {error.message}") from error
+    return OpenRuns(frozenset(begun), min(begun.values(), default=None))
+
+
+async def _first_execution(client: Client, execution: WorkflowExecution) -> tuple[str, datetime]:
+    """The id of a run's first execution, and when that began. Where the server does not know any more, long ago."""
+    first, at = execution.run_id, execution.start_time
+    try:
+        found = await client.get_workflow_handle(execution.id, run_id=first).describe()
+        first = found.raw_info.first_run_id
+        if first != execution.run_id:  # it has gone on in this execution
+            at = datetime.fromtimestamp(0, UTC)
+            at = (await client.get_workflow_handle(execution.id, run_id=first).describe()).start_time
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise
+    return first, at
 
 
 def runs_of(task_queue: str) -> str:

@@ -44,6 +44,9 @@ class ArtifactStore(Protocol):
     async def list_files(self, folder: str) -> list[StoredFile]:
         """All files below a folder, in no order; none where there is no such folder."""
 
+    async def list_folders(self, folder: str) -> list[str]:
+        """The names of the folders that lie right below a folder (an empty text: below the root), in no order."""
+
     async def delete_file(self, path: str) -> None:
         """Deletes a file, and never a folder; nothing happens where there is none."""
 

@@ -24,13 +24,13 @@ LATEST = "latest"
 FILES = ("manifest.json", "run_results.json", "semantic_manifest.json", "catalog.json", "report.html")
 """What the folder has, as far as the run has it."""
 WHOSE = "run.json"
-_DEPLOYING = ("build", "run")
+DEPLOYING = ("build", "run")
 """Commands after which relations are what the manifest says; the others say nothing of models, or leave them alone."""
 
 
 def becomes_latest(run: LatestRun, run_input: DbtRunInput, rule: LatestRule) -> bool:
     """Whether a run leaves relations as its manifest has them, with all their rows, and ARTIFACT_LATEST wants it."""
-    if rule == "never" or run_input.command not in _DEPLOYING or run_input.empty or run_input.sample is not None:
+    if rule == "never" or run_input.command not in DEPLOYING or run_input.empty or run_input.sample is not None:
         return False
     return run.success or rule == "always"
 
@@ -61,11 +61,14 @@ class LatestArtifacts:
 
     async def run_of(self, project: str, target: str) -> LatestRun | None:
         """The latest run; None where there is none, or where nobody can read which one it is."""
-        content = await self._store.read(f"{_folder(project, target)}/{WHOSE}")
-        try:
-            return None if content is None else LatestRun.model_validate_json(content)
-        except ValidationError:
-            return None
+        return read_run(await self._store.read(f"{_folder(project, target)}/{WHOSE}"))
+
+    async def runs_of(self, project: str) -> list[LatestRun]:
+        """The latest runs of a project, one for each target that has one, by the targets' names."""
+        listed = await self._store.list_files(f"{LATEST}/{safe_name(project)}")
+        contents = [await self._store.read(file.path) for file in listed if file.path.endswith(f"/{WHOSE}")]
+        found = (read_run(content) for content in contents)
+        return sorted((run for run in found if run is not None), key=lambda run: run.target)
 
     async def _copy(self, folder: str, name: str, invocation_id: str) -> None:
         if not await self._store.copy(f"{invocation_id}/{name}", f"{folder}/{name}"):
@@ -76,6 +79,14 @@ class LatestArtifacts:
         place = f"{LATEST}/{safe_name(project)}"
         if await self._store.read(place) is not None:
             await self._store.delete_file(place)
+
+
+def read_run(content: bytes | None) -> LatestRun | None:
+    """What a `run.json` says; None where there is none, or nobody can read it."""
+    try:
+        return None if content is None else LatestRun.model_validate_json(content)
+    except ValidationError:
+        return None
 
 
 def _folder(project: str, target: str) -> str:

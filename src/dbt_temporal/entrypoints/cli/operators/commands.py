@@ -233,6 +233,42 @@ def artifacts() -> None:
     """What runs have left in the artifact store."""
 
 
+@artifacts.command()
+@with_flags(
+    [
+        click.option(
+            "--keep", type=click.IntRange(min=1), metavar="N", help="Leave the newest N of each project and target."
+        ),
+        click.option("--older-than", metavar="TIME", help="Leave what ended within it: a number with m, h or d."),
+        click.option("--dry-run", is_flag=True, help="Delete nothing: print what would go."),
+        _PROJECT,
+        click.option("-t", "--target", metavar="NAME", help="Runs for this target of the profile."),
+        click.option("--store", metavar="PLACE", help="The store, a folder or URL [default: ARTIFACT_STORE]."),
+        *CONNECTION_FLAGS,
+    ]
+)
+def prune(
+    keep: int | None,
+    older_than: str | None,
+    dry_run: bool,
+    project: str | None,
+    target: str | None,
+    store: str | None,
+    **flags: Any,
+) -> None:
+    """Delete what runs have stored, of those that neither --keep nor --older-than leaves.
+
+    Runs that go on stay, and those that `latest` names. What is cut short goes on when it is called again.
+    """
+    if keep is None and older_than is None:
+        raise click.UsageError("give --keep, --older-than or both: which runs are to stay?")
+    from dbt_temporal.application.stored.retention import Rule
+    from dbt_temporal.entrypoints.cli.operators.pruning import prune_store
+
+    rule = Rule(keep, None if older_than is None else _age(older_than, "--older-than"), project, target)
+    run_at_server(flags, lambda server, out: prune_store(server, store, rule, dry_run, out))
+
+
 @artifacts.command("sql")
 @with_flags(
     [
@@ -257,12 +293,12 @@ def artifacts_sql(workflow_id: str | None, project: str | None, output: Path | N
 OPERATOR_COMMANDS = (runs, status, attach, cancel, logs, results, report, artifacts, node, finish, tidy)
 
 
-def _age(since: str) -> Any:
+def _age(since: str, flag: str = "--since") -> Any:
     from dbt_temporal.entrypoints.cli.operators.tidy import read_age
 
     age = read_age(since)
     if age is None:
         raise click.BadParameter(
-            f"{since!r} is no number with m, h or d, such as 90m, 24h or 7d", param_hint="'--since'"
+            f"{since!r} is no number with m, h or d, such as 90m, 24h or 7d", param_hint=f"'{flag}'"
         )
     return age
