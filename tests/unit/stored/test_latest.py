@@ -194,6 +194,47 @@ async def test_the_latest_run_of_a_target_has_a_name() -> None:
     assert told.value.error_type is ErrorType.CONFIGURATION
 
 
+async def published(store: InMemoryArtifactStore, *runs: LatestRun) -> None:
+    for each in runs:
+        await LatestArtifacts(store).publish(each)
+
+
+DEFERS = DbtRunInput(defer_manifest_ref="latest", state_manifest_ref="latest")
+
+
+@pytest.mark.parametrize("targets", [["prod"], ["ci", "prod"]])
+async def test_a_run_that_defers_to_the_latest_takes_that_of_the_other_target(targets: list[str]) -> None:
+    store = InMemoryArtifactStore()
+    of = {target: run(FIRST if target == "prod" else SECOND) for target in targets}
+    await published(store, *(each.model_copy(update={"target": target}) for target, each in of.items()))
+    runs = EarlierRuns(store)
+    await runs.note("shop", DbtRunInput(), "a failed one")
+    resolved = await runs.resolved("shop", DEFERS, "ci")
+    assert (resolved.state_manifest_ref, resolved.defer_manifest_ref) == (f"memory://{FIRST}", f"memory://{FIRST}")
+    assert resolved.retry_from is None
+    # What names of `latest` were before they still are, where a run does not defer, or looks for results.
+    newest = "memory://a failed one"
+    compared = await runs.resolved("shop", DbtRunInput(state_manifest_ref="latest", retry_from="latest"), "ci")
+    assert (compared.state_manifest_ref, compared.retry_from) == (newest, newest)
+    by_result = await runs.resolved("shop", DEFERS.model_copy(update={"select": "result:error+"}), "ci")
+    assert (by_result.state_manifest_ref, by_result.defer_manifest_ref) == (newest, f"memory://{FIRST}")
+
+
+async def test_a_run_defers_to_the_latest_of_its_own_target_where_no_other_has_one() -> None:
+    store = InMemoryArtifactStore()
+    await published(store, run(FIRST))
+    assert (await EarlierRuns(store).resolved("shop", DEFERS, "prod")).defer_manifest_ref == f"memory://{FIRST}"
+
+
+async def test_a_run_that_could_defer_to_several_targets_is_refused_with_their_names() -> None:
+    store = InMemoryArtifactStore()
+    await published(store, run(FIRST), run(SECOND).model_copy(update={"target": "staging"}))
+    with pytest.raises(DbtTemporalError, match="for 'prod' or 'staging': say which, as in latest:prod") as told:
+        await EarlierRuns(store).resolved("shop", DEFERS, "ci")
+    assert told.value.error_type is ErrorType.CONFIGURATION
+    assert (await EarlierRuns(store).resolved("shop", DEFERS, "prod")).defer_manifest_ref == f"memory://{SECOND}"
+
+
 @pytest.mark.parametrize(
     ("run_input", "does"),
     [

@@ -102,7 +102,8 @@ class PlanProject:
 
     async def _plan_on(self, project: ReadyProject, request: PlanProjectInput) -> PlanProjectOutput:
         location = project.loaded.location
-        run_input = await EarlierRuns(self._store).resolved(project.loaded.name, request.input)
+        target = request.input.target or location.target or project.loaded.target
+        run_input = await EarlierRuns(self._store).resolved(project.loaded.name, request.input, target)
         dates = request.dates
         if not request.is_filled:
             dates = await self._dates(request, run_input)

@@ -51,20 +51,44 @@ class EarlierRuns:
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             return False
 
-    async def resolved(self, project: str, run_input: DbtRunInput) -> DbtRunInput:
+    async def resolved(self, project: str, run_input: DbtRunInput, target: str = "") -> DbtRunInput:
         """The input with places in the store instead of names; the command `retry` is of the latest run.
 
+        Args:
+            project: its name.
+            run_input: what is to be run.
+            target: the one that it is for, as far as that is known.
+
         Raises:
-            DbtTemporalError: Configuration where the project has no run with results; ArtifactStore.
+            DbtTemporalError: Configuration where the project has no run with results, or where `latest` may be one of
+                several targets; ArtifactStore.
         """
         names = {field: getattr(run_input, field) for field in _FIELDS}
         if run_input.command == "retry":
             names["retry_from"] = run_input.retry_from or LATEST
+        deployed = None
+        if run_input.defer_manifest_ref == LATEST:
+            deployed = await self._deployed(project, target)
         places = {}
         for field, name in names.items():
-            if _is_name(name):
+            if deployed is not None and name == LATEST and _is_compared_with_deployed(field, run_input):
+                places[field] = self._store.location(deployed)
+            elif _is_name(name):
                 places[field] = await self._place(field, name, project)
         return run_input.model_copy(update=places) if places else run_input
+
+    async def _deployed(self, project: str, own: str) -> str | None:
+        """The run from which one takes what it does not build: the latest of the other target, else of its own. None
+        where no target has one."""
+        known = await LatestArtifacts(self._store).runs_of(project)
+        others = [run for run in known if run.target != own] or known
+        if len(others) > 1:
+            targets = " or ".join(repr(run.target) for run in others)
+            raise configuration_error(
+                f"defer_manifest_ref: `latest` may be the newest run of {project!r} for {targets}: say which, as in "
+                f"{_OF_TARGET}{others[0].target}"
+            )
+        return others[0].invocation_id if others else None
 
     async def _place(self, field: str, name: str, project: str) -> str:
         if is_invocation_id(name):
@@ -101,6 +125,14 @@ def _newest_path(project: str) -> str:
 
 def _is_name(reference: str | None) -> TypeGuard[str]:
     return reference is not None and (is_latest(reference) or is_invocation_id(reference))
+
+
+def _is_compared_with_deployed(field: str, run_input: DbtRunInput) -> bool:
+    """Whether `latest` in a field of a run that defers to `latest` is that run, too. Of `result:` it is the newest one,
+    however that ended."""
+    if field == "state_manifest_ref":
+        return not any("result:" in (words or "") for words in (run_input.select, run_input.exclude))
+    return field == "defer_manifest_ref"
 
 
 def is_latest(reference: str) -> bool:
