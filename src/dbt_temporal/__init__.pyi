@@ -1,3 +1,4 @@
+from dbt_temporal.adapters.temporal.nexus.service import DbtNexusService
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.hooks import HookConfig, HookError, HooksConfig
@@ -7,6 +8,7 @@ from dbt_temporal.entrypoints.embedding.child import execute_child_run
 from dbt_temporal.entrypoints.embedding.client import DbtClient, DbtRunHandle
 from dbt_temporal.entrypoints.embedding.failures import DbtRunFailedError, output_of_failure
 from dbt_temporal.entrypoints.embedding.in_process import DbtInProcess, run_dbt
+from dbt_temporal.entrypoints.embedding.nexus import execute_nexus_run
 from dbt_temporal.entrypoints.embedding.schemas import input_schema, output_schema
 from dbt_temporal.entrypoints.embedding.state import DbtRunState
 
@@ -14,6 +16,7 @@ __all__ = [
     "ArtifactPaths",
     "DbtClient",
     "DbtInProcess",
+    "DbtNexusService",
     "DbtRunFailedError",
     "DbtRunHandle",
     "DbtRunInput",
@@ -28,6 +31,7 @@ __all__ = [
     "NodeExecutionResult",
     "__version__",
     "execute_child_run",
+    "execute_nexus_run",
     "input_schema",
     "output_of_failure",
     "output_schema",

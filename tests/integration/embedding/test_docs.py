@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.testing import FakeEngine, node, plan
 from tests.integration.programs import EXAMPLE, PATIENCE_SECS, ROOT, Desk, started
 from tests.integration.run_harness import RunHarness
-from tests.integration.servers import temporal_dev_server
+from tests.integration.servers import temporal_binary, temporal_dev_server
 from tests.unit.repository.doc_pages import Page
 
 PAGE = Page("docs/embedding.md")
@@ -39,11 +40,12 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 def with_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """The environment of programs that find a worker of the example on the default task queue."""
     desk = Desk(tmp_path_factory.mktemp("served"))
-    with temporal_dev_server(desk.folder / "server.log") as address:
+    with temporal_dev_server(desk.folder / "server.log", options=["--namespace", "analytics"]) as address:
         desk.env |= {
             "TEMPORAL_ADDRESS": address,
             "DBT_PROJECT_DIRS": str(EXAMPLE),
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+            "TEMPORAL_NEXUS": "true",
         }
         with started(desk, "worker") as worker:
             worker.says("Working on task queue 'dbt-tasks'")
@@ -69,7 +71,7 @@ def said_by(title: str, desk: Desk) -> list[str]:
 
 def test_every_program_of_the_page_is_run_here() -> None:
     titles = {title for language, title in PAGE.kinds if language == "python"}
-    assert titles == {"names", "client", "workflow", "in process", "in process, with hooks"}
+    assert titles == {"names", "client", "workflow", "another namespace", "in process", "in process, with hooks"}
 
 
 def test_the_names_at_its_beginning_are_there(desk: Desk) -> None:
@@ -105,6 +107,13 @@ async def test_the_client_says_which_nodes_have_failed(runs: RunHarness) -> None
 
 def test_the_workflow_runs_dbt_between_its_own_activities(with_worker: Desk) -> None:
     assert said_by("workflow", with_worker) == ["refreshed what shows 10 models"]
+
+
+def test_a_workflow_runs_dbt_from_another_namespace(with_worker: Desk) -> None:
+    (command,) = PAGE.blocks("bash", "endpoint")
+    path = f"{temporal_binary().parent}{os.pathsep}{with_worker.env['PATH']}"
+    subprocess.run(["bash", "-ec", command], env={**with_worker.env, "PATH": path}, check=True, timeout=PATIENCE_SECS)
+    assert said_by("another namespace", with_worker) == ["['model.jaffle_shop.stg_orders']"]
 
 
 def test_one_call_runs_dbt_in_the_program_s_own_process(desk: Desk) -> None:

@@ -63,6 +63,7 @@ def test_every_example_is_of_a_kind_that_a_test_reads() -> None:
         ("json", "payload"),
         ("json", "run input"),
         ("python", None),
+        ("python", "hook by Nexus"),
         ("yaml", "dbt_temporal.yml"),
         ("yaml", "profiles.yml"),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import re
 from collections.abc import Mapping
@@ -243,6 +244,18 @@ def new_workflow_id(run_input: DbtRunInput, project: str | None = None) -> str:
         run_input: what is run.
         project: the project of runs that name none, where it is known.
     """
-    project = re.sub(r"[^A-Za-z0-9_.-]+", "-", run_input.project or project or "default")
     now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    return f"dbt-{run_input.command}-{project}-{now}-{uuid4().hex[:6]}"
+    return f"{_begin_of_id(run_input, project)}-{now}-{uuid4().hex[:6]}"
+
+
+def workflow_id_of(run_input: DbtRunInput, request_id: str) -> str:
+    """The id of the run that a request asks for: the same each time that the request is sent.
+
+    `dbt-build-shop-1a2b3c4d5e6f7a8b`: without the time, since only the request is known then.
+    """
+    return f"{_begin_of_id(run_input, None)}-{hashlib.sha256(request_id.encode()).hexdigest()[:16]}"
+
+
+def _begin_of_id(run_input: DbtRunInput, project: str | None) -> str:
+    project = re.sub(r"[^A-Za-z0-9_.-]+", "-", run_input.project or project or "default")
+    return f"dbt-{run_input.command}-{project}"

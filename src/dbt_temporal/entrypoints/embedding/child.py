@@ -36,7 +36,7 @@ async def execute_child_run(
         ChildWorkflowError: the run has failed or was ended; `output_of_failure` has what it came to.
         ApplicationError: of type Configuration: the input is wrong, and nothing was started.
     """
-    parsed = _parsed(run_input)
+    parsed = checked_input(run_input)
     raw = parsed.model_dump(mode="json", exclude_unset=True)
     output = await workflow.execute_child_workflow(
         WORKFLOW_TYPE,
@@ -50,7 +50,8 @@ async def execute_child_run(
     return DbtRunOutput.model_validate(output)
 
 
-def _parsed(run_input: DbtRunInput | Mapping[str, Any] | None) -> DbtRunInput:
+def checked_input(run_input: DbtRunInput | Mapping[str, Any] | None) -> DbtRunInput:
+    """The input of a run that a workflow asks for; a wrong one fails the workflow."""
     try:
         return parse_run_input(run_input)
     except DbtTemporalError as error:

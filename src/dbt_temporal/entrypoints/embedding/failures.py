@@ -33,8 +33,8 @@ class DbtRunFailedError(Exception):
 def output_of_failure(error: BaseException) -> DbtRunOutput | None:
     """The output that a failure of Temporal's carries, or what caused it; None where the run had none.
 
-    For whoever awaits a run by Temporal's own means: `WorkflowFailureError` of a client, `ChildWorkflowError` in a
-    workflow.
+    For whoever awaits a run by Temporal's own means: `WorkflowFailureError` of a client, `ChildWorkflowError` and
+    `NexusOperationError` in a workflow.
     """
     cause: BaseException | None = error
     while cause is not None:

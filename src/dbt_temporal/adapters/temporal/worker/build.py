@@ -15,6 +15,7 @@ from dbt_temporal.adapters.temporal.executions.breathing import breathe
 from dbt_temporal.adapters.temporal.executions.fetching import CarriedActivities
 from dbt_temporal.adapters.temporal.leases.client import LeaseActivities
 from dbt_temporal.adapters.temporal.leases.workflow import DbtLeaseWorkflow, VersionedLeaseWorkflow
+from dbt_temporal.adapters.temporal.nexus.handler import DbtNexusHandler
 from dbt_temporal.adapters.temporal.worker.activities import DbtActivities
 from dbt_temporal.adapters.temporal.worker.tidying import TidyActivities
 from dbt_temporal.adapters.temporal.worker.tuning import WorkerTuning
@@ -44,6 +45,7 @@ def build_worker(
             CarriedActivities(client).fetch,
             breathe,
         ],
+        nexus_service_handlers=[DbtNexusHandler()] if tuning.nexus else [],
         interceptors=interceptors,
         deployment_config=deployment,
         **worker_options(tuning),

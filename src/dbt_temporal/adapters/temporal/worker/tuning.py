@@ -25,6 +25,9 @@ NO_LIMIT = timedelta(days=365)
 MIN_WORKFLOW_SLOTS = 2
 """With a workflow cache the SDK wants one slot for the sticky queue and one for the normal queue."""
 
+NEXUS_SLOTS = 10
+"""Starts and cancels of runs at once, each a call of the server."""
+
 MAX_HISTORY_BYTES = 7_000_000
 """Of one execution: with what is carried into it and out of it, below 10 MB."""
 
@@ -33,7 +36,10 @@ _A_SHARE = "a number above 0 and up to 1"
 
 
 class WorkerTuning(EnvironmentModel):
-    """The WORKER_* variables, and how often it tidies up. Times in seconds, rates per second; None means no limit."""
+    """The WORKER_* variables, what it offers beside activities, and how often it tidies up.
+
+    Times in seconds, rates per second; None means no limit.
+    """
 
     tuner: Literal["fixed", "resource-based"] = variable("WORKER_TUNER", "fixed", allowed="fixed or resource-based")
     max_concurrent_workflow_tasks: int = variable(
@@ -63,6 +69,7 @@ class WorkerTuning(EnvironmentModel):
         "WORKER_MAX_TASK_QUEUE_ACTIVITIES_PER_SECOND", None, allowed="a number above 0", gt=0, allow_inf_nan=False
     )
     poller_autoscaling: bool = variable("WORKER_POLLER_AUTOSCALING", False, allowed="true or false")
+    nexus: bool = variable("TEMPORAL_NEXUS", False, allowed="true or false")
     priority_scheduling: bool = variable("TEMPORAL_PRIORITY_SCHEDULING", False, allowed="true or false")
     continue_as_new_events: int = variable(
         "DBT_TEMPORAL_CONTINUE_AS_NEW_EVENTS",
@@ -134,7 +141,7 @@ class WorkerTuning(EnvironmentModel):
                 workflow_supplier=FixedSizeSlotSupplier(self.max_concurrent_workflow_tasks),
                 activity_supplier=FixedSizeSlotSupplier(self.max_concurrent_activities),
                 local_activity_supplier=FixedSizeSlotSupplier(self.max_concurrent_local_activities),
-                nexus_supplier=FixedSizeSlotSupplier(1),
+                nexus_supplier=FixedSizeSlotSupplier(NEXUS_SLOTS),
             )
         return WorkerTuner.create_resource_based(
             target_memory_usage=self.target_memory,
