@@ -218,12 +218,16 @@ class DuckDbProject:
         env = {"LOCKED_DB": str(self.file), "MARKS": str(self.marks)}
         self.invocation = new_invocation(command="run", env=env, **window)
         self.hosts: list[int] = []
+        self.phases: set[str] = set()
 
     def execute(self, name: str, part: BatchPart | None = None) -> asyncio.Task[NodeOutcome]:
         """Begins a node, or a part of it."""
 
         def hear(facts: Mapping[str, Any]) -> None:
-            self.hosts.append(facts["host_pid"])
+            if "phase" in facts:
+                self.phases.add(facts["phase"])
+            else:
+                self.hosts.append(facts["host_pid"])
 
         return asyncio.ensure_future(
             opened(self.engine, self.location, self.invocation).execute_node(f"model.pg.{name}", hear, (), part)
@@ -241,7 +245,7 @@ async def test_nodes_that_wait_for_a_duckdb_file_of_another_process_end_when_the
     on_duckdb: DuckDbProject,
 ) -> None:
     async def both_wait() -> bool:
-        return len(on_duckdb.hosts) == 2
+        return len(on_duckdb.hosts) == 2 and "waiting for the database file" in on_duckdb.phases
 
     with closing(duckdb.connect(str(on_duckdb.file))):
         waiting = [on_duckdb.execute("one"), on_duckdb.execute("two")]

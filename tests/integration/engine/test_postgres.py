@@ -93,6 +93,8 @@ async def test_a_cancelled_node_ends_its_statement_and_no_other(
     facts: dict[str, Any] = {}
     sleeping = asyncio.ensure_future(opened(engine, project, invocation).execute_node("model.pg.sleeps", facts.update))
     await eventually(lambda: count(postgres, SLEEPERS) == 1)
+    backend = count(postgres, SLEEPERS.replace("count(*)", "min(pid)"))
+    await eventually(lambda: (facts.get("phase"), facts.get("session")) == ("executing", backend))
 
     sleeping.cancel()
     with pytest.raises(asyncio.CancelledError):

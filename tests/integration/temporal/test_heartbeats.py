@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ async def test_a_statement_ends_with_its_run_although_its_node_heartbeats_seldom
         await telling.eventually(lambda: telling.count(SLEEPERS) == 0, "the statement has ended")
 
 
-async def test_how_often_a_node_heartbeats_is_the_workers_to_say(telling: Site) -> None:
+async def test_how_often_a_node_heartbeats_is_the_workers_to_say_and_what_it_is_at_goes_along(telling: Site) -> None:
     await telling.worker(WORKER_HEARTBEAT_SECS="1")
     run = await telling.run()
     first = await wait_for(lambda: last_heartbeat(run), what="the node has told which process it is in")
@@ -66,4 +67,15 @@ async def test_how_often_a_node_heartbeats_is_the_workers_to_say(telling: Site) 
         return bool(await last_heartbeat(run) != first)
 
     await wait_for(again, what="it has told so again")
+    backend = telling.count(SLEEPERS.replace("count(*)", "min(pid)"))
+
+    async def told_all() -> bool:
+        (pending,) = (await run.handle.describe()).raw_description.pending_activities
+        facts = json.loads(pending.heartbeat_details.payloads[0].data)
+        return facts.keys() >= {"host_pid", "elapsed_secs"} and (facts.get("phase"), facts.get("session")) == (
+            "executing",
+            backend,
+        )
+
+    await wait_for(told_all, what="it has told what it is at, and by which session")
     await run.handle.cancel()

@@ -23,6 +23,7 @@ class Channel:
         # asyncio's transport can send no descriptors; they go over a second handle of the same socket.
         self._fd_socket = sock
         self._pending: dict[int, asyncio.Future[Any]] = {}
+        self._listeners: dict[int, EventHandler] = {}
         self._next_id = 0
         self.on_event: EventHandler | None = None
         """Hears of messages that answer no request."""
@@ -42,10 +43,13 @@ class Channel:
         reader, writer = await asyncio.open_unix_connection(sock=sock)
         return cls(twin, reader, writer)
 
-    def start(self, op: str, *, fds: Sequence[int] = (), **fields: Any) -> tuple[int, asyncio.Future[Any]]:
+    def start(
+        self, op: str, *, fds: Sequence[int] = (), told: EventHandler | None = None, **fields: Any
+    ) -> tuple[int, asyncio.Future[Any]]:
         """Sends a request; the future brings its answer, or raises `DbtTemporalError`.
 
-        The caller keeps its own copies of `fds`, which go along.
+        The caller keeps its own copies of `fds`, which go along. `told` hears facts about the request, if the process
+        tells some before its answer.
         """
         if self.closed.is_set():
             raise self._crash()
@@ -53,7 +57,9 @@ class Channel:
         request_id = self._next_id
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._pending[request_id] = future
-        future.add_done_callback(lambda _: self._pending.pop(request_id, None))
+        future.add_done_callback(lambda _: self._forget(request_id))
+        if told is not None:
+            self._listeners[request_id] = told
         data = wire.encode({"id": request_id, "op": op, **fields})
         if fds:
             self._send_fds(data, fds)
@@ -118,8 +124,16 @@ class Channel:
             if future is not None and not future.done():
                 future.set_exception(error_from_wire(message["error"]))
                 future.exception()
+        elif "told" in message:
+            if isinstance(request_id, int) and request_id in self._listeners:
+                # Not here: a fault of the listener's is no end of the connection.
+                asyncio.get_running_loop().call_soon(self._listeners[request_id], message["told"])
         elif self.on_event is not None:
             self.on_event(message)
+
+    def _forget(self, request_id: int) -> None:
+        self._pending.pop(request_id, None)
+        self._listeners.pop(request_id, None)
 
     def _crash(self) -> DbtTemporalError:
         return DbtTemporalError(ErrorType.ENGINE_CRASHED, f"the dbt process has ended: {self.describe_end()}")

@@ -289,9 +289,10 @@ class DbtCoreRun:
         self, host: HostHandle, progress: Progress, op: str, owner: dict[str, Any], **fields: Any
     ) -> Any:
         """Makes a request that is cancelled with the task that awaits it, and whose sessions have the owner's name."""
-        progress({"host_pid": host.process.pid})
-        silence = self._invocation.silence_secs
-        request_id, future = host.process.channel.start(op, owner=owner, silence_secs=silence, **fields)
+        process = {"host_pid": host.process.pid}
+        progress(process)
+        told, silence = lambda facts: progress({**process, **facts}), self._invocation.silence_secs
+        request_id, future = host.process.channel.start(op, told=told, owner=owner, silence_secs=silence, **fields)
         host.owners[request_id] = owner
         place = Path(fields["outcome"]) if "outcome" in fields else None
         if place is not None:

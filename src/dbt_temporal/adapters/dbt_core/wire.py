@@ -1,7 +1,7 @@
 """Messages between the worker and its engine processes: length-prefixed JSON over unix sockets.
 
-A request is `{"id", "op", ...}`, its answer `{"id", "ok"}` or `{"id", "error"}`; a message without an answer's keys
-is an event. One message may carry open file descriptors.
+A request is `{"id", "op", ...}`, its answer `{"id", "ok"}` or `{"id", "error"}`; facts about one that is under way are
+`{"id", "told"}`; a message without these keys is an event. One message may carry open file descriptors.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from dbt_common.events.base_types import EventLevel, EventMsg
 from dbt_common.events.contextvars import get_node_info
 from dbt_common.events.event_manager_client import get_event_manager
 from dbt_common.events.logger import PRINT_EVENT_NAMES, _log_level_map
+
+from dbt_temporal.application.attempt_facts import COMPILING, EXECUTING, PHASE
 
 LOG_LIMIT_CHARS = 1_000_000
 """A node's log is cut here: a loop that logs must not fill the worker."""
@@ -36,6 +38,9 @@ _EXCEPTION_EVENTS = frozenset(
     }
 )
 
+_PHASES = {"NodeCompiling": COMPILING, "NodeExecuting": EXECUTING}
+"""What a node is at from these events on."""
+
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -44,9 +49,14 @@ def without_colors(text: str) -> str:
 
 
 class NodeCapture:
-    """What one attempt at a node leaves behind beside its result."""
+    """What one attempt at a node leaves behind beside its result.
 
-    def __init__(self) -> None:
+    Args:
+        tell: hears what the attempt is at.
+    """
+
+    def __init__(self, tell: Callable[[Mapping[str, Any]], None] = lambda _facts: None) -> None:
+        self._tell = tell
         self._lines: list[str] = []
         self._size = 0
         self._lock = threading.Lock()
@@ -76,6 +86,8 @@ class NodeCapture:
 
     def take(self, msg: EventMsg) -> None:
         """Takes one event; called on the thread that fired it."""
+        if msg.info.name in _PHASES:
+            self._tell({PHASE: _PHASES[msg.info.name]})
         if msg.info.name == "SQLCommit":  # dbt is about to commit; the next statement that ends is the commit
             self._commits = True
         elif msg.info.name == "SQLQueryStatus":

@@ -38,6 +38,7 @@ from dbt_temporal.adapters.dbt_core.process.run.operations import operation_node
 from dbt_temporal.adapters.dbt_core.process.run.plan import make_plan
 from dbt_temporal.adapters.dbt_core.process.run.repeatable import is_repeatable
 from dbt_temporal.adapters.dbt_core.process.run.tasks import TASKS
+from dbt_temporal.application.attempt_facts import EXECUTING, PHASE, PREPARING
 from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.run.turns import FAIL_FAST_REASON
 
@@ -114,6 +115,7 @@ class HostOperations:
     def _run_start_hooks(self, request: Request) -> list[wire.Message]:
         with self._gate.using(request), request.holding(self._setup_lock), _as_main_thread():
             if self._hook_answers is None:
+                request.tell({PHASE: PREPARING})
                 with self._run.kept.doing(ON_RUN_START):
                     outcomes = hooks.before_run(self._run)
                 self._prepared = True
@@ -146,10 +148,12 @@ class HostOperations:
         operation = operation_node(self._run.task, self._run.project.name, message["unique_id"])
         alone = operation is not None or self._run.flags.SINGLE_THREADED
         with self._gate.using(request), _as_main_thread() if alone else contextlib.nullcontext():
+            request.tell({PHASE: PREPARING})
             self._prepare(request)
             if message["shares"]:
                 self._executor.shared_cache.watch()
             if operation is not None:
+                request.tell({PHASE: EXECUTING})
                 outcome = execute_operation(self._run, operation)
             else:
                 part = BatchPart.model_validate(message["part"]) if message["part"] else None
@@ -171,6 +175,7 @@ class HostOperations:
 
     def _after_run(self, message: wire.Message, request: Request) -> wire.Message:
         with self._gate.using(request):
+            request.tell({PHASE: PREPARING})
             self._prepare(request)
             with request.holding(self._setup_lock), _as_main_thread():
                 completed = artifacts.read_completed(message["results"])
@@ -181,6 +186,7 @@ class HostOperations:
                 if artifacts.ends_with_fail_fast(self._run, completed):
                     completed = artifacts.as_dbt_skips_rest(self._run, completed, FAIL_FAST_REASON)
                 results = artifacts.as_run_results(self._run, completed)
+                request.tell({PHASE: EXECUTING})
                 answers = [self._hook_answer(outcome) for outcome in hooks.after_run(self._run, results)]
         return _kept_of_hooks({"hooks": answers}, message, request)
 

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from dbt_temporal.adapters.dbt_core.process.host_operations import HostOperation
 from dbt_temporal.adapters.dbt_core.process.parsing.loading import LoadedParent
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.adapters.dbt_core.process.run.setup import open_run
+from dbt_temporal.adapters.dbt_core.process.telling import Teller
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
 MAX_THREADS = 256
@@ -60,6 +62,7 @@ class RunHost:
         self._operations = self._host.by_name()
         self._requests: dict[int, Request] = {}
         self._send_lock = threading.Lock()
+        self._teller = Teller(self._send)
         self._pool = ThreadPoolExecutor(MAX_THREADS, initializer=_name_thread)
         self._heard_at = time.monotonic()
         self._watch: threading.Thread | None = None
@@ -93,6 +96,7 @@ class RunHost:
             answer["error"] = forking.error_to_wire(error)
         finally:
             request.ended.set()
+            self._teller.forget(message["id"])
             del self._requests[message["id"]]
         self._send(answer)
 
@@ -127,6 +131,8 @@ class RunHost:
     def _new_request(self, message: wire.Message) -> Request:
         owner, silence_secs = message.get("owner"), message.get("silence_secs")
         request = Request(self._run.adapter, self._context, owner and SessionOwner(**owner))
+        if owner is not None:
+            request.tell = partial(self._teller.note, message["id"])
         if silence_secs is not None:
             request.silence_secs = silence_secs
             if self._watch is None:

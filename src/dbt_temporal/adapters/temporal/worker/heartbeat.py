@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from temporalio import activity
 
 from dbt_temporal.adapters.temporal.worker.notices import Notices
+from dbt_temporal.application.attempt_facts import CAN_WAIT
 from dbt_temporal.application.ports.engine import Progress
 from dbt_temporal.application.ports.telemetry import ActionsTaken, NoTelemetry, Telemetry
 
@@ -23,6 +24,9 @@ the server tells workers of cancels by itself."""
 QUIET_SECS = 60.0
 """How often an activity heartbeats there: then only a reset and a pause come with the answer."""
 
+SETTLE_SECS = 1.0
+"""How long news are held back that come while no heartbeat is due: what follows at once goes with them."""
+
 HEARTBEATS_PER_TIMEOUT = 4
 """Where the timeout is short, this many heartbeats fit into it."""
 
@@ -31,15 +35,16 @@ _HEARTBEAT = ActionsTaken("heartbeat")
 
 
 class Facts:
-    """What an activity has told of itself so far; `news` is set when there is something new."""
+    """What an activity has told of itself so far; `news` is set when something new is worth a heartbeat of its own."""
 
     def __init__(self) -> None:
         self.all: dict[str, Any] = {}
         self.news = asyncio.Event()
 
     def tell(self, facts: Mapping[str, Any]) -> None:
+        if any(name not in CAN_WAIT and self.all.get(name) != fact for name, fact in facts.items()):
+            self.news.set()
         self.all.update(facts)
-        self.news.set()
 
 
 async def with_heartbeats(
@@ -110,7 +115,9 @@ async def _beat(facts: Facts, every_secs: float, telemetry: Telemetry) -> None:
         if at_most > at_least:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(at_most - at_least):
-                    await facts.news.wait()
+                    if not facts.news.is_set():
+                        await facts.news.wait()
+                        await asyncio.sleep(SETTLE_SECS)
         facts.news.clear()
         activity.heartbeat({**facts.all, "elapsed_secs": round(loop.time() - began)})
         telemetry.record(_HEARTBEAT)

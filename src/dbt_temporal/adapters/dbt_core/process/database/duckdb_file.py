@@ -16,6 +16,7 @@ from typing import Any
 from dbt.adapters.base.impl import BaseAdapter
 
 from dbt_temporal.adapters.dbt_core.process.database.request import Request
+from dbt_temporal.application.attempt_facts import PHASE, WAITING_FOR_FILE
 
 LINGER_SECS = 0.1
 """How long the file stays open after the last node: the next one of a chain usually comes within that time."""
@@ -52,7 +53,7 @@ class DuckDbFileGate(WarehouseGate):
         Raises:
             Exception: the driver's own, when the file could not be opened within the limit.
         """
-        with request.holding(self._lock):
+        with request.holding(self._lock, waiting=WAITING_FOR_FILE):
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
@@ -82,6 +83,8 @@ class DuckDbFileGate(WarehouseGate):
                 passes = _is_locked(error) or self._is_being_made(error)
                 if not passes or request.cancelled.is_set() or time.monotonic() > deadline:
                     raise
+            if wait == _FIRST_WAIT_SECS:
+                request.tell({PHASE: WAITING_FOR_FILE})
             time.sleep(wait)
             wait = min(wait * 1.5, _LONGEST_WAIT_SECS)
 

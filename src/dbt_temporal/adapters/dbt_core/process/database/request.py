@@ -11,7 +11,7 @@ import contextlib
 import copy
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,13 @@ from dbt_common.context import try_get_invocation_context
 
 from dbt_temporal.adapters.dbt_core.process import bootstrap
 from dbt_temporal.adapters.dbt_core.process.database.connections import cancel_statement
-from dbt_temporal.adapters.dbt_core.process.database.sessions import SessionOwner, end_sessions, name_session
+from dbt_temporal.adapters.dbt_core.process.database.sessions import (
+    SessionOwner,
+    end_sessions,
+    name_session,
+    session_id,
+)
+from dbt_temporal.application.attempt_facts import PHASE, SESSION
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 
 CANCEL_AGAIN_SECS = 0.1
@@ -43,6 +49,8 @@ class Request:
         self._opened: list[_Opened] = []
         self.silence_secs = math.inf
         """How long it may go on while nothing is heard of the worker."""
+        self.tell: Callable[[Mapping[str, Any]], None] = lambda _facts: None
+        """Takes facts about the request, which the worker is to hear."""
         self.cancelled = threading.Event()
         self.ended = threading.Event()
 
@@ -66,6 +74,9 @@ class Request:
         with self._lock:
             still_open = [each for each in self._opened if each.is_open]
             self._opened = [*still_open, _Opened(connection, connection.handle)]
+        session = session_id(self._adapter, connection.handle)
+        if session is not None:
+            self.tell({SESSION: session})
 
     def cancel_statements(self) -> None:
         with self._lock:
@@ -92,14 +103,21 @@ class Request:
             raise DbtTemporalError(ErrorType.ENGINE_CRASHED, "cancelled while it waited for others")
 
     @contextlib.contextmanager
-    def holding(self, lock: threading.Lock | threading.RLock) -> Iterator[None]:
+    def holding(self, lock: threading.Lock | threading.RLock, waiting: str | None = None) -> Iterator[None]:
         """Holds a lock; a cancelled request does not wait for whoever has it.
+
+        Args:
+            lock: what is held.
+            waiting: the phase of the request while it waits.
 
         Raises:
             DbtTemporalError: the request was cancelled before it had the lock.
         """
         while not lock.acquire(timeout=CANCEL_AGAIN_SECS):
             self.refuse_if_cancelled()
+            if waiting is not None:
+                self.tell({PHASE: waiting})
+                waiting = None
         try:
             yield
         finally:

@@ -66,6 +66,14 @@ def name_session(adapter: BaseAdapter, connection: Connection, owner: SessionOwn
         connection.credentials.application_name = owner.name(given.application_name)
 
 
+def session_id(adapter: BaseAdapter, handle: Any) -> int | None:
+    """What the database calls a session, where the driver's connection knows: PostgreSQL's backend process."""
+    if adapter.type() != "postgres":
+        return None
+    pid: int = handle.info.backend_pid
+    return pid
+
+
 def end_sessions(adapter: BaseAdapter, connection: Connection, mark: str) -> None:
     """Ends all other sessions with this mark, by a connection that was just opened, and waits for their end.
 

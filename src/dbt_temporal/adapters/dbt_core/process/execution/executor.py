@@ -56,7 +56,10 @@ class Attempt:
     """Of a microbatch model, what of it is to be done."""
     again: bool = False
     """Whether the run may have tried the node before."""
-    capture: NodeCapture = field(default_factory=NodeCapture)
+    capture: NodeCapture = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.capture = NodeCapture(self.request.tell)
 
 
 @dataclass(frozen=True)
