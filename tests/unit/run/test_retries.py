@@ -36,6 +36,15 @@ async def test_every_attempt_after_the_first_says_its_number_in_its_summary() ->
     assert [step.summary for step in runtime.steps if step.name == "model:a"] == ["model:a", "model:a (attempt 2 of 3)"]
 
 
+async def test_further_attempts_say_what_they_make() -> None:
+    runtime = runtime_of(node("a", relation="shop.first"), node("b", "a", relation="x" * 200))
+    runtime.retries |= {"model.shop.a": [LOST], "model.shop.b": [LOST]}
+    await execute(runtime)
+    summaries = {name: [step.summary for step in runtime.steps if step.name == name] for name in ("model:a", "model:b")}
+    assert summaries["model:a"] == ["model:a", "model:a (attempt 2 of 3, table shop.first)"]
+    assert summaries["model:b"] == ["model:b", "model:b (attempt 2 of 3)"]
+
+
 async def test_the_last_attempts_failure_is_the_nodes() -> None:
     runtime = runtime_of(node("a"), config=parse_project_config({"retry": {"max_attempts": 2}}, "f"))
     runtime.retries["model.shop.a"] = ["first", "second"]

@@ -168,11 +168,12 @@ async def with_retries(
             raise failed
 
 
-def attempt_summary(what: str, number: int, most: int) -> str:
-    """The summary of an attempt's step: the first is called by its plain name.
+def attempt_summary(what: str, number: int, most: int, makes: str | None = None) -> str:
+    """The summary of an attempt's step: the first is called by its plain name, further ones say what they make too.
 
     Attempts that do not count, as while a database is away, may be more than `most`.
     """
     if number == 1:
         return what
-    return f"{what} (attempt {number} of {most})" if number <= most else f"{what} (attempt {number})"
+    attempt = f"attempt {number} of {most}" if number <= most else f"attempt {number}"
+    return f"{what} ({attempt}, {makes})" if makes else f"{what} ({attempt})"

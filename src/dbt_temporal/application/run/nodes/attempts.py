@@ -28,6 +28,8 @@ from dbt_temporal.domain.run.plan import NodeInfo, NodeOverrides
 from dbt_temporal.domain.run.state import first_line
 from dbt_temporal.domain.times import NodeTimes
 
+MAX_MADE_CHARS = 150
+
 _NOT_WELL = frozenset({"error", "skipped", "cancelled"})
 
 
@@ -263,7 +265,9 @@ class NodeAttempts:
             ),
             label=node.activity_type,
             activity_id=self._activity_id(node, part),
-            summary=attempt_summary(_summary(node, part), attempt, retry_rule(config.retry, overrides).max_attempts),
+            summary=attempt_summary(
+                _summary(node, part), attempt, retry_rule(config.retry, overrides).max_attempts, _makes(node)
+            ),
             task_queue=overrides.task_queue,
             priority=self._context.priority(node.priority),
         )
@@ -309,6 +313,15 @@ def _summary(node: NodeInfo, part: BatchPart | None) -> str:
     if part is None or part.stage != "batch":
         return node.activity_type if part is None else f"{node.activity_type}: {part.stage} of its batches"
     return f"{node.activity_type}: batch {part.index + 1} of {part.count}, {part.name}"
+
+
+def _makes(node: NodeInfo) -> str | None:
+    """Its relation and how it is made, where that fits into a line. By the run contract, a first attempt does not say
+    so: its summary is the plain name."""
+    if node.relation is None:
+        return None
+    made = f"{node.materialization} {node.relation}" if node.materialization else node.relation
+    return made if len(made) <= MAX_MADE_CHARS else None
 
 
 def retry_rule(retry: RetryConfig, overrides: NodeOverrides | None = None) -> RetryRule:
