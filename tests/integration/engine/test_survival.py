@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
-from dbt_temporal.adapters.dbt_core import run
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
+from dbt_temporal.adapters.dbt_core.hosts import handle
 from dbt_temporal.adapters.dbt_core.hosts.outcomes import Outcomes
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
@@ -162,8 +162,8 @@ async def test_an_attempt_that_was_given_up_but_still_runs_here_is_ended_and_has
 async def test_a_host_whose_worker_is_silent_ends_what_runs_and_itself(
     engine: DbtCoreEngine, small: ProjectLocation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "TELL_EVERY_SECS", 3600.0)
-    monkeypatch.setattr(run, "TOLD_PER_SILENCE", 0.001)
+    monkeypatch.setattr(handle, "TELL_EVERY_SECS", 3600.0)
+    monkeypatch.setattr(handle, "TOLD_PER_SILENCE", 0.001)
     invocation = new_invocation(command="run").model_copy(update={"silence_secs": 2.0})
     facts: dict[str, Any] = {}
     with pytest.raises(DbtTemporalError) as raised:

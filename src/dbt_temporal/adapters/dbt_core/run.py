@@ -49,11 +49,6 @@ logger = logging.getLogger("dbt_temporal.engine")
 
 BEFORE_RUN, AFTER_RUN = "before_run", "after_run"
 
-TELL_EVERY_SECS = 2.0
-"""How often a host hears that its worker is there, while it does something."""
-TOLD_PER_SILENCE = 8
-"""Where its patience is short, it hears so often meanwhile."""
-
 
 class DbtCoreRun:
     """Implements `EngineRun` by a run host, which is made by the first request that needs it.
@@ -298,7 +293,7 @@ class DbtCoreRun:
         if place is not None:
             host.attempts[place] = request_id, future
         try:
-            answer = await _answer(future, host, silence)
+            answer = await host.answer_to(future, silence)
             self._tell_others(host, answer)
             return answer
         except asyncio.CancelledError:
@@ -337,14 +332,6 @@ class DbtCoreRun:
             await self._hosts.clean_up_after(host)
         except DbtTemporalError as error:
             logger.warning("database sessions of a process that died could not be ended yet: %s", error.message)
-
-
-async def _answer(future: asyncio.Future[Any], host: HostHandle, silence_secs: float | None) -> Any:
-    """The answer to a request; until it comes, the host is told that its worker is there."""
-    pause = None if silence_secs is None else min(TELL_EVERY_SECS, silence_secs / TOLD_PER_SILENCE)
-    while not (await asyncio.wait([future], timeout=pause))[0]:
-        host.process.channel.notify("here")
-    return future.result()
 
 
 async def _no_state() -> Sequence[StatePart]:

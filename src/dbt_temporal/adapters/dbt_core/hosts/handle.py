@@ -22,6 +22,11 @@ HostKey = tuple[str, str]
 HOLDING_IDLE_SECS = 3600.0
 """How long a host with a run's database in its memory may be without requests: with it the run's results go."""
 
+TELL_EVERY_SECS = 2.0
+"""How often a host hears that its worker is there, while it does something."""
+TOLD_PER_SILENCE = 8
+"""Where its patience is short, it hears so often meanwhile."""
+
 
 @dataclass
 class HostHandle:
@@ -58,6 +63,18 @@ class HostHandle:
         """Takes note of what it has in its memory since it has done before_run."""
         self.holds_database = answer["held_by"] is not None
         self.has_state, self.keeps_state = True, answer["keeps_graph"] is not None
+
+    async def answer_to(self, request: asyncio.Future[Any], silence_secs: float | None) -> Any:
+        """The answer to a request; until it comes, the host is told that its worker is there.
+
+        Args:
+            request: the request that was made.
+            silence_secs: how long the host goes on with it without hearing from its worker; None: for ever.
+        """
+        pause = None if silence_secs is None else min(TELL_EVERY_SECS, silence_secs / TOLD_PER_SILENCE)
+        while not (await asyncio.wait([request], timeout=pause))[0]:
+            self.process.channel.notify("here")
+        return request.result()
 
     @property
     def alive(self) -> bool:
