@@ -22,7 +22,7 @@ from dbt_common.exceptions import CompilationError, DbtDatabaseError, DbtRuntime
 from tests.conformance.worker.service import Answer
 
 _EXCEPTIONS: dict[str, type[DbtRuntimeError]] = {"Compilation": CompilationError, "Adapter": DbtDatabaseError}
-_OURS_ALONE = ("log.txt", "logs", "records", "report.html")
+_OURS_ALONE = ("log.txt", "logs", "records", "report.html", "run.json", "sql.zip")
 
 
 def exception_of(answer: Answer) -> DbtRuntimeError | None:

@@ -143,7 +143,8 @@ def test_ctrl_c_cancels_the_run_and_waits_for_its_end(desk: Desk) -> None:
         assert program.ended() == 2
     assert "Cancelling: waiting until running nodes have stopped" in program.output
     assert "[CANCELLED]" in program.output
-    assert re.search(r"^artifacts +/.*/ \(run_results.json, manifest.json, log.txt\)$", program.output, re.MULTILINE)
+    files = "run_results.json, manifest.json, log.txt, sql.zip"
+    assert re.search(rf"^artifacts +/.*/ \({files}\)$", program.output, re.MULTILINE)
     assert re.search(r"^report +/.*/report.html$", program.output, re.MULTILINE)
     assert program.output.splitlines()[-1].startswith("Done. PASS=1 ")
 

@@ -241,6 +241,7 @@ def test_what_assembled_the_artifacts_is_deleted(built: BuiltProject) -> None:
         "log.txt",
         "manifest.json",
         "report.html",
+        "run.json",
         "run_results.json",
         "semantic_manifest.json",
     }

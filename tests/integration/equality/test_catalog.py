@@ -132,7 +132,7 @@ async def test_what_the_database_refuses_to_tell_for_a_catalog_is_among_its_erro
 def assert_same_files(ours: Mapping[str, bytes], target: Path) -> None:
     names = ("catalog.json", "manifest.json", "semantic_manifest.json", "run_results.json", "index.html")
     theirs = {name for name in names if (target / name).exists()}
-    assert ours.keys() - {"log.txt"} == theirs
+    assert ours.keys() - {"log.txt", "run.json"} == theirs
     if "catalog.json" in theirs:
         assert difference(json.loads(ours["catalog.json"]), read_json(target / "catalog.json")) == []
 

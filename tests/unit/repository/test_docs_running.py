@@ -98,6 +98,7 @@ def test_the_end_of_a_failed_run_is_what_the_command_line_prints() -> None:
             run_results_path=f"{FOLDER}/run_results.json",
             manifest_path=f"{FOLDER}/manifest.json",
             log_path=f"{FOLDER}/log.txt",
+            sql_path=f"{FOLDER}/sql.zip",
         ),
         report_path=f"{FOLDER}/report.html",
         failed_nodes=[
