@@ -79,6 +79,12 @@ class NodeExecutionResult(BaseModel):
     """Ephemeral models of the run that had failed by then: of them dbt has no results. For the run alone."""
     times: NodeTimes | None = Field(default=None, exclude_if=_is_none)
     """When its attempts began and ended. For the run's report alone."""
+    messages: str | None = Field(default=None, exclude_if=_is_none)
+    """What the node has had dbt print, log at info level and warn of, a line each. For the run's log alone."""
+
+    def told(self) -> NodeExecutionResult:
+        """The result once the run's log has its messages."""
+        return self if self.messages is None else self.model_copy(update={"messages": None})
 
 
 class ArtifactPaths(BaseModel):

@@ -315,3 +315,22 @@ async def test_a_mended_project_goes_on_with_what_had_failed_and_what_was_skippe
 
 def _silent(_facts: object) -> None:
     """For steps that nobody watches."""
+
+
+async def test_what_nodes_hooks_and_planning_say_is_in_the_run_s_log(v2_engine: DbtV2Engine, tmp_path: Path) -> None:
+    says = "{{ log('logged by the model', info=True) }}{{ print('printed by it') }}"
+    talks = f"{{{{ print('printed by the parse') }}}}{{% if execute %}}{says}{{% endif %}}select 1 as id"
+    hook = "on-run-start: \"{% if execute %}{{ log('told by a hook', info=True) }}{% endif %}\"\n"
+    location = make_project(tmp_path / "project", {"models/talks.sql": talks}, more=hook)
+    asked = {"env": on_duckdb(tmp_path), "select": "talks"}
+    output = await run(v2_engine, location, asked, tmp_path / "store")
+
+    assert output.success
+    log = (tmp_path / "store" / output.invocation_id / "log.txt").read_text()
+    assert {said: log.count(said) for said in ("logged by the model", "printed by it", "told by a hook")} == {
+        "logged by the model": 1,
+        "printed by it": 1,
+        "told by a hook": 1,
+    }
+    assert log.index("printed by the parse") < log.index(" START ") < log.index("printed by it")
+    assert "unique_id" not in log

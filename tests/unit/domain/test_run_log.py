@@ -129,3 +129,15 @@ def test_what_a_macro_printed_is_in_the_log_and_previews_are_not() -> None:
         "     you",
         "  => table_model main.a  [OK in 0.00s]",
     ]
+
+
+def test_what_a_node_says_stands_below_its_end_before_what_went_wrong() -> None:
+    log = RunLog()
+    log.ended(A, result("a", "error", messages="logged\nprinted", message="no such table"))
+    assert log.since(1) == ["     logged", "     printed", "     no such table"]
+
+
+def test_what_a_project_hook_says_stands_below_it() -> None:
+    log = RunLog()
+    log.project_hook(result("operation.shop.start", messages="hello"))
+    assert log.since(1) == ["     hello"]

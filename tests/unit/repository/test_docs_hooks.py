@@ -42,6 +42,7 @@ OF_OUR_OWN = {
     "batches",
     "failed_ephemerals",
     "times",
+    "messages",
 }
 """Fields of nodes that are sent, but are no part of what hook workflows may rely on."""
 

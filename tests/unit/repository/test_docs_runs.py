@@ -97,7 +97,8 @@ def test_the_output_has_every_field() -> None:
     (output,) = INPUT.json_blocks("output")
     assert DbtRunOutput.model_validate(output).model_dump(mode="json") == output
     assert all(
-        result.keys() == NodeExecutionResult.model_fields.keys() - {"batch", "batches", "failed_ephemerals", "times"}
+        result.keys()
+        == NodeExecutionResult.model_fields.keys() - {"batch", "batches", "failed_ephemerals", "messages", "times"}
         for result in output["node_results"]
     )
     stated = {name for row in INPUT.table("| field | meaning |") for name in code(row[0])}

@@ -92,6 +92,7 @@ class DbtCoreRun:
             ephemerals={name: EphemeralTurn.model_validate(turn) for name, turn in answer["ephemerals"].items()},
             taken_over=self._invocation.what_was_taken_over,
             unrepeatable=frozenset(answer["unrepeatable"]),
+            messages=answer["messages"],
         )
 
     async def lease(self, per: LeasePer, unique_ids: Collection[str]) -> Lease | None:

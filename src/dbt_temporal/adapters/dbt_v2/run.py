@@ -31,7 +31,7 @@ from dbt_temporal.adapters.dbt_v2.runs.deferral import Deferral
 from dbt_temporal.adapters.dbt_v2.runs.graph import run_graph
 from dbt_temporal.adapters.dbt_v2.runs.lineage import run_lineage
 from dbt_temporal.adapters.dbt_v2.runs.outcomes import WHY_IT_KEEPS, Outcomes
-from dbt_temporal.adapters.dbt_v2.runs.selection import Selection, beside
+from dbt_temporal.adapters.dbt_v2.runs.selection import Selection, beside, said_in_planning
 from dbt_temporal.adapters.dbt_v2.runs.showing import SOURCES, chosen, write_sources
 from dbt_temporal.adapters.dbt_v2.stage import read_project_file
 from dbt_temporal.adapters.earlier_runs import RetriedRuns, remembered
@@ -112,6 +112,7 @@ class DbtV2Run:
             if COMMANDS[run_input.command].writes and run_input.command != "clone"
             else frozenset(),
             nothing_to_do=not selected,
+            messages=said_in_planning(told),
             runs_ahead=True,
             taken_over=self._invocation.what_was_taken_over,
         )

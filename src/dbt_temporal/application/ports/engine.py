@@ -31,8 +31,7 @@ class ProjectLocation:
     engine: str | None = None
     """The name of the engine that runs it (`engine` in dbt_temporal.yml); None means the worker's default."""
     changeable: bool = False
-    """Whether somebody may edit it while the worker runs, as in a local folder; a fetched copy never changes.
-    `revision` is then that of the files when they were read last."""
+    """Whether somebody may edit it while the worker runs, as a local folder; `revision` is then of the last reading."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,7 @@ class EnginePlan:
         ends_on_error: whether the command ends at its first error.
         unrepeatable: nodes that may leave something else in the database when run twice, as their materialization says.
         nothing_to_do: whether nothing is selected; a plan without nodes may stand for ephemeral models, with hooks.
+        messages: what the console has of parsing and planning beside their progress, a line each.
         runs_ahead: whether the engine runs the nodes by itself once `before_run` has begun, in its own order, and
             `execute_node` waits for their ends. It is the engine then that says which nodes are skipped, and that ends
             a run by fail-fast; nobody can keep it from a node whose turn has not come.
@@ -78,6 +78,7 @@ class EnginePlan:
     ends_on_error: bool = False
     unrepeatable: frozenset[str] = frozenset()
     nothing_to_do: bool = False
+    messages: Sequence[str] = ()
     runs_ahead: bool = False
     ephemerals: Mapping[str, EphemeralTurn] = field(default_factory=dict)
     taken_over: Mapping[str, Any] = field(default_factory=dict)
@@ -172,8 +173,6 @@ class CompletedNode:
 ReadState = Callable[[], Awaitable[Sequence[StatePart]]]
 Progress = Callable[[Mapping[str, Any]], None]
 """Called with facts about what runs (its process), which heartbeats carry on."""
-
-
 BEGUN = "begun"
 """The fact by which an engine that runs ahead tells that a node has begun, for which a step has waited until then; or,
 where it is false, that the node was ended for another one's sake, and is to begin once more."""

@@ -289,8 +289,8 @@ class DbtRun:
             adapter=planned.adapter_type,
             revision=planned.invocation.revision,
         )
-        if planned.invocation.dates is not None:
-            self._live.log.add(planned.invocation.dates.in_words())
+        for line in planned.told():
+            self._live.log.add(line)
         self._live.log.planned(planned.counts, len(plan.nodes), len(plan.levels), planned.threads, planned.target)
         self._live.describe(plan.project, run_input, plan.search_attributes)
 

@@ -183,7 +183,7 @@ class ProjectHookSteps:
         if results:
             live.log.add(f"{what}:")
         for result in results:
-            live.state.project_hook_ended(result)
+            live.state.project_hook_ended(result.told())
             live.log.project_hook(result)
         live.changed()
 

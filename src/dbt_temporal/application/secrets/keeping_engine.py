@@ -96,8 +96,10 @@ class _SecretKeepingRun:
 async def _redacted(answer: Any, redactor: Redactor) -> Any:
     """An answer without secrets. One of a kind that is not known here is a fault: it could carry them out."""
     match answer:
-        case None | EnginePlan() | Lease() | frozenset():  # names
+        case None | Lease() | frozenset():  # names
             return answer
+        case EnginePlan():
+            return replace(answer, messages=[redactor.text(line) for line in answer.messages])
         case RunGraph():
             return replace(answer, code={uid: redactor.code(code) for uid, code in answer.code.items()})
         case LineageGraph():

@@ -152,6 +152,7 @@ class PlanProject:
             fail_fast=engine_plan.fail_fast,
             ends_on_error=engine_plan.ends_on_error,
             nothing_to_do=engine_plan.nothing_to_do,
+            messages=list(engine_plan.messages),
             runs_ahead=engine_plan.runs_ahead,
             unrepeatable=sorted(engine_plan.unrepeatable),
             first_come=in_dbts_order,

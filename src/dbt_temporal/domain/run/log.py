@@ -141,6 +141,7 @@ class RunLog:
             self.add(f"  => {what}  [{word}{count} in {result.execution_time:.2f}s]{told}")
         if node.resource_type in OPERATION_KINDS:
             self._add_message(result.output)
+        self._add_message(result.messages)
         if result.status == "error" or word == "WARN":
             self._add_message(result.message)
 
@@ -161,6 +162,7 @@ class RunLog:
         """One on-run-start or on-run-end hook has ended."""
         word = _WORDS.get(result.dbt_status or result.status, result.status.upper())
         self.add(f"  => hook {result.unique_id}  [{word} in {result.execution_time:.2f}s]")
+        self._add_message(result.messages)
         if result.status == "error":
             self._add_message(result.message)
 

@@ -111,6 +111,7 @@ class Redactor:
                 "compiled_code": None if result.compiled_code is None else self.code(result.compiled_code),
                 "adapter_response": self._tree(result.adapter_response),
                 "output": None if result.output is None else self.text(result.output),
+                "messages": None if result.messages is None else self.text(result.messages),
                 "rows": self._tree(result.rows),
             }
         )

@@ -27,6 +27,8 @@ from dbt_temporal.application.attempt_facts import COMPILING, EXECUTING, PHASE
 
 LOG_LIMIT_CHARS = 1_000_000
 """A node's log is cut here: a loop that logs must not fill the worker."""
+MESSAGES_LIMIT_CHARS = 4_000
+"""Of one node's messages, or of planning's, the run's log has so many; the node's own log has all of them."""
 
 _EXCEPTION_EVENTS = frozenset(
     {
@@ -41,11 +43,46 @@ _EXCEPTION_EVENTS = frozenset(
 _PHASES = {"NodeCompiling": COMPILING, "NodeExecuting": EXECUTING}
 """What a node is at from these events on."""
 
+_SAID = frozenset({"JinjaLogInfo", "PrintEvent", "AdapterEventInfo", "Note"})
+"""What projects and adapters say by themselves at info level: `log(..., info=True)`, `print`."""
+_PROGRESS = "Log"
+"""Begins the names of events that tell how nodes end, at any level: the run tells that itself."""
+
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def without_colors(text: str) -> str:
     return _COLOR.sub("", text)
+
+
+def is_message(msg: EventMsg) -> bool:
+    """Whether an event is something that dbt or the project has to say, and no progress or failure."""
+    name = msg.info.name
+    return name in _SAID or (msg.info.level == "warn" and not name.startswith(_PROGRESS))
+
+
+class Messages:
+    """Messages of one kind of origin, as the console has them, without colors; cut where they are too long."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def add(self, text: str) -> None:
+        """Takes one."""
+        with self._lock:
+            if self._size < MESSAGES_LIMIT_CHARS:
+                shown = without_colors(text)[: MESSAGES_LIMIT_CHARS - self._size]
+                self._size += len(text)
+                self._lines += shown.splitlines()
+                if self._size >= MESSAGES_LIMIT_CHARS:
+                    self._lines.append("... (there is more of it, which is left out here)")
+
+    def lines(self) -> list[str]:
+        """All of them."""
+        with self._lock:
+            return list(self._lines)
 
 
 class NodeCapture:
@@ -62,6 +99,7 @@ class NodeCapture:
         self._lock = threading.Lock()
         self._printed: list[str] = []
         self._printed_size = 0
+        self.said = Messages()
         self.exception: BaseException | None = None
         self._commits = False
         self.committed = False
@@ -115,6 +153,8 @@ class EventRouter:
     def __init__(self, flags: Flags, folder: Path) -> None:
         self._captures: dict[str, dict[int, NodeCapture]] = {}
         """By node and thread: batches of a model may run side by side."""
+        self.said = Messages()
+        """What was said of no node."""
         self._console, self._logger = _loggers(flags, folder)
         if self._logger is not None:
             self._logger._python_logger.addHandler(_ToCapture(self._capture))
@@ -122,9 +162,12 @@ class EventRouter:
     def __call__(self, msg: EventMsg) -> None:
         """Hands an event to the capture of the node whose context it was fired in."""
         capture = self._capture()
+        is_printed = self._console is not None and _is_printed(self._console, msg)
+        if is_printed and is_message(msg):
+            (self if capture is None else capture).said.add(msg.info.msg)
         if capture is not None:
             capture.take(msg)
-            if self._console is not None and _is_printed(self._console, msg):
+            if is_printed:
                 capture.print(msg.info.msg)
             if self._logger is not None and self._logger.filter(msg):
                 self._logger.write_line(msg)

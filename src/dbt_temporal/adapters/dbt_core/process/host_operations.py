@@ -87,6 +87,7 @@ class HostOperations:
             "ends_on_error": self._run.task.raise_on_first_error(),
             "nothing_to_do": not self._run.selected(),
             "unrepeatable": [unique_id for unique_id in plan.nodes if not is_repeatable(self._run, unique_id)],
+            "messages": [self._run.own_paths(line) for line in self._run.router.said.lines()],
         }
 
     def _lease(self, message: wire.Message, _request: Request) -> wire.Message | None:
@@ -258,7 +259,7 @@ class HostOperations:
 
     def _hook_answer(self, outcome: hooks.HookOutcome) -> wire.Message:
         node = with_own_paths(self._run, outcome.result).node
-        result = execution_result(outcome.result)
+        result = execution_result(outcome.result, [self._run.own_paths(line) for line in outcome.messages])
         failed = result.status == "error"
         return {
             "result": result.model_dump(mode="json"),

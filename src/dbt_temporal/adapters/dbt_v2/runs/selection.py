@@ -74,7 +74,7 @@ class Selection:
             *("--invocation-id", self._invocation.invocation_id),
         ]
         process = await self._commands.run(folder, words, self._project, "planning")
-        listed = [orjson.loads(text)["unique_id"] for text in process.told.printed]
+        listed = [unique_id for text in process.told.printed if (unique_id := _listed(text)) is not None]
         return process, [unique_id for unique_id in listed if again is None or unique_id in again]
 
     async def listing(self, folder: Path, selected: Sequence[str]) -> dict[str, str]:
@@ -86,7 +86,9 @@ class Selection:
         keys = ["--output-keys", *run_input.output_keys] if run_input.output_keys else []
         words = ["list", *output, *keys, *self._own(), *self._state_words]
         process = await self._commands.run(folder, words, self._project, "listing")
-        return dict(zip(selected, process.told.printed, strict=False))
+        # What models print while they are parsed comes before.
+        lines = process.told.printed[max(0, len(process.told.printed) - len(selected)) :]
+        return dict(zip(selected, lines, strict=False))
 
     def words(self, planned: Collection[str], nodes: Collection[str] | None) -> list[str]:
         """The words for a process of the run's command.
@@ -150,3 +152,17 @@ def to_retry(results: Sequence[Mapping[str, Any]], reference: str) -> frozenset[
 
 def _narrows(run_input: DbtRunInput) -> bool:
     return bool(run_input.select or run_input.exclude or run_input.selector)
+
+
+def said_in_planning(process: V2Process) -> list[str]:
+    """What dbt and the project have to say of the files and of the selection, a line each."""
+    return [line for note in process.told.notes if _listed(note) is None for line in note.splitlines()]
+
+
+def _listed(text: str) -> str | None:
+    """The node of a line of the list; None where parsing has printed the line."""
+    try:
+        line = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return line["unique_id"] if isinstance(line, dict) and line.keys() == {"unique_id"} else None

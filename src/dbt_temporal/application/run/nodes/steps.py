@@ -251,7 +251,7 @@ class NodeSteps:
                 self._ephemerals_failed(result.failed_ephemerals)
                 result = result.model_copy(update={"failed_ephemerals": None})
         self._live.log.ended(node, result)
-        self._live.state.node_ended(self._attempts.timed(result), error_type=error_type)
+        self._live.state.node_ended(self._attempts.timed(result.told()), error_type=error_type)
         self._context.count(node, result)
         return result
 

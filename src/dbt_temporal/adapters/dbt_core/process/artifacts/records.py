@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -96,7 +96,11 @@ def with_own_paths(run: HostRun, result: AnyResult) -> AnyResult:
 
 
 def execution_result(
-    result: AnyResult, *, with_compiled_code: bool = False, output: str | None = None
+    result: AnyResult,
+    messages: Sequence[str] = (),
+    *,
+    with_compiled_code: bool = False,
+    output: str | None = None,
 ) -> NodeExecutionResult:
     """The small result that travels through the run; with the rows of its table, where it was shown (`output`)."""
     table = getattr(result, "agate_table", None)
@@ -116,6 +120,7 @@ def execution_result(
         batch_results=_batch_results(result),
         output=output,
         rows=_rows(table) if output and table is not None else None,
+        messages="\n".join(messages) or None,
     )
 
 

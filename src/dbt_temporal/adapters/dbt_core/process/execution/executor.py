@@ -131,7 +131,8 @@ class NodeExecutor:
         if error is not None and (joins or (attempt.capture.committed and part is None)):
             # Another attempt would say the same, or do again what stands in the database; a batch replaces that.
             error = error[0], False
-        small = execution_result(result, with_compiled_code=run.command == "compile", output=output)
+        said = [run.own_paths(line) for line in attempt.capture.said.lines()]
+        small = execution_result(result, said, with_compiled_code=run.command == "compile", output=output)
         if part is not None:
             small = small.model_copy(update=part.facts(attempt.capture.exception))
         behind = None if failed_ephemeral is None else failed_ephemeral.node.unique_id

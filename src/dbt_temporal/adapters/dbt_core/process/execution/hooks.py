@@ -25,6 +25,7 @@ from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 class HookOutcome:
     result: RunResult
     log: str
+    messages: list[str]
     exception: BaseException | None
 
 
@@ -76,7 +77,8 @@ def _watched_hooks(run: HostRun) -> Iterator[Callable[[], list[HookOutcome]]]:
             failed = result.status == RunStatus.Error
             unique_id = result.node.unique_id
             error = failures[-1] if failed and failures else None
-            all_outcomes.append(HookOutcome(result, captures[unique_id].log, error))
+            capture = captures[unique_id]
+            all_outcomes.append(HookOutcome(result, capture.log, capture.said.lines(), error))
         return all_outcomes
 
     with contextlib.ExitStack() as stack:

@@ -24,6 +24,7 @@ from dbt_common.events.base_types import EventMsg
 
 from dbt_temporal.adapters.dbt_core import wire
 from dbt_temporal.adapters.dbt_core.process import bootstrap
+from dbt_temporal.adapters.dbt_core.process.events import is_message
 from dbt_temporal.adapters.dbt_core.process.parsing.flag_reads import watched_flags
 from dbt_temporal.adapters.dbt_core.process.parsing.graph import ProjectGraphs, build_graphs
 from dbt_temporal.adapters.dbt_core.process.parsing.kept_parse import KeptParse
@@ -38,6 +39,8 @@ _OF_THE_RUN = re.compile(rb"\b(run_started_at|invocation_id|modules\W+datetime)\
 """By these names Jinja comes to what is another in each run."""
 _FROM_NOTHING = frozenset({"UnableToPartialParse", "ParsedFileLoadFailed", "PartialParsingNotEnabled"})
 """Events of dbt's that say that it begins with nothing."""
+MAX_MESSAGES = 200
+"""Of a parse so many are kept; a run's log has room for fewer."""
 OFFERED = "offered_parse"
 """The file beside dbt's own that is for other workers."""
 
@@ -51,6 +54,8 @@ class LoadedParent:
     flags: set[str]
     parsed: str
     shared: dict[str, Any] | None
+    said: list[EventMsg]
+    """What dbt warns of in the files, of which each run is to hear."""
 
     def facts(self) -> dict[str, Any]:
         config = self.project.config
@@ -118,7 +123,14 @@ def load_project(message: wire.Message, ask_for_parse: Ask | None = None) -> Loa
     kept.keep({*flags, *shared.flags})
     watched = observation.beyond_revision(settings.project_dir, message["covered"], message["cache_dir"])
     return LoadedParent(
-        project, graphs, watched, observation.asked_others, kept.flags, parsing.in_words(shared.taken), header
+        project,
+        graphs,
+        watched,
+        observation.asked_others,
+        kept.flags,
+        parsing.in_words(shared.taken),
+        header,
+        parsing.messages,
     )
 
 
@@ -154,9 +166,14 @@ class _Parsing:
 
     def __init__(self) -> None:
         self._said: set[str] = set()
+        self.messages: list[EventMsg] = []
 
     def hear(self, event: EventMsg) -> None:
         self._said.add(event.info.name)
+        # What Jinja logs as a file is parsed, dbt does not say again where that file is not parsed again.
+        repeated = event.info.level == "warn" and not event.info.name.startswith("Jinja")
+        if len(self.messages) < MAX_MESSAGES and repeated and is_message(event):
+            self.messages.append(event)
 
     @property
     def whole(self) -> bool:

@@ -49,6 +49,8 @@ def open_run(
     for name, value in invocation.job.items():
         os.environ.setdefault(name, value)
     bootstrap.begin_invocation(flags, invocation.invocation_id, started_at, router)
+    for event in parent.said:
+        router(event)
     project, adapter = bootstrap.for_run(parent.project, flags, str(run_dir / TARGET))
     _stamp(project.manifest.metadata, invocation.invocation_id, started_at)
     try:
