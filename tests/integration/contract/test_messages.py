@@ -35,7 +35,7 @@ FILES = {
 select id from {{ ref('quiet') }}
 """,
 }
-SELECTION = "quiet talks no_such_model"
+SELECTION = "quiet talks talk no_such_model"
 SAID = (
     "told by on-run-start",
     "logged by the model",
@@ -85,6 +85,9 @@ async def test_what_a_node_says_stands_below_its_end_and_what_planning_says_befo
     end = next(number for number, line in enumerate(log) if "=> view_model main.talks" in line)
     assert [line.strip() for line in log[end + 1 : end + 3]] == ["logged by the model", "printed by the model"]
     begin = next(number for number, line in enumerate(log) if " START " in line)
+    assert log[next(number for number, line in enumerate(log) if "'talk' does not match" in line) + 1].strip() == (
+        "Did you mean talks?"
+    )
     planning = [number for number, line in enumerate(log) if "no_such_model" in line or "no_such_folder" in line]
     assert planning
     assert max(planning) < begin

@@ -34,6 +34,7 @@ from dbt_temporal.adapters.dbt_core.process.run.graph import run_graph
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.adapters.dbt_core.process.run.lease import lease_of
 from dbt_temporal.adapters.dbt_core.process.run.lineage import run_lineage
+from dbt_temporal.adapters.dbt_core.process.run.near_names import with_near_names
 from dbt_temporal.adapters.dbt_core.process.run.operations import operation_node
 from dbt_temporal.adapters.dbt_core.process.run.plan import make_plan
 from dbt_temporal.adapters.dbt_core.process.run.repeatable import is_repeatable
@@ -79,6 +80,7 @@ class HostOperations:
     def _plan(self, _message: wire.Message, _request: Request) -> wire.Message:
         flags = self._run.flags
         plan, ephemerals = make_plan(self._run)
+        said = with_near_names(self._run.router.said.lines(), self._run.manifest)
         return {
             "plan": plan.model_dump(mode="json"),
             "ephemerals": {unique_id: turn.model_dump() for unique_id, turn in ephemerals.items()},
@@ -87,7 +89,7 @@ class HostOperations:
             "ends_on_error": self._run.task.raise_on_first_error(),
             "nothing_to_do": not self._run.selected(),
             "unrepeatable": [unique_id for unique_id in plan.nodes if not is_repeatable(self._run, unique_id)],
-            "messages": [self._run.own_paths(line) for line in self._run.router.said.lines()],
+            "messages": [self._run.own_paths(line) for line in said],
         }
 
     def _lease(self, message: wire.Message, _request: Request) -> wire.Message | None:
