@@ -8,6 +8,8 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
 from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
 from tests.faults.test_side_by_side import SLEEPS_LONG
 from tests.integration.engine_driver import write_files
@@ -79,7 +81,8 @@ async def _run(site: Site) -> None:
         run = await site.gateway.submit(given, f"run-{role}")
         await site.eventually(lambda: site.count(SLEEPERS) == 1, "the node sleeps")
         for process in reversed(first.family()):
-            process.send_signal(signal.SIGKILL)
+            with suppress(psutil.NoSuchProcess):  # it has followed the worker
+                process.send_signal(signal.SIGKILL)
         site.database.execute("update public.nap set secs = 0")
         await site.worker(**env)
         outcome = await asyncio.wait_for(run.outcome(), 120)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import zipfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -171,7 +172,10 @@ async def test_a_worker_that_is_told_so_runs_projects_on_dbt_v2_says_so_and_keep
     assert result.message is not None
     assert "no_such_column" in result.message
     assert secret not in output.model_dump_json()
-    stored = {path.name: path.read_text() for path in (tmp_path / "store").rglob("*") if path.is_file()}
+    files = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    stored = {path.name: path.read_text() for path in files if path.suffix != ".zip"}
+    with zipfile.ZipFile(next(path for path in files if path.name == "sql.zip")) as archive:
+        stored |= {name: archive.read(name).decode() for name in archive.namelist()}
     assert {name for name, text in stored.items() if secret in text} <= {"manifest.json"}
     assert f"Project any: engine=v2 dbt={version} adapter=duckdb" in stored["log.txt"]
     assert f"<b>v2 {version}</b>" in stored["report.html"]

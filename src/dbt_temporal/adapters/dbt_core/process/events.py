@@ -162,15 +162,21 @@ class EventRouter:
     def __call__(self, msg: EventMsg) -> None:
         """Hands an event to the capture of the node whose context it was fired in."""
         capture = self._capture()
-        is_printed = self._console is not None and _is_printed(self._console, msg)
-        if is_printed and is_message(msg):
-            (self if capture is None else capture).said.add(msg.info.msg)
+        text = self._printed(msg)
+        if text is not None and is_message(msg):
+            (self if capture is None else capture).said.add(text)
         if capture is not None:
             capture.take(msg)
-            if is_printed:
-                capture.print(msg.info.msg)
+            if text is not None:
+                capture.print(text)
             if self._logger is not None and self._logger.filter(msg):
                 self._logger.write_line(msg)
+
+    def _printed(self, msg: EventMsg) -> str | None:
+        """What dbt's console would show of an event: without dbt's own secrets (DBT_ENV_SECRET_*)."""
+        if self._console is None or not _is_printed(self._console, msg):
+            return None
+        return str(self._console.scrubber(msg.info.msg))
 
     def _capture(self) -> NodeCapture | None:
         return self._of(get_node_info().get("unique_id", ""))
