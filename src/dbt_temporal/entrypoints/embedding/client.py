@@ -10,6 +10,7 @@ from typing import Any
 from temporalio.client import Client, WorkflowHandle
 
 from dbt_temporal.adapters.temporal.connection.connect import connect
+from dbt_temporal.adapters.temporal.connection.last_answers import awaited_at_exit
 from dbt_temporal.adapters.temporal.gateway import (
     DEFAULT_TASK_QUEUE,
     TemporalRun,
@@ -35,6 +36,7 @@ class DbtClient:
     """
 
     def __init__(self, client: Client, task_queue: str = DEFAULT_TASK_QUEUE) -> None:
+        awaited_at_exit()
         self._gateway = TemporalRunGateway(client, task_queue)
         self._client = client
 

@@ -21,6 +21,7 @@ from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 
 from dbt_temporal.adapters.environment import EnvironmentModel, require_both, variable
 from dbt_temporal.adapters.temporal.connection.errors import can_pass, cause_of, remedy_for
+from dbt_temporal.adapters.temporal.connection.last_answers import awaited_at_exit
 from dbt_temporal.adapters.temporal.connection.profile import TemporalProfile, read_pem
 from dbt_temporal.adapters.temporal.payloads.codec_keys import IN_CLEAR, parse_keys
 from dbt_temporal.adapters.temporal.payloads.compression import STEP_DATA_CONVERTER
@@ -193,6 +194,7 @@ async def connect(
     Raises:
         DbtTemporalError: of type Configuration, with the cause and a remedy.
     """
+    awaited_at_exit()
     began = time.monotonic()
     warned = False
     while True:
