@@ -7,9 +7,14 @@ import contextlib
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
-from typing import TypeVar
+from queue import Empty, SimpleQueue
+from typing import TypeAlias, TypeVar
 
 Answer = TypeVar("Answer")
+_Jobs: TypeAlias = "SimpleQueue[Callable[[], None]]"
+
+REST_SECS = 10.0
+"""How long a thread waits for a further call: while nodes end one after another, none is started for them."""
 
 
 class NoAnswerError(TimeoutError):
@@ -28,6 +33,8 @@ class OutsideCalls:
     def __init__(self, name: str, places: int) -> None:
         self._name = name
         self._places = asyncio.Semaphore(places)
+        self._resting: list[_Jobs] = []
+        """Of each thread that has nothing to do, where it takes its next call from."""
 
     async def __call__(self, call: Callable[[], Answer], limit_secs: float) -> Answer:
         """What `call` returns.
@@ -64,8 +71,23 @@ class OutsideCalls:
                 settle = lambda: answer.set_exception(failure)  # noqa: E731
             else:
                 settle = lambda: answer.set_result(value)  # noqa: E731
+            self._resting.append(jobs)  # before anybody hears of the answer, and may make the next call
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(tell, settle)
 
-        threading.Thread(target=run, name=self._name, daemon=True).start()
+        try:
+            jobs = self._resting.pop()
+        except IndexError:
+            jobs = SimpleQueue()
+            threading.Thread(target=self._work, args=(jobs,), name=self._name, daemon=True).start()
+        jobs.put(run)
         return answer
+
+    def _work(self, jobs: _Jobs) -> None:
+        while True:
+            try:
+                jobs.get(timeout=REST_SECS)()
+            except Empty:
+                with contextlib.suppress(ValueError):  # a call has just come
+                    self._resting.remove(jobs)
+                    return

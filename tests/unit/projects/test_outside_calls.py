@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from dbt_temporal.adapters import outside_calls
 from dbt_temporal.adapters.outside_calls import OutsideCalls
 from dbt_temporal.application.log_context import current_fields, log_fields
 
@@ -62,6 +63,26 @@ async def test_a_caller_that_has_gone_is_not_told() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await calls(lambda: 7, 60) == 7
+
+
+async def test_calls_one_after_another_share_a_thread_and_those_at_once_do_not() -> None:
+    calls, gate = OutsideCalls("calls", 2), threading.Event()
+    first = await calls(threading.get_ident, 60)
+    assert await calls(threading.get_ident, 60) == first
+    waiting = asyncio.create_task(calls(lambda: gate.wait() and threading.get_ident(), 60))
+    await asyncio.sleep(0)
+    other = await calls(threading.get_ident, 60)
+    gate.set()
+    assert other != await waiting == first
+
+
+async def test_a_thread_that_has_rested_for_long_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outside_calls, "REST_SECS", 0.01)
+    calls = OutsideCalls("calls", 1)
+    thread = await calls(threading.current_thread, 60)
+    thread.join(60)
+    assert not thread.is_alive()
+    assert await calls(lambda: 8, 60) == 8
 
 
 def test_a_process_ends_although_a_call_hangs() -> None:
