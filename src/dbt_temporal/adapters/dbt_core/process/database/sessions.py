@@ -86,9 +86,10 @@ def end_sessions(adapter: BaseAdapter, connection: Connection, mark: str) -> Non
     if adapter.type() != "postgres":
         return
     handle, role = connection.handle, connection.credentials.role
-    # The role may be one that must not end the sessions of its members.
-    handle.rollback()
     try:
+        # The role may be one that must not end the sessions of its members.
+        handle.rollback()
+        handle.autocommit = True  # every node comes here: begin and rollback are round trips, too
         with handle.cursor() as cursor:
             if role:
                 cursor.execute("reset role")
@@ -101,7 +102,7 @@ def end_sessions(adapter: BaseAdapter, connection: Connection, mark: str) -> Non
         _tell_once(f"sessions of lost attempts cannot be ended in this database: {error}")
     finally:
         with contextlib.suppress(Exception):  # a connection that is lost by now says so with its first statement
-            handle.rollback()
+            handle.autocommit = False
             if role:
                 handle.cursor().execute(f"set role {role}")
 
@@ -115,7 +116,6 @@ def _end(cursor: Any, mark: str) -> None:
     print(f"{ended} database sessions of attempts that were lost are ended", flush=True)
     give_up_at = time.monotonic() + _END_SECS
     while True:
-        cursor.execute("select pg_stat_clear_snapshot()")  # the view stands still within a transaction
         cursor.execute(f"select count(*) {_OTHERS}", asked)
         (left,) = cursor.fetchone()
         if not left:
