@@ -15,8 +15,12 @@ from dbt.adapters.base.impl import BaseAdapter
 from dbt.adapters.base.relation import BaseRelation
 from dbt.adapters.cache import RelationsCache
 from dbt.clients.jinja import MacroGenerator, MacroStack
+from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
+from dbt.context.manifest import ManifestContext
+from dbt.exceptions import PackageNotFoundForMacroError
 from dbt_common.clients.agate_helper import empty_table
 from dbt_common.context import set_invocation_context
+from dbt_common.events.helpers import datetime_to_json_string
 from dbt_common.exceptions import env_secrets
 from dbtlabs.proto.public.v1.fields import core_types_pb2 as core_events
 from google.protobuf.descriptor import FieldDescriptor
@@ -49,7 +53,8 @@ def value_of(field: Any, depth: int) -> Any:
     if field.message_type is None:
         one = FITTING.get(field.type, ODD)
     elif field.message_type.full_name == "google.protobuf.Timestamp":
-        one = st.datetimes().map(lambda instant: instant.replace(tzinfo=UTC).isoformat())
+        by_dbt = st.datetimes().map(datetime_to_json_string)
+        one = st.one_of(by_dbt, st.datetimes().map(lambda instant: instant.replace(tzinfo=UTC).isoformat()))
     elif field.message_type.full_name == "google.protobuf.Struct":
         plain = st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3)
         one = st.dictionaries(st.text(max_size=3), plain | st.lists(plain) | st.dictionaries(st.text(), plain))
@@ -186,3 +191,70 @@ def test_a_macro_generator_has_what_dbts_has(arguments: dict[str, Any]) -> None:
     ours = object.__new__(MacroGenerator)
     shortcuts.quick_macro_generator(ours, "macro", **arguments)
     assert vars(ours) == vars(theirs)
+
+
+MACROS = {
+    "shop": {"one": "shop.one", "both": "shop.both"},
+    "util": {"two": "util.two", "both": "util.both"},
+    "dbt": {"run": "dbt.run", "both": "dbt.both", "util": "a macro with the name of a package"},
+    "dbt_duckdb": {"run": "dbt_duckdb.run"},
+    "empty": {},
+}
+ONLY_BEFORE_1_12 = pytest.mark.skipif(
+    not hasattr(MacroNamespace, "_search_order"), reason="dbt-core 1.12 makes the macros that are called alone"
+)
+
+
+def namespace(build: Any, search_package: str) -> MacroNamespace:
+    macros = {
+        package: {name: SimpleNamespace(name=name, package_name=package, text=text) for name, text in named.items()}
+        for package, named in MACROS.items()
+    }
+    internal = ["dbt_duckdb", "dbt"]
+    builder = MacroNamespaceBuilder("shop", search_package, MacroStack(), internal, node=SimpleNamespace(name="n"))
+    made: MacroNamespace = build(builder, macros, {"a": 1})
+    return made
+
+
+def seen(member: Any) -> Any:
+    """A macro by what it is made of, a package by its macros."""
+    if not isinstance(member, MacroGenerator):
+        return {name: seen(each) for name, each in member.items()}
+    return {**vars(member), "stack": type(member.stack)}
+
+
+@ONLY_BEFORE_1_12
+@pytest.mark.parametrize("search_package", ["shop", "util", "dbt", "none"])
+def test_a_namespace_of_macros_is_dbts(search_package: str) -> None:
+    ours = namespace(shortcuts.quick_build_namespace(MacroNamespaceBuilder.build_namespace), search_package)
+    theirs = namespace(MacroNamespaceBuilder.build_namespace, search_package)
+    assert seen(ours) == seen(theirs)
+    assert set(ours) == set(theirs) >= {"one", "both", "run"}
+    for package in [None, "dbt", *MACROS, "none"]:
+        assert from_package(ours, package) == from_package(theirs, package)
+
+
+def from_package(names: MacroNamespace, package: str | None) -> Any:
+    try:
+        found = names.get_from_package(package, "both")
+    except PackageNotFoundForMacroError as error:
+        return str(error)
+    return found and seen(found)
+
+
+@ONLY_BEFORE_1_12
+def test_a_context_has_the_macros_that_dbts_has() -> None:
+    class Context(ManifestContext):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._ctx = {}
+            self.namespace = namespace(MacroNamespaceBuilder.build_namespace, "util")
+
+        def generate_builtins(self) -> dict[str, Any]:
+            return {"target": "t", "two": "hidden by the macro"}
+
+    ours, theirs = shortcuts.quick_context(ManifestContext.to_dict)(Context()), Context().to_dict()
+    assert ours["context"] is ours
+    assert ours.keys() == theirs.keys() >= {"target", "two", "both", "util"}
+    macros = theirs.keys() - {"context", "builtins", "target"}
+    assert {name: seen(ours[name]) for name in macros} == {name: seen(theirs[name]) for name in macros}
+    assert ours["builtins"] == theirs["builtins"]

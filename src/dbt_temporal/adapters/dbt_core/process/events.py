@@ -156,8 +156,6 @@ class EventRouter:
         self.said = Messages()
         """What was said of no node."""
         self._console, self._logger = _loggers(flags, folder)
-        if self._logger is not None:
-            self._logger._python_logger.addHandler(_ToCapture(self._capture))
 
     def __call__(self, msg: EventMsg) -> None:
         """Hands an event to the capture of the node whose context it was fired in."""
@@ -169,12 +167,13 @@ class EventRouter:
             capture.take(msg)
             if text is not None:
                 capture.print(text)
-            if self._logger is not None and self._logger.filter(msg):
-                self._logger.write_line(msg)
+            if self._logger is not None and _is_written(self._logger, msg):
+                # Not by its Python logger, which would look through the stack for who calls it.
+                capture.add_line(without_colors(self._logger.create_line(msg)))
 
     def _printed(self, msg: EventMsg) -> str | None:
         """What dbt's console would show of an event: without dbt's own secrets (DBT_ENV_SECRET_*)."""
-        if self._console is None or not _is_printed(self._console, msg):
+        if self._console is None or not _is_written(self._console, msg):
             return None
         return str(self._console.scrubber(msg.info.msg))
 
@@ -207,23 +206,10 @@ class EventRouter:
             capture.exception = error
 
 
-class _ToCapture(logging.Handler):
-    """Hands lines to the capture of the node that the thread is at."""
-
-    def __init__(self, capture: Callable[[], NodeCapture | None]) -> None:
-        super().__init__()
-        self._capture_now = capture
-
-    def emit(self, record: logging.LogRecord) -> None:
-        capture = self._capture_now()
-        if capture is not None:
-            capture.add_line(without_colors(record.getMessage()))
-
-
-def _is_printed(console: Any, msg: EventMsg) -> bool:
-    """Whether dbt's logger of the console writes an event (`_Logger.write_line`, `EventManager.fire_event`)."""
+def _is_written(logger: Any, msg: EventMsg) -> bool:
+    """Whether one of dbt's loggers writes an event (`_Logger.write_line`, `EventManager.fire_event`)."""
     level = "error" if msg.info.name in PRINT_EVENT_NAMES else msg.info.level
-    return bool(console.filter(msg) and console._python_logger.isEnabledFor(_log_level_map[EventLevel(level)]))
+    return bool(logger.filter(msg) and logger._python_logger.isEnabledFor(_log_level_map[EventLevel(level)]))
 
 
 def _loggers(flags: Flags, folder: Path) -> tuple[Any, Any]:  # dbt's `_Logger`s

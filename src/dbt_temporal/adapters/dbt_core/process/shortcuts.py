@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 import agate
@@ -19,6 +21,8 @@ from dbt.adapters.base.impl import BaseAdapter
 from dbt.adapters.base.relation import BaseRelation
 from dbt.adapters.reference_keys import _ReferenceKey
 from dbt.clients.jinja import MacroGenerator
+from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
+from dbt.context.manifest import ManifestContext
 from dbt_common.clients import agate_helper
 from dbt_common.constants import SECRET_ENV_PREFIX
 from dbt_common.context import get_invocation_context
@@ -31,6 +35,9 @@ from google.protobuf.message import Message
 _FLOAT_LIMIT = 1e38
 """All below it fit into protobuf's shorter floats too."""
 _QUOTES = frozenset("\"`[]'")
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
+"""How dbt writes instants into its events."""
+_EPOCH = datetime(1970, 1, 1)
 
 
 def take() -> None:
@@ -39,6 +46,9 @@ def take() -> None:
     base_types.ParseDict = quick_parse_dict
     agate_helper.empty_table = quick_empty_table
     MacroGenerator.__init__ = quick_macro_generator
+    if hasattr(MacroNamespace, "_search_order"):  # dbt-core 1.12 makes only what is called
+        MacroNamespaceBuilder.build_namespace = quick_build_namespace(MacroNamespaceBuilder.build_namespace)
+        ManifestContext.to_dict = quick_context(ManifestContext.to_dict)
     for module in list(sys.modules.values()):
         if getattr(module, "env_secrets", None) is env_secrets and module.__name__ != __name__:
             module.env_secrets = quick_env_secrets  # type: ignore[attr-defined]
@@ -80,7 +90,7 @@ def quick_env_secrets() -> list[str]:
     raw = getattr(os.environ, "_data", None)
     if os.name != "posix" or not isinstance(raw, dict):
         return list(env_secrets())
-    values = [os.fsdecode(value) for name, value in list(raw.items()) if name.startswith(prefix)]
+    values = [os.fsdecode(raw.get(name, b"")) for name in list(raw) if name.startswith(prefix)]
     return [value for value in values if value.strip()]
 
 
@@ -90,6 +100,56 @@ def quick_macro_generator(self: Any, macro: Any, context: Any = None, node: Any 
     self.macro = macro
     self.node = node
     self.stack = stack
+
+
+def quick_build_namespace(build: Callable[..., MacroNamespace]) -> Callable[..., MacroNamespace]:
+    """`MacroNamespaceBuilder.build_namespace`: dbt makes two calls for each macro of all packages, for every context.
+
+    A node has four contexts or so. Macros are by package and name there already, so that none can be there twice.
+    """
+
+    @functools.wraps(build)
+    def quick(self: Any, macros_by_package: Mapping[str, Mapping[str, Any]], ctx: dict[str, Any]) -> MacroNamespace:
+        if self.packages or self.internal_packages:
+            return build(self, macros_by_package, ctx)
+        node, stack, new = self.node, self.thread_ctx, MacroGenerator.__new__
+        for package, macros in macros_by_package.items():
+            generators: dict[str, MacroGenerator] = {}
+            for name, macro in macros.items():
+                generators[name] = generator = new(MacroGenerator)
+                generator.context = ctx
+                generator.macro = macro
+                generator.node = node
+                generator.stack = stack
+            if not generators:
+                continue
+            if package in self.internal_package_names:
+                self.internal_packages[package] = generators
+                continue
+            self.packages[package] = generators
+            if package == self.search_package:
+                self.locals.update(generators)
+            elif package == self.root_package:
+                self.globals.update(generators)
+        return build(self, {}, ctx)
+
+    return quick
+
+
+def quick_context(to_dict: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+    """`ManifestContext.to_dict`: dbt looks each name of a namespace up in up to five dictionaries."""
+
+    @functools.wraps(to_dict)
+    def quick(self: Any) -> dict[str, Any]:
+        namespace = self.namespace
+        if type(namespace) is not MacroNamespace:
+            return to_dict(self)
+        context: dict[str, Any] = super(ManifestContext, self).to_dict()
+        for names in reversed(list(namespace._search_order())):
+            context.update(names)
+        return context
+
+    return quick
 
 
 class _NotPlainError(Exception):
@@ -176,7 +236,13 @@ def _set_struct(message: Message, name: str, value: Any) -> None:
 
 
 def _set_instant(message: Message, name: str, value: Any) -> None:
-    getattr(message, name).FromJsonString(value)
+    instant = getattr(message, name)
+    if not _INSTANT.fullmatch(value):
+        instant.FromJsonString(value)
+        return
+    since = datetime.fromisoformat(value[:-1]) - _EPOCH
+    instant.seconds = since.days * 86_400 + since.seconds
+    instant.nanos = since.microseconds * 1_000
 
 
 def _set_texts(message: Message, name: str, value: Any) -> None:

@@ -83,7 +83,7 @@ def name_files_at_own_paths(run: HostRun) -> None:
         write(node, project_root, path, text)
         use_own_paths(run, node)
         if hasattr(run.written, "files"):
-            run.written.files.append(path)
+            run.written.files.append((path, text))
 
     ParsedNode.write_node = write_node
 

@@ -23,7 +23,7 @@ class Written:
 
     def __init__(self, run: HostRun) -> None:
         self._run = run
-        self._files: list[str] = []
+        self._files: list[tuple[str, str]] = []
 
     def __enter__(self) -> Written:
         self._run.written.files = self._files
@@ -34,15 +34,8 @@ class Written:
 
     def texts(self, folders: tuple[str, ...]) -> dict[str, str]:
         """The contents of those files that lie in these folders of the target folder, by their paths there."""
-        found = {}
-        for name in (_within_target(self._run, path) for path in self._files):
-            if name is None or not name.startswith(folders):
-                continue
-            try:
-                found[name] = (Path(self._run.project.config.target_path) / name).read_bytes().decode()
-            except (OSError, UnicodeDecodeError) as error:
-                print(f"{name} is not kept: {error}", flush=True)
-        return found
+        named = ((_within_target(self._run, path), text) for path, text in self._files)
+        return {name: text for name, text in named if name is not None and name.startswith(folders)}
 
 
 def write_sql_files(
