@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from dbt_temporal import __version__
+from dbt_temporal.domain.batches import Batches, EndedBatch
 from dbt_temporal.domain.run.log import RunLog, summary_line
 from dbt_temporal.domain.run.turns import SkippedNode
 from dbt_temporal.testing import model_id, node, result
@@ -135,6 +136,24 @@ def test_what_a_node_says_stands_below_its_end_before_what_went_wrong() -> None:
     log = RunLog()
     log.ended(A, result("a", "error", messages="logged\nprinted", message="no such table"))
     assert log.since(1) == ["     logged", "     printed", "     no such table"]
+
+
+def test_what_an_attempt_has_said_that_is_made_again_stands_below_it_too() -> None:
+    log = RunLog()
+    log.retried(A, 1, 3, "Adapter: connection lost", "logged\nprinted")
+    assert log.since() == [
+        "  => table_model main.a  [RETRY after attempt 1 of 3]",
+        "     logged",
+        "     printed",
+        "     Adapter: connection lost",
+    ]
+
+
+def test_what_a_batch_says_stands_below_it() -> None:
+    log = RunLog()
+    batches = Batches(windows=[(None, "2026-02-01")], names=["2026-01-31"])
+    log.batch_ended(A, batches, EndedBatch(index=0, status="error", message="no such table"), "logged")
+    assert log.since(1) == ["     logged", "     no such table"]
 
 
 def test_what_a_project_hook_says_stands_below_it() -> None:

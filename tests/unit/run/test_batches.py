@@ -30,6 +30,7 @@ class Model:
         self.joined: list[EndedBatch] = []
         self.free = threads - 1
         self.noted: list[int] = []
+        self.said: dict[int, str | None] = {}
         self.steps_left = 1000
         self.progress = BatchProgress()
         self.handed_on = False
@@ -50,8 +51,9 @@ class Model:
     def _occupy(self, threads: int) -> None:
         self.free -= threads
 
-    def _note(self, _batches: Batches, ended: EndedBatch) -> None:
+    def _note(self, _batches: Batches, ended: EndedBatch, messages: str | None) -> None:
         self.noted.append(ended.index)
+        self.said[ended.index] = messages
 
     async def _part(self, part: BatchPart) -> NodeExecutionResult:
         self.parts.append((part.stage, part.index))
@@ -70,8 +72,10 @@ class Model:
         finally:
             self.running.remove(part.index)
         if part.index in self.failing:
-            raise StepFailedError(ErrorType.ADAPTER, "no such column")
-        return result("a", batch=EndedBatch(index=part.index, status="success", side_by_side=self.side_by_side))
+            said = result("a", "error", messages=f"tried {part.index}")
+            raise StepFailedError(ErrorType.ADAPTER, "no such column", result=said)
+        ended = EndedBatch(index=part.index, status="success", side_by_side=self.side_by_side)
+        return result("a", batch=ended, messages=f"did {part.index}")
 
 
 def statuses(model: Model) -> list[str]:
@@ -161,3 +165,10 @@ async def test_of_many_batches_that_failed_the_message_names_as_many_as_a_person
     lines = ((await model.run()).message or "").splitlines()
     assert len(lines) == 1 + MAX_REASONS + 1
     assert lines[-1] == "4 more batches failed; the run's log says why"
+
+
+async def test_what_batches_have_had_dbt_say_is_told_with_each_of_them() -> None:
+    model = Model(3)
+    model.failing = {1}
+    await model.run()
+    assert model.said == {0: "did 0", 1: "tried 1", 2: "did 2"}

@@ -95,6 +95,16 @@ async def test_project_hooks_are_tried_once_unless_the_project_says_otherwise() 
     assert runtime.step_names.count("before_run") == 1
 
 
+async def test_what_hooks_have_had_dbt_say_that_are_run_again_is_in_the_log_once_each() -> None:
+    config = parse_project_config({"retry": {"project_hooks": {"on_run_start": True}}}, "dbt_temporal.yml")
+    runtime = runtime_of(node("a"), has_on_run_start=True, config=config)
+    first = ProjectHooksOutput(results=[result(ON_RUN_START, "error", messages="first")], retryable=True)
+    runtime.before_run = [first, ProjectHooksOutput(results=[result(ON_RUN_START, messages="second")])]
+    run = DbtRun(runtime, INVOCATION_ID)
+    await run.execute({})
+    assert [line.strip() for line in run.run_log() if line.strip() in ("first", "second")] == ["first", "second"]
+
+
 async def test_project_hooks_are_retried_with_backoff_where_the_project_asks_for_it() -> None:
     config = parse_project_config(
         {"retry": {"initial_interval_secs": 2, "project_hooks": {"on_run_start": True}}}, "dbt_temporal.yml"

@@ -36,6 +36,20 @@ async def test_every_attempt_after_the_first_says_its_number_in_its_summary() ->
     assert [step.summary for step in runtime.steps if step.name == "model:a"] == ["model:a", "model:a (attempt 2 of 3)"]
 
 
+async def test_what_failed_attempts_have_had_dbt_say_is_in_the_log_once_each() -> None:
+    def said(message: str) -> StepFailedError:
+        return StepFailedError(ErrorType.ADAPTER, LOST, retryable=True, result=result("a", "error", messages=message))
+
+    runtime = runtime_of(node("a"))
+    runtime.retries["model.shop.a"] = [said("first"), said("second"), said("third")]
+    run, task = start(runtime)
+    output = await task
+    assert [line.strip() for line in run.run_log() if line.strip() in ("first", "second", "third")] == [
+        "first", "second", "third"
+    ]  # fmt: skip
+    assert output.node_results[0].messages is None
+
+
 async def test_further_attempts_say_what_they_make() -> None:
     runtime = runtime_of(node("a", relation="shop.first"), node("b", "a", relation="x" * 200))
     runtime.retries |= {"model.shop.a": [LOST], "model.shop.b": [LOST]}

@@ -133,13 +133,24 @@ class ProjectHookSteps:
         return output.worker
 
     async def _run(self, kind: _HookStep, argument: _HookInput, what: str) -> ProjectHooksOutput:
+        unrecorded: list[NodeExecutionResult] = []
+
+        def why_again(output: ProjectHooksOutput) -> str | None:
+            unrecorded[:] = output.results
+            return _failed_hook(output) if argument.repeatable else None
+
+        def on_retry(attempt: int, reason: str) -> None:
+            said = "\n".join(result.messages for result in unrecorded if result.messages)
+            unrecorded.clear()
+            self._note_retry(what, attempt, reason, said or None)
+
         output = await with_retries(
             self._context.runtime,
             self._rule,
             partial(self._attempt, kind, argument, what),
-            on_retry=partial(self._note_retry, what),
+            on_retry=on_retry,
             may_retry=lambda failure: failure.retryable and (argument.repeatable or _before_any_hook(failure)),
-            why_again=lambda output: _failed_hook(output) if argument.repeatable else None,
+            why_again=why_again,
             look=partial(self._look, kind, argument, what) if self._context.planned.looks_at_hooks else None,
         )
         self._record(what, output.results)
@@ -174,8 +185,8 @@ class ProjectHookSteps:
             )
         )
 
-    def _note_retry(self, what: str, attempt: int, reason: str) -> None:
-        self._context.live.log.retried_step(what, attempt, self._rule.max_attempts, reason)
+    def _note_retry(self, what: str, attempt: int, reason: str, messages: str | None = None) -> None:
+        self._context.live.log.retried_step(what, attempt, self._rule.max_attempts, reason, messages)
         self._context.live.changed()
 
     def _record(self, what: str, results: list[NodeExecutionResult]) -> None:

@@ -111,21 +111,27 @@ class RunLog:
         """A node starts."""
         self.add(f"{self._number(node)} START {node_kind(node)} {node_label(node)}")
 
-    def retried(self, node: NodeInfo, attempt: int, max_attempts: int, reason: str) -> None:
-        """An attempt at a node failed, and another will be made."""
-        self.retried_step(f"{node_kind(node)} {node_label(node)}", attempt, max_attempts, reason)
+    def retried(
+        self, node: NodeInfo, attempt: int, max_attempts: int, reason: str, messages: str | None = None
+    ) -> None:
+        """An attempt at a node failed, after what it has had dbt say, and another will be made."""
+        self.retried_step(f"{node_kind(node)} {node_label(node)}", attempt, max_attempts, reason, messages)
 
-    def retried_step(self, what: str, attempt: int, max_attempts: int, reason: str) -> None:
-        """An attempt at a step that is no node failed, and another will be made."""
+    def retried_step(
+        self, what: str, attempt: int, max_attempts: int, reason: str, messages: str | None = None
+    ) -> None:
+        """The same of a step that is no node."""
         self.add(f"  => {what}  [RETRY after attempt {attempt} of {max_attempts}]")
+        self._add_message(messages)
         self._add_message(reason)
 
-    def batch_ended(self, node: NodeInfo, batches: Batches, ended: EndedBatch) -> None:
-        """A batch of a microbatch model has ended."""
+    def batch_ended(self, node: NodeInfo, batches: Batches, ended: EndedBatch, messages: str | None = None) -> None:
+        """A batch of a microbatch model has ended, after what it has had dbt say."""
         word = _WORDS.get(ended.status, ended.status.upper())
         seconds = f" in {ended.execution_time:.2f}s" if ended.status != "skipped" else ""
         number = f"batch {ended.index + 1} of {len(batches.windows)}"
         self.add(f"  => {number} of {node_label(node)}: {batches.names[ended.index]}  [{word}{seconds}]")
+        self._add_message(messages)
         self._add_message(ended.message)
 
     def ended(self, node: NodeInfo, result: NodeExecutionResult) -> None:

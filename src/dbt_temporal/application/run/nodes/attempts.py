@@ -133,8 +133,8 @@ class NodeAttempts:
         async def run_part(part: BatchPart) -> NodeExecutionResult:
             return await self._run_step(node, ephemerals if part.stage == "begin" else [], part)
 
-        def note(batches: Batches, ended: EndedBatch) -> None:
-            self._live.log.batch_ended(node, batches, ended)
+        def note(batches: Batches, ended: EndedBatch, messages: str | None) -> None:
+            self._live.log.batch_ended(node, batches, ended, messages)
             self._live.changed()
             self._batch_ended()
 
@@ -155,13 +155,22 @@ class NodeAttempts:
         rule = retry_rule(self._context.config.retry, node.overrides)
         runtime = self._context.runtime
         began = runtime.now()
+        failed: StepFailedError | None = None
 
         async def attempt(number: int, lost: Lost) -> NodeExecutionResult:
-            nonlocal began
-            began = runtime.now()
+            nonlocal began, failed
+            began, failed = runtime.now(), None
             step = self._step(node, ephemerals, part, number, lost)
-            with self._timing(node.unique_id, number):
-                return await self._context.keeping.run_step(step, self._elsewhere)
+            try:
+                with self._timing(node.unique_id, number):
+                    return await self._context.keeping.run_step(step, self._elsewhere)
+            except StepFailedError as failure:
+                failed = failure
+                raise
+
+        def retried(number: int, reason: str) -> None:
+            self._live.log.retried(node, number, rule.max_attempts, reason, _messages_of(failed))
+            self._live.changed()
 
         def wait_out(failure: StepFailedError) -> float | None:
             if not runtime.has_room():
@@ -179,7 +188,7 @@ class NodeAttempts:
                 runtime,
                 rule,
                 attempt,
-                on_retry=partial(self._retried, node, rule.max_attempts),
+                on_retry=retried,
                 may_retry=lambda failure: failure.retryable and runtime.has_room(),
                 wait_out=wait_out,
                 look=None if self._context.planned.unrepeatable is None else partial(self._look, node, part),
@@ -291,10 +300,6 @@ class NodeAttempts:
         is_batch = part is not None and part.stage == "batch"
         return fit_name(f"{name}/{part.name}") if name is not None and part is not None and is_batch else name
 
-    def _retried(self, node: NodeInfo, max_attempts: int, attempt: int, reason: str) -> None:
-        self._live.log.retried(node, attempt, max_attempts, reason)
-        self._live.changed()
-
 
 @contextmanager
 def _until_ended(progress: dict[str, Any], name: str) -> Iterator[None]:
@@ -307,6 +312,14 @@ def _until_ended(progress: dict[str, Any], name: str) -> Iterator[None]:
         progress.pop(name, None)
         raise
     progress.pop(name, None)
+
+
+def _messages_of(failure: StepFailedError | None) -> str | None:
+    """What a failed attempt has had dbt say, for the log; its failure tells it no more."""
+    if failure is None or failure.result is None:
+        return None
+    messages, failure.result = failure.result.messages, failure.result.told()
+    return messages
 
 
 def _summary(node: NodeInfo, part: BatchPart | None) -> str:

@@ -43,7 +43,7 @@ class BatchSteps:
         run_part: does one part.
         room: how many more batches may run now, beside those that do; told of each change by `occupy`.
         occupy: hears how many threads the batches have more or fewer than the model's own.
-        note: hears of each batch that has ended.
+        note: hears of each batch that has ended, and what it has had dbt say.
         may_go_on: whether the run can take further steps; otherwise the batches that have not begun count as failed,
             which a retry of the run begins with.
         is_handed_on: whether further batches begin in another execution.
@@ -55,7 +55,7 @@ class BatchSteps:
         run_part: RunPart,
         room: Callable[[], int],
         occupy: Callable[[int], None],
-        note: Callable[[Batches, EndedBatch], None],
+        note: Callable[[Batches, EndedBatch, str | None], None],
         may_go_on: Callable[[], bool],
         is_handed_on: Callable[[], bool],
     ) -> None:
@@ -144,17 +144,20 @@ class BatchSteps:
 
     async def _batch(self, index: int, relation_exists: bool) -> EndedBatch:
         part = self._batches.step(index, relation_exists)
+        messages = None
         try:
             result = await self._run_part(part)
             ended = result.batch or EndedBatch(index=index, status=result.dbt_status or result.status)
+            messages = result.messages
         except StepFailedError as failure:
             ended = EndedBatch(index=index, status="error", message=failure.message)
-        self._take(ended)
+            messages = failure.result and failure.result.messages
+        self._take(ended, messages)
         return ended
 
-    def _take(self, ended: EndedBatch) -> None:
+    def _take(self, ended: EndedBatch, messages: str | None = None) -> None:
         self._ended[ended.index] = ended
-        self._note(self._batches, ended)
+        self._note(self._batches, ended, messages)
 
     def _with_reasons(self, result: NodeExecutionResult, ended: list[EndedBatch]) -> NodeExecutionResult:
         """With why batches failed, which dbt itself says in its log alone."""
