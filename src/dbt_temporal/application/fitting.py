@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from dbt_temporal.application.ports.runtime import Budget
+from dbt_temporal.domain.limits import MESSAGES_LIMIT_CHARS, MORE_MESSAGES
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.plan import ExecutionPlan
 
@@ -24,6 +25,8 @@ _Cut = Callable[[NodeExecutionResult], NodeExecutionResult]
 
 def fit_result(result: NodeExecutionResult, budget: Budget) -> NodeExecutionResult:
     """One result with a message that a person would read to its end, and no compiled code of monstrous size."""
+    if result.messages is not None:
+        result = _with(result, messages=fit_said(result.messages))
     if budget.code_chars is not None:
         if len(result.compiled_code or "") > budget.code_chars:
             result = _with(result, compiled_code=None)
@@ -105,6 +108,14 @@ def fit_log(text: str, limit: int | None) -> str:
     tail = encoded[-half:].partition(b"\n")[2].decode()
     left_out = text.count("\n") - head.count("\n") - tail.count("\n") - 1
     return f"{head}\n... {left_out} lines are left out here: the run is too large to carry its whole log ...\n{tail}"
+
+
+def fit_said(text: str, limit: int = MESSAGES_LIMIT_CHARS) -> str:
+    """What dbt was had to say, as far as the run's log has room for it.
+
+    Only for what is without secrets by now: of one that is cut, nobody would find the half that is left.
+    """
+    return text if len(text) <= limit + 1 + len(MORE_MESSAGES) else f"{text[:limit]}\n{MORE_MESSAGES}"
 
 
 def fit_message(message: str, limit: int | None) -> str:

@@ -19,6 +19,10 @@ MAX_PLAN_SECS = 3600.0
 MAX_NAME_BYTES = 900
 """Temporal takes 1,000 for the names of types and task queues, and for ids."""
 
+MESSAGES_LIMIT_CHARS = 4_000
+"""Of what one node has dbt say, or parsing, or planning, the run's log has so much; the node's own log has all."""
+MORE_MESSAGES = "... (there is more of it, which is left out here)"
+
 RESERVED_PREFIX = "/_sys/"
 """Of Temporal's own task queues."""
 

@@ -8,9 +8,12 @@ from dbt_temporal.application.fitting import (
     fit_plan,
     fit_result,
     fit_results,
+    fit_said,
     fit_step_results,
     json_size,
 )
+from dbt_temporal.application.ports.runtime import UNLIMITED
+from dbt_temporal.domain.limits import MESSAGES_LIMIT_CHARS, MORE_MESSAGES
 from dbt_temporal.domain.results import NodeExecutionResult, TimingEntry
 from dbt_temporal.testing import node, plan
 
@@ -141,3 +144,11 @@ def test_artifacts_are_made_from_every_result_however_many_there_are() -> None:
     found = fit_step_results(results(20_000, "x" * 300), TEMPORAL_BUDGET.step_results_bytes)
     assert len(found) == 20_000
     assert not any(each.timing or each.compiled_code for each in found)
+
+
+def test_what_a_node_has_had_dbt_say_is_cut_whatever_carries_the_run() -> None:
+    long = NodeExecutionResult(unique_id="model.shop.a", status="success", messages="x" * 10_000)
+    said = fit_result(long, UNLIMITED).messages
+    assert said == f"{'x' * MESSAGES_LIMIT_CHARS}\n{MORE_MESSAGES}"
+    assert fit_said(said) == said
+    assert fit_said("x" * MESSAGES_LIMIT_CHARS) == "x" * MESSAGES_LIMIT_CHARS

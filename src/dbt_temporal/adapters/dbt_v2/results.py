@@ -15,8 +15,6 @@ from dbt_temporal.application.ports.engine import NodeErrorClass, NodeOutcome
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, configuration_error
 from dbt_temporal.domain.results import NodeExecutionResult, NodeStatus, TimingEntry
 
-MESSAGES_LIMIT_CHARS = 4_000
-"""Of one node's messages the run's log has so many; the node's own log has all of them."""
 FAIL_FAST_MESSAGE = "Skipping due to fail_fast"
 _UPSTREAM = "Skipped due to upstream failure"
 PANICKED = "error"
@@ -66,7 +64,7 @@ def outcome_of(told: Told, resource_type: str, *, as_code: bool = False) -> Node
         timing=_timing(told),
         failures=told.failures,
         output=said,
-        messages=None if told.shown else said and said[:MESSAGES_LIMIT_CHARS],
+        messages=None if told.shown else said,
         compiled_code=(told.shown or None) if as_code else None,
     )
     return NodeOutcome(

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from dbt_temporal.application.fitting import fit_said
 from dbt_temporal.application.log_context import log_fields
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
 from dbt_temporal.application.ports.engine import EnginePlan, EngineRun, Progress, no_progress
@@ -20,6 +21,7 @@ from dbt_temporal.application.stored.earlier_runs import EarlierRuns
 from dbt_temporal.application.stored.run_files import RunFiles
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, configuration_error
 from dbt_temporal.domain.leases.messages import Lease, LeasePer
+from dbt_temporal.domain.limits import MESSAGES_LIMIT_CHARS
 from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.domain.run.plan import HistoryLimits, NodeInfo
 
@@ -152,7 +154,8 @@ class PlanProject:
             fail_fast=engine_plan.fail_fast,
             ends_on_error=engine_plan.ends_on_error,
             nothing_to_do=engine_plan.nothing_to_do,
-            messages=list(engine_plan.messages),
+            # Of parsing, and of planning.
+            messages=fit_said("\n".join(engine_plan.messages), 2 * MESSAGES_LIMIT_CHARS).splitlines(),
             runs_ahead=engine_plan.runs_ahead,
             unrepeatable=sorted(engine_plan.unrepeatable),
             first_come=in_dbts_order,

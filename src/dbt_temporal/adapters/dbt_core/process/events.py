@@ -11,7 +11,7 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,10 @@ from dbt_common.events.event_manager_client import get_event_manager
 from dbt_common.events.logger import PRINT_EVENT_NAMES, _log_level_map
 
 from dbt_temporal.application.attempt_facts import COMPILING, EXECUTING, PHASE
+from dbt_temporal.domain.limits import MESSAGES_LIMIT_CHARS, MORE_MESSAGES
 
 LOG_LIMIT_CHARS = 1_000_000
 """A node's log is cut here: a loop that logs must not fill the worker."""
-MESSAGES_LIMIT_CHARS = 4_000
-"""Of one node's messages, or of planning's, the run's log has so many; the node's own log has all of them."""
 
 _EXCEPTION_EVENTS = frozenset(
     {
@@ -62,22 +61,26 @@ def is_message(msg: EventMsg) -> bool:
 
 
 class Messages:
-    """Messages of one kind of origin, as the console has them, without colors; cut where they are too long."""
+    """Messages of one kind of origin, as the console has them, without colors; not all where they are too long.
+
+    Lines stay whole: in a part of one, nobody would find the secret that it was cut in.
+    """
 
     def __init__(self) -> None:
         self._lines: list[str] = []
         self._size = 0
+        self._is_full = False
         self._lock = threading.Lock()
 
     def add(self, text: str) -> None:
         """Takes one."""
         with self._lock:
-            if self._size < MESSAGES_LIMIT_CHARS:
-                shown = without_colors(text)[: MESSAGES_LIMIT_CHARS - self._size]
-                self._size += len(text)
-                self._lines += shown.splitlines()
-                if self._size >= MESSAGES_LIMIT_CHARS:
-                    self._lines.append("... (there is more of it, which is left out here)")
+            for line in without_colors(text).splitlines():
+                if self._is_full:
+                    return
+                self._is_full = self._size >= MESSAGES_LIMIT_CHARS or len(line) > LOG_LIMIT_CHARS
+                self._lines.append(MORE_MESSAGES if self._is_full else line)
+                self._size += len(line) + 1
 
     def lines(self) -> list[str]:
         """All of them."""
@@ -153,8 +156,10 @@ class EventRouter:
     def __init__(self, flags: Flags, folder: Path) -> None:
         self._captures: dict[str, dict[int, NodeCapture]] = {}
         """By node and thread: batches of a model may run side by side."""
+        self.said_of_files = Messages()
+        """What was said of the files, as each run is to hear it."""
         self.said = Messages()
-        """What was said of no node."""
+        """What else was said of no node."""
         self._console, self._logger = _loggers(flags, folder)
 
     def __call__(self, msg: EventMsg) -> None:
@@ -170,6 +175,12 @@ class EventRouter:
             if self._logger is not None and _is_written(self._logger, msg):
                 # Not by its Python logger, which would look through the stack for who calls it.
                 capture.add_line(without_colors(self._logger.create_line(msg)))
+
+    def hear_of_files(self, events: Iterable[EventMsg]) -> None:
+        """Takes what a parse has said: however much that is, there is room for what is said of the selection."""
+        for event in events:
+            self(event)
+        self.said_of_files, self.said = self.said, Messages()
 
     def _printed(self, msg: EventMsg) -> str | None:
         """What dbt's console would show of an event: without dbt's own secrets (DBT_ENV_SECRET_*)."""

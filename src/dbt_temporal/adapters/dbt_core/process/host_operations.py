@@ -80,7 +80,8 @@ class HostOperations:
     def _plan(self, _message: wire.Message, _request: Request) -> wire.Message:
         flags = self._run.flags
         plan, ephemerals = make_plan(self._run)
-        said = with_near_names(self._run.router.said.lines(), self._run.manifest)
+        router = self._run.router
+        said = with_near_names([*router.said_of_files.lines(), *router.said.lines()], self._run.manifest)
         return {
             "plan": plan.model_dump(mode="json"),
             "ephemerals": {unique_id: turn.model_dump() for unique_id, turn in ephemerals.items()},

@@ -49,8 +49,7 @@ def open_run(
     for name, value in invocation.job.items():
         os.environ.setdefault(name, value)
     bootstrap.begin_invocation(flags, invocation.invocation_id, started_at, router)
-    for event in parent.said:
-        router(event)
+    router.hear_of_files(parent.said)
     project, adapter = bootstrap.for_run(parent.project, flags, str(run_dir / TARGET))
     _stamp(project.manifest.metadata, invocation.invocation_id, started_at)
     try:
