@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dbt_temporal.adapters.in_process import run_in_process
+from dbt_temporal.application.lineage import telling
 from dbt_temporal.application.ports.engine import NodeOutcome
 from dbt_temporal.application.projects.registry import ProjectRegistry
 from dbt_temporal.application.steps.messages import (
@@ -179,6 +180,15 @@ async def test_an_attempt_that_was_lost_with_its_worker_is_aborted_by_the_next_o
     assert attempts(worker) == [(1, "ABORT"), (2, "ABORT"), (3, "START"), (3, "COMPLETE")]
 
 
+async def test_an_attempt_whose_end_the_worker_has_told_is_not_aborted_by_the_next_one() -> None:
+    worker = Worker()
+    worker.engine.script[A] = [FakeEngine.crash(), FakeEngine.succeeds(A)]
+    with pytest.raises(DbtTemporalError):
+        await worker.execute()
+    await worker.execute(attempt=2, unheard=[1])
+    assert attempts(worker) == [(1, "START"), (1, "FAIL"), (2, "START"), (2, "COMPLETE")]
+
+
 async def test_an_attempt_that_finds_out_how_a_lost_one_ended_tells_that_as_its_own() -> None:
     worker = Worker()
     worker.engine.left[A, 1] = FakeEngine.succeeds(A)
@@ -272,6 +282,22 @@ async def test_an_engine_that_does_not_say_what_is_read_and_written_costs_the_ru
         assert (await worker.execute()).status == "success"
     assert worker.sent.events == []
     assert caplog.text.count("no answer") == 3
+
+
+async def test_artifacts_are_stored_within_their_limit_where_the_engine_does_not_answer_what_is_read_and_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Hanging(FakeEngineRun):
+        async def lineage(self) -> LineageGraph:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    monkeypatch.setattr(telling, "GRAPH_SECS_AT_END", 0.01)
+    worker = Worker()
+    worker.engine.run_class = Hanging
+    async with asyncio.timeout(20):
+        await worker.store(result("a"))
+    assert worker.sent.events == []
 
 
 async def test_a_sender_that_raises_costs_the_run_nothing(caplog: pytest.LogCaptureFixture) -> None:

@@ -28,12 +28,15 @@ from dbt_temporal.domain.lineage.events import (
     run_event,
 )
 from dbt_temporal.domain.lineage.model import EventType, LineageEvent, LineageGraph, RunEnded
+from dbt_temporal.domain.lineage.names import attempt_run_id
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
 GRAPH_SECS = 120.0
 """How long the engine may take to say what a run reads and writes. It has it in memory, but the run may have to wait
 for a process first, as its node would have to."""
+GRAPH_SECS_AT_END = 10.0
+"""The same where artifacts are stored: by then it has a process, and the step has a limit of its own."""
 MAX_ASKED = 3
 """How often it is asked, where it does not say."""
 MAX_RUNS = 16
@@ -95,7 +98,7 @@ class LineageTelling:
             unheard: attempts before it of which nobody has heard how they ended.
             waits: whether it may have to wait before it begins, and says so then.
         """
-        graph = await self._graph(run, invocation) if self._tells_of(invocation) else LineageGraph()
+        graph = await self._graph(run, invocation, GRAPH_SECS) if self._tells_of(invocation) else LineageGraph()
         lost = [each for each in unheard if each != number]
         return Attempt(self, invocation, graph, unique_id, number, part, lost, waits)
 
@@ -118,7 +121,7 @@ class LineageTelling:
         """
         if not self._tells_of(invocation):
             return
-        graph = await self._graph(run, invocation)
+        graph = await self._graph(run, invocation, GRAPH_SECS_AT_END)
         words = frozenset(unrecorded)
         for result in results:
             if _is_told_again(result, graph, words):
@@ -155,6 +158,12 @@ class LineageTelling:
             ),
         )
 
+    def has_told_end(self, invocation: DbtInvocation, unique_id: str, attempt: int) -> bool:
+        """Whether it has told how an attempt ended: its process may have died, or Temporal not have heard of it."""
+        run_id = attempt_run_id(invocation.invocation_id, unique_id, attempt)
+        told = self._told(invocation).events
+        return any((run_id, event_type) in told for event_type in ENDS.values())
+
     def _tells_of(self, invocation: DbtInvocation) -> bool:
         return self._sender is not None and invocation.input.command in COMMANDS_WITH_LINEAGE
 
@@ -176,13 +185,13 @@ class LineageTelling:
         except Exception:  # a fault of ours, or of a sender that is not: the run has nothing to do with it
             logger.exception("an event of run %s could not be told", invocation.invocation_id)
 
-    async def _graph(self, run: EngineRun, invocation: DbtInvocation) -> LineageGraph:
+    async def _graph(self, run: EngineRun, invocation: DbtInvocation, within_secs: float) -> LineageGraph:
         """What the run reads and writes, which the engine is asked once; nothing where it does not say."""
         told = self._told(invocation)
         async with told.lock:
             graph = told.graphs.get(invocation.revision)
             if graph is None and told.asked_in_vain < MAX_ASKED:
-                graph = await _asked(run, invocation)
+                graph = await _asked(run, invocation, within_secs)
                 told.asked_in_vain += graph is None
             if graph is None:
                 return LineageGraph()
@@ -244,7 +253,8 @@ class Attempt:
             return
         self._has_begun = True
         for number in self._lost:
-            self._tell(number, EventType.ABORT, _now(), message=LOST)
+            if not self._telling.has_told_end(self._invocation, self._unique_id, number):
+                self._tell(number, EventType.ABORT, _now(), message=LOST)
         self._tell(self._number, EventType.START, _now())
 
     def _ends(self, event_type: EventType | None, result: NodeExecutionResult | None, message: str | None) -> None:
@@ -269,9 +279,9 @@ class Attempt:
         )
 
 
-async def _asked(run: EngineRun, invocation: DbtInvocation) -> LineageGraph | None:
+async def _asked(run: EngineRun, invocation: DbtInvocation, within_secs: float) -> LineageGraph | None:
     try:
-        async with asyncio.timeout(GRAPH_SECS):
+        async with asyncio.timeout(within_secs):
             return await run.lineage()
     except Exception as error:
         reason = str(error) or type(error).__name__
