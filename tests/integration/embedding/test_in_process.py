@@ -78,10 +78,14 @@ async def test_a_function_is_a_hook(shop: DbtInProcess) -> None:
     assert (output.skipped, output.skip_reason) == (True, "5 nodes are too many")
 
 
-async def test_a_run_with_failed_nodes_returns_what_it_came_to(tmp_path: Path) -> None:
-    output = await run_dbt(PROJECTS / "with_failures", "build", environ=environ_in(tmp_path))
+async def test_a_run_with_failed_nodes_returns_what_it_came_to_and_is_the_latest_where_the_environment_says_so(
+    tmp_path: Path,
+) -> None:
+    environ = environ_in(tmp_path, ARTIFACT_LATEST="always")
+    output = await run_dbt(PROJECTS / "with_failures", "build", environ=environ)
     assert not output.success
     assert "error" in {each.status for each in output.node_results}
+    assert list((tmp_path / "artifacts" / "latest" / "with_failures").glob("*/run_results.json"))
 
 
 async def test_a_project_that_asks_for_leases_takes_them_of_this_process(tmp_path: Path) -> None:

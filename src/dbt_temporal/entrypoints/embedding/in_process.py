@@ -134,6 +134,7 @@ def _use_cases(container: WorkerContainer, settings: Settings) -> UseCases:
         report_page=report_page(settings),
         write_catalog=settings.artifacts.write_catalog,
         write_sql=settings.artifacts.write_sql,
+        latest=settings.artifacts.latest,
         priority_scheduling=settings.tuning.priority_scheduling,
         lineage=container.lineage_sender(),
     )
