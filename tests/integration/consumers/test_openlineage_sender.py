@@ -129,6 +129,17 @@ async def test_what_a_server_refuses_is_told_and_left_out(
     assert "events of OpenLineage are lost (1 so far)" in caplog.text
 
 
+async def test_a_password_in_the_address_is_not_in_the_log(
+    collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    collector.answers += [422]
+    sender = started(OPENLINEAGE_URL=collector.url.replace("://", "://reader:hunter2@"))
+    sender.send(event("a"))
+    await asyncio.to_thread(sender.close)
+    assert "://***@127.0.0.1" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
 async def test_the_end_of_a_worker_does_not_wait_for_a_server_that_hangs(
     collector: Collector, caplog: pytest.LogCaptureFixture
 ) -> None:

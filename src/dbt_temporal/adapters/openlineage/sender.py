@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections import deque
@@ -13,6 +14,7 @@ from openlineage.client import OpenLineageClient
 
 from dbt_temporal.adapters.openlineage.documents import document
 from dbt_temporal.domain.lineage.model import LineageEvent
+from dbt_temporal.domain.secrets.redaction import MASK
 
 MAX_WAITING = 20_000
 """How many events wait at most. Beyond, the newest are lost: those before them are what their runs began with."""
@@ -23,6 +25,8 @@ CLOSE_SECS = 10.0
 """How long the end of a worker waits for what has not been sent."""
 _REFUSED = range(400, 500)
 _BUSY = frozenset({408, 425, 429})
+_USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+"""The client names its server by the whole URL, password and all."""
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +107,7 @@ class OpenLineageSender:
             status = getattr(getattr(error, "response", None), "status_code", None)
             refused = status is not None and status in _REFUSED and status not in _BUSY
             is_final = refused or isinstance(error, (TypeError, ValueError))
-            return _Problem(f"{type(error).__name__}: {error}", is_final=is_final)
+            return _Problem(_USER_IN_URL.sub(MASK, f"{type(error).__name__}: {error}"), is_final=is_final)
 
     def _pause(self, seconds: float, message: str) -> bool:
         """Waits before another attempt. Returns whether one is to be made: not when the worker ends."""
