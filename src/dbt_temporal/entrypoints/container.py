@@ -52,6 +52,11 @@ def report_page(settings: Settings) -> ReportPage | None:
     return html_page if settings.artifacts.write_report else None
 
 
+def keeps_sql(settings: Settings) -> bool:
+    """Whether the records of nodes have their SQL: it is for `sql.zip` alone."""
+    return settings.artifacts.write_artifacts and settings.artifacts.write_sql
+
+
 async def close_lineage(container: WorkerContainer) -> None:
     """Sends what is left of lineage, where any is sent, for as long as the end of a program may take."""
     sender = container.lineage_sender()
@@ -90,6 +95,7 @@ class WorkerContainer(containers.DeclarativeContainer):
         limits=settings.provided.engine,
         shared=shared_parses,
         template=template,
+        keeps_sql=providers.Callable(keeps_sql, settings),
     )
     secret_resolver = providers.Singleton(WorkerSecrets, environ, settings.provided.secrets)
     v2_engine = providers.Singleton(

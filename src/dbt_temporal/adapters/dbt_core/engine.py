@@ -43,6 +43,7 @@ class DbtCoreEngine:
         telemetry: hears of parsed projects and of hosts.
         shared: parses that workers share; None where none are.
         template: a process of this interpreter and environment that imports dbt already; the engine ends it.
+        keeps_sql: whether records have what nodes send to the database, without which `artifacts` has none of it.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class DbtCoreEngine:
         telemetry: Telemetry | None = None,
         shared: SharedParses | None = None,
         template: Template | None = None,
+        keeps_sql: bool = True,
     ) -> None:
         own_environ = without_own_secrets(os.environ if environ is None else environ)
         cache_dir = cache_dir.absolute()
@@ -73,6 +75,7 @@ class DbtCoreEngine:
         self._retried = RetriedRuns(references, work_dir / "runs")
         self._outcomes = Outcomes(cache_dir / "outcomes")
         self._cancel_secs = cancel_secs
+        self._keeps_sql = keeps_sql
 
     async def prepare(self) -> None:
         """See `DbtEngine`. Starts the process that imports dbt."""
@@ -96,7 +99,9 @@ class DbtCoreEngine:
         unresolved = [f"env.{key}" for key, value in invocation.input.env.items() if not isinstance(value, str)]
         if unresolved:
             raise configuration_error(f"references that nothing resolved: {', '.join(unresolved)}")
-        return DbtCoreRun(self._hosts, self._retried, self._outcomes, location, invocation, self._cancel_secs)
+        return DbtCoreRun(
+            self._hosts, self._retried, self._outcomes, location, invocation, self._cancel_secs, self._keeps_sql
+        )
 
     async def ping(self) -> None:
         """See `DbtEngine`. Asks the process that all others come from."""

@@ -64,6 +64,7 @@ class DbtCoreRun:
         location: ProjectLocation,
         invocation: DbtInvocation,
         cancel_secs: float,
+        keeps_sql: bool,
     ) -> None:
         self._hosts = hosts
         self._retried = retried
@@ -71,6 +72,7 @@ class DbtCoreRun:
         self._location = location
         self._invocation = invocation
         self._cancel_secs = cancel_secs
+        self._keeps_sql = keeps_sql
         self._read_state: ReadState = _no_state
         self._without: Collection[str] = ()
 
@@ -159,6 +161,7 @@ class DbtCoreRun:
                 outcome=str(place),
                 again=attempt > 1 or self._invocation.goes_on,
                 shares=self._hosts.shares(host),
+                keeps_sql=self._keeps_sql,
             )
             return outcome_from(answer)
 

@@ -161,7 +161,14 @@ class HostOperations:
                 outcome = execute_operation(self._run, operation)
             else:
                 part = BatchPart.model_validate(message["part"]) if message["part"] else None
-                attempt = Attempt(message["unique_id"], message["ephemerals"], request, part, message["again"])
+                attempt = Attempt(
+                    message["unique_id"],
+                    message["ephemerals"],
+                    request,
+                    part,
+                    message["again"],
+                    keeps_sql=message["keeps_sql"] and self._run.flags.WRITE_JSON,
+                )
                 outcome = self._executor.execute(attempt)
         answer = {
             "result": outcome.result.model_dump(mode="json"),

@@ -56,6 +56,8 @@ class Attempt:
     """Of a microbatch model, what of it is to be done."""
     again: bool = False
     """Whether the run may have tried the node before."""
+    keeps_sql: bool = True
+    """Whether its record has what it has written for the database."""
     capture: NodeCapture = field(init=False)
 
     def __post_init__(self) -> None:
@@ -140,7 +142,7 @@ class NodeExecutor:
             small = small.model_copy(update={"failed_ephemerals": sorted(self.ephemerals.failed)})
         is_batch = attempt.part is not None and attempt.part.stage == "batch"
         in_manifest = unique_id in run.manifest.nodes and not is_batch
-        sql = written.texts((RUN,) if in_manifest else (COMPILED, RUN))
+        sql = written.texts((RUN,) if in_manifest else (COMPILED, RUN)) if attempt.keeps_sql else {}
         record = make_batch_record(sql) if is_batch else make_record(result, nodes, behind, sql)
         unreachable = is_unreachable(attempt.capture.exception, error)
         return AttemptOutcome(small, error, record, attempt.capture.log, attempt.capture.committed, unreachable)
