@@ -129,6 +129,25 @@ async def test_what_a_server_refuses_is_told_and_left_out(
     assert "events of OpenLineage are lost (1 so far)" in caplog.text
 
 
+async def test_the_end_of_a_worker_waits_for_what_a_transport_sends_by_itself(
+    collector: Collector, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "openlineage.yml"
+    file.write_text(f"transport:\n  type: async_http\n  url: {collector.url}\n")
+    sender = started(OPENLINEAGE_CONFIG=str(file))
+    sender.send(event("a"))
+    await asyncio.to_thread(sender.close)
+    assert collector.told() == [("a", "START")]
+    assert "not sent" not in caplog.text
+
+    collector.gate.clear()
+    sender = started(OPENLINEAGE_CONFIG=str(file))
+    sender.send(event("b"))
+    eventually(lambda: collector.asked == 2, lambda: "it is sent")
+    await asyncio.to_thread(sender.close, 0.0)
+    assert "what OpenLineage's client had taken was not sent" in caplog.text
+
+
 async def test_a_password_in_the_address_is_not_in_the_log(
     collector: Collector, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -73,8 +73,18 @@ class OpenLineageSender:
         left = len(self._waiting)
         if left:
             logger.warning("%d events of OpenLineage were not sent before the worker's end", left)
+        elif self._thread.is_alive():
+            logger.warning("what OpenLineage's client had taken was not sent before the worker's end")
 
     def _work(self) -> None:
+        self._send_all()
+        try:
+            # Some of its transports (async_http, kafka) only begin to send what they take.
+            self._client.close(CLOSE_SECS)
+        except Exception as error:
+            logger.warning("OpenLineage's client could not be closed: %s", type(error).__name__)
+
+    def _send_all(self) -> None:
         pause = FIRST_PAUSE_SECS
         while (first := self._first()) is not None:
             taken_at, event = first
