@@ -116,6 +116,15 @@ def test_the_tail_holds_the_newest_lines_and_the_text_all_of_them() -> None:
     assert log.text().splitlines() == log.since()
 
 
+def test_a_part_of_the_log_has_no_more_than_an_answer_takes_but_goes_on() -> None:
+    log = RunLog()
+    log.add("\n".join(['"' * 100] * 10))
+    assert len(log.part(0, 500)) == 2
+    assert log.part(9, 500) == ['"' * 100]
+    assert log.part(0, 10) == ['"' * 100]
+    assert log.part(0, None) == log.since()
+
+
 def test_the_version_in_the_log_is_that_of_the_package() -> None:
     assert __version__ == version("dbt-temporal")
 

@@ -10,8 +10,10 @@ from temporalio.client import WorkflowHandle, WorkflowQueryFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from dbt_temporal.adapters.temporal.gateway import TemporalRun
+from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.run.log import RunLog
 
 OUTPUT = {"invocation_id": "i", "success": True, "node_results": [], "elapsed_time": 1.0}
 AWAY = RPCError("tcp connect error", RPCStatusCode.UNAVAILABLE, b"")
@@ -97,6 +99,38 @@ async def test_counts_and_numbers_are_not_behind_the_lines() -> None:
         lines += len(snapshot.new_log_lines)
         numbered += len(snapshot.new_numbered)
         assert lines < numbered < len(snapshot.node_status) < snapshot.counts["succeeded"]
+
+
+class LongLog:
+    """The handle of a run whose log takes several answers, of which one does not come."""
+
+    id = "a-run"
+
+    def __init__(self) -> None:
+        self.log = RunLog()
+        self.log.add("\n".join(f"{number}: {'é' * 100}" for number in range(30_000)))
+        self.asked = 0
+
+    async def query(self, name: str, *, args: Any, rpc_timeout: Any) -> Any:
+        if name == "run_log":
+            self.asked += 1
+            if self.asked == 3:
+                raise RPCError("timed out", RPCStatusCode.DEADLINE_EXCEEDED, b"")
+            return self.log.part(args[0], TEMPORAL_BUDGET.log_bytes)
+        return dict.fromkeys(("total_nodes", "succeeded", "failed", "skipped", "running"), 0) | {"phase": "executing"}
+
+
+async def test_a_log_that_is_too_long_for_one_answer_comes_in_several_and_nothing_of_it_is_lost() -> None:
+    handle = LongLog()
+    run = TemporalRun(cast(WorkflowHandle[Any, Any], handle))
+    assert await run.snapshot(with_nodes=False) is None
+    snapshot = await run.snapshot(with_nodes=False)
+    assert snapshot is not None
+    assert snapshot.new_log_lines == handle.log.since()
+    assert handle.asked > 4
+    later = await run.snapshot(with_nodes=False)
+    assert later is not None
+    assert later.new_log_lines == []
 
 
 async def test_a_worker_that_does_not_know_the_numbers_tells_all_else() -> None:

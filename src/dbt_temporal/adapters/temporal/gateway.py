@@ -63,6 +63,9 @@ _LASTING = (
 )
 """What the server says for good; of all else, waiting may help."""
 
+WHOLE_ANSWER_CHARS = 200_000
+"""An answer with fewer characters of a run's log has all of it; the longest have 1.5 MB."""
+
 _AWAY = (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
 """What is said in place of a server that does not answer."""
 
@@ -148,6 +151,8 @@ class TemporalRun:
     def __init__(self, handle: WorkflowHandle[Any, Any]) -> None:
         self.handle = handle
         self._log_lines_seen = 0
+        self._lines: list[str] = []
+        """Of the log, what was asked for and has been in no snapshot."""
         self._numbered_seen = 0
 
     @property
@@ -158,13 +163,14 @@ class TemporalRun:
         try:
             async with asyncio.timeout(SNAPSHOT_SECS):
                 # The log first: what the counts say, and which nodes have numbers, is not behind its lines then.
-                new_lines: list[str] = await self._query("run_log", self._log_lines_seen)
+                await self._ask_for_lines()
+                new_lines = self._lines
                 numbered = await self._newly_numbered() if with_numbers and new_lines else []
                 nodes: Mapping[str, str] = await self._query("node_status") if with_nodes else {}
                 status: Mapping[str, Any] = await self._query("run_status")
         except (RPCError, TimeoutError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
             return None
-        self._log_lines_seen += len(new_lines)
+        self._lines = []
         self._numbered_seen += len(numbered)
         return Snapshot(
             phase=status["phase"],
@@ -174,6 +180,15 @@ class TemporalRun:
             new_log_lines=new_lines,
             new_numbered=numbered,
         )
+
+    async def _ask_for_lines(self) -> None:
+        """Asks for the lines that nobody has asked for, in several answers where they are many."""
+        while True:
+            some: list[str] = await self._query("run_log", self._log_lines_seen)
+            self._log_lines_seen += len(some)
+            self._lines += some
+            if sum(map(len, some)) < WHOLE_ANSWER_CHARS:
+                return
 
     async def _newly_numbered(self) -> list[str]:
         try:

@@ -110,8 +110,8 @@ class DbtRun:
         return dict(self._live.state.statuses)
 
     def run_log(self, since: int = 0) -> list[str]:
-        """The answer to the query `run_log`: every line so far, or those after the first `since`."""
-        return self._live.log.since(since)
+        """The answer to `run_log`: every line so far, or those after the first `since`, as many as an answer takes."""
+        return self._live.log.part(since, self._runtime.budget.log_bytes)
 
     def numbered_nodes(self, since: int = 0) -> list[str]:
         return self._live.log.numbered(since)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -63,6 +64,18 @@ class RunLog:
     def since(self, index: int = 0) -> list[str]:
         """The lines from a position on."""
         return self._lines[index:]
+
+    def part(self, since: int, limit: int | None) -> list[str]:
+        """The lines from a position on, as many of them as have so many bytes as JSON together, but one at least."""
+        lines = self.since(since)
+        if limit is None:
+            return lines
+        size = 0
+        for count, line in enumerate(lines):
+            size += len(json.dumps(line, ensure_ascii=False).encode(errors="replace")) + 1
+            if size > limit and count:
+                return lines[:count]
+        return lines
 
     def numbered(self, since: int = 0) -> list[str]:
         """unique_ids of the nodes that have numbers here, in the order of these, without the first `since`."""

@@ -79,7 +79,10 @@ class DbtRunWorkflow(RunUpdates):
 
     @workflow.query
     def run_log(self, since: int = 0) -> list[str]:
-        """Every line of the run log so far; whoever follows a run asks for those after the `since` that they have."""
+        """Every line of the run log so far; whoever follows a run asks for those after the `since` that they have.
+
+        Of a log of more than 1.5 MB, an answer has the first lines of these.
+        """
         return self._run.run_log(since)
 
     @workflow.query
