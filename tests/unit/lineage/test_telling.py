@@ -189,6 +189,12 @@ async def test_an_attempt_whose_end_the_worker_has_told_is_not_aborted_by_the_ne
     assert attempts(worker) == [(1, "START"), (1, "FAIL"), (2, "START"), (2, "COMPLETE")]
 
 
+async def test_an_attempt_whose_end_another_worker_has_told_is_not_aborted() -> None:
+    worker = Worker()
+    await worker.execute(attempt=3, unheard=[1, 2], told=[1])
+    assert attempts(worker) == [(2, "ABORT"), (3, "START"), (3, "COMPLETE")]
+
+
 async def test_an_attempt_that_finds_out_how_a_lost_one_ended_tells_that_as_its_own() -> None:
     worker = Worker()
     worker.engine.left[A, 1] = FakeEngine.succeeds(A)

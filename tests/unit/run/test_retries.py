@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from dbt_temporal.application.ports.runtime import StepFailedError
-from dbt_temporal.application.steps.messages import ProjectHooksOutput
+from dbt_temporal.application.steps.messages import ExecuteNodeInput, ProjectHooksOutput
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.project_config import parse_project_config
 from dbt_temporal.domain.run.plan import NodeOverrides
@@ -34,6 +34,16 @@ async def test_every_attempt_after_the_first_says_its_number_in_its_summary() ->
     runtime.retries["model.shop.a"] = [LOST]
     await execute(runtime)
     assert [step.summary for step in runtime.steps if step.name == "model:a"] == ["model:a", "model:a (attempt 2 of 3)"]
+
+
+async def test_further_attempts_know_which_lost_ones_their_workers_have_told_of() -> None:
+    runtime = runtime_of(node("a"))
+    crashed = StepFailedError(ErrorType.ENGINE_CRASHED, "signal 9", retryable=True)
+    silent = StepFailedError(ErrorType.ENGINE_CRASHED, "not heard of", retryable=True, timed_out=True)
+    runtime.retries["model.shop.a"] = [crashed, silent]
+    await execute(runtime)
+    asked = [step.argument for step in runtime.steps if isinstance(step.argument, ExecuteNodeInput)]
+    assert [(each.unheard, each.told) for each in asked] == [([], []), ([1], [1]), ([1, 2], [1])]
 
 
 async def test_what_failed_attempts_have_had_dbt_say_is_in_the_log_once_each() -> None:

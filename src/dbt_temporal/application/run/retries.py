@@ -55,6 +55,7 @@ class Tries(BaseModel):
         number: of the attempt that is made, or comes next.
         failed: how many have failed, of those that count.
         lost: numbers of attempts of which nobody has heard how they ended.
+        told: those of them whose worker has said so.
         next_at: when the next one comes; None where one is made now.
         last: how the one before that failed; None where it did not, but another one is to do better.
     """
@@ -62,19 +63,23 @@ class Tries(BaseModel):
     number: int = 1
     failed: int = 0
     lost: list[int] = Field(default_factory=list)
+    told: list[int] = Field(default_factory=list)
     next_at: datetime | None = None
     last: FailedTry | None = None
 
 
 @dataclass(frozen=True)
 class Lost:
-    """The attempts before, by number, of which nobody has heard how they ended."""
+    """The attempts before, by number, of which nobody has heard how they ended; and those whose worker has said so."""
 
     attempts: tuple[int, ...] = ()
+    told: tuple[int, ...] = ()
 
     def and_by(self, failure: StepFailedError, attempt: int) -> Lost:
         """With another attempt, as far as it is one of them."""
-        return Lost((*self.attempts, attempt)) if failure.unheard else self
+        if not failure.unheard:
+            return self
+        return Lost((*self.attempts, attempt), self.told if failure.timed_out else (*self.told, attempt))
 
 
 def _retryable(failure: StepFailedError) -> bool:
@@ -137,7 +142,7 @@ async def with_retries(
         raise tries.last.again()
     while True:
         tries.next_at, failed = None, None
-        last, lost = tries.failed + 1 >= rule.max_attempts, Lost(tuple(tries.lost))
+        last, lost = tries.failed + 1 >= rule.max_attempts, Lost(tuple(tries.lost), tuple(tries.told))
         try:
             output = await attempt(tries.number, lost)
             reason = why_again(output)
@@ -161,7 +166,7 @@ async def with_retries(
                 return known
             reason = f"{failure.error_type}: {failure.message}"
         tries.failed += 1
-        tries.lost = list(lost.attempts)
+        tries.lost, tries.told = list(lost.attempts), list(lost.told)
         if on_retry is not None:
             on_retry(tries.failed, reason)
         if not await wait_for_next(rule.pause_after(tries.failed), failed) and failed is not None:

@@ -61,7 +61,7 @@ class ExecuteNode:
             request.unique_id,
             request.attempt,
             part=request.part,
-            unheard=request.unheard,
+            unheard=[attempt for attempt in request.unheard if attempt not in request.told],
             waits=request.from_begin,
         )
         try:

@@ -219,6 +219,8 @@ class ExecuteNodeInput(StatementsInput):
     non_retryable_errors: list[str] = Field(default_factory=list)
     unheard: list[int] = Field(default_factory=list)
     """Attempts before this one of which nobody has heard how they ended."""
+    told: list[int] = Field(default_factory=list)
+    """Those of them whose worker has told itself that they were lost, as where their process died."""
     again: bool = True
     """Whether the node is run again where nothing is known of these; and where it was ended for another one's sake."""
     behind_failure: bool = False

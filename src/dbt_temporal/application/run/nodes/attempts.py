@@ -262,6 +262,7 @@ class NodeAttempts:
                 non_retryable_errors=config.retry.non_retryable_errors,
                 write_artifacts=self._context.plan.write_artifacts,
                 unheard=list(lost.attempts),
+                told=list(lost.told),
                 again=config.retry.runs_again(
                     node.materialization,
                     overrides.on_lost_attempt,
