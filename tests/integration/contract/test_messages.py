@@ -27,17 +27,23 @@ FILES = {
     "dbt_project.yml": PROJECT,
     "profiles.yml": "talks: {target: d, outputs: {d: {type: duckdb, path: \"{{ env_var('TALKS_DB', 'unused') }}\"}}}",
     "models/quiet.sql": "select 1 as id",
+    "models/between.sql": """
+{{ config(materialized='ephemeral') }}
+{% if execute %}{{ log('logged by the ephemeral model', info=True) }}{% endif %}
+select 2 as id
+""",
     "models/talks.sql": """
 {% if execute %}
 {{ log('logged by the model', info=True) }}{{ log('not for the console') }}{{ print('printed by the model') }}
 {% do exceptions.warn('the model warns') %}
 {% endif %}
-select id from {{ ref('quiet') }}
+select id from {{ ref('quiet') }} union all select id from {{ ref('between') }}
 """,
 }
-SELECTION = "quiet talks talk no_such_model"
+SELECTION = "quiet between talks talk no_such_model"
 SAID = (
     "told by on-run-start",
+    "logged by the ephemeral model",
     "logged by the model",
     "printed by the model",
     "the model warns",
@@ -83,7 +89,9 @@ async def test_what_a_node_says_stands_below_its_end_and_what_planning_says_befo
 ) -> None:
     log = await log_of(talks, tmp_path / "talks.duckdb")
     end = next(number for number, line in enumerate(log) if "=> view_model main.talks" in line)
-    assert [line.strip() for line in log[end + 1 : end + 3]] == ["logged by the model", "printed by the model"]
+    assert [line.strip() for line in log[end + 1 : end + 4]] == [
+        "between: logged by the ephemeral model", "logged by the model", "printed by the model"
+    ]  # fmt: skip
     begin = next(number for number, line in enumerate(log) if " START " in line)
     assert log[next(number for number, line in enumerate(log) if "'talk' does not match" in line) + 1].strip() == (
         "Did you mean talks?"

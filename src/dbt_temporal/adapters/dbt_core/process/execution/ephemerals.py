@@ -19,7 +19,7 @@ from dbt.task.show import ShowTask
 
 from dbt_temporal.adapters.dbt_core.process.artifacts.records import changed_fields, resource_fields, use_own_paths
 from dbt_temporal.adapters.dbt_core.process.database.request import Request
-from dbt_temporal.adapters.dbt_core.process.events import NodeCapture
+from dbt_temporal.adapters.dbt_core.process.events import Messages, NodeCapture
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun, is_ephemeral
 
 
@@ -40,13 +40,19 @@ class Ephemerals:
         self._queue = getattr(run.task.job_queue, "graph", None) or nx.DiGraph()
         self._selected = frozenset(self._queue)
 
-    def take_turns(self, unique_ids: Sequence[str], request: Request) -> None:
-        """Compiles models now that dbt's queue would hand out now: what they look up may be another thing later."""
+    def take_turns(self, unique_ids: Sequence[str], request: Request, said: Messages) -> None:
+        """Compiles models now that dbt's queue would hand out now: what they look up may be another thing later.
+
+        What they have dbt say goes, with their names, to the node that comes after them: they have no result.
+        """
         with request.holding(self._lock):
             for unique_id in unique_ids:
-                cause, _ = self.before(unique_id, NodeCapture(), request)
+                capture = NodeCapture()
+                cause, _ = self.before(unique_id, capture, request)
                 if cause is None:
-                    self._compile(unique_id, NodeCapture(), in_turn=True)
+                    self._compile(unique_id, capture, in_turn=True)
+                for line in capture.said.lines():
+                    said.add(f"{self._run.manifest.expect(unique_id).name}: {line}")
 
     def before(self, unique_id: str, capture: NodeCapture, request: Request) -> tuple[Any, list[str]]:
         """Compiles what a node inlines, and the selected models for which dbt's queue would have it wait.

@@ -109,7 +109,7 @@ class NodeExecutor:
             task_contextvars(project_root=run.project.config.project_root),
         ):
             self._refresh_relations(attempt)
-            self.ephemerals.take_turns(attempt.turns, attempt.request)
+            self.ephemerals.take_turns(attempt.turns, attempt.request, attempt.capture.said)
             failed_ephemeral, used = self.ephemerals.before(unique_id, attempt.capture, attempt.request)
             node = copy.deepcopy(run.manifest.expect(unique_id))
             before = resource_fields(node)
