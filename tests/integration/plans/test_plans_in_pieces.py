@@ -15,11 +15,14 @@ from dbt_temporal.adapters.temporal.closed_runs.finding import ClosedRuns
 from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings
 from dbt_temporal.adapters.temporal.payloads import plan_pieces
 from dbt_temporal.adapters.temporal.payloads.plan_pieces import PIECE_SIGNAL
+from dbt_temporal.adapters.temporal.planned_runs import begun_with, find_planned_run
 from dbt_temporal.adapters.temporal.workflow.definition import DbtRunWorkflow
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.testing import node, plan
 from tests.integration.run_harness import RunHarness, history, scheduled
 from tests.integration.servers import wait_for
+
+EARLIER = "0198c1d2-7a2e-7c7e-9d55-2b7f0c1f6a11"
 
 
 @pytest.fixture
@@ -76,6 +79,18 @@ async def test_a_run_whose_plan_came_in_pieces_is_cancelled_and_tidied_as_any_ot
 
     assert tidied.succeeded >= 1
     assert len(runs.engine.seen_by_artifacts) == 12
+
+
+async def test_whoever_asks_for_the_files_of_a_run_finds_it_by_a_plan_in_pieces(runs: RunHarness) -> None:
+    run = await runs.submit({"retry_from": EARLIER})
+    await run.outcome()
+
+    found = await find_planned_run(runs.client, run.workflow_id)
+
+    assert found is not None
+    assert found.place == runs.store.location(found.invocation_id)
+    assert list(found.nodes) == [f"model.shop.n{i}" for i in range(12)]
+    assert await begun_with(runs.client, run.workflow_id, found.invocation_id) == {EARLIER}
 
 
 async def test_what_steps_leave_out_is_found_beside_the_pieces(runs: RunHarness) -> None:
