@@ -6,6 +6,9 @@ import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
+
+import pytest
 
 from dbt_temporal.adapters.artifact_stores.fsspec_store import FsspecArtifactStore
 from dbt_temporal.adapters.temporal.listing import open_runs
@@ -105,3 +108,21 @@ async def test_the_command_deletes_what_it_has_shown_and_leaves_what_runs_may_us
     shown = Shown()
     await prune_store(target, place, Rule(keep=1), False, shown)
     assert shown.text.startswith("0 runs (0 files, 0 B) of ")
+
+
+@pytest.mark.parametrize("is_planned", [False, True])
+async def test_runs_stay_whose_artifacts_one_reads_that_goes_on(
+    runs: RunHarness, target: Target, tmp_path: Path, is_planned: bool
+) -> None:
+    runs.engine.gates[A] = asyncio.Event()
+    named = {"retry_from": OLD[0], "state_manifest_ref": f"{tmp_path}/store/{OLD[1]}/manifest.json"}
+    if is_planned:
+        await runs.store.write("newest/shop", OLD[2].encode())
+        run = await runs.submit({**named, "state_manifest_ref": "latest"})
+        await runs.has_begun(A)
+    else:
+        run = await runs.gateway.submit(named, f"run-{uuid4().hex}")
+    await is_listed(target, run.workflow_id)
+    found = await open_runs(await connected(target))
+    assert found.invocation_ids.issuperset({OLD[0], OLD[2 if is_planned else 1]})
+    await run.terminate("the test has ended")

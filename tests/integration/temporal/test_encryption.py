@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,6 +25,7 @@ from temporalio.service import RPCError
 
 from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
 from dbt_temporal.adapters.temporal.gateway import TemporalRunGateway
+from dbt_temporal.adapters.temporal.listing import KnownRuns
 from dbt_temporal.adapters.temporal.payloads.codec_keys import new_key
 from dbt_temporal.application.ports.engine import NodeOutcome, Progress
 from dbt_temporal.application.ports.runs import Ending
@@ -160,6 +162,21 @@ async def test_a_caller_without_the_key_is_told_which_one_is_missing(
     stranger = TemporalRunGateway(await client_with(temporal_address, keys), encrypted_runs.task_queue)
     with pytest.raises(DbtTemporalError, match=said):
         await stranger.find(run.workflow_id).outcome()
+
+
+async def test_runs_are_listed_without_the_key_by_what_is_in_clear(
+    encrypted_runs: RunHarness, temporal_address: str
+) -> None:
+    encrypted_runs.engine.run_plan = plan(node("a"))
+    run = await encrypted_runs.submit({"command": "run", "select": "a"})
+    await run.outcome()
+    known = KnownRuns(await client_with(temporal_address, None), encrypted_runs.task_queue)
+
+    async def listed() -> bool:
+        found = await known.newest(2, since=datetime.now(UTC) - timedelta(hours=1), project="shop")
+        return [(each.workflow_id, each.command, each.select) for each in found] == [(run.workflow_id, "run", "")]
+
+    await wait_for(listed, what="the run is listed, without its selection")
 
 
 async def test_a_run_that_meets_a_worker_without_the_key_waits_for_one_that_has_it(

@@ -12,8 +12,9 @@ from temporalio.exceptions import FailureError
 from temporalio.service import RPCError, RPCStatusCode
 
 from dbt_temporal.adapters.temporal.gateway import WORKFLOW_TYPE
+from dbt_temporal.adapters.temporal.planned_runs import begun_with
 from dbt_temporal.application.stored.retention import OpenRuns
-from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 
 COMMAND_MEMO = "command"
 STATUS_ATTRIBUTE = "DbtStatus"
@@ -92,20 +93,34 @@ class KnownRuns:
 
 
 async def open_runs(client: Client) -> OpenRuns:
-    """The runs of a namespace that go on, of all task queues.
+    """The runs of a namespace that go on, of all task queues, with the earlier runs that they read artifacts of.
 
     Raises:
         DbtTemporalError: of type Configuration, where the server does not say.
     """
     query = f"WorkflowType = '{WORKFLOW_TYPE}' AND ExecutionStatus = 'Running'"
     begun: dict[str, datetime] = {}
+    read: set[str] = set()
     try:
         async for execution in client.list_workflows(query):
             first, at = await _first_execution(client, execution)
             begun[first] = at
+            read |= await _earlier_runs(client, execution.id, first)
     except RPCError as error:
         raise configuration_error(f"the server does not list runs: {error.message}") from error
-    return OpenRuns(frozenset(begun), min(begun.values(), default=None))
+    return OpenRuns(frozenset(begun) | read, min(begun.values(), default=None))
+
+
+async def _earlier_runs(client: Client, workflow_id: str, first_run_id: str) -> set[str]:
+    """As far as the server knows the run's beginning, and the keys to read it are here."""
+    try:
+        return await begun_with(client, workflow_id, first_run_id)
+    except (FailureError, DbtTemporalError):
+        return set()
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise
+        return set()
 
 
 async def _first_execution(client: Client, execution: WorkflowExecution) -> tuple[str, datetime]:
@@ -133,14 +148,14 @@ def runs_of(task_queue: str) -> str:
 async def _known_run(execution: WorkflowExecution) -> KnownRun:
     asked = await _memo(execution)
     status = _BY_EXECUTION.get(execution.raw_info.status, "running")
-    said = execution.search_attributes.get(STATUS_ATTRIBUTE)
-    if said and str(said[0]) in _MORE_EXACT.get(status, ()):
-        status = str(said[0])
+    said = _said(execution, STATUS_ATTRIBUTE)
+    if said in _MORE_EXACT.get(status, ()):
+        status = said
     return KnownRun(
         workflow_id=execution.id,
         run_id=execution.run_id,
-        project=str(asked.get("project") or ""),
-        command=str(asked.get("command") or ""),
+        project=str(asked.get("project") or _said(execution, "DbtProject")),
+        command=str(asked.get("command") or _said(execution, "DbtCommand")),
         select=str(asked.get("select") or ""),
         status=status,
         started_at=execution.start_time,
@@ -148,10 +163,16 @@ async def _known_run(execution: WorkflowExecution) -> KnownRun:
     )
 
 
+def _said(execution: WorkflowExecution, attribute: str) -> str:
+    """What a search attribute says, which is never encrypted; empty where there is none."""
+    values = execution.search_attributes.get(attribute)
+    return str(values[0]) if values else ""
+
+
 async def _memo(execution: WorkflowExecution) -> dict[str, Any]:
     """What was asked for; nothing where the keys to read it are not here."""
     try:
         asked = await execution.memo_value(COMMAND_MEMO, {})
-    except FailureError:
+    except (FailureError, DbtTemporalError):
         return {}
     return asked if isinstance(asked, dict) else {}

@@ -83,7 +83,7 @@ class OpenRuns:
     """The runs that go on.
 
     Attributes:
-        invocation_ids: theirs.
+        invocation_ids: theirs, and those of the earlier runs whose artifacts they read (retry, state, defer).
         since: when the first of them began; None where there are none.
     """
 
