@@ -153,6 +153,25 @@ async def test_runs_without_a_run_json_are_found_where_they_are_asked_for() -> N
     assert id_of(1) not in {run.invocation_id for run in await retention.runs(with_unknown=True)}
 
 
+@pytest.mark.parametrize(
+    ("files", "is_run"),
+    [
+        (["manifest.json", "log.txt"], True),
+        (["records/model.shop.a.1.json", "logs/model.shop.a.log", ".manifest.json.0a1b"], True),
+        (["photo.jpg"], False),
+        (["manifest.json", "photo.jpg"], False),
+        (["photos/1.jpg", "logs/a.log"], False),
+        (["manifest.json/1"], False),
+    ],
+)
+async def test_a_folder_of_somebody_else_is_no_run_whatever_it_is_called(files: list[str], is_run: bool) -> None:
+    store = InMemoryArtifactStore()
+    for name in files:
+        await store.write(f"{id_of(1)}/{name}", b"x")
+    found = await Retention(store).runs(with_unknown=True)
+    assert [run.invocation_id for run in found] == ([id_of(1)] if is_run else [])
+
+
 async def test_the_addresses_name_the_runs_that_must_stay() -> None:
     store = InMemoryArtifactStore()
     retention = await filled(store, about(1, 3), about(2, 2, "ci"))

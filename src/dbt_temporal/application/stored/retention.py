@@ -24,6 +24,13 @@ UNKNOWN = "?"
 UNKNOWN_STAYS = timedelta(days=1)
 """So long what has no `run.json` stays at least: its run may go on, or have its artifacts stored later."""
 _LISTED_AT_ONCE = 8
+_FOLDERS_OF_RUNS = frozenset({"assets", "compiled", "logs", "records", "state"})
+_FILES_OF_RUNS = frozenset(
+    {f"{name}.json" for name in ("catalog", "dates", "manifest", "run_results", "semantic_manifest", "sources")}
+    | {"index.html", "log.txt", "report.html", "sql.zip", "static_index.html", WHOSE}
+)
+"""What releases without `run.json` have stored as well. Others give their folders such ids, too, and may have the same
+bucket; what is in theirs is something else."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +153,7 @@ class Retention:
 
     async def runs(self, *, with_unknown: bool) -> list[StoredRun]:
         """All runs of the store; those without a `run.json` only if they are asked for, as all files of each are listed
-        for the time of the last."""
+        for the time of the last. A folder with anything in it that no run stores is none."""
         ids = [name for name in await self._store.list_folders("") if is_invocation_id(name)]
         found = await self._store.read_many([f"{invocation_id}/{WHOSE}" for invocation_id in ids])
         known, unknown = [], []
@@ -160,7 +167,7 @@ class Retention:
             async for invocation_id, files in self._listed(unknown):
                 place = f"{invocation_id}/{WHOSE}"
                 is_unread = place not in found and any(file.path == place for file in files)
-                if files and not is_unread:
+                if files and not is_unread and all(_is_of_run(file, invocation_id) for file in files):
                     last = max(file.modified for file in files)
                     known.append(StoredRun(invocation_id, None, datetime.fromtimestamp(last, UTC)))
         return known
@@ -210,6 +217,13 @@ class Retention:
             listed = await asyncio.gather(*(self._store.list_files(invocation_id) for invocation_id in some))
             for invocation_id, files in zip(some, listed, strict=True):
                 yield invocation_id, files
+
+
+def _is_of_run(file: StoredFile, invocation_id: str) -> bool:
+    first, below, _ = file.path.removeprefix(f"{invocation_id}/").partition("/")
+    if first.startswith("."):  # left behind by a worker that was killed while it wrote
+        return not below
+    return first in (_FOLDERS_OF_RUNS if below else _FILES_OF_RUNS)
 
 
 def _instant(text: str) -> datetime:
