@@ -133,6 +133,13 @@ async def test_a_log_that_is_too_long_for_one_answer_comes_in_several_and_nothin
     assert later.new_log_lines == []
 
 
+async def test_a_run_with_too_many_nodes_for_an_answer_is_told_by_its_counts() -> None:
+    snapshot = await going_on("node_status").snapshot(with_nodes=True)
+    assert snapshot is not None
+    assert snapshot.node_status == {}
+    assert snapshot.new_log_lines
+
+
 async def test_a_worker_that_does_not_know_the_numbers_tells_all_else() -> None:
     snapshot = await going_on("numbered_nodes").snapshot(with_nodes=False, with_numbers=True)
     assert snapshot is not None
