@@ -107,6 +107,12 @@ async def test_a_run_that_has_not_ended_has_no_docs_yet(runs: RunHarness, target
         await served(target, run.workflow_id)
 
 
+def test_what_no_header_takes_is_not_found_either(capfd: pytest.CaptureFixture[str]) -> None:
+    with serving({}, "127.0.0.1", 0) as url, pytest.raises(HTTPError, match="404"):
+        fetched(f"{url}/%E2%98%83%0D%0AX")
+    assert capfd.readouterr().err == ""
+
+
 def test_a_port_that_is_taken_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -28,7 +28,7 @@ class _Handler(BaseHTTPRequestHandler):
         name = unquote(urlsplit(self.path).path).lstrip("/") or INDEX_FILE
         content = self.site.get(name)
         if content is None:
-            self.send_error(HTTPStatus.NOT_FOUND, f"there is no {name}")
+            self.send_error(HTTPStatus.NOT_FOUND)  # without the name, which may have what no header takes
             return
         kind, _ = mimetypes.guess_type(name)
         self.send_response(HTTPStatus.OK)
@@ -40,6 +40,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """A terminal is not told of each request."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A browser that has gone amid an answer is nothing that a terminal is told of."""
 
 
 @contextmanager
@@ -56,10 +63,9 @@ def serving(site: Mapping[str, bytes], host: str, port: int) -> Iterator[str]:
     """
     handler = type("_SiteHandler", (_Handler,), {"site": site})
     try:
-        server = ThreadingHTTPServer((host, port), handler)
+        server = _Server((host, port), handler)
     except (OSError, OverflowError) as error:
         raise configuration_error(f"cannot listen at {host}:{port}: {error}; --port names another one") from error
-    server.daemon_threads = True
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": STOP_POLL_SECS}, daemon=True)
     thread.start()
     try:
