@@ -16,6 +16,7 @@ from dbt_temporal.entrypoints.cli.operators.pruning import _size
         (["--dry-run"], "give --keep, --older-than or both"),
         (["--keep", "0"], "0 is not in the range x>=1"),
         (["--older-than", "a month"], "Invalid value for '--older-than': 'a month' is no number with m, h or d"),
+        (["--older-than", "999999d"], "Invalid value for '--older-than': '999999d' is no number with m, h or d"),
     ],
 )
 def test_wrong_flags_are_told(flags: list[str], told: str) -> None:

@@ -25,9 +25,10 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 def read_age(text: str) -> timedelta | None:
-    """A number with m, h or d as a time span; None where it is none, or longer than there are days."""
+    """A number with m, h or d as a time span; None where it is none, or begins before the year 1."""
     match = re.fullmatch(r"(\d{1,6})([mhd])", text.strip())
-    return timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else None
+    age = timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else None
+    return None if age is None or age >= datetime.now(UTC) - datetime.min.replace(tzinfo=UTC) else age
 
 
 async def tidy_up(target: Target, workflow_ids: Sequence[str], age: timedelta, console: Console) -> int:
