@@ -18,6 +18,7 @@ from dbt_temporal.entrypoints.cli.progress import (
     node_label,
     progress_view,
 )
+from dbt_temporal.entrypoints.cli.running import consoles
 
 SUMMARY = "Done. PASS=1 WARN=0 ERROR=0 SKIP=0 NO-OP=0 TOTAL=1"
 
@@ -55,11 +56,18 @@ def rendered(view: LiveProgress) -> str:
 
 def test_without_a_terminal_the_lines_of_the_log_are_printed_whole_and_unchanged() -> None:
     console = plain_console()
-    line = "1 of 2 START table_model dev.[bold]orders" + "x" * 100
+    line = "1 of 2 START table_model dev.[bold]orders:key:" + "x" * 100
     with progress_view(console) as view:
         assert isinstance(view, PlainProgress)
         view.show(Snapshot(new_log_lines=[line, "", "second"]))
     assert written(console) == f"{line}\n\nsecond\n"
+
+
+def test_what_others_have_named_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    for console in consoles({}):
+        console.print("Submitted to the task queue 'a[/b]:key:'", soft_wrap=True)
+    said = capsys.readouterr()
+    assert said.out == said.err == "Submitted to the task queue 'a[/b]:key:'\n"
 
 
 def test_the_summary_line_waits_for_the_end() -> None:

@@ -152,10 +152,10 @@ class PlainProgress:
 
     def show(self, snapshot: Snapshot) -> None:
         for line in self.log.take(snapshot.new_log_lines):
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._console.print(Text(line), soft_wrap=True)
 
     def note(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(Text(text), soft_wrap=True)
 
     def away(self, text: str | None) -> None:
         if text is not None:

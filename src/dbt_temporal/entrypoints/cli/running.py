@@ -42,8 +42,10 @@ def consoles(flags: Mapping[str, Any]) -> tuple[Any, Any]:
     """Standard output and standard error, with colours as the terminal and NO_COLOR have it, unless a flag says."""
     from rich.console import Console
 
+    # What is printed are names and messages of others: `:key:` and `[bold]` stay as they are.
+    as_it_is: dict[str, Any] = {"highlight": False, "emoji": False, "markup": False}
     no_color = True if flags.get("use_colors") is False else None
-    return Console(highlight=False, no_color=no_color), Console(highlight=False, no_color=no_color, stderr=True)
+    return Console(no_color=no_color, **as_it_is), Console(no_color=no_color, stderr=True, **as_it_is)
 
 
 def run_at_server(flags: dict[str, Any], work: Callable[[Any, Any], Coroutine[Any, Any, int]]) -> None:
@@ -53,6 +55,6 @@ def run_at_server(flags: dict[str, Any], work: Callable[[Any, Any], Coroutine[An
     from dbt_temporal.entrypoints.cli.submit import find_target, server_variables
 
     async def run() -> int:
-        return await work(find_target(os.environ, server_variables(flags)), Console(highlight=False))
+        return await work(find_target(os.environ, server_variables(flags)), Console(highlight=False, emoji=False))
 
     sys.exit(run_program(run))
