@@ -97,6 +97,9 @@ async def test_the_newest_run_is_looked_at_followed_and_cancelled(runs: RunHarne
     await cancel(target, [run.workflow_id], console())
     assert await attached == 2
     assert "CANCELLED" in text(following)
+    again = console()
+    await cancel(target, [run.workflow_id], again)
+    assert text(again) == f"{run.workflow_id} has ended already: nothing is asked of it\n"
 
 
 async def _says(shown: Console, what: str) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import logging
 import re
+import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +15,8 @@ from uuid import uuid4
 from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.client import (
     Client,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
     WorkflowQueryFailedError,
@@ -101,7 +104,10 @@ class TemporalRunGateway:
                     static_summary=summary or run_summary(run_input or {}),
                 )
         except WorkflowAlreadyStartedError as error:
-            raise configuration_error(f"a workflow with the id {workflow_id!r} is running already") from error
+            raise configuration_error(
+                f"a workflow with the id {workflow_id!r} is running already; "
+                f"{shlex.join(['dbt-temporal', 'attach', workflow_id])!r} follows it"
+            ) from error
         except RPCError as error:
             raise configuration_error(f"{self.place} does not take the run: {error}") from error
         return TemporalRun(handle)
@@ -110,12 +116,18 @@ class TemporalRunGateway:
         return TemporalRun(self._client.get_workflow_handle(workflow_id, run_id=run_id))
 
     async def invocation_id(self, workflow_id: str) -> str:
+        return (await self._described(workflow_id)).raw_info.first_run_id
+
+    async def goes_on(self, workflow_id: str) -> bool:
+        """Whether a run has not ended yet. Raises as `invocation_id` does."""
+        return (await self._described(workflow_id)).status is WorkflowExecutionStatus.RUNNING
+
+    async def _described(self, workflow_id: str) -> WorkflowExecutionDescription:
         try:
             async with asyncio.timeout(REQUEST_SECS):
-                description = await self._client.get_workflow_handle(workflow_id).describe()
+                return await self._client.get_workflow_handle(workflow_id).describe()
         except (RPCError, TimeoutError) as error:
             raise configuration_error(f"{self.place}: cannot tell of the run {workflow_id!r}: {error}") from error
-        return description.raw_info.first_run_id
 
     async def stored(self, workflow_id: str) -> StoredRun | None:
         try:

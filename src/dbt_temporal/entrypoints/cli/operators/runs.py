@@ -106,11 +106,14 @@ async def cancel(target: Target, workflow_ids: Sequence[str], out: Console) -> i
     """Asks runs to stop. Returns the exit code."""
     client = await connected(target)
     gateway = TemporalRunGateway(client, target.connection.task_queue)
-    for workflow_id in workflow_ids:
-        await gateway.invocation_id(workflow_id)  # there is one of that name
-    for workflow_id in workflow_ids:
-        await gateway.find(workflow_id).cancel()
-        _print_lines(out, [f"{workflow_id} is asked to stop: it ends what it runs, and stores its artifacts"])
+    # First of all, so that nothing is asked where one of the names is wrong.
+    going_on = {workflow_id: await gateway.goes_on(workflow_id) for workflow_id in workflow_ids}
+    for workflow_id, goes_on in going_on.items():
+        said = "has ended already: nothing is asked of it"
+        if goes_on:
+            await gateway.find(workflow_id).cancel()
+            said = "is asked to stop: it ends what it runs, and stores its artifacts"
+        _print_lines(out, [f"{workflow_id} {said}"])
     return SUCCESS
 
 
