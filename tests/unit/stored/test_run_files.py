@@ -118,6 +118,12 @@ async def test_a_late_record_of_a_run_that_has_ended_is_dropped_and_a_late_log_i
     assert set(store.files) == {LOG}
 
 
+async def test_nothing_of_what_is_written_stays_in_memory_on_a_worker_that_does_not_end_the_run() -> None:
+    late = LateWrites()
+    await RunFiles(InMemoryArtifactStore(), INVOCATION.invocation_id, late).keep(FakeEngine.succeeds(A), attempt=1)
+    assert not late._groups
+
+
 async def test_an_attempt_that_has_nothing_to_record_is_not_missed() -> None:
     files = RunFiles(InMemoryArtifactStore(), INVOCATION.invocation_id, LateWrites(Patience(missing_secs=0)))
     await files.keep(replace(FakeEngine.succeeds(A), record=b""), attempt=1)

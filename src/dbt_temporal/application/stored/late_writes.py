@@ -54,7 +54,7 @@ class LateWrites:
         task = asyncio.create_task(self._keep_writing(what, write))
         tasks = self._groups[group]
         tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        task.add_done_callback(lambda done: self._forget_done(group, done))
         await asyncio.wait({task}, timeout=self.patience.late_step_secs if self._late else self.patience.step_secs)
         if task.done():
             return task.result()
@@ -92,6 +92,13 @@ class LateWrites:
                     return False
             await asyncio.sleep(pause)
             pause *= 2
+
+    def _forget_done(self, group: str, task: asyncio.Task[bool]) -> None:
+        """Whoever ends the run may do so on another worker, so groups go by themselves."""
+        tasks = self._groups.get(group, set())
+        tasks.discard(task)
+        if not tasks:
+            self._groups.pop(group, None)
 
     def _one_less(self, _task: asyncio.Task[bool]) -> None:
         self._late -= 1
