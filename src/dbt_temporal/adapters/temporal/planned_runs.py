@@ -81,9 +81,9 @@ async def begun_with(client: Client, workflow_id: str, first_run_id: str) -> set
         DbtTemporalError: of type Configuration, where a key is missing.
     """
     planning = await _planning(client, client.get_workflow_handle(workflow_id, run_id=first_run_id))
-    named = [planning.asked.get(field) for field in _REFERENCES]
+    named = [planning.asked.get(name) for name in _REFERENCES]
     if planning.answer is not None:
-        named += [getattr(planning.answer.invocation.input, field) for field in _REFERENCES]
+        named += [getattr(planning.answer.invocation.input, name) for name in _REFERENCES]
     parts = [part for each in named if isinstance(each, str) for part in each.split("/")]
     return {part for part in parts if is_invocation_id(part)}
 
