@@ -82,6 +82,7 @@ async def test_a_run_that_no_worker_has_taken_has_no_snapshot(temporal_client: C
 async def test_a_workflow_id_is_used_by_one_run_at_a_time(temporal_client: Client) -> None:
     gateway = TemporalRunGateway(temporal_client, f"nobody-{uuid4().hex}")
     run = await gateway.submit({}, uuid4().hex)
-    with pytest.raises(DbtTemporalError, match=f"is running already; 'dbt-temporal attach {run.workflow_id}' follows it"):
+    follows = f"is running already; 'dbt-temporal attach {run.workflow_id}' follows it"
+    with pytest.raises(DbtTemporalError, match=follows):
         await gateway.submit({}, run.workflow_id)
     await run.terminate("the test is over")

@@ -246,7 +246,7 @@ def from_package(names: MacroNamespace, package: str | None) -> Any:
 def test_a_context_has_the_macros_that_dbts_has() -> None:
     class Context(ManifestContext):  # type: ignore[misc]
         def __init__(self) -> None:
-            self._ctx = {}
+            self._ctx: dict[str, Any] = {}
             self.namespace = namespace(MacroNamespaceBuilder.build_namespace, "util")
 
         def generate_builtins(self) -> dict[str, Any]:

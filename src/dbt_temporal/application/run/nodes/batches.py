@@ -151,7 +151,7 @@ class BatchSteps:
             messages = result.messages
         except StepFailedError as failure:
             ended = EndedBatch(index=index, status="error", message=failure.message)
-            messages = failure.result and failure.result.messages
+            messages = None if failure.result is None else failure.result.messages
         self._take(ended, messages)
         return ended
 
