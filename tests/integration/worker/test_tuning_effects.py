@@ -81,21 +81,6 @@ async def test_a_worker_has_as_many_slots_as_it_is_told(temporal_address: str, t
         await meter.becomes("temporal_worker_task_slots_available", "LocalActivityWorker", 9)
 
 
-async def test_by_whatever_tuner_a_worker_serves_the_series_by_which_an_alert_knows_that_there_is_one(
-    temporal_address: str, task_queue: str
-) -> None:
-    async with AsyncExitStack() as stack:
-        meter, runs = await metered(stack, temporal_address, task_queue)
-        runs.tuning = tuning(WORKER_TUNER="resource-based")
-        await runs.start_worker()
-
-        async def polls() -> bool:
-            return meter.value("temporal_num_pollers", "activity_task") is not None
-
-        await wait_for(polls, what="the number of pollers of activities")
-        assert meter.value("temporal_worker_task_slots_available", "ActivityWorker") is None
-
-
 @pytest.mark.parametrize(("ratio", "normal", "sticky"), [("0.2", 1, 4), ("0.8", 4, 1)])
 async def test_pollers_are_shared_out_by_the_ratio(
     temporal_address: str, task_queue: str, ratio: str, normal: int, sticky: int

@@ -70,11 +70,13 @@ def test_runs_that_addresses_name_or_that_go_on_stay() -> None:
 
 
 def test_runs_stay_that_one_which_goes_on_may_have_begun_with() -> None:
-    runs = [stored(1, 9), stored(2, 8), stored(3, 7, success=False), stored(4, 6, command="test"), stored(5, 3)]
-    runs += [stored(6, 2), stored(7, 1)]
+    runs = [stored(0, 10, success=False), stored(1, 9), stored(2, 8), stored(3, 7, success=False)]
+    runs += [stored(8, 6.5, command="seed"), stored(4, 6, command="test")]
+    runs += [stored(5, 3), stored(6, 2), stored(7, 1)]
     found = chosen(runs, Rule(keep=1), NOW, set(), OpenRuns(frozenset({id_of(9)}), since=NOW - timedelta(days=4)))
-    # Two had deployed before it began; the last one of them was the latest then. Those that ended since, were it later.
-    assert [run.invocation_id for run in found] == [id_of(number) for number in (1, 3, 4)]
+    # Before it began, the latest was the second one, or with ARTIFACT_LATEST=always the third, and the newest, which a
+    # retry is of, was the fourth. Those that ended since, were it later.
+    assert [run.invocation_id for run in found] == [id_of(number) for number in (0, 1, 8)]
 
 
 def test_a_run_of_which_nothing_is_known_stays_a_day_whatever_the_rule_says() -> None:

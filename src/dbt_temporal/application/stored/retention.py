@@ -136,13 +136,15 @@ def _may_go(run: StoredRun, rule: Rule, now: datetime) -> bool:
 
 
 def _may_be_in_use(group: Sequence[StoredRun], since: datetime | None) -> set[str]:
-    """Those that `latest` has meant since then: the last one that deployed before, and all that have ended since."""
+    """Those that `latest` has meant since then: all that have ended since, and of those before the last one, the last
+    one that deployed (ARTIFACT_LATEST=always), and the last one that did so well."""
     if since is None:
         return set()
-    deployed = [run for run in group if run.about is not None and run.about.success and run.about.command in DEPLOYING]
-    before = max((run for run in deployed if run.ended_at < since), key=lambda run: run.ended_at, default=None)
-    later = {run.invocation_id for run in group if run.ended_at >= since}
-    return later if before is None else later | {before.invocation_id}
+    before = [run for run in group if run.ended_at < since]
+    deployed = [run for run in before if run.about is not None and run.about.command in DEPLOYING]
+    well = [run for run in deployed if run.about is not None and run.about.success]
+    last = {max(runs, key=lambda run: run.ended_at).invocation_id for runs in (before, deployed, well) if runs}
+    return last | {run.invocation_id for run in group if run.ended_at >= since}
 
 
 class Retention:
