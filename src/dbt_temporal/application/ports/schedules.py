@@ -16,5 +16,5 @@ class Schedules(Protocol):
 
         Raises:
             DbtTemporalError: of type Configuration, where there is no such schedule or no such time, saying what to do;
-                of type Adapter, where nobody answers.
+                of type EngineCrashed, where nobody answers.
         """
