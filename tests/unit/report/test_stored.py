@@ -17,14 +17,16 @@ from dbt_temporal.application.steps.messages import StoreArtifactsInput, StoreAr
 from dbt_temporal.application.steps.use_cases import UseCases
 from dbt_temporal.application.stored.late_writes import Patience
 from dbt_temporal.domain.errors import ErrorType
-from dbt_temporal.domain.report.model import NodeFacts, ReportFacts, RunGraph, RunReport
+from dbt_temporal.domain.report.model import NodeFacts, ReportFacts, RunGraph
 from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult
 from dbt_temporal.domain.run.input import parse_run_input
 from dbt_temporal.domain.run.plan import HistoryLimits
 from dbt_temporal.testing import (
     FakeEngine,
     FakeEngineRun,
+    FakeReportPage,
     FakeRuntime,
+    FakeSecretResolver,
     InMemoryArtifactStore,
     model_id,
     node,
@@ -46,23 +48,13 @@ NO_PATIENCE = Patience(missing_secs=0)
 NODES = (node("a"), node("b", "a"))
 
 
-def page(report: RunReport) -> bytes:
-    """What the report holds, in a few words."""
-    before = report.comparison and report.comparison.invocation_id
-    names = [each.facts.name for each in report.nodes]
-    return json.dumps({"command": report.command, "nodes": names, "before": before}).encode()
-
-
-def broken_page(report: RunReport) -> bytes:
-    raise RuntimeError(f"no page of {report.project}")
-
-
 class World:
-    def __init__(self, make_page: Any = page, engine: FakeEngine | None = None) -> None:
+    def __init__(self, make_page: FakeReportPage | None = None, engine: FakeEngine | None = None) -> None:
         self.store = InMemoryArtifactStore()
         self.engine = engine or FakeEngine(plan(*NODES))
         registry = ProjectRegistry([ready_project()])
-        self.use_cases = UseCases.build(self.engine, registry, self.store, report_page=make_page, patience=NO_PATIENCE)
+        page = make_page or FakeReportPage()
+        self.use_cases = UseCases.build(self.engine, registry, self.store, report_page=page, patience=NO_PATIENCE)
 
     async def store_run(self, invocation_id: str = INVOCATION_ID, **fields: Any) -> StoreArtifactsOutput:
         asked: dict[str, Any] = {"results": [ran("a", 1, 2), ran("b", 2, 3)], "report": facts_of()} | fields
@@ -132,7 +124,7 @@ async def test_a_report_that_cannot_be_made_costs_the_run_nothing_else(broken: s
         async def graph(self, with_code: Collection[str] = ()) -> RunGraph:
             raise RuntimeError(f"no graph of {list(with_code)}")
 
-    world = World(broken_page if broken == "page" else page)
+    world = World(FakeReportPage(RuntimeError("no page") if broken == "page" else None))
     if broken == "graph":
         world.engine.run_class = NoGraph
     if broken == "store":
@@ -159,15 +151,11 @@ async def test_secrets_stand_in_no_report() -> None:
             nodes = {uid: NodeFacts(uid, "model") for uid in with_code}
             return RunGraph(nodes, dict.fromkeys(with_code, "select 'hunter2-is-secret' as password"))
 
-    class NoReferences:
-        async def resolve(self, references: object) -> dict[str, str]:
-            raise AssertionError(references)
-
     engine = FakeEngine(plan(*NODES))
     engine.run_class = Telling
     message = "Database Error: password hunter2-is-secret is wrong <b>"
     engine.script[model_id("a")] = [engine.fails(model_id("a"), message, retryable=False)]
-    keeping = SecretKeepingEngine(engine, NoReferences(), {})  # type: ignore[arg-type]
+    keeping = SecretKeepingEngine(engine, FakeSecretResolver(), {})
     store = InMemoryArtifactStore()
     use_cases = UseCases.build(
         keeping, ProjectRegistry([ready_project()]), store, report_page=html_page, write_artifacts=True

@@ -9,36 +9,21 @@ from dbt_temporal.application.ports.engine import LoadedProject, ProjectLocation
 from dbt_temporal.application.projects.loading import LoadProjects, ReadyProject, RereadProject
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, configuration_error
 from dbt_temporal.domain.project_config import ProjectConfig
-from dbt_temporal.testing import FakeEngine
+from dbt_temporal.testing import FakeEngine, FakeProjectSource
 
 
-class Source:
-    """A source with projects at these paths."""
-
-    def __init__(self, *paths: str) -> None:
-        self._paths = paths
-
-    async def locate(self) -> list[ProjectLocation]:
-        return [ProjectLocation(Path(path), Path(path), source=path) for path in self._paths]
-
-
-def load(*sources: Source, engine: FakeEngine | None = None, strict: bool = False) -> LoadProjects:
+def load(*sources: FakeProjectSource, engine: FakeEngine | None = None, strict: bool = False) -> LoadProjects:
     return LoadProjects(
         sources, engine or FakeEngine(), lambda _: ProjectConfig(), read_name=lambda path: path.name, strict=strict
     )
 
 
-class Broken(FakeEngine):
-    """Projects with a message here do not parse, and say so."""
-
-    def __init__(self, messages: dict[str, str]) -> None:
-        super().__init__()
-        self.messages = messages
-
-    async def load_project(self, location: ProjectLocation) -> LoadedProject:
-        if location.source in self.messages:
-            raise DbtTemporalError(ErrorType.COMPILATION, self.messages[location.source])
-        return await super().load_project(location)
+def broken(folder: str = "/x", **messages: str) -> FakeEngine:
+    """An engine for which the projects of these names in a folder do not parse, and which says so."""
+    engine = FakeEngine()
+    for name, message in messages.items():
+        engine.unparsable[f"{folder}/{name}"] = DbtTemporalError(ErrorType.COMPILATION, message)
+    return engine
 
 
 @pytest.mark.parametrize(
@@ -49,26 +34,26 @@ class Broken(FakeEngine):
     ],
 )
 async def test_a_project_that_lacks_a_variable_waits_even_where_it_is_the_only_one(message: str) -> None:
-    (project,) = await load(Source("/x/farm"), engine=Broken({"/x/farm": message}))()
+    (project,) = await load(FakeProjectSource("/x/farm"), engine=broken(farm=message))()
     assert project.waits_for == f"the project /x/farm does not load: {message}"
     assert (project.loaded.name, project.loaded.location.source) == ("farm", "/x/farm")
 
 
 async def test_a_broken_project_takes_no_other_down() -> None:
-    good, bad = await load(Source("/x/good", "/x/bad"), engine=Broken({"/x/bad": "no such macro"}))()
+    good, bad = await load(FakeProjectSource("/x/good", "/x/bad"), engine=broken(bad="no such macro"))()
     assert (good.waits_for, bad.waits_for) == (None, "the project /x/bad does not load: no such macro")
 
 
 async def test_a_project_whose_name_cannot_be_read_goes_by_its_source() -> None:
-    engine = Broken({"/x/bad": "not YAML"})
-    _, bad = await LoadProjects([Source("/x/good", "/x/bad")], engine, lambda _: ProjectConfig())()
+    engine = broken(bad="not YAML")
+    _, bad = await LoadProjects([FakeProjectSource("/x/good", "/x/bad")], engine, lambda _: ProjectConfig())()
     assert bad.loaded.name == "/x/bad"
 
 
 async def test_where_all_are_broken_and_none_lacks_a_variable_all_of_them_are_told() -> None:
-    engine = Broken({"/x/a": "no such macro", "/x/b": "no such model"})
+    engine = broken(a="no such macro", b="no such model")
     with pytest.raises(DbtTemporalError) as caught:
-        await load(Source("/x/a", "/x/b"), engine=engine)()
+        await load(FakeProjectSource("/x/a", "/x/b"), engine=engine)()
     assert caught.value.message.splitlines() == [
         "the project /x/a does not load: no such macro",
         "the project /x/b does not load: no such model",
@@ -76,19 +61,19 @@ async def test_where_all_are_broken_and_none_lacks_a_variable_all_of_them_are_to
 
 
 async def test_a_strict_start_refuses_a_project_that_lacks_a_variable() -> None:
-    engine = Broken({"/x/b": "Env var required but not provided: 'FARM_DB'"})
+    engine = broken(b="Env var required but not provided: 'FARM_DB'")
     with pytest.raises(DbtTemporalError, match=r"the project /x/b does not load: Env var required") as caught:
-        await load(Source("/x/a", "/x/b"), engine=engine, strict=True)()
+        await load(FakeProjectSource("/x/a", "/x/b"), engine=engine, strict=True)()
     assert caught.value.error_type == ErrorType.COMPILATION
 
 
 async def test_a_project_that_waits_must_not_have_the_name_of_another() -> None:
     with pytest.raises(DbtTemporalError, match="two projects are named 'shop': /x/shop and /y/shop"):
-        await load(Source("/x/shop"), Source("/y/shop"), engine=Broken({"/y/shop": "broken"}))()
+        await load(FakeProjectSource("/x/shop"), FakeProjectSource("/y/shop"), engine=broken("/y", shop="broken"))()
 
 
 async def test_projects_come_in_the_order_of_their_sources() -> None:
-    projects = await load(Source("/x/b", "/x/a"), Source("/y/c"))()
+    projects = await load(FakeProjectSource("/x/b", "/x/a"), FakeProjectSource("/y/c"))()
     assert [project.loaded.name for project in projects] == ["b", "a", "c"]
 
 
@@ -97,20 +82,20 @@ async def test_each_project_has_its_own_configuration() -> None:
         Path("/x/a"): ProjectConfig(),
         Path("/x/b"): ProjectConfig.model_validate({"retry": {"max_attempts": 7}}),
     }
-    projects = await LoadProjects([Source("/x/a", "/x/b")], FakeEngine(), configs.__getitem__)()
+    projects = await LoadProjects([FakeProjectSource("/x/a", "/x/b")], FakeEngine(), configs.__getitem__)()
     assert [project.config.retry.max_attempts for project in projects] == [3, 7]
 
 
 async def test_two_projects_of_one_name_are_refused_with_both_places() -> None:
     with pytest.raises(DbtTemporalError) as caught:
-        await load(Source("/x/shop"), Source("/y/shop"))()
+        await load(FakeProjectSource("/x/shop"), FakeProjectSource("/y/shop"))()
     assert caught.value.error_type == ErrorType.CONFIGURATION
     assert caught.value.message.startswith("two projects are named 'shop': /x/shop and /y/shop")
 
 
 async def test_one_folder_given_twice_is_refused_as_well() -> None:
     with pytest.raises(DbtTemporalError, match="two projects are named 'shop': /x/shop and /x/shop"):
-        await load(Source("/x/shop", "/x/shop"))()
+        await load(FakeProjectSource("/x/shop", "/x/shop"))()
 
 
 async def test_projects_are_loaded_side_by_side() -> None:
@@ -121,7 +106,7 @@ async def test_projects_are_loaded_side_by_side() -> None:
             await both.wait()
             return await super().load_project(location)
 
-    projects = await asyncio.wait_for(load(Source("/x/a", "/x/b"), engine=Waiting())(), 5)
+    projects = await asyncio.wait_for(load(FakeProjectSource("/x/a", "/x/b"), engine=Waiting())(), 5)
     assert len(projects) == 2
 
 
@@ -140,7 +125,7 @@ async def test_with_a_strict_start_the_first_that_fails_cancels_the_others_and_i
             raise AssertionError
 
     with pytest.raises(DbtTemporalError, match="no profile"):
-        await load(Source("/x/good", "/x/bad"), engine=Failing(), strict=True)()
+        await load(FakeProjectSource("/x/good", "/x/bad"), engine=Failing(), strict=True)()
     assert cancelled == ["/x/good"]
 
 

@@ -10,7 +10,7 @@ from dbt_temporal.application.steps.use_cases import UseCases
 from dbt_temporal.domain.dates.logical_dates import LogicalDates, ScheduledStart
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.run.input import parse_run_input
-from dbt_temporal.testing import FakeEngine, InMemoryArtifactStore, node, plan, ready_project
+from dbt_temporal.testing import FakeEngine, FakeSchedules, InMemoryArtifactStore, node, plan, ready_project
 from dbt_temporal.testing.builders import INVOCATION_ID, STARTED_AT
 
 FRIDAY, MONDAY = "2026-11-27T05:00:00+00:00", "2026-11-30T05:00:00+00:00"
@@ -18,21 +18,10 @@ EARLIER = "0198c1d2-7a2e-7c7e-9d55-2b7f0c1f6a22"
 DAYS = {"day": "{{ data_interval_start | date }}", "days": ["{{ data_interval_end | date }}", 1], "other": "x"}
 
 
-class WeekdayMornings:
-    """A schedule whose time before a Monday is on Friday."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, datetime]] = []
-
-    async def time_before(self, schedule_id: str, time: datetime) -> datetime:
-        self.asked.append((schedule_id, time))
-        return datetime.fromisoformat(FRIDAY)
-
-
 class World:
     def __init__(self) -> None:
         self.store = InMemoryArtifactStore()
-        self.schedules = WeekdayMornings()
+        self.schedules = FakeSchedules({"weekdays": [datetime.fromisoformat(FRIDAY)]})
         self.use_cases = UseCases.build(
             FakeEngine(plan(node("a"))),
             ProjectRegistry([ready_project()]),

@@ -16,6 +16,7 @@ from dbt_temporal.domain.run.input import parse_run_input
 from dbt_temporal.testing import (
     FakeEngine,
     FakeEngineRun,
+    FakeSecretResolver,
     InMemoryArtifactStore,
     model_id,
     node,
@@ -112,15 +113,11 @@ async def test_secrets_stand_in_nothing_that_is_told() -> None:
             nodes = {uid: NodeFacts("a", "model") for uid in with_code}
             return RunGraph(nodes, dict.fromkeys(with_code, f"select\n  '{secret}' as password"))
 
-    class NoReferences:
-        async def resolve(self, references: object) -> dict[str, str]:
-            raise AssertionError(references)
-
     engine = FakeEngine(plan(node("a")))
     engine.run_class = Telling
     message = f"Database Error\nLINE 3:   '{secret}' as password"
     engine.script[model_id("a")] = [engine.fails(model_id("a"), message, retryable=False)]
-    keeping = SecretKeepingEngine(engine, NoReferences(), {})  # type: ignore[arg-type]
+    keeping = SecretKeepingEngine(engine, FakeSecretResolver(), {})
     store = InMemoryArtifactStore()
     use_cases = UseCases.build(keeping, ProjectRegistry([ready_project()]), store, write_artifacts=True)
     run_input = {"env": {"DB_PASSWORD": secret}, "command": "build"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +53,7 @@ class FakeEngine:
 
     Attributes:
         run_plan: what `plan` answers.
+        unparsable: by source, what is wrong with projects that do not parse.
         script: for a unique_id, what its attempts end with, in turn; the last goes on for all further attempts.
             Nodes without a script succeed.
         gates: a node with a gate, or `before_run` or `after_run`, ends only when the gate is set.
@@ -81,6 +83,7 @@ class FakeEngine:
 
     def __init__(self, run_plan: ExecutionPlan | None = None) -> None:
         self.run_plan = run_plan or plan()
+        self.unparsable: dict[str, DbtTemporalError] = {}
         self.lease_of: Callable[[DbtRunInput], Lease | None] = lambda _input: None
         self.script: dict[str, Sequence[NodeOutcome | DbtTemporalError]] = {}
         self.gates: dict[str, asyncio.Event] = {}
@@ -111,9 +114,17 @@ class FakeEngine:
         self.sql: Mapping[str, str] | DbtTemporalError = {}
 
     async def load_project(self, location: ProjectLocation) -> LoadedProject:
-        """A project named like its folder."""
+        """A project named like its folder, of the nodes of the plan."""
+        if location.source in self.unparsable:
+            raise self.unparsable[location.source]
         return LoadedProject(
-            location.project_dir.name, location, adapter_type="duckdb", target="dev", threads=4, dbt_version="1.11.0"
+            location.project_dir.name,
+            location,
+            adapter_type="duckdb",
+            target="dev",
+            threads=4,
+            dbt_version="1.11.0",
+            counts=Counter(node.resource_type for node in self.run_plan.nodes.values()),
         )
 
     async def open(self, location: ProjectLocation, invocation: DbtInvocation) -> FakeEngineRun:

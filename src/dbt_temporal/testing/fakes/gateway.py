@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from dbt_temporal.application.ports.runs import Ending, Outcome, Snapshot, StoredRun
+from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.run.input import DbtRunInput
 
 
@@ -54,9 +55,15 @@ class FakeRun:
         self.cancels += 1
 
     async def terminate(self, reason: str) -> None:
-        """Ends the run."""
-        self.terminated = reason
-        self.end(Outcome(Ending.TERMINATED, message=reason))
+        """Ends the run, unless it has ended."""
+        if not self.ended:
+            self.terminated = reason
+            self.end(Outcome(Ending.TERMINATED, message=reason))
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return self._future.done()
 
     @property
     def _future(self) -> asyncio.Future[Outcome]:
@@ -66,7 +73,15 @@ class FakeRun:
 
 
 class FakeRunGateway:
-    """Hands out one scripted run, and remembers what was submitted."""
+    """Hands out one scripted run, and remembers what was submitted.
+
+    Attributes:
+        run: the one.
+        workers: whether any has asked for work.
+        submitted: the inputs, in order.
+        stored_run: what `stored` answers.
+        away: whether the server does not answer.
+    """
 
     place = "the task queue 'fake'"
 
@@ -76,15 +91,23 @@ class FakeRunGateway:
         self.submitted: list[DbtRunInput] = []
         self.stored_run: StoredRun | None = None
         self.away = False
+        self._known: set[str] = set()
 
     async def submit(self, run_input: DbtRunInput, workflow_id: str) -> FakeRun:
-        """Takes the run."""
+        """Takes the run, unless one of that id is running."""
+        self._check()
+        if workflow_id in self._known and not self.run.ended:
+            raise configuration_error(f"a workflow with the id {workflow_id!r} is running already")
+        self._known.add(workflow_id)
         self.submitted.append(run_input)
         self.run.workflow_id = workflow_id
         return self.run
 
     async def invocation_id(self, workflow_id: str) -> str:
-        """An id made of the workflow's."""
+        """An id made of the workflow's, of a run that was submitted."""
+        self._check()
+        if workflow_id not in self._known:
+            raise configuration_error(f"{self.place}: cannot tell of the run {workflow_id!r}: there is none")
         return f"invocation of {workflow_id}"
 
     async def stored(self, workflow_id: str) -> StoredRun | None:
@@ -99,3 +122,7 @@ class FakeRunGateway:
     async def has_workers(self) -> bool:
         """What the test says."""
         return self.workers
+
+    def _check(self) -> None:
+        if self.away:
+            raise configuration_error(f"{self.place} does not answer: it is told to be away")

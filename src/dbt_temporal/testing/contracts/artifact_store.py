@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from pathlib import Path
 
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
-from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+from dbt_temporal.domain.errors import ErrorType
+from dbt_temporal.testing.contracts.errors import error_of
 
 
 class ArtifactStoreContract:
@@ -58,7 +58,8 @@ class ArtifactStoreContract:
     ) -> None:
         """`upload`, of a file that there is not: an ArtifactStore error."""
         await store.write("run/manifest.json", b"old")
-        assert await _error_of(store.upload("run/manifest.json", tmp_path / "none")) is ErrorType.ARTIFACT_STORE
+        error = await error_of(store.upload("run/manifest.json", tmp_path / "none"))
+        assert error.error_type is ErrorType.ARTIFACT_STORE
         assert await store.read("run/manifest.json") == b"old"
 
     async def test_a_file_is_copied_within_the_store(self, store: ArtifactStore) -> None:
@@ -122,12 +123,3 @@ class ArtifactStoreContract:
             assert await store.read("run/manifest.json") in whole
             await asyncio.sleep(0)
         await writing
-
-
-async def _error_of(call: Awaitable[object]) -> ErrorType | None:
-    """The type of the error that a call raises; None where it raises none."""
-    try:
-        await call
-    except DbtTemporalError as error:
-        return error.error_type
-    return None

@@ -1,0 +1,1 @@
+"""Fakes of ports. Those whose ports have contract tests pass them."""
