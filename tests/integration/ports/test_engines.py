@@ -1,0 +1,57 @@
+"""Both engines, on DuckDB, keep what their port promises."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
+from dbt_temporal.adapters.dbt_v2.engine import DbtV2Engine
+from dbt_temporal.application.ports.engine import ProjectLocation
+from dbt_temporal.testing import DbtEngineContract
+from dbt_temporal.testing.contracts.engine import SHOP
+from tests.integration.engine_driver import write_files
+from tests.integration.v2.installed import BINARY, environment, needs_dbt_v2
+
+PROFILES = """
+shop:
+  target: dev
+  outputs:
+    dev: {{type: duckdb, path: "{path}", schema: main, threads: 2}}
+"""
+
+
+def written(folder: Path, **more: str) -> ProjectLocation:
+    write_files(folder, {**SHOP, **more, "profiles.yml": PROFILES.format(path=folder / "shop.duckdb")})
+    return ProjectLocation(folder, folder)
+
+
+class OnDuckDB(DbtEngineContract):
+    """One engine and one project for all tests: what they parse takes longer than what they do."""
+
+    @pytest.fixture(scope="class")
+    def shop(self, tmp_path_factory: pytest.TempPathFactory) -> ProjectLocation:
+        return written(tmp_path_factory.mktemp("shop"))
+
+    @pytest.fixture
+    def unparsable(self, tmp_path: Path) -> ProjectLocation:
+        return written(tmp_path, **{"models/orders.sql": "select id from {{ ref('nothing') }}"})
+
+
+@pytest.mark.every_dbt_version
+class TestDbtCore(OnDuckDB):
+    @pytest.fixture
+    def engine(self, dbt_engine: DbtCoreEngine) -> DbtCoreEngine:
+        return dbt_engine
+
+
+@needs_dbt_v2
+class TestDbtV2(OnDuckDB):
+    @pytest.fixture(scope="class")
+    async def engine(self, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DbtV2Engine]:
+        cache = tmp_path_factory.mktemp("cache")
+        engine = DbtV2Engine(cache, binary=str(BINARY), environ=environment(), settle_secs=0.1)
+        yield engine
+        await engine.close()
