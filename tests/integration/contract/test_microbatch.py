@@ -33,6 +33,7 @@ select i as id, timestamp '2026-01-01' + to_days(i::integer) as happened from ra
 {{ config(materialized='incremental', incremental_strategy='microbatch', event_time='happened', batch_size='day',
           begin='2026-01-01') }}
 {% set broken = execute and model.batch and model.batch.id == var('broken', 'none') %}
+{% if execute and model.batch %}{{ log('told by batch ' ~ model.batch.id, info=True) }}{% endif %}
 select id, happened {{ ', no_such_column' if broken }} from {{ ref('events') }}""",
 }
 DAILY = "model.shop.daily"
@@ -95,6 +96,10 @@ async def test_a_failed_batch_says_why_and_a_later_run_does_it_alone(batch_runs:
     (entry,) = [each for each in stored["results"] if each["unique_id"] == DAILY]
     assert (entry["status"], entry["message"]) == ("partial success", "PARTIAL SUCCESS (5/6)")
     assert batch_runs.artifact(failed.output, f"logs/{DAILY}.2026-01-04.log").exists()
+    log = batch_runs.artifact(failed.output, "log.txt").read_text().splitlines()
+    said = {line.strip(): log[number - 1] for number, line in enumerate(log) if "told by batch" in line}
+    assert sorted(said) == [f"told by batch {day.replace('-', '')}" for day in DAYS]
+    assert all(f"main.daily: {day}" in said[f"told by batch {day.replace('-', '')}"] for day in DAYS)
 
     results = str(batch_runs.artifact(failed.output, "run_results.json"))
     mended, types, summaries = await build(batch_runs, tmp_path, retry_from=results, vars={"broken": "mended"})
