@@ -2,9 +2,9 @@
 
 - `builders`: plans, nodes and results with little typing: `plan(node("a"), node("b", "a"))`.
 - `fakes`: one for each port, named like it; each remembers what it was asked, and can be told what to answer.
-  `FakeRuntime` carries a `DbtRun` with scripted steps and hooks (`HandedOver` is what ends an execution of it, where the
-  run goes on in another one), `FakeEngine` is a dbt engine with scripted nodes, `InMemoryArtifactStore` a store in a
-  dictionary.
+  `FakeRuntime` carries a `DbtRun` with scripted steps and hooks (`HandedOver` is what ends an execution of it, where
+  the run goes on in another one), `FakeEngine` is a dbt engine with scripted nodes, `InMemoryArtifactStore` a store in
+  a dictionary.
 - `contracts`: for each port that others bring adapters of, the tests that every one of them passes, and the fake too.
   docs/extending.md has a table of all, and shows how they are used.
 

@@ -28,30 +28,39 @@ def written(folder: Path, **more: str) -> ProjectLocation:
     return ProjectLocation(folder, folder)
 
 
-class OnDuckDB(DbtEngineContract):
-    """One engine and one project for all tests: what they parse takes longer than what they do."""
+# One project and one engine of each kind for all tests: what they parse takes longer than what they do.
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> ProjectLocation:
+    return written(tmp_path_factory.mktemp("shop"))
 
-    @pytest.fixture(scope="class")
-    def shop(self, tmp_path_factory: pytest.TempPathFactory) -> ProjectLocation:
-        return written(tmp_path_factory.mktemp("shop"))
 
-    @pytest.fixture
-    def unparsable(self, tmp_path: Path) -> ProjectLocation:
-        return written(tmp_path, **{"models/orders.sql": "select id from {{ ref('nothing') }}"})
+@pytest.fixture
+def unparsable(tmp_path: Path) -> ProjectLocation:
+    return written(tmp_path / "bad", **{"models/orders.sql": "select id from {{ ref('nothing') }}"})
+
+
+@pytest.fixture(scope="module")
+async def one_v2_engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DbtV2Engine]:
+    cache = tmp_path_factory.mktemp("cache")
+    engine = DbtV2Engine(cache, binary=str(BINARY), environ=environment(), settle_secs=0.1)
+    yield engine
+    await engine.close()
 
 
 @pytest.mark.every_dbt_version
-class TestDbtCore(OnDuckDB):
+class TestDbtCore(DbtEngineContract):
     @pytest.fixture
     def engine(self, dbt_engine: DbtCoreEngine) -> DbtCoreEngine:
         return dbt_engine
 
 
 @needs_dbt_v2
-class TestDbtV2(OnDuckDB):
-    @pytest.fixture(scope="class")
-    async def engine(self, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[DbtV2Engine]:
-        cache = tmp_path_factory.mktemp("cache")
-        engine = DbtV2Engine(cache, binary=str(BINARY), environ=environment(), settle_secs=0.1)
-        yield engine
-        await engine.close()
+class TestDbtV2(DbtEngineContract):
+    @pytest.fixture
+    def shop(self, tmp_path: Path) -> ProjectLocation:
+        # Not that of the other engine, whose DuckDB has other files.
+        return written(tmp_path / "shop")
+
+    @pytest.fixture
+    def engine(self, one_v2_engine: DbtV2Engine) -> DbtV2Engine:
+        return one_v2_engine

@@ -19,7 +19,6 @@ from dbt_temporal.testing import ArtifactReferencesContract, ProjectSourceContra
 from tests.integration.buckets import Storage
 from tests.integration.fixtures_buckets import gcs_endpoint, s3_endpoint, storage
 from tests.integration.sources.git_servers import Repository
-from tests.unit.projects.test_archives import zipped
 
 __all__ = ["gcs_endpoint", "s3_endpoint", "storage"]
 
@@ -67,31 +66,27 @@ class TestGit(ProjectSourceContract, SeveralProjectsContract):
 
 
 class BucketPlace(Worker):
-    """A prefix of a bucket, or an archive in it."""
+    """A prefix of a bucket."""
 
-    def __init__(self, folder: Path, bucket: Storage, key: str) -> None:
-        super().__init__(folder, f"{bucket.url}/{key}")
+    def __init__(self, folder: Path, bucket: Storage) -> None:
+        super().__init__(folder, f"{bucket.url}/shops")
         self._objects = FsspecArtifactStore(bucket.url, os.environ)
-        self._key = key
 
     async def put(self, files: Mapping[str, str]) -> None:
         await self.remove()
-        objects = {f"{self._key}/{path}": text.encode() for path, text in files.items()}
-        if self._key.endswith(".zip"):
-            objects = {self._key: zipped(files)}
-        for key, content in objects.items():
-            await self._objects.write(key, content)
+        for path, text in files.items():
+            await self._objects.write(f"shops/{path}", text.encode())
 
     async def remove(self) -> None:
-        await self._objects.delete(self._key)
+        await self._objects.delete("shops")
 
 
 class TestBuckets(ProjectSourceContract, SeveralProjectsContract):
     """On S3 and on Cloud Storage."""
 
-    @pytest.fixture(params=["shops", "shops.zip"])
-    def place(self, request: pytest.FixtureRequest, tmp_path: Path, storage: Storage) -> BucketPlace:
-        return BucketPlace(tmp_path, storage, request.param)
+    @pytest.fixture
+    def place(self, tmp_path: Path, storage: Storage) -> BucketPlace:
+        return BucketPlace(tmp_path, storage)
 
 
 class StoredRun:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from uuid import uuid4
 
@@ -42,9 +42,8 @@ class PlaceOnDisk:
         await asyncio.to_thread(self._put, files)
 
     def _put(self, files: Mapping[str, str]) -> None:
-        archived: Callable[..., bytes] = {".zip": zipped, ".gz": tarred}.get(self._place.suffix, zipped)
         if self._place.suffix:
-            self._place.write_bytes(archived(files))
+            self._place.write_bytes(zipped(files) if self._place.suffix == ".zip" else tarred(files))
             return
         shutil.rmtree(self._place, ignore_errors=True)
         for path, text in files.items():
@@ -52,7 +51,10 @@ class PlaceOnDisk:
             (self._place / path).write_text(text)
 
     async def remove(self) -> None:
-        await asyncio.to_thread(self._place.unlink if self._place.suffix else lambda: shutil.rmtree(self._place))
+        if self._place.suffix:
+            self._place.unlink()
+        else:
+            await asyncio.to_thread(shutil.rmtree, self._place)
 
     def source(self) -> ProjectSource:
         (source,) = project_sources(read_settings(self._environ), Path.cwd(), self._environ)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -186,7 +186,7 @@ async def test_fakes_fail_where_they_are_told_to(tmp_path: Path) -> None:
     source.problem = configuration_error("no such place")
     references.broken = ["fake://"]
     leases.away = schedules.away = gateway.away = True
-    calls = {
+    calls: dict[ErrorType, list[Awaitable[object]]] = {
         ErrorType.CONFIGURATION: [source.locate(), gateway.submit(DbtRunInput(), "a"), gateway.invocation_id("a")],
         ErrorType.ARTIFACT_STORE: [references.fetch("retry_from", "fake://runs/1", tmp_path)],
         ErrorType.ADAPTER: [

@@ -13,7 +13,7 @@ from dbt_temporal.domain.run.input import parse_run_input
 from dbt_temporal.testing import FakeEngine, FakeSchedules, InMemoryArtifactStore, node, plan, ready_project
 from dbt_temporal.testing.builders import INVOCATION_ID, STARTED_AT
 
-FRIDAY, MONDAY = "2026-11-27T05:00:00+00:00", "2026-11-30T05:00:00+00:00"
+THURSDAY, FRIDAY, MONDAY = "2026-11-26T05:00:00+00:00", "2026-11-27T05:00:00+00:00", "2026-11-30T05:00:00+00:00"
 EARLIER = "0198c1d2-7a2e-7c7e-9d55-2b7f0c1f6a22"
 DAYS = {"day": "{{ data_interval_start | date }}", "days": ["{{ data_interval_end | date }}", 1], "other": "x"}
 
@@ -21,7 +21,9 @@ DAYS = {"day": "{{ data_interval_start | date }}", "days": ["{{ data_interval_en
 class World:
     def __init__(self) -> None:
         self.store = InMemoryArtifactStore()
-        self.schedules = FakeSchedules({"weekdays": [datetime.fromisoformat(FRIDAY)]})
+        self.schedules = FakeSchedules(
+            {"weekdays": [datetime.fromisoformat(day) for day in (THURSDAY, FRIDAY, MONDAY)]}
+        )
         self.use_cases = UseCases.build(
             FakeEngine(plan(node("a"))),
             ProjectRegistry([ready_project()]),

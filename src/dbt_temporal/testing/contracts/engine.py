@@ -18,7 +18,6 @@ from dbt_temporal.application.ports.engine import (
     no_progress,
 )
 from dbt_temporal.domain.errors import ErrorType
-from dbt_temporal.domain.results import NodeStatus
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.testing.contracts.errors import error_of
@@ -77,7 +76,7 @@ class DbtEngineContract:
             outcomes[unique_id] = await (await run.opened()).execute_node(unique_id, no_progress)
             check_outcome(outcomes[unique_id], unique_id)
             heard = await (await run.opened()).outcome_of(unique_id, 1)
-            assert heard is None or heard.result.status is outcomes[unique_id].result.status
+            assert heard is None or heard.result.status == outcomes[unique_id].result.status
 
         results = [CompletedNode(outcome.result, outcome.record) for outcome in outcomes.values()]
         assert await (await run.opened()).after_run(results, no_progress) == []
@@ -140,12 +139,12 @@ def check_outcome(outcome: NodeOutcome, unique_id: str) -> None:
     """How a node of the project ends."""
     assert outcome.result.unique_id == unique_id
     if unique_id == BROKEN:
-        assert outcome.result.status is NodeStatus.ERROR
+        assert outcome.result.status == "error"
         assert outcome.error is not None
         assert not outcome.error.retryable
         assert outcome.result.message
     else:
-        assert (outcome.result.status, outcome.error) == (NodeStatus.SUCCESS, None)
+        assert (outcome.result.status, outcome.error) == ("success", None)
         assert outcome.record
 
 

@@ -83,7 +83,7 @@ class ArtifactReferencesContract:
     ) -> None:
         """`fetch`, by many runs."""
         await earlier.put("manifest.json", b"{}")
-        names = [str(number) for number in range(8)]
+        names = [str(number) for number in range(4)]
         await asyncio.gather(*(references.fetch("state_manifest_ref", earlier.url, tmp_path / name) for name in names))
         for name in names:
             assert _contents(tmp_path / name) == {"manifest.json": b"{}"}
