@@ -26,6 +26,12 @@ models: {talks: {no_such_folder: {+materialized: table}}}
 FILES = {
     "dbt_project.yml": PROJECT,
     "profiles.yml": "talks: {target: d, outputs: {d: {type: duckdb, path: \"{{ env_var('TALKS_DB', 'unused') }}\"}}}",
+    "macros/list_schemas.sql": """
+{% macro duckdb__list_schemas(database) %}
+{{ log('told while the run is set up', info=True) }}
+{{ return(run_query("select distinct schema_name from system.information_schema.schemata")) }}
+{% endmacro %}
+""",
     "models/quiet.sql": "select 1 as id",
     "models/between.sql": """
 {{ config(materialized='ephemeral') }}
@@ -42,6 +48,7 @@ select id from {{ ref('quiet') }} union all select id from {{ ref('between') }}
 }
 SELECTION = "quiet between talks talk no_such_model"
 SAID = (
+    "told while the run is set up",
     "told by on-run-start",
     "logged by the ephemeral model",
     "logged by the model",

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.adapters.secrets import SecretSettings, WorkerSecrets
-from dbt_temporal.application.ports.engine import EngineRun, NodeOutcome, Progress, ProjectLocation
+from dbt_temporal.application.ports.engine import EngineRun, NodeOutcome, Prepared, Progress, ProjectLocation
 from dbt_temporal.application.secrets.keeping_engine import SecretKeepingEngine
 from dbt_temporal.application.secrets.revealing import resolve_env
 from dbt_temporal.application.steps.messages import PlanProjectInput
@@ -23,7 +23,7 @@ from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.domain.secrets.own_variables import without_own_secrets
 from dbt_temporal.domain.secrets.references import EnvReference, EnvValue, FileReference, references
 from dbt_temporal.entrypoints.settings import SettingsError, read_settings
-from dbt_temporal.testing import FakeEngine, FakeEngineRun, ready_project
+from dbt_temporal.testing import FakeEngine, FakeEngineRun, ready_project, result
 from tests.unit.repository.test_docs_configuration import FIELDS
 
 LOCATION = ready_project().loaded.location
@@ -291,6 +291,15 @@ async def test_unforeseen_errors_lose_secrets_too() -> None:
     assert SECRET not in "".join(traceback.format_exception(caught.value))
     with pytest.raises(RuntimeError):
         await (await opened(TalkativeEngine(), invocation({}))).execute_node("model.shop.explodes", no_progress)
+
+
+async def test_what_dbt_is_had_to_say_holds_no_secrets() -> None:
+    engine = FakeEngine()
+    engine.prepared = Prepared(messages=[f"logged in with {SECRET}"])
+    engine.script["model.shop.a"] = [NodeOutcome(result("a", messages=f"printed\n{SECRET}"))]
+    run = await opened(engine, invocation({"DB_PASSWORD": SECRET}))
+    assert (await run.before_run(no_progress)).messages == ["logged in with ***"]
+    assert (await run.execute_node("model.shop.a", no_progress)).result.messages == "printed\n***"
 
 
 async def test_artifacts_hold_no_secrets() -> None:

@@ -95,6 +95,16 @@ async def test_project_hooks_are_tried_once_unless_the_project_says_otherwise() 
     assert runtime.step_names.count("before_run") == 1
 
 
+async def test_what_dbt_says_as_it_sets_a_run_up_is_in_the_log_before_the_first_node() -> None:
+    runtime = runtime_of(node("a"))
+    runtime.before_run = [ProjectHooksOutput(messages=["the adapter warns", "of two things"])]
+    run = DbtRun(runtime, INVOCATION_ID)
+    await run.execute({})
+    log = run.run_log()
+    begin = next(number for number, line in enumerate(log) if " START " in line)
+    assert log[begin - 2 : begin] == ["the adapter warns", "of two things"]
+
+
 async def test_what_hooks_have_had_dbt_say_that_are_run_again_is_in_the_log_once_each() -> None:
     config = parse_project_config({"retry": {"project_hooks": {"on_run_start": True}}}, "dbt_temporal.yml")
     runtime = runtime_of(node("a"), has_on_run_start=True, config=config)

@@ -135,10 +135,10 @@ class Prepared:
         database: the run's database, where it is in the memory of the process that did this work.
         state: what the hooks have left in the process, or None.
         keeps_state: why all nodes of the run must have what hooks and nodes leave there; None where they need not.
-        keeps_worker: why all steps of the run go to this worker, where they do for another reason than these; another
-            one can go on when it is lost.
+        keeps_worker: why all steps go to this worker for another reason than these; another can go on when it is lost.
         knows_all: of `resume`, whether this machine knows of all nodes that were begun before, how they have ended.
         worker: a name of the worker, for people.
+        messages: what the console has of this work beside hooks, a line each.
     """
 
     hooks: list[NodeOutcome] = field(default_factory=list)
@@ -149,6 +149,7 @@ class Prepared:
     keeps_worker: str | None = None
     knows_all: bool = False
     worker: str = ""
+    messages: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

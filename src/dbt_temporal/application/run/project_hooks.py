@@ -153,7 +153,7 @@ class ProjectHookSteps:
             why_again=why_again,
             look=partial(self._look, kind, argument, what) if self._context.planned.looks_at_hooks else None,
         )
-        self._record(what, output.results)
+        self._record(what, output)
         return output
 
     async def _attempt(
@@ -189,11 +189,13 @@ class ProjectHookSteps:
         self._context.live.log.retried_step(what, attempt, self._rule.max_attempts, reason, messages)
         self._context.live.changed()
 
-    def _record(self, what: str, results: list[NodeExecutionResult]) -> None:
+    def _record(self, what: str, output: ProjectHooksOutput) -> None:
         live = self._context.live
-        if results:
+        for line in output.messages:
+            live.log.add(line)
+        if output.results:
             live.log.add(f"{what}:")
-        for result in results:
+        for result in output.results:
             live.state.project_hook_ended(result.told())
             live.log.project_hook(result)
         live.changed()

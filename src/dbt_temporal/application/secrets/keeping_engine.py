@@ -108,7 +108,8 @@ async def _redacted(answer: Any, redactor: Redactor) -> Any:
             return _outcome(answer, redactor)
         case Prepared():
             hooks = [_outcome(hook, redactor) for hook in answer.hooks]
-            return replace(answer, hooks=hooks, state=_without_secrets(answer.state, redactor))
+            messages = [redactor.text(line) for line in answer.messages]
+            return replace(answer, hooks=hooks, state=_without_secrets(answer.state, redactor), messages=messages)
         case list():
             return [_outcome(outcome, redactor) for outcome in answer]
         case Mapping():

@@ -191,6 +191,8 @@ class ProjectHooksOutput(BaseModel):
     """Results of on-run-start or on-run-end hooks, in order; their unique_ids are `operation.<project>....`."""
 
     results: list[NodeExecutionResult] = Field(default_factory=list)
+    messages: list[str] = Field(default_factory=list)
+    """What dbt's console has beside them of setting the run up, a line each."""
     retryable: bool = False
     """A hook failed with an error that another attempt may mend."""
     nodes_may_run: bool = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from dbt_temporal.application.fitting import fit_result
+from dbt_temporal.application.fitting import fit_result, fit_said
 from dbt_temporal.application.lineage.telling import LineageTelling
 from dbt_temporal.application.lost_attempts import outcome_of_lost
 from dbt_temporal.application.ports.artifact_store import ArtifactStore
@@ -89,6 +89,7 @@ class BeforeRun(_ProjectHooks):
         return output.model_copy(
             update={
                 "nodes_may_run": prepared.nodes_may_run,
+                "messages": fit_said("\n".join(prepared.messages)).splitlines(),
                 "database": prepared.database,
                 "keeps_state": prepared.keeps_state,
                 "keeps_worker": prepared.keeps_worker,

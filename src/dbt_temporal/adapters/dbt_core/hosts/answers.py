@@ -24,6 +24,7 @@ def prepared_from(answer: dict[str, Any]) -> Prepared:
         state=state_from(answer["graph"]),
         keeps_state=answer["keeps_graph"],
         worker=this_worker(),
+        messages=answer.get("messages", ()),  # earlier releases have left none
     )
 
 

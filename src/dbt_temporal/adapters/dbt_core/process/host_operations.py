@@ -98,9 +98,12 @@ class HostOperations:
         return None if lease is None else lease.model_dump()
 
     def _before_run(self, message: wire.Message, request: Request) -> wire.Message:
+        said = self._run.router.said
+        known = len(said.lines())
         answers = self._run_start_hooks(request)
         config = self._run.project.config
         answer = {
+            "messages": [self._run.own_paths(line) for line in said.lines()[known:]],
             "hooks": answers,
             "graph": self._run.kept.started(),
             "keeps_graph": self._run.kept.why_kept(self._run.selected()),
