@@ -20,6 +20,7 @@ from dbt_temporal.testing.contracts.lineage import LineageSenderContract
 from dbt_temporal.testing.contracts.project_source import ProjectSourceContract, SeveralProjectsContract
 from dbt_temporal.testing.contracts.references import ArtifactReferencesContract
 from dbt_temporal.testing.contracts.runs import RunGatewayContract
+from dbt_temporal.testing.contracts.runtime import RunRuntimeContract
 from dbt_temporal.testing.contracts.schedules import SchedulesContract
 from dbt_temporal.testing.contracts.secrets import SecretResolverContract
 from dbt_temporal.testing.fakes.artifact_store import InMemoryArtifactStore
@@ -60,6 +61,7 @@ __all__ = [
     "LineageSenderContract",
     "ProjectSourceContract",
     "RunGatewayContract",
+    "RunRuntimeContract",
     "SchedulesContract",
     "SecretResolverContract",
     "SeveralProjectsContract",
