@@ -30,6 +30,7 @@ from dbt_temporal.adapters.dbt_v2.runs import catalog
 from dbt_temporal.adapters.dbt_v2.runs.deferral import Deferral
 from dbt_temporal.adapters.dbt_v2.runs.graph import run_graph
 from dbt_temporal.adapters.dbt_v2.runs.lineage import run_lineage
+from dbt_temporal.adapters.dbt_v2.runs.near_names import unknown_names
 from dbt_temporal.adapters.dbt_v2.runs.outcomes import WHY_IT_KEEPS, Outcomes
 from dbt_temporal.adapters.dbt_v2.runs.selection import Selection, beside, said_in_planning
 from dbt_temporal.adapters.dbt_v2.runs.showing import SOURCES, chosen, write_sources
@@ -99,6 +100,7 @@ class DbtV2Run:
         await asyncio.to_thread((folder / "plan" / _EDGES).write_bytes, orjson.dumps(edges))
         (await self._courses.of(self._invocation, self._judge)).parents = edges
         refuse_lacking(manifest.dbt_version, facts.adapter_type, plan)
+        unknown = await asyncio.to_thread(unknown_names, run_input.select, manifest.document)
         return EnginePlan(
             plan=plan,
             engine=command_line.NAME,
@@ -112,7 +114,7 @@ class DbtV2Run:
             if COMMANDS[run_input.command].writes and run_input.command != "clone"
             else frozenset(),
             nothing_to_do=not selected,
-            messages=said_in_planning(told),
+            messages=[*said_in_planning(told), *unknown],
             runs_ahead=True,
             taken_over=self._invocation.what_was_taken_over,
         )
