@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,7 @@ def selection(run_input: DbtRunInput) -> list[str]:
     if run_input.selector:
         words += ["--selector", run_input.selector]
     if run_input.indirect_selection:
-        words += ["--indirect-selection", run_input.indirect_selection]
+        words += indirect(run_input.indirect_selection)
     return words
 
 
@@ -126,8 +127,14 @@ def inline(query: str) -> list[str]:
 
 
 def exact_selection(unique_ids: Collection[str]) -> list[str]:
-    """The words that select these nodes and no others: dbt takes unique_ids for names."""
-    return ["--indirect-selection", "empty", "--select", *sorted(unique_ids)]
+    """The words that select these nodes and no others: dbt takes unique_ids for names, but for those of sources."""
+    names = (re.sub(r"^source\.", "source:", unique_id) for unique_id in sorted(unique_ids))
+    return [*indirect("empty"), "--select", *names]
+
+
+def indirect(mode: str) -> list[str]:
+    """The words that say which tests come along with what is selected."""
+    return ["--indirect-selection", mode]
 
 
 def listed_types(run_input: DbtRunInput) -> list[str]:

@@ -299,11 +299,11 @@ class DbtV2Run:
             course = await self._course()
             await self._end_left(course)
             is_further = process.nodes is not None
+            state_words = await self._deferral.words_beside(course.parents) if is_further else self._deferral.words
             words = [
                 *command_line.command_words(run_input.command),
-                *self._selection.words(course.parents, process.nodes),
+                *await self._selection.words(course.parents, process.nodes, state_words, self._folder),
                 *command_line.flags(run_input),
-                *(await self._deferral.words_beside(course.parents) if is_further else self._deferral.words),
                 *("--threads", str(run_input.threads or (await self._facts()).threads)),
                 *("--invocation-id", self._invocation.invocation_id, "--write-json"),
             ]

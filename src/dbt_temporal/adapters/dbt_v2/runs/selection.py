@@ -12,6 +12,7 @@ import orjson
 from dbt_temporal.adapters.dbt_v2 import command_line
 from dbt_temporal.adapters.dbt_v2.commands import V2Commands, V2Project
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
+from dbt_temporal.adapters.dbt_v2.runs import exact
 from dbt_temporal.adapters.earlier_runs import RetriedRuns
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.run.commands import COMMANDS
@@ -67,9 +68,10 @@ class Selection:
         if run_input.inline is not None:
             words = ["parse", "--write-json", "--invocation-id", self._invocation.invocation_id]
             return await self._commands.run(folder, words, self._project, "planning"), []
+        is_exact = again and not _narrows(run_input) and not exact.is_too_long(again)
         words = [
             *("list", "--output", "json", "--output-keys", "unique_id", "--write-json"),
-            *(command_line.exact_selection(again) if again and not _narrows(run_input) else self._own()),
+            *(command_line.exact_selection(again or ()) if is_exact else self._own()),
             *self._state_words,
             *("--invocation-id", self._invocation.invocation_id),
         ]
@@ -90,19 +92,26 @@ class Selection:
         lines = process.told.printed[max(0, len(process.told.printed) - len(selected)) :]
         return dict(zip(selected, lines, strict=False))
 
-    def words(self, planned: Collection[str], nodes: Collection[str] | None) -> list[str]:
-        """The words for a process of the run's command.
+    async def words(
+        self, planned: Collection[str], nodes: Collection[str] | None, state_words: Sequence[str], folder: Path
+    ) -> list[str]:
+        """The words for a process of the run's command, with those of the artifacts that it takes.
 
         Args:
             planned: the nodes of the plan.
             nodes: those of the process; None for all.
+            state_words: of its artifacts.
+            folder: of the run's files.
         """
         run_input = self._invocation.input
         if run_input.inline is not None:
-            return command_line.inline(run_input.inline)
+            return [*command_line.inline(run_input.inline), *state_words]
         if nodes is None and not run_input.retry_from:
-            return [*command_line.selection(run_input), *command_line.types(run_input)]
-        return command_line.exact_selection(planned if nodes is None else nodes)
+            return [*command_line.selection(run_input), *command_line.types(run_input), *state_words]
+        chosen = planned if nodes is None else nodes
+        if exact.is_too_long(chosen) and run_input.command != "clone":  # which needs its state for more
+            return await asyncio.to_thread(exact.by_file, chosen, folder / "selected", state_words)
+        return [*command_line.exact_selection(chosen), *state_words]
 
     def _own(self) -> list[str]:
         run_input = self._invocation.input
