@@ -28,6 +28,39 @@ def use_copy(copy: Path) -> bool:
     return copy.is_dir()
 
 
+def note_use(copy: Path) -> None:
+    """Says that a copy which this process holds is used now, for `remove_unused`."""
+    if copy in _held:
+        os.utime(_held[copy])
+
+
+def let_go(copy: Path) -> None:
+    """Holds a copy no more."""
+    descriptor = _held.pop(copy, None)
+    if descriptor is not None:
+        os.close(descriptor)
+
+
+def remove_lock(copy: Path) -> None:
+    """Removes the lock of a copy that is gone, and whose name nobody will use again."""
+    _lock_of(copy).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def unheld(copy: Path) -> Iterator[int | None]:
+    """Keeps others from beginning to use a copy, and gives the descriptor of its lock; None where one holds it."""
+    lock = os.open(_lock_of(copy), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+        else:
+            yield lock
+    finally:
+        os.close(lock)
+
+
 @contextlib.contextmanager
 def unfinished_copy(parent: Path) -> Iterator[Path]:
     """An empty folder of this process alone, which may be filled and then `publish`ed; else it goes with the block."""
@@ -56,17 +89,11 @@ def remove_unused(parent: Path, older_than_secs: float = 0.0) -> None:
     """Removes the copies below `parent` that no process holds, and that none has begun to use for that long."""
     limit = time.time() - older_than_secs
     for folder in [entry for entry in parent.iterdir() if entry.is_dir()]:
-        lock = os.open(_lock_of(folder), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(lock).st_mtime <= limit:
+        with unheld(folder) as lock:
+            if lock is not None and os.fstat(lock).st_mtime <= limit:
                 shutil.rmtree(folder, ignore_errors=True)
                 if folder.name.startswith(_UNFINISHED):  # a name that nobody will use again
-                    _lock_of(folder).unlink(missing_ok=True)
-        except BlockingIOError:
-            continue
-        finally:
-            os.close(lock)
+                    remove_lock(folder)
 
 
 def _hold(copy: Path) -> Path:

@@ -34,7 +34,7 @@ class Stage:
     def __init__(self, folder: Path, deps: DepsMode) -> None:
         self._folder = folder
         self._deps = deps
-        self._ready: dict[ProjectLocation, Path] = {}
+        self._ready: dict[ProjectLocation, tuple[Path, Path]] = {}
         self._lock = asyncio.Lock()
 
     async def copy_of(self, location: ProjectLocation, install: Install) -> Path:
@@ -45,17 +45,19 @@ class Stage:
                 another revision by now; what `install` raises.
         """
         if (ready := self._ready.get(location)) is not None:  # another project's packages may be on their way
-            return ready
+            copy, inside = ready
+            private_copies.note_use(copy)
+            return copy / inside
         async with self._lock:
             ready = self._ready.get(location)
             if ready is not None:
-                return ready
+                return ready[0] / ready[1]
             key, inside = await asyncio.to_thread(_key_of, location)
             copy = self._folder / key
             if not await asyncio.to_thread(private_copies.use_copy, copy):
                 await self._make(location, copy, inside, install)
             if location.revision is not None:
-                self._ready[location] = copy / inside
+                self._ready[location] = copy, inside
             return copy / inside
 
     def remove_unused(self) -> None:
