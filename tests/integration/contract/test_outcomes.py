@@ -22,6 +22,7 @@ from dbt_temporal.application.ports.engine import Prepared, Progress
 from dbt_temporal.application.ports.runs import Outcome
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.run.input import parse_run_input
+from dbt_temporal.domain.run.invocation import LostWork
 from dbt_temporal.entrypoints.cli.events.event import Showing
 from dbt_temporal.entrypoints.cli.submit import Submission, submit_to
 from dbt_temporal.testing import FakeEngine, FakeEngineRun, node, plan
@@ -287,7 +288,7 @@ async def test_a_run_that_cannot_be_set_up_stores_its_log(runs: RunHarness) -> N
     runs.engine.run_plan = plan(node("a"))
 
     class Refuses(FakeEngineRun):
-        async def before_run(self, progress: Progress, attempt: int = 1) -> Prepared:
+        async def before_run(self, progress: Progress, attempt: int = 1, lost: LostWork | None = None) -> Prepared:
             raise FakeEngine.crash()
 
     runs.engine.run_class = Refuses

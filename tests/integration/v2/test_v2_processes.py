@@ -54,6 +54,22 @@ async def test_nodes_of_a_process_that_was_killed_are_tried_again_after_their_st
     ) == [(0,)]
 
 
+async def test_a_killed_process_whose_nodes_are_not_tried_again_leaves_no_statement_behind(
+    v2_engine: DbtV2Engine, tmp_path: Path, postgres: PostgresDatabase
+) -> None:
+    model = (
+        "{{ config(meta={'dbt_temporal': {'retry': {'max_attempts': 1}}}) }} select cast(pg_sleep(600) as text) as z"
+    )
+    location = make_project(tmp_path / "project", {"models/endless.sql": model, "models/other.sql": model})
+    going = asyncio.create_task(run(v2_engine, location, {"env": on_postgres(postgres)}, tmp_path / "store"))
+    pid = await wait_for(lambda: _sleeping_process(postgres, tmp_path), what="the models sleep")
+    os.kill(pid, signal.SIGKILL)
+    output = await going
+
+    assert {result.status for result in output.node_results} == {"error"}
+    assert postgres.query("select count(*) from pg_stat_activity where wait_event = 'PgSleep'") == [(0,)]
+
+
 async def _sleeping_process(postgres: PostgresDatabase, folder: Path) -> int | None:
     asleep = await asyncio.to_thread(
         postgres.query,

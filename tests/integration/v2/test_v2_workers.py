@@ -9,6 +9,7 @@ import signal
 import zipfile
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dependency_injector import providers
@@ -22,6 +23,7 @@ from dbt_temporal.application.ports.telemetry import Fact, ProjectParsed
 from dbt_temporal.application.projects.engines import EngineByProject
 from dbt_temporal.application.projects.loading import ReadyProject
 from dbt_temporal.domain.project_config import ProjectConfig
+from dbt_temporal.domain.run.invocation import LostWork
 from dbt_temporal.entrypoints.container import WorkerContainer
 from dbt_temporal.entrypoints.settings import read_settings
 from dbt_temporal.entrypoints.worker.start_table import engines_of
@@ -34,6 +36,9 @@ from tests.integration.v2.installed import BINARY, environment, make_project, ne
 pytestmark = [needs_dbt_v2, pytest.mark.asyncio]
 
 
+SLEEPS_ONCE = "cast(pg_sleep(case when nextval('slept') = 1 then 600 else 0 end) as text)"
+
+
 def silent(_facts: object) -> None:
     """For steps that nobody watches."""
 
@@ -43,8 +48,7 @@ def project_with_a_sleeper(folder: Path) -> ProjectLocation:
         folder,
         {
             "models/first.sql": "{{ config(materialized='incremental') }} select 1 as id",
-            "models/slow.sql": "select id, cast(pg_sleep(case when nextval('slept') = 1 then 600 else 0 end) as text) "
-            "as z from {{ ref('first') }}",
+            "models/slow.sql": f"select id, {SLEEPS_ONCE} as z from {{{{ ref('first') }}}}",
             "models/below.sql": "select id from {{ ref('slow') }}",
         },
     )
@@ -67,8 +71,12 @@ async def test_what_a_lost_worker_had_done_is_not_done_again_and_what_ran_is_end
     await run.plan()
     await run.before_run(silent)
     assert (await run.execute_node("model.any.first", silent)).error is None
-    running = asyncio.create_task(run.execute_node("model.any.slow", silent))
+    told: dict[str, Any] = {}
+    running = asyncio.create_task(run.execute_node("model.any.slow", told.update))
     await wait_for(lambda: _asleep(postgres), what="the model sleeps")
+    names = postgres.query("select application_name from pg_stat_activity where wait_event = 'PgSleep'")
+    assert (told["phase"], told["session"]) == ("executing", names[0][0])
+    assert told["host_pid"] == await asyncio.to_thread(newest_process, tmp_path / "cache")
     # The process dies with its worker's machine, without a chance to end its statement.
     os.kill(await asyncio.to_thread(newest_process, tmp_path / "cache"), signal.SIGKILL)
     await asyncio.gather(running, return_exceptions=True)
@@ -86,6 +94,52 @@ async def test_what_a_lost_worker_had_done_is_not_done_again_and_what_ran_is_end
     assert (await run.execute_node("model.any.slow", silent, attempt=2)).error is None
     assert (await run.execute_node("model.any.below", silent)).error is None
     assert postgres.query("select count(*) from built.first") == [(1,)]
+    for engine in (successor, lost):
+        await engine.end_run(invocation.invocation_id)
+        await engine.close()
+
+
+@pytest.mark.parametrize("same_machine", [True, False])
+async def test_of_a_run_whose_begin_nobody_has_heard_of_nothing_is_done_twice(
+    tmp_path: Path, postgres: PostgresDatabase, *, same_machine: bool
+) -> None:
+    location = make_project(
+        tmp_path / "project",
+        {
+            "models/first.sql": "{{ config(materialized='incremental') }} select 1 as id",
+            "models/below.sql": "{{ config(materialized='incremental') }} select id from {{ ref('first') }}",
+            "models/slow.sql": f"select 1 as id, {SLEEPS_ONCE} as z",
+        },
+        more='on-run-start: "insert into public.hooks values (1)"\n',
+    )
+    postgres.execute("create sequence slept; create table public.hooks (n int)")
+    invocation = new_invocation(env=on_postgres(postgres))
+    lost = DbtV2Engine(tmp_path / "cache", binary=str(BINARY), environ=environment(), settle_secs=0.1)
+    run = opened(lost, location, invocation)
+    await run.plan()
+    await run.before_run(silent)  # of which nobody hears
+    await run.execute_node("model.any.below", silent)
+    await wait_for(lambda: _asleep(postgres), what="the model sleeps")
+    os.kill(await asyncio.to_thread(newest_process, tmp_path / "cache"), signal.SIGKILL)
+
+    cache = tmp_path / ("cache" if same_machine else "another")
+    successor = DbtV2Engine(cache, binary=str(BINARY), environ=environment(), settle_secs=0.1)
+    run = opened(successor, location, invocation)
+    known = await run.outcome_of_before_run(1)
+    assert await _asleep(postgres) is False
+    assert (known is not None) == same_machine
+    if known is None:  # its hooks may be run again, as the project says
+        work = LostWork(attempts=(1,), not_again=("model.any.first", "model.any.below"))
+        known = await run.before_run(silent, 2, work)
+    assert known.may_have_run is not same_machine
+    assert [hook.result.status for hook in known.hooks] == ["success"]
+    outcomes = [await run.outcome_of(f"model.any.{name}", 1) for name in ("first", "below", "slow")]
+    assert [outcome is not None for outcome in outcomes] == [same_machine, same_machine, False]
+    assert (await run.execute_node("model.any.slow", silent, attempt=2)).error is None
+    await run.after_run([], silent)
+    counts = [postgres.query(f"select count(*) from {name}") for name in ("built.first", "built.below", "public.hooks")]
+    # The hooks run once more: where the begin is known, with the process that does what was lost.
+    assert counts == [[(1,)], [(1,)], [(2,)]]
     for engine in (successor, lost):
         await engine.end_run(invocation.invocation_id)
         await engine.close()

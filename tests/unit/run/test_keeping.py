@@ -5,16 +5,22 @@ import asyncio
 import pytest
 
 from dbt_temporal.application.ports.runtime import StepFailedError
-from dbt_temporal.application.steps.messages import ExecuteNodeInput, Keeper, ProjectHooksOutput, ResumeRunInput
+from dbt_temporal.application.steps.messages import (
+    BeforeRunInput,
+    ExecuteNodeInput,
+    Keeper,
+    ProjectHooksOutput,
+    ResumeRunInput,
+)
 from dbt_temporal.domain.errors import ErrorType
-from dbt_temporal.domain.run.invocation import HeldDatabase
+from dbt_temporal.domain.run.invocation import HeldDatabase, LostWork
 from dbt_temporal.domain.run.plan import NodeOverrides
 from dbt_temporal.testing import FakeRuntime, model_id, node
 from dbt_temporal.testing.waiting import until
 from tests.unit.run.runs import execute, runtime_of, statuses
 
-ONE = Keeper(task_queue="tasks/one", name="one (process 1)")
-TWO = Keeper(task_queue="tasks/two", name="two (process 2)")
+ONE = Keeper(task_queue="tasks/one", name="one (process 1)", mark="first")
+TWO = Keeper(task_queue="tasks/two", name="two (process 2)", mark="second")
 KEPT = ProjectHooksOutput(keeps_state="on-run-start has changed 'kept'", state_begun=True, worker=ONE)
 HELD = HeldDatabase(name="profile 'shop'", worker="one", process="1f3a")
 
@@ -114,6 +120,47 @@ async def test_where_the_successor_knows_all_that_was_begun_no_attempt_counts_as
     asked = [step.argument for step in runtime.steps if isinstance(step.argument, ExecuteNodeInput)]
     assert {(each.attempt, *each.unheard) for each in asked} == {(1,)}
     assert {each.attempts for each in output.node_results} == {1}
+
+
+async def test_a_successor_hears_whose_place_it_takes_which_nodes_must_not_run_twice_and_whether_others_were_lost() -> (
+    None
+):
+    nodes = (node("a"), node("b", "a"), node("c", "b"), node("d", "b"))
+    runtime = runtime_of(*nodes, runs_ahead=True, unrepeatable=[model_id("a"), model_id("c")])
+    ahead = ProjectHooksOutput(keeps_worker="one process runs it all", worker=ONE)
+    runtime.before_run = [ahead]
+    gates = {name: asyncio.Event() for name in (model_id("a"), model_id("b"))}
+    runtime.gates |= gates
+    runtime.resume_run = ProjectHooksOutput(worker=TWO)
+    task = asyncio.create_task(execute(runtime))
+    for name, lost in ((model_id("a"), ONE), (model_id("b"), TWO)):
+        await until(lambda name=name: name in runtime.at_gates)  # type: ignore[misc]
+        runtime.lost_queues = {lost.task_queue}
+        gates[name].set()
+        runtime.resume_run = ProjectHooksOutput(worker=TWO if lost == ONE else ONE)
+    await task
+    resumed = [step.argument.lost for step in runtime.steps if isinstance(step.argument, ResumeRunInput)]
+    assert resumed == [
+        LostWork(mark="first", not_again=(model_id("c"),)),
+        LostWork(mark="second", earlier=True, not_again=(model_id("c"),)),
+    ]
+
+
+async def test_after_a_lost_begin_of_a_run_its_nodes_may_have_run_and_the_next_attempt_hears_of_it() -> None:
+    runtime = runtime_of(node("a"), node("b", "a"), runs_ahead=True, looks_at_hooks=True, unrepeatable=[model_id("b")])
+    gone = StepFailedError(ErrorType.ENGINE_CRASHED, "no heartbeat", retryable=True, timed_out=True)
+    died = StepFailedError(ErrorType.ENGINE_CRASHED, "its process died before its nodes", retryable=True)
+    runtime.before_run = [died, gone, ProjectHooksOutput(keeps_worker="one process", worker=ONE, may_have_run=True)]
+    output = await execute(runtime)
+    begins = [step.argument for step in runtime.steps if isinstance(step.argument, BeforeRunInput)]
+    assert [(each.attempt, each.unheard, each.lost) for each in begins] == [
+        (1, [], None),
+        (2, [1], None),
+        (3, [1, 2], LostWork(attempts=(2,), not_again=(model_id("b"),))),
+    ]
+    asked = [step.argument for step in runtime.steps if isinstance(step.argument, ExecuteNodeInput)]
+    assert [(each.unheard, each.again) for each in asked] == [([1], True), ([1], False)]
+    assert statuses(output) == {"a": "success", "b": "success"}
 
 
 async def test_an_engine_that_runs_ahead_hears_which_nodes_are_behind_one_that_has_not_ended_well() -> None:

@@ -11,7 +11,7 @@ from dbt_temporal.adapters.dbt_v2.processes import course as course_module
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.testing.waiting import until
-from tests.unit.v2.told import TRANSIENT, A, B, C, Course, D, begun, completed, end, ended, error, hear
+from tests.unit.v2.told import TRANSIENT, A, B, C, Course, D, Heard, begun, completed, end, ended, error, hear
 
 CANCELLED = ("Cancelled", "TaskCancelled (dbt1404)")
 
@@ -52,8 +52,8 @@ async def test_the_attempt_at_a_node_beside_one_whose_time_is_up_goes_on_in_a_fu
     course: Course, last_words: list[bytes]
 ) -> None:
     one = await course.begin()
-    told: list[bool] = []
-    slow, beside = course.ask(A), asyncio.create_task(course.course.answer(D, 1, course.start, told.append))
+    told = Heard()
+    slow, beside = course.ask(A), asyncio.create_task(course.course.answer(D, 1, course.start, told))
     hear(one, begun(A), begun(D))
     await until(lambda: told == [True])
     slow.cancel()

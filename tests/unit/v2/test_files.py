@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dbt_temporal.adapters.dbt_v2.helper import helper_project
+from dbt_temporal.adapters.dbt_v2.processes import courses as courses_module
 from dbt_temporal.adapters.dbt_v2.processes.course import RunCourse
 from dbt_temporal.adapters.dbt_v2.processes.courses import Courses
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
@@ -140,6 +141,44 @@ def test_old_files_of_runs_go_and_those_of_runs_that_tell_something_stay(tmp_pat
             os.utime(path, (told, told) if path.name == "events.jsonl" else (long_ago, long_ago))
     Courses(tmp_path, 1.0, 0.0).remove_old()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["long"]
+
+
+async def test_files_of_a_run_that_a_worker_keeps_stay_and_those_of_plans_that_another_one_has_gone_on_with_go_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge, worker = EndingsJudge(), Courses(tmp_path, 1.0, 0.0)
+    held, planned = (
+        DbtInvocation(invocation_id=each, project="p", started_at="2026-01-01T00:00:00+00:00", input=DbtRunInput())
+        for each in ("held", "planned")
+    )
+    await worker.of(held, judge)
+    worker.keep("held")
+    write(tmp_path / "held" / "processes" / "1", events_DOT_jsonl="", nodes_DOT_json="null")
+    first = await worker.of(planned, judge)
+    long_ago = time.time() - 3 * 24 * 3600
+    for place, folders, files in os.walk(tmp_path):
+        for name in (*folders, *files):
+            os.utime(f"{place}/{name}", (long_ago, long_ago))
+    Courses(tmp_path, 1.0, 0.0).remove_old()
+    assert sorted(os.listdir(tmp_path)) == ["held", "held.lock"]
+    assert await worker.of(planned, judge) is first
+    with monkeypatch.context() as changed:
+        changed.setattr(courses_module, "TIDY_EVERY_SECS", 0.0)
+        changed.setattr(courses_module, "PLANNED_SECS", 0.0)
+        await worker.of(held, judge)  # forgets what it has only planned
+    assert await worker.of(planned, judge) is not first
+    await worker.end("held")
+    await worker.close()
+    assert not {"held", "held.lock"} & set(os.listdir(tmp_path))
+
+
+async def test_a_copy_counts_as_used_as_often_as_a_step_takes_it(tmp_path: Path) -> None:
+    stage, location = Stage(tmp_path / "cache", "auto"), shop(tmp_path)
+    await stage.copy_of(location, nothing_to_install)
+    (lock,) = (name for name in os.listdir(tmp_path / "cache") if name.endswith(".lock"))
+    os.utime(tmp_path / "cache" / lock, (0, 0))
+    await stage.copy_of(location, nothing_to_install)
+    assert os.stat(tmp_path / "cache" / lock).st_mtime > time.time() - 60
 
 
 def test_the_sql_of_a_run_is_what_its_last_processes_wrote_and_names_what_ran_on_another_machine(

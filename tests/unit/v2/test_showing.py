@@ -20,11 +20,13 @@ from dbt_temporal.adapters.dbt_v2.runs.showing import (
     with_rows,
     write_sources,
 )
+from dbt_temporal.application.ports.engine import CompletedNode
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.run.input import parse_run_input
-from tests.unit.v2.told import begun, end, ended, hear, line, shows
+from tests.unit.v2.told import begun, completed, end, ended, hear, line, shows
 
 FRESH, OLD = "source.p.s.fresh", "source.p.s.old"
+OURS = {"invocation_id": "ours", "dbt_version": "2.0.0"}
 
 
 def left(folder: Path, number: int, *entries: tuple[str, str]) -> V2Process:
@@ -36,7 +38,7 @@ def left(folder: Path, number: int, *entries: tuple[str, str]) -> V2Process:
     ]
     document = {"metadata": {"invocation_id": "other"}, "results": results, "elapsed_time": 0.0}
     (process.target / "sources.json").write_bytes(orjson.dumps(document))
-    end(process)
+    end(process, completed())
     return process
 
 
@@ -114,6 +116,8 @@ async def test_a_source_is_as_fresh_as_its_process_has_written(tmp_path: Path) -
     process = left(tmp_path, 1, (FRESH, "Pass"), (OLD, "Error"))
     fresh = await with_freshness(outcome_of(Told(FRESH, status="pass"), "source"), process)
     old = await with_freshness(outcome_of(Told(OLD, status="error"), "source"), process)
+    assert fresh is not None
+    assert old is not None
     assert (fresh.error, fresh.result.freshness and fresh.result.freshness.status) == (None, "pass")
     assert (old.error and old.error.error_type, old.error and old.error.retryable) == ("StaleSource", False)
 
@@ -121,8 +125,9 @@ async def test_a_source_is_as_fresh_as_its_process_has_written(tmp_path: Path) -
 async def test_of_a_source_that_cannot_be_asked_the_error_is_the_processs(tmp_path: Path) -> None:
     process = V2Process(1, tmp_path, None)
     text = "[error] [DbDriverFailed (dbt1308)]: IO Error: no such host: Failed to connect"
-    end(process, begun(OLD), line("Generic", level="error", message=text))
+    end(process, begun(OLD), line("Generic", level="error", message=text), completed(success=False))
     outcome = await with_freshness(outcome_of(Told(OLD, status="error"), "source"), process)
+    assert outcome is not None
     assert outcome.result.message == "IO Error: no such host: Failed to connect"
     assert outcome.error is not None
     assert (outcome.error.error_type, outcome.error.retryable) == ("Adapter", True)
@@ -130,9 +135,29 @@ async def test_of_a_source_that_cannot_be_asked_the_error_is_the_processs(tmp_pa
 
 def test_of_a_source_that_was_asked_again_the_last_answer_counts(tmp_path: Path) -> None:
     processes = [left(tmp_path, 1, (FRESH, "Error"), (OLD, "Warn")), left(tmp_path, 2, (FRESH, "Pass"))]
-    file = write_sources(tmp_path, processes, "ours", 1.5)
+    file = write_sources(tmp_path, processes, [], OURS, 1.5)
     assert file is not None
     document = orjson.loads(file.read_bytes())
     assert {each["unique_id"]: each["status"] for each in document["results"]} == {FRESH: "Pass", OLD: "Warn"}
     assert (document["metadata"]["invocation_id"], document["elapsed_time"]) == ("ours", 1.5)
-    assert write_sources(tmp_path, [], "ours", 0.0) is None
+    assert write_sources(tmp_path, [], [], OURS, 0.0) is None
+
+
+async def test_sources_that_a_lost_machine_has_checked_are_in_sources_json_and_those_of_a_dead_process_are_asked_again(
+    tmp_path: Path,
+) -> None:
+    elsewhere = await with_freshness(
+        outcome_of(Told(FRESH, status="pass"), "source"), left(tmp_path / "elsewhere", 1, (FRESH, "Pass"))
+    )
+    assert elsewhere is not None
+    results = [CompletedNode(elsewhere.result, elsewhere.record)]
+    for processes in ([], [left(tmp_path, 1, (OLD, "Warn"))]):
+        file = write_sources(tmp_path, processes, results, OURS, 1.5)
+        assert file is not None
+        document = orjson.loads(file.read_bytes())
+        found = {each["unique_id"]: each["status"] for each in document["results"]}
+        assert found == {FRESH: "Pass", **({OLD: "Warn"} if processes else {})}
+        assert document["metadata"]["dbt_version"] == "2.0.0"
+    dead = V2Process(1, tmp_path / "dead", None)
+    end(dead, begun(FRESH), ended(FRESH, "pass"))
+    assert await with_freshness(outcome_of(Told(FRESH, status="pass"), "source"), dead) is None

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from dbt_temporal.adapters.dbt_v2.processes.course import Answer, RunCourse
+from dbt_temporal.adapters.dbt_v2.processes.course import RunCourse
 from dbt_temporal.adapters.dbt_v2.processes.events import read_event
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
+from dbt_temporal.adapters.dbt_v2.processes.verdicts import Answer
 from dbt_temporal.adapters.dbt_v2.results import EndingsJudge
+from dbt_temporal.application.ports.engine import BEGUN
 from dbt_temporal.testing.waiting import until
 
 A, B, C, D = "model.p.a", "model.p.b", "model.p.c", "model.p.d"
@@ -66,6 +69,14 @@ def end(process: V2Process, *lines: bytes) -> None:
 
 def process(number: int = 1, nodes: frozenset[str] | None = None) -> V2Process:
     return V2Process(number, Path("/nowhere"), nodes)
+
+
+class Heard(list[bool]):
+    """Hears whether a node has begun."""
+
+    def __call__(self, facts: Mapping[str, Any]) -> None:
+        if BEGUN in facts:
+            self.append(facts[BEGUN])
 
 
 class Course:

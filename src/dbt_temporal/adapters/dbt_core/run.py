@@ -42,7 +42,7 @@ from dbt_temporal.domain.leases.messages import Lease, LeasePer
 from dbt_temporal.domain.lineage.model import LineageGraph
 from dbt_temporal.domain.report.model import RunGraph
 from dbt_temporal.domain.results import NodeStatus
-from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.domain.run.invocation import DbtInvocation, LostWork
 from dbt_temporal.domain.run.plan import EphemeralTurn, ExecutionPlan
 
 logger = logging.getLogger("dbt_temporal.engine")
@@ -102,7 +102,8 @@ class DbtCoreRun:
             answer = await host.process.channel.request("lease", per=per, nodes=list(unique_ids))
         return None if answer is None else Lease.model_validate(answer)
 
-    async def before_run(self, progress: Progress, attempt: int = 1) -> Prepared:
+    async def before_run(self, progress: Progress, attempt: int = 1, lost: LostWork | None = None) -> Prepared:
+        del lost  # nothing runs ahead
         place = self._begin(BEFORE_RUN, attempt)
         async with self._host() as host:
             answer = await self._run_statements(
@@ -127,8 +128,10 @@ class DbtCoreRun:
     async def use_state(self, read: ReadState, without: Collection[str] = ()) -> None:
         self._read_state, self._without = read, without
 
-    async def resume(self, progress: Progress, ended: Mapping[str, NodeStatus] = MappingProxyType({})) -> Prepared:
-        del ended  # the processes have nothing of nodes that later ones need
+    async def resume(
+        self, progress: Progress, ended: Mapping[str, NodeStatus] = MappingProxyType({}), lost: LostWork | None = None
+    ) -> Prepared:
+        del ended, lost  # the processes have nothing of nodes that later ones need
         async with self._host_with_all() as host:
             progress({"host_pid": host.process.pid})
             # Asked again where an answer was lost.

@@ -17,10 +17,11 @@ from typing import Any
 import orjson
 
 from dbt_temporal.adapters.dbt_v2.commands import V2Project
-from dbt_temporal.adapters.dbt_v2.processes.course import Answer, RunCourse
+from dbt_temporal.adapters.dbt_v2.processes.course import RunCourse
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
 from dbt_temporal.adapters.dbt_v2.processes.sql_files import gather_sql
 from dbt_temporal.adapters.dbt_v2.processes.told import BAD, Told
+from dbt_temporal.adapters.dbt_v2.processes.verdicts import Answer
 from dbt_temporal.adapters.dbt_v2.results import outcome_of, result_entry
 from dbt_temporal.application.ports.engine import CompletedNode
 
@@ -158,7 +159,7 @@ def _entry(
     result = completed.result
     told = answer.told if answer is not None else None
     overruled = result.status == "success" and told is not None and told.status in BAD  # by an operator
-    if answer is None or told is None or overruled:
+    if answer is None or told is None or overruled or _has_run_elsewhere_since(completed, told):
         if completed.record:
             entry: dict[str, Any] = orjson.loads(completed.record)
         else:
@@ -170,6 +171,12 @@ def _entry(
     if relation and not entry.get("relation_name"):
         entry["relation_name"] = relation
     return {key: value for key, value in entry.items() if key != "failures" or value is not None}
+
+
+def _has_run_elsewhere_since(completed: CompletedNode, told: Told) -> bool:
+    """Whether another machine's worker has gone on with the run after the process here, before it came back."""
+    word = completed.result.dbt_status
+    return bool(completed.record and word and told.finished and word != told.status)
 
 
 def _entry_of_result(completed: CompletedNode) -> dict[str, Any]:

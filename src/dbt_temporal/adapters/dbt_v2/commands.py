@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import orjson
 import yaml
@@ -87,6 +88,7 @@ class V2Commands:
         self._helpers = helpers
         self._binary: V2Binary | None = None
         self._asking = asyncio.Lock()
+        self._asking_facts = WeakValueDictionary[Path, asyncio.Lock]()
 
     async def binary(self) -> V2Binary:
         """The program. Raises Configuration where there is none, or it is not dbt v2."""
@@ -137,8 +139,13 @@ class V2Commands:
     async def facts(self, folder: Path, project: V2Project) -> TargetFacts:
         """What dbt says of the target; asked once for what stays in `folder`."""
         kept = folder / _FACTS
-        if await asyncio.to_thread(kept.is_file):
-            return TargetFacts(**orjson.loads(await asyncio.to_thread(kept.read_bytes)))
+        lock = self._asking_facts.setdefault(folder, asyncio.Lock())
+        async with lock:  # several steps of a run may want to know
+            if await asyncio.to_thread(kept.is_file):
+                return TargetFacts(**orjson.loads(await asyncio.to_thread(kept.read_bytes)))
+            return await self._asked_facts(folder, kept, project)
+
+    async def _asked_facts(self, folder: Path, kept: Path, project: V2Project) -> TargetFacts:
         answer = await self._ask(folder, "target_facts", {}, project)
         name, profile = str(answer["name"]), str(answer["profile"])
         threads = answer["threads"] or _threads_of(project.profiles_dir, profile, name) or DEFAULT_THREADS

@@ -113,7 +113,6 @@ class DbtV2Engine:
         return DbtV2Run(
             self._commands,
             self._courses,
-            location,
             invocation,
             project,
             await self._referred(location, invocation),

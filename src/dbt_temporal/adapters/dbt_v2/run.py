@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import orjson
 
 from dbt_temporal.adapters.dbt_v2 import command_line
 from dbt_temporal.adapters.dbt_v2.artifacts import ARTIFACTS, write_artifacts
 from dbt_temporal.adapters.dbt_v2.commands import TargetFacts, V2Commands, V2Project
-from dbt_temporal.adapters.dbt_v2.helper import SESSION_VARIABLE, SESSIONS_CAN_BE_ENDED, session_name, this_worker
+from dbt_temporal.adapters.dbt_v2.helper import SESSION_VARIABLE, session_name, this_worker
 from dbt_temporal.adapters.dbt_v2.leases import lease_of
 from dbt_temporal.adapters.dbt_v2.plan import (
     ON_RUN_END,
@@ -31,29 +31,29 @@ from dbt_temporal.adapters.dbt_v2.runs.deferral import Deferral
 from dbt_temporal.adapters.dbt_v2.runs.graph import run_graph
 from dbt_temporal.adapters.dbt_v2.runs.lineage import run_lineage
 from dbt_temporal.adapters.dbt_v2.runs.near_names import unknown_names
-from dbt_temporal.adapters.dbt_v2.runs.outcomes import WHY_IT_KEEPS, Outcomes
+from dbt_temporal.adapters.dbt_v2.runs.outcomes import WHY_IT_KEEPS, Outcomes, refuse_unheard_end
 from dbt_temporal.adapters.dbt_v2.runs.selection import Selection, beside, said_in_planning
+from dbt_temporal.adapters.dbt_v2.runs.sessions import Sessions
 from dbt_temporal.adapters.dbt_v2.runs.showing import SOURCES, chosen, write_sources
 from dbt_temporal.adapters.dbt_v2.stage import read_project_file
 from dbt_temporal.adapters.earlier_runs import RetriedRuns, remembered
 from dbt_temporal.application.ports.engine import (
-    BEGUN,
     CompletedNode,
     EnginePlan,
     NodeOutcome,
     Prepared,
     Progress,
-    ProjectLocation,
     ReadState,
 )
 from dbt_temporal.application.shielding import shielded
 from dbt_temporal.domain.batches import BatchPart
+from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.leases.messages import Lease, LeasePer
 from dbt_temporal.domain.lineage.model import LineageGraph
 from dbt_temporal.domain.report.model import RunGraph
 from dbt_temporal.domain.results import NodeStatus
 from dbt_temporal.domain.run.commands import COMMANDS
-from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.domain.run.invocation import DbtInvocation, LostWork
 
 _EDGES = "edges.json"
 
@@ -65,7 +65,6 @@ class DbtV2Run:
         self,
         commands: V2Commands,
         courses: Courses,
-        location: ProjectLocation,
         invocation: DbtInvocation,
         project: V2Project,
         references: Mapping[str, Path],
@@ -73,7 +72,6 @@ class DbtV2Run:
     ) -> None:
         self._commands = commands
         self._courses = courses
-        self._location = location
         self._invocation = invocation
         self._project = project
         self._folder = courses.folder(invocation.invocation_id)
@@ -81,6 +79,8 @@ class DbtV2Run:
         self._selection = Selection(commands, project, invocation, self._deferral.words, retried)
         self._judge = EndingsJudge()
         self._outcomes = Outcomes(invocation.input, project, self._judge)
+        sessions = self._folder / "sessions"
+        self._sessions = Sessions(commands, invocation.invocation_id, project, sessions, self._facts)
 
     async def plan(self) -> EnginePlan:
         run_input, folder = self._invocation.input, self._folder
@@ -129,40 +129,69 @@ class DbtV2Run:
             folder=self._project.folder,
         )
 
-    async def before_run(self, progress: Progress, attempt: int = 1) -> Prepared:
-        del attempt  # the hooks of the last one count
-        course = await self._course()
+    async def before_run(self, progress: Progress, attempt: int = 1, lost: LostWork | None = None) -> Prepared:
+        course = await self._kept_course()
+        nodes = None
+        if lost is not None and lost.not_again and not all(map(course.knows_begin, lost.attempts)):
+            # On another machine, dbt has gone on to nodes, or not: nobody here knows.
+            course.standing.keep_back(lost.not_again, course.processes)
+            nodes = course.ready()
+            if not nodes:
+                return self._prepared(may_have_run=True)
         try:
-            process = await course.begin(self._starter(progress))
+            process = await course.begin(self._start, attempt, nodes, progress)
             while not (process.ended.is_set() or process.told.has_begun):
                 await course.next_change()
         except asyncio.CancelledError:
             await shielded(course.interrupt())
             raise
         process.refuse_unknown_events()
-        return self._outcomes.prepared(process)
+        return self._prepared(process)
 
     async def outcome_of_before_run(self, attempt: int) -> Prepared | None:
-        del attempt  # a process has the hooks of one attempt, and those of the last one count
-        course = await self._course()
-        await self._end_left(course)
-        process = next((each for each in reversed(course.processes) if each.nodes is None), None)
+        course = await self._kept_course()
+        await course.look_again()
+        if not course.knows_begin(attempt):
+            if course.current is None:  # it was another machine's worker
+                await self._sessions.end_all(course)
+            return None
+        await self._sessions.end_left(course)
+        process = course.begun_by(attempt)
         if process is None or not (process.told.has_begun or process.told.failed_hook is not None):
             return None
-        return self._outcomes.prepared(process)
+        if process.nodes is not None:  # the others may have run elsewhere
+            course.standing.keep_back(course.parents.keys() - process.nodes, course.processes)
+        return self._prepared(process)
+
+    def _prepared(self, process: V2Process | None = None, *, may_have_run: bool = False) -> Prepared:
+        """What a process that has begun the run has come to; or that nothing of it may be begun unasked."""
+        ended = Prepared() if process is None else self._outcomes.prepared(process)
+        return replace(
+            ended,
+            keeps_worker=WHY_IT_KEEPS,
+            may_have_run=may_have_run or (process is not None and process.nodes is not None),
+            worker=this_worker(),
+            mark=self._courses.mark,
+        )
 
     async def use_state(self, read: ReadState, without: Collection[str] = ()) -> None:
         del read, without  # nothing is kept in processes that outlasts them
 
-    async def resume(self, progress: Progress, ended: Mapping[str, NodeStatus] = MappingProxyType({})) -> Prepared:
+    async def resume(
+        self, progress: Progress, ended: Mapping[str, NodeStatus] = MappingProxyType({}), lost: LostWork | None = None
+    ) -> Prepared:
         del progress
-        course = await self._course()
-        if course.processes:
-            await self._end_left(course)
+        course = await self._kept_course()
+        await course.look_again()
+        knows_all = bool(course.processes) and (lost is None or course.answers.has_part_of(lost.mark))
+        if knows_all:
+            await self._sessions.end_left(course)
         else:  # it was another machine's worker
-            await self._end_sessions(session_name(self._invocation.invocation_id))
-        course.adopt(ended)
-        return Prepared(keeps_worker=WHY_IT_KEEPS, knows_all=bool(course.processes), worker=this_worker())
+            await self._sessions.end_all(course)
+        course.standing.adopt(ended, course.processes, was_elsewhere=not knows_all)
+        if lost is not None and (lost.earlier or not knows_all):
+            course.standing.keep_back(lost.not_again, course.processes)
+        return replace(self._prepared(), knows_all=knows_all)
 
     async def execute_node(
         self,
@@ -177,25 +206,29 @@ class DbtV2Run:
     ) -> NodeOutcome:
         del ephemerals, part  # dbt runs ephemeral models and batches by itself
         course = await self._course()
-        start = None if behind_failure else self._starter(progress)
+        start = None if behind_failure else self._start
         try:
-            answer = await course.answer(unique_id, attempt, start, lambda begun: progress({BEGUN: begun}), again=again)
+            answer = await course.answer(unique_id, attempt, start, progress, again=again)
+            outcome = await self._outcomes.of_node(unique_id, answer)
         except NotBegunError:
             return skipped_for(unique_id)
+        except DbtTemporalError:  # there may be no further process that does it
+            await self._sessions.end_left_if_possible(course)
+            raise
         except asyncio.CancelledError:
             await shielded(course.cancel(unique_id))
             raise
-        return await self._outcomes.of_node(unique_id, answer)
+        if outcome is None:
+            raise answer.process.lost(unique_id)
+        return outcome
 
     async def outcome_of(self, unique_id: str, attempt: int, part: BatchPart | None = None) -> NodeOutcome | None:
         del part
         course = await self._course()
-        await self._end_left(course)
+        await self._sessions.end_left(course)
         answer = course.left_by(unique_id, attempt)
-        if answer is None:
-            return None
-        outcome = await self._outcomes.of_node(unique_id, answer)
-        return None if outcome.error is not None and outcome.error.retryable else outcome
+        outcome = None if answer is None else await self._outcomes.of_node(unique_id, answer)
+        return None if outcome is None or (outcome.error is not None and outcome.error.retryable) else outcome
 
     async def after_run(self, results: list[CompletedNode], progress: Progress, attempt: int = 1) -> list[NodeOutcome]:
         del results, progress, attempt  # dbt has run on-run-end with its own
@@ -207,6 +240,7 @@ class DbtV2Run:
             await shielded(course.interrupt())
             raise
         self._judge.refuse_bad_end(course.processes)
+        await asyncio.to_thread(refuse_unheard_end, course.processes, self._folder / "plan" / "target")
         return self._outcomes.of_hooks(course.processes, ON_RUN_END)
 
     async def outcome_of_after_run(self, attempt: int) -> list[NodeOutcome] | None:
@@ -222,11 +256,18 @@ class DbtV2Run:
         course = await self._course()
         await course.end_what_nobody_waits_for()
         await course.at_rest()
+        await self._sessions.end_left_if_possible(course)
         folder = self._folder
         plan_of_here = folder / "plan" / "target"
         if not course.processes and not (plan_of_here / "manifest.json").is_file():
             await self._selection.made(folder / "plan")
         command = self._invocation.input.command
+        invocation = {
+            "invocation_id": self._invocation.invocation_id,
+            "dbt_version": (await self._commands.binary()).version,
+            "command": command,
+            "remembered": remembered(self._invocation.input),
+        }
         files = await asyncio.to_thread(
             write_artifacts,
             folder / ARTIFACTS,
@@ -234,26 +275,18 @@ class DbtV2Run:
             results,
             project=self._project,
             planned=plan_of_here,
-            invocation={
-                "invocation_id": self._invocation.invocation_id,
-                "dbt_version": (await self._commands.binary()).version,
-                "command": command,
-                "remembered": remembered(self._invocation.input),
-            },
+            invocation=invocation,
             elapsed_time=elapsed_time,
             with_results=command in command_line.EXECUTED | command_line.WITHOUT_ENTRIES,
             with_entries=command in command_line.EXECUTED,
             with_sql=with_sql,
         )
-        beside = {
-            SOURCES: await self._sources(course, elapsed_time) if command == "source-freshness" else None,
-            catalog.CATALOG: await self._catalog(course, with_catalog=with_catalog),
-        }
+        beside = {catalog.CATALOG: await self._catalog(course, with_catalog=with_catalog)}
+        if command == "source-freshness":
+            beside[SOURCES] = await asyncio.to_thread(
+                write_sources, folder / ARTIFACTS, course.processes, results, invocation, elapsed_time
+            )
         return {**files, **{name: place for name, place in beside.items() if place is not None}}
-
-    async def _sources(self, course: RunCourse, elapsed_time: float) -> Path | None:
-        invocation_id, folder = self._invocation.invocation_id, self._folder / ARTIFACTS
-        return await asyncio.to_thread(write_sources, folder, course.processes, invocation_id, elapsed_time)
 
     async def _catalog(self, course: RunCourse, *, with_catalog: bool) -> Path | None:
         command, folder = self._invocation.input.command, self._folder / "catalog"
@@ -274,6 +307,13 @@ class DbtV2Run:
     async def failed_ephemerals(self) -> frozenset[str]:
         return frozenset()  # ephemeral models are nodes of the plan, with results of their own
 
+    async def _kept_course(self) -> RunCourse:
+        """The course, of a run that has files here from now on; those of its plan may have gone meanwhile."""
+        self._courses.keep(self._invocation.invocation_id)
+        course = await self._course()
+        course.parents = await self._parents()
+        return course
+
     async def _course(self) -> RunCourse:
         course = await self._courses.of(self._invocation, self._judge)
         if not course.parents:
@@ -291,36 +331,20 @@ class DbtV2Run:
     async def _facts(self) -> TargetFacts:
         return await self._commands.facts(self._folder / "facts", self._project)
 
-    def _starter(self, progress: Progress) -> Any:
-        """Starts processes of the run's command."""
+    async def _start(self, process: V2Process) -> None:
+        """Starts a process of the run's command."""
         run_input = self._invocation.input
-
-        async def start(process: V2Process) -> None:
-            course = await self._course()
-            await self._end_left(course)
-            is_further = process.nodes is not None
-            state_words = await self._deferral.words_beside(course.parents) if is_further else self._deferral.words
-            words = [
-                *command_line.command_words(run_input.command),
-                *await self._selection.words(course.parents, process.nodes, state_words, self._folder),
-                *command_line.flags(run_input),
-                *("--threads", str(run_input.threads or (await self._facts()).threads)),
-                *("--invocation-id", self._invocation.invocation_id, "--write-json"),
-            ]
-            name = session_name(self._invocation.invocation_id, process.number)
-            await self._commands.start(process, words, self._project.with_variable(SESSION_VARIABLE, name))
-            progress({"host_pid": process.pid})
-
-        return start
-
-    async def _end_left(self, course: RunCourse) -> None:
-        """Ends what processes that died have left in the database."""
-        for process in course.processes:
-            if process.died and not process.sessions_ended:
-                await self._end_sessions(session_name(self._invocation.invocation_id, process.number))
-                process.sessions_ended = True
-
-    async def _end_sessions(self, prefix: str) -> None:
-        if (await self._facts()).adapter_type in SESSIONS_CAN_BE_ENDED:
-            folder = self._folder / "sessions"
-            await self._commands.end_sessions(folder, prefix, self._project)
+        course = await self._course()
+        await self._sessions.end_left(course)
+        is_further = process.nodes is not None
+        state_words = await self._deferral.words_beside(course.parents) if is_further else self._deferral.words
+        words = [
+            *command_line.command_words(run_input.command),
+            *await self._selection.words(course.parents, process.nodes, state_words, self._folder),
+            *command_line.flags(run_input),
+            *("--threads", str(run_input.threads or (await self._facts()).threads)),
+            *("--invocation-id", self._invocation.invocation_id, "--write-json"),
+        ]
+        name = session_name(self._invocation.invocation_id, process.number)
+        process.session = await self._sessions.name(process.number)
+        await self._commands.start(process, words, self._project.with_variable(SESSION_VARIABLE, name))

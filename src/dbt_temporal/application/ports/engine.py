@@ -13,7 +13,7 @@ from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.leases.messages import Lease, LeasePer
 from dbt_temporal.domain.report.model import RunGraph
 from dbt_temporal.domain.results import NodeExecutionResult, NodeStatus
-from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase
+from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase, LostWork
 from dbt_temporal.domain.run.plan import EphemeralTurn, ExecutionPlan
 
 
@@ -29,7 +29,7 @@ class ProjectLocation:
     target: str | None = None
     """The worker's DBT_TARGET; a run's own target comes first."""
     engine: str | None = None
-    """The name of the engine that runs it (`engine` in dbt_temporal.yml); None means the worker's default."""
+    """`engine` in dbt_temporal.yml; None means the worker's default."""
     changeable: bool = False
     """Whether somebody may edit it while the worker runs, as a local folder; `revision` is then of the last reading."""
 
@@ -87,11 +87,7 @@ class EnginePlan:
 @dataclass(frozen=True)
 class StatePart:
     """What a node or hook has left in the memory of the run's process, for later ones. Opaque to all but the engine.
-
-    Attributes:
-        number: no other part of the run has it; they count up from 1, with gaps.
-        content: the part itself.
-    """
+    Its number counts up from 1, with gaps, and no other part of the run has it."""
 
     number: int
     content: bytes
@@ -137,7 +133,8 @@ class Prepared:
         keeps_state: why all nodes of the run must have what hooks and nodes leave there; None where they need not.
         keeps_worker: why all steps go to this worker for another reason than these; another can go on when it is lost.
         knows_all: of `resume`, whether this machine knows of all nodes that were begun before, how they have ended.
-        worker: a name of the worker, for people.
+        may_have_run: of `before_run`, whether a lost attempt may have run nodes of which this machine knows nothing.
+        worker, mark: its worker's name for people, and one that no other worker ever has, for `LostWork`.
         messages: what the console has of this work beside hooks, a line each.
     """
 
@@ -148,8 +145,10 @@ class Prepared:
     keeps_state: str | None = None
     keeps_worker: str | None = None
     knows_all: bool = False
+    may_have_run: bool = False
     worker: str = ""
     messages: Sequence[str] = ()
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -187,9 +186,8 @@ class EngineRun(LineageSource, Protocol):
     """One invocation on one engine, as `DbtEngine.open` gives it. All methods raise `DbtTemporalError`s that fit.
 
     `execute_node` and `after_run` raise Configuration where the run's database was in the memory of another process, or
-    of one that has ended (`DbtInvocation.database`), or what hooks and nodes left there cannot be had here.
-    They also raise ProjectNotFound, retryable, where the files that are there have another revision than the location
-    and nothing that was parsed of its own is at hand.
+    of one that has ended (`DbtInvocation.database`), or what hooks and nodes left there cannot be had here; and
+    ProjectNotFound, retryable, where the files have another revision and nothing that was parsed of its own is at hand.
 
     The statements of `before_run`, `execute_node` and `after_run` begin when no other attempt at the same step runs any
     more in the database, as far as it has means to end them: not even one of another run with the same
@@ -211,36 +209,38 @@ class EngineRun(LineageSource, Protocol):
             unique_ids: the nodes of the plan.
 
         Returns:
-            None where it writes nothing of the kind, or where no other process reaches what it writes.
+            None where it writes nothing of the kind, or no other process reaches what it writes.
         """
 
-    async def before_run(self, progress: Progress, attempt: int = 1) -> Prepared:
+    async def before_run(self, progress: Progress, attempt: int = 1, lost: LostWork | None = None) -> Prepared:
         """Does what the engine does once before the first node, on-run-start with it.
 
         Args:
             progress: hears of what runs.
             attempt: its number, by which `outcome_of_before_run` finds how it ended.
+            lost: of an engine that runs ahead, the attempts before, and the nodes that these may have run.
         """
 
     async def outcome_of_before_run(self, attempt: int) -> Prepared | None:
         """How an attempt at `before_run` ended of which nobody has heard, as `outcome_of` says it of nodes."""
 
     async def use_state(self, read: ReadState, without: Collection[str] = ()) -> None:
-        """Says where the parts of the run's state are, for `execute_node`, `after_run` and `resume`.
-
-        They are read where the process that is to do something has none of the state.
+        """Says where the parts of the run's state are, to be read where a process that is to do something has none.
 
         Args:
             read: reads all parts.
             without: nodes that are run again, and leave again what they have left.
         """
 
-    async def resume(self, progress: Progress, ended: Mapping[str, NodeStatus] = MappingProxyType({})) -> Prepared:
+    async def resume(
+        self, progress: Progress, ended: Mapping[str, NodeStatus] = MappingProxyType({}), lost: LostWork | None = None
+    ) -> Prepared:
         """Sets up a process that goes on with the run in place of the one that `before_run` had, with its state.
 
         Args:
             progress: hears of what runs.
             ended: of an engine that runs ahead, the nodes that have ended as far as the run knows, and how.
+            lost: of one, too: the worker in whose place it goes on, and the nodes that may have run there.
 
         Returns:
             `Prepared` without hooks; its `state` says with what the process has begun.
@@ -291,7 +291,7 @@ class EngineRun(LineageSource, Protocol):
     async def after_run(self, results: list[CompletedNode], progress: Progress, attempt: int = 1) -> list[NodeOutcome]:
         """Runs on-run-end, which sees `results`. Returns the hooks' outcomes.
 
-        An engine that runs ahead is asked for it where there are no hooks, too: it raises what went wrong besides.
+        An engine that runs ahead is asked for it without hooks, too: it raises what went wrong besides.
 
         Args:
             results: of on-run-start and of the nodes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +14,7 @@ from dbt_temporal.application.steps.messages import PlanProjectOutput, ProjectHo
 from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.input import DbtRunInput
-from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.domain.run.invocation import DbtInvocation, LostWork
 from dbt_temporal.domain.run.plan import ExecutionPlan, NodeInfo
 
 
@@ -63,6 +64,30 @@ class RunContext:
         """Goes on by another plan, of the same run."""
         self.planned = planned
         self.__dict__.pop("invocation", None)
+        self.__dict__.pop("_unrepeatable", None)
+
+    def runs_again(self, node: NodeInfo) -> bool:
+        """Whether a node is run again of whose lost attempt nothing is known."""
+        own = None if node.overrides is None else node.overrides.on_lost_attempt
+        is_repeatable = node.unique_id not in self._unrepeatable
+        return self.config.retry.runs_again(node.materialization, own, repeatable=is_repeatable)
+
+    def lost_work(self, attempts: Sequence[int] = (), mark: str = "") -> LostWork | None:
+        """What an engine that runs ahead may have done on a worker that is lost; None where none runs ahead.
+
+        Args:
+            attempts: at what is to be done again, of which nobody has heard.
+            mark: of the worker.
+        """
+        if not self.planned.runs_ahead:
+            return None
+        ended = self.live.state.ended
+        not_again = [uid for uid, node in self.plan.nodes.items() if uid not in ended and not self.runs_again(node)]
+        return LostWork(attempts=tuple(attempts), mark=mark, earlier=self.may_have_run, not_again=tuple(not_again))
+
+    @cached_property
+    def _unrepeatable(self) -> frozenset[str]:
+        return frozenset(self.planned.unrepeatable or ())
 
     def priority(self, level: int) -> StepPriority | None:
         return step_priority(self.planned, level)

@@ -39,6 +39,8 @@ class ProjectHookSteps:
     def __init__(self, context: RunContext) -> None:
         self._context = context
         self._rule = retry_rule(context.config.retry)
+        self._silent: set[int] = set()
+        """Attempts of whose worker nothing was heard any more: an engine that runs ahead may have gone on to nodes."""
 
     async def before_run(self) -> bool:
         """Runs before_run; whether the nodes may run.
@@ -54,6 +56,7 @@ class ProjectHookSteps:
             repeatable=context.config.retry.project_hooks.on_run_start or not context.plan.has_on_run_start,
         )
         output = await self._run(BEFORE_RUN, argument, ON_RUN_START)
+        context.may_have_run |= context.planned.runs_ahead and output.may_have_run
         context.keep(output)
         self._keep_to(output)
         return output.nodes_may_run
@@ -108,6 +111,7 @@ class ProjectHookSteps:
             timeout_secs=context.config.timeouts.hook_secs,
             without=[unique_id for unique_id, status in statuses.items() if status == "running"],
             ended=context.live.state.ended if context.planned.runs_ahead else {},
+            lost=context.lost_work(mark=lost.mark),
         )
         step = Step(
             kind=RESUME_RUN,
@@ -160,8 +164,17 @@ class ProjectHookSteps:
         self, kind: _HookStep, argument: _HookInput, what: str, number: int, lost: Lost
     ) -> ProjectHooksOutput:
         unheard = list(lost.attempts) if self._context.planned.looks_at_hooks else []
+        asked: dict[str, Any] = {"attempt": number, "unheard": unheard}
+        silent = [attempt for attempt in unheard if attempt in self._silent]
+        if silent and isinstance(argument, BeforeRunInput):
+            asked["lost"] = self._context.lost_work(silent)
         summary = attempt_summary(what, number, self._rule.max_attempts)
-        return await self._step(kind, argument.model_copy(update={"attempt": number, "unheard": unheard}), summary)
+        try:
+            return await self._step(kind, argument.model_copy(update=asked), summary)
+        except StepFailedError as failure:
+            if failure.timed_out:
+                self._silent.add(number)
+            raise
 
     async def _look(
         self, kind: _HookStep, argument: _HookInput, what: str, attempt: int, lost: Lost

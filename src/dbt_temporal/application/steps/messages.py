@@ -16,7 +16,7 @@ from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.report.model import ReportFacts
 from dbt_temporal.domain.results import ArtifactPaths, LatestRun, NodeExecutionResult, NodeStatus
 from dbt_temporal.domain.run.input import DbtRunInput
-from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase
+from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase, LostWork
 from dbt_temporal.domain.run.plan import EphemeralTurn, ExecutionPlan, HistoryLimits
 
 
@@ -151,6 +151,9 @@ class ProjectHooksInput(StatementsInput):
 class BeforeRunInput(ProjectHooksInput):
     """Asks for dbt's `before_run`: defer, schemas, relation cache, on-run-start."""
 
+    lost: LostWork | None = None
+    """Where the engine runs ahead, the nodes that the attempts of which nobody has heard may have run."""
+
 
 class ResumeRunInput(StatementsInput):
     """Asks for a process that goes on with a run in place of one that is lost, with what hooks and nodes left there."""
@@ -159,6 +162,8 @@ class ResumeRunInput(StatementsInput):
     """Nodes that are run again: what they have left does not count."""
     ended: dict[str, NodeStatus] = Field(default_factory=dict)
     """Where the engine runs ahead, the nodes that have ended, and how."""
+    lost: LostWork | None = None
+    """There, what may have run on the worker that is lost."""
 
 
 class AfterRunInput(ProjectHooksInput):
@@ -185,6 +190,8 @@ class Keeper(BaseModel):
 
     task_queue: str
     name: str
+    mark: str = ""
+    """By which its engine knows it, where that runs ahead."""
 
 
 class ProjectHooksOutput(BaseModel):
@@ -203,6 +210,8 @@ class ProjectHooksOutput(BaseModel):
     """Why the run keeps to the worker for another reason than these two; null where it need not."""
     knows_all: bool = False
     """Of `resume_run`, whether the worker knows of all nodes that the one before had begun."""
+    may_have_run: bool = False
+    """Of `before_run`, whether a lost attempt may have run nodes of which the worker knows nothing."""
     keeps_state: str | None = None
     """Why all nodes must have what hooks and nodes leave in their process; null where they need not."""
     state_begun: bool = False

@@ -67,7 +67,9 @@ class _ProjectHooks:
         )
 
     def _keeper(self, prepared: Prepared) -> Keeper | None:
-        return None if self._own_queue is None else Keeper(task_queue=self._own_queue, name=prepared.worker)
+        if self._own_queue is None:
+            return None
+        return Keeper(task_queue=self._own_queue, name=prepared.worker, mark=prepared.mark)
 
 
 class BeforeRun(_ProjectHooks):
@@ -93,6 +95,7 @@ class BeforeRun(_ProjectHooks):
                 "database": prepared.database,
                 "keeps_state": prepared.keeps_state,
                 "keeps_worker": prepared.keeps_worker,
+                "may_have_run": prepared.may_have_run,
                 "state_begun": prepared.state is not None,
                 "worker": self._keeper(prepared),
             }
@@ -110,7 +113,9 @@ class ResumeRun(_ProjectHooks):
         """
         run = await self._runs.open(request.invocation)
         await self._state.use_in(run, request.invocation, request.without)
-        prepared = await within_limit(request, "resume_run", lambda _: run.resume(progress, request.ended))
+        prepared = await within_limit(
+            request, "resume_run", lambda _: run.resume(progress, request.ended, request.lost)
+        )
         await self._state.keep(request.invocation.invocation_id, prepared.state)
         return ProjectHooksOutput(
             database=prepared.database, knows_all=prepared.knows_all, worker=self._keeper(prepared)
@@ -143,7 +148,11 @@ class AfterRun(_ProjectHooks):
 
 async def _prepared(run: EngineRun, request: BeforeRunInput, progress: Progress) -> Prepared:
     known = await _known("on-run-start", request, run.outcome_of_before_run, lambda prepared: prepared.hooks)
-    return await run.before_run(progress, request.attempt) if known is None else known
+    if known is not None:
+        return known
+    if request.lost is None:
+        return await run.before_run(progress, request.attempt)
+    return await run.before_run(progress, request.attempt, request.lost)
 
 
 async def _ended(

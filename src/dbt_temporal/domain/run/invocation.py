@@ -32,6 +32,25 @@ class HeldDatabase(BaseModel):
     process: str
 
 
+class LostWork(BaseModel):
+    """What an engine that runs ahead has to know of work that was lost, where another worker goes on with the run.
+
+    Attributes:
+        attempts: at what is to be done again, of which nobody has heard how they ended.
+        mark: of the lost worker, as the engine gave it; empty where none is known to be lost.
+        earlier: whether nodes may have run on workers that were lost before that one.
+        not_again: nodes that have not ended, and that are not to be run again where nobody knows what they did: none of
+            them is begun unless it is asked for.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    attempts: tuple[int, ...] = ()
+    mark: str = ""
+    earlier: bool = False
+    not_again: tuple[str, ...] = ()
+
+
 MAY_BE_LEFT_OUT = ("select", "exclude", "vars")
 """Fields of the input that may be long: a selection by thousands of names, variables that are a table."""
 

@@ -32,7 +32,7 @@ from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.report.model import NodeFacts, RunGraph
 from dbt_temporal.domain.results import NodeExecutionResult, NodeStatus
 from dbt_temporal.domain.run.input import DbtRunInput
-from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.domain.run.invocation import DbtInvocation, LostWork
 from dbt_temporal.domain.run.plan import ExecutionPlan
 from dbt_temporal.testing.builders import PROJECT, plan, result
 
@@ -62,6 +62,7 @@ class FakeEngine:
         prepared: what `before_run` says beside hooks and nodes.
         runs_ahead: what `plan` says of that.
         resumed_with: what each `resume` was told of nodes that have ended.
+        lost_work: what it and `before_run` were told of what was lost.
         behind_failure: nodes that it was asked for behind one that had not ended well.
         states: for each step of a run that keeps state, what reads it, and whose is left out.
         left: what `outcome_of` knows, by node and attempt.
@@ -93,6 +94,7 @@ class FakeEngine:
         self.prepared = Prepared()
         self.runs_ahead = False
         self.resumed_with: list[dict[str, NodeStatus]] = []
+        self.lost_work: list[LostWork | None] = []
         self.behind_failure: list[str] = []
         self.states: list[tuple[ReadState, list[str]]] = []
         self.left: dict[tuple[str, int], NodeOutcome] = {}
@@ -198,9 +200,10 @@ class FakeEngineRun:
         """That of the input."""
         return self._engine.lease_of(self.invocation.input)
 
-    async def before_run(self, progress: Progress, attempt: int = 1) -> Prepared:
+    async def before_run(self, progress: Progress, attempt: int = 1, lost: LostWork | None = None) -> Prepared:
         """The scripted hooks."""
         self._engine.hook_attempts.append(("before_run", attempt))
+        self._engine.lost_work.append(lost)
         await self._through_gate("before_run", progress)
         return replace(self._engine.prepared, hooks=self._engine.on_run_start, nodes_may_run=self._engine.nodes_may_run)
 
@@ -213,9 +216,12 @@ class FakeEngineRun:
         """Takes note."""
         self._engine.states.append((read, list(without)))
 
-    async def resume(self, progress: Progress, ended: Mapping[str, NodeStatus] = MappingProxyType({})) -> Prepared:
-        """Goes on, and takes note of what has ended."""
+    async def resume(
+        self, progress: Progress, ended: Mapping[str, NodeStatus] = MappingProxyType({}), lost: LostWork | None = None
+    ) -> Prepared:
+        """Goes on, and takes note of what has ended, and of what was lost."""
         self._engine.resumed_with.append(dict(ended))
+        self._engine.lost_work.append(lost)
         await self._through_gate("resume", progress)
         return Prepared(worker="another")
 

@@ -1,4 +1,4 @@
-"""Which process of a run answers for which attempt at a node: noted, so that whoever asks again hears the same."""
+"""Which process of a run answers for which attempt: noted, so that whoever asks again hears the same."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 import orjson
 
 _FILE = "answers.jsonl"
-_EXECUTION = 0
-"""In place of an attempt's number: an execution of the run's workflow has begun."""
+_EXECUTION, _WORKER = 0, -1
+"""In place of an attempt's number: an execution of the run's workflow has begun; a worker takes part in the run."""
+BEGIN = "begin"
+"""In place of a node: the begin of the run, by a process for all of it."""
 
 
 class Answers:
@@ -18,16 +20,19 @@ class Answers:
     def __init__(self, folder: Path) -> None:
         self._file = folder / _FILE
         self._numbers: dict[str, dict[int, int]] = {}
+        self._workers: set[str] = set()
         self._execution, self._before = "", 0
 
     def read(self) -> None:
-        """Takes in what a worker of this machine has written down before."""
+        """Takes in what workers of this machine have written down before."""
         with contextlib.suppress(FileNotFoundError):
             for line in self._file.read_bytes().splitlines():
                 with contextlib.suppress(orjson.JSONDecodeError):
                     name, attempt, number = orjson.loads(line)
                     if attempt == _EXECUTION:
                         self._begin(name, number)
+                    elif attempt == _WORKER:
+                        self._workers.add(name)
                     else:
                         self._numbers.setdefault(name, {})[attempt] = number
 
@@ -37,6 +42,16 @@ class Answers:
         if execution != self._execution:
             self._begin(execution, last)
             self._write(execution, _EXECUTION, last)
+
+    def take_part(self, mark: str) -> None:
+        """A worker takes part in the run, and has its files here."""
+        if mark not in self._workers:
+            self._workers.add(mark)
+            self._write(mark, _WORKER, 0)
+
+    def has_part_of(self, mark: str) -> bool:
+        """Whether the files of a worker that takes part are here."""
+        return mark in self._workers
 
     def number(self, unique_id: str, attempt: int) -> int | None:
         """The process that has answered for an attempt."""
@@ -59,5 +74,6 @@ class Answers:
         self._numbers.clear()
 
     def _write(self, *entry: object) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._file.open("ab") as file:
             file.write(orjson.dumps(entry) + b"\n")

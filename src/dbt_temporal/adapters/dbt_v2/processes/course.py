@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from dbt_temporal.adapters.dbt_v2.processes.answers import Answers
-from dbt_temporal.adapters.dbt_v2.processes.choosing import State, chosen_nodes, state_of
+from dbt_temporal.adapters.dbt_v2.processes.answers import BEGIN, Answers
+from dbt_temporal.adapters.dbt_v2.processes.choosing import State, chosen_nodes
 from dbt_temporal.adapters.dbt_v2.processes.judge import Judge
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process, left_processes
-from dbt_temporal.adapters.dbt_v2.processes.told import Told
-from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
-from dbt_temporal.domain.results import NodeStatus
+from dbt_temporal.adapters.dbt_v2.processes.standing import Standing
+from dbt_temporal.adapters.dbt_v2.processes.telling import Telling
+from dbt_temporal.adapters.dbt_v2.processes.verdicts import Answer, Verdicts
+from dbt_temporal.application.ports.engine import Progress, no_progress
+from dbt_temporal.domain.errors import DbtTemporalError
 
 LOCK_SECS = 300.0
 """So long a process waits for a database that another process has for itself alone."""
 LOOK_FOR_LOCK_SECS = 0.5
-MAX_DEATHS = 3
-"""A node that waits while so many processes die beside it fails with them."""
 JOIN_SECS = 0.2
 """So long a further process waits for nodes that are asked for at the same time."""
 
@@ -34,14 +33,6 @@ class NotBegunError(Exception):
     """No process has a word of a node, and none was to be started for it."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a process has of a node. `told` is None where fail-fast has kept it from beginning, or ended it."""
-
-    process: V2Process
-    told: Told | None
-
-
 class RunCourse:
     """The processes of a run, one after the other.
 
@@ -51,16 +42,25 @@ class RunCourse:
         cancel_secs: a process that does not end within that time after it was told to is ended by force.
         settle_secs: so long nothing is started after a process was ended for one node: where the whole run is
             cancelled, the others hear of it by then.
+
+    Attributes:
+        processes: those that have come so far that they run nodes, or have ended.
+        parents: by node of the plan, those that it waits for.
+        answers: which process has answered for which attempt.
+        standing: how nodes stand.
+        ending: is held by whoever ends what processes have left in the database.
     """
 
     def __init__(self, folder: Path, judge: Judge, cancel_secs: float, settle_secs: float) -> None:
         self.processes: list[V2Process] = []
         self.parents: Mapping[str, Collection[str]] = {}
         self._folder, self._judge = folder, judge
+        self._verdicts = Verdicts(judge, self._nodes_of)
         self._starting: V2Process | None = None
         self._cancel_secs, self._settle_secs = cancel_secs, settle_secs
-        self._known: dict[str, State] = {}
-        self._answers = Answers(folder)
+        self.standing = Standing()
+        self.answers = Answers(folder)
+        self.ending = asyncio.Lock()
         self._requests: dict[str, Start] = {}
         self._given_up: set[str] = set()
         self._failures: dict[str, Exception] = {}
@@ -73,17 +73,16 @@ class RunCourse:
         for process in left_processes(self._folder):
             await process.read_what_is_left(self._cancel_secs)
             self.processes.append(process)
-        self._answers.read()
+        self.answers.read()
 
-    def adopt(self, ended: Mapping[str, NodeStatus]) -> None:
-        """Takes in how nodes have ended on another worker, as far as the run knows."""
-        for unique_id, status in ended.items():
-            state: State = "good" if status == "success" else "skipped" if status == "skipped" else "bad"
-            self._known[unique_id] = state
+    async def look_again(self) -> None:
+        """Does so once more where nothing was left: another worker of this machine may have come since."""
+        if not self.processes and self.current is None and not self._requests:
+            await self.restore()
 
     def go_on_in(self, execution: str) -> None:
         """Says in which execution of its workflow the run goes on: after a reset, what is asked for is done anew."""
-        self._answers.go_on_in(execution, self.processes[-1].number if self.processes else 0)
+        self.answers.go_on_in(execution, self._next_number - 1)
 
     @property
     def current(self) -> V2Process | None:
@@ -91,10 +90,26 @@ class RunCourse:
         last = self._starting or (self.processes[-1] if self.processes else None)
         return None if last is None or last.ended.is_set() else last
 
-    async def begin(self, start: Start) -> V2Process:
-        """Starts a process for the run's whole selection, once nothing else runs."""
+    async def begin(
+        self, start: Start, attempt: int = 1, nodes: frozenset[str] | None = None, tell: Progress = no_progress
+    ) -> V2Process:
+        """Starts a process for the run's whole selection, or for these of its nodes, once nothing else runs."""
         await self.at_rest()
-        return await self._start(start, None)
+        self.answers.note(BEGIN, attempt, self._next_number)
+        return await self._start(start, nodes, tell)
+
+    def knows_begin(self, attempt: int) -> bool:
+        """Whether an attempt at `begin` was made on this machine."""
+        return self.answers.number(BEGIN, attempt) is not None
+
+    def begun_by(self, attempt: int) -> V2Process | None:
+        """The process that an attempt at `begin` has started on this machine, if it has come so far."""
+        number = self.answers.number(BEGIN, attempt)
+        return next((process for process in self.processes if process.number == number), None)
+
+    def ready(self) -> frozenset[str]:
+        """The nodes that can run without those that have failed, or are taken for it."""
+        return chosen_nodes(self.parents, self.states(), ())
 
     async def at_rest(self) -> None:
         """Waits until no process runs, nor is about to."""
@@ -106,7 +121,7 @@ class RunCourse:
         unique_id: str,
         attempt: int,
         start: Start | None,
-        tell: Callable[[bool], None] = lambda _begun: None,
+        tell: Progress = no_progress,
         *,
         again: bool = True,
     ) -> Answer:
@@ -116,7 +131,7 @@ class RunCourse:
             unique_id: the node.
             attempt: its number.
             start: starts a further process; without it, there is none for this node.
-            tell: called with true when dbt begins the node, and with false when its process was ended meanwhile.
+            tell: hears when dbt begins the node, when its process was ended meanwhile, and what it is at.
             again: whether it may be begun once more then, for the same attempt.
 
         Raises:
@@ -125,32 +140,27 @@ class RunCourse:
         """
         self._given_up.discard(unique_id)
         passed: V2Process | None = None
+        telling = Telling(unique_id, tell)
         deaths = 0
         while True:
             process = self._process_for(unique_id, attempt)
-            if process is None or process is passed:
+            if process is None or process is passed or self._is_stale(process, unique_id, attempt):
                 if start is None:
                     raise NotBegunError
-                process = await self._further_process(unique_id, passed, start)
-            begun = False
+                process = await self._further_process(unique_id, passed, start, telling)
             while not process.ended.is_set() and not process.has_finished(unique_id):
-                told = process.told.nodes.get(unique_id)
-                if not begun and told is not None and told.started_at:
-                    begun = True
-                    tell(begun)
+                telling.of(process)
                 await self.next_change()
             deaths += process.died and not process.interrupted
             try:
-                answer = self._verdict(process, unique_id, deaths, again=again)
+                answer = self._verdicts.of(process, unique_id, deaths, again=again and not self._closed)
             except DbtTemporalError:
-                self._answers.note(unique_id, attempt, process.number)
+                self.answers.note(unique_id, attempt, process.number)
                 raise
             if answer is not None:
-                self._answers.note(unique_id, attempt, process.number)
+                self.answers.note(unique_id, attempt, process.number)
                 return answer
-            if begun:
-                logger.info("%s is begun again: its process was ended for another node", unique_id)
-                tell(False)
+            telling.begins_again()
             passed = process
 
     def left_by(self, unique_id: str, attempt: int) -> Answer | None:
@@ -161,7 +171,7 @@ class RunCourse:
             return None
         is_known = process.has_finished(unique_id)
         if is_known or told.cancelled or not told.error:  # lost with it: a further attempt is not to hear of that again
-            self._answers.note(unique_id, attempt, process.number)
+            self.answers.note(unique_id, attempt, process.number)
         return Answer(process, told) if is_known else None
 
     async def cancel(self, unique_id: str) -> None:
@@ -210,59 +220,27 @@ class RunCourse:
 
     def states(self) -> dict[str, State]:
         """How the nodes stand."""
-        states = dict(self._known)
-        for process in self.processes:
-            for unique_id, told in process.told.nodes.items():
-                states[unique_id] = state_of(told, ended=process.ended.is_set())
-        return states
+        return self.standing.states(self.processes)
 
     def _process_for(self, unique_id: str, attempt: int) -> V2Process | None:
         """The process that answers for an attempt: the last one that had the node since the attempt before."""
-        answered = self._answers.number(unique_id, attempt)
+        answered = self.answers.number(unique_id, attempt)
         if answered is not None:
             return next((each for each in self.processes if each.number == answered), None)
-        last = self._answers.last_before(unique_id, attempt)
+        last = self.answers.last_before(unique_id, attempt)
         since = [process for process in self.processes if process.number > last and process.has(unique_id)]
         return since[-1] if since else None
-
-    def _verdict(self, process: V2Process, unique_id: str, deaths: int, *, again: bool) -> Answer | None:
-        """What an ended node, or process, comes to for a node; None where a further process has to run it.
-
-        Raises:
-            DbtTemporalError: the node's attempt is lost, or was not begun because the process failed before.
-        """
-        told = process.told.nodes.get(unique_id)
-        if told is not None and not told.cancelled and (told.finished or told.error):
-            return Answer(process, told)  # an error alone: its task panicked, and dbt has no result of it
-        if self._ended_by_failure(process):
-            return Answer(process, None)
-        if process.interrupted and again and not self._closed:
-            return None  # for another node's sake: that is no attempt which counts
-        if (told is not None and (told.started_at or told.finished)) or deaths >= MAX_DEATHS:
-            raise process.lost(unique_id)
-        failure = self._judge.failure_before_nodes(process)
-        if failure is not None:
-            raise failure
-        if process.interrupted or process.died or self._stopped_short(process):
-            return None
-        raise DbtTemporalError(
-            ErrorType.ENGINE_CRASHED, f"{unique_id}: dbt v2 has come to its end without it", retryable=False
-        )
-
-    def _ended_by_failure(self, process: V2Process) -> bool:
-        """Whether fail-fast has ended a process, for a node that no other attempt mends."""
-        if process.interrupted or not process.told.completed:
-            return False
-        return self._stopped_short(process) and any(not self._judge.may_be_mended(each) for each in process.failed)
-
-    def _stopped_short(self, process: V2Process) -> bool:
-        """Whether a process has ended for a failure, with nodes left."""
-        return bool(process.failed) and any(not process.has_finished(each) for each in self._nodes_of(process))
 
     def _nodes_of(self, process: V2Process) -> Collection[str]:
         return self.parents if process.nodes is None else process.nodes
 
-    async def _further_process(self, unique_id: str, before: V2Process | None, start: Start) -> V2Process:
+    def _is_stale(self, process: V2Process, unique_id: str, attempt: int) -> bool:
+        """Whether the run has been elsewhere since a process ended that was not asked about this attempt then."""
+        return process.number <= self.standing.stale and self.answers.number(unique_id, attempt) is None
+
+    async def _further_process(
+        self, unique_id: str, before: V2Process | None, start: Start, telling: Telling
+    ) -> V2Process:
         """A process that was started for the node after another one."""
         self._requests[unique_id] = start
         if self._starter is None or self._starter.done():
@@ -275,6 +253,7 @@ class RunCourse:
                 last = self.processes[-1] if self.processes else None
                 if unique_id not in self._requests and last is not None and last is not before and last.has(unique_id):
                     return last
+                telling.waits(self._starting)
                 await self.next_change()
         except asyncio.CancelledError:
             self._requests.pop(unique_id, None)
@@ -305,32 +284,45 @@ class RunCourse:
                     process.interrupt()
 
             try:
-                await self._start(start, nodes)
+                await self._start(start, nodes, no_progress)
             except Exception as error:
                 self._failures |= dict.fromkeys(requested.keys() & self._requests.keys(), error)
             for unique_id in requested:
                 self._requests.pop(unique_id, None)
             self._wake()
 
-    async def _start(self, start: Start, nodes: frozenset[str] | None) -> V2Process:
+    @property
+    def _next_number(self) -> int:
+        return self.processes[-1].number + 1 if self.processes else 1
+
+    async def _start(self, start: Start, nodes: frozenset[str] | None, tell: Progress) -> V2Process:
         """Starts a process, and waits until it has the database."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + LOCK_SECS
-        number = self.processes[-1].number + 1 if self.processes else 1
+        number, is_locked_out, telling = self._next_number, False, Telling("", tell)
         while True:
             process = V2Process(number, self._folder / str(number), nodes)
-            process.changed = self._wake
+            process.changed, process.was_locked_out = self._wake, is_locked_out
             await start(process)
             self._starting = process
-            while not (process.ended.is_set() or process.told.hooks or process.told.has_begun):
-                await self.next_change()
-            if not self._judge.is_locked_out(process) or process.interrupted or loop.time() > deadline:
-                break
-            await asyncio.sleep(LOOK_FOR_LOCK_SECS)
+            try:
+                while not (process.ended.is_set() or process.told.hooks or process.told.has_begun):
+                    telling.waits(process)
+                    await self.next_change()
+                is_locked_out = self._judge.is_locked_out(process) and not process.interrupted
+                if not is_locked_out or loop.time() > deadline:
+                    break
+                await asyncio.sleep(LOOK_FOR_LOCK_SECS)
+            except asyncio.CancelledError:  # whoever has it ended finds it among the others
+                self._has_started(process)
+                raise
+        self._has_started(process)
+        return process
+
+    def _has_started(self, process: V2Process) -> None:
         self._starting = None
         self.processes.append(process)
         self._wake()
-        return process
 
     def _wake(self) -> None:
         self._change.set()

@@ -36,6 +36,8 @@ class V2Process:
         nodes: those that it was started for; None where it has the run's whole selection.
         told: what it has told.
         interrupted: whether it was ended before its time, to end what it ran.
+        was_locked_out: whether another process had the database, when it was tried before.
+        session: what its sessions in the database are called; empty where the database does not know.
         sessions_ended: whether what it has left in the database, if it died, is known to have ended.
         ended: set when it has ended, and all that it told is known.
     """
@@ -46,6 +48,8 @@ class V2Process:
         self.nodes = nodes
         self.told = ProcessTold()
         self.interrupted = False
+        self.was_locked_out = False
+        self.session = ""
         self.sessions_ended = False
         self.ended = asyncio.Event()
         self.changed: Callable[[], None] = lambda: None

@@ -30,6 +30,7 @@ from dbt_temporal.adapters.dbt_v2.results import EndingsJudge, classify, command
 from dbt_temporal.adapters.dbt_v2.runs.catalog import CATALOG, WITHOUT, made_catalog
 from dbt_temporal.adapters.dbt_v2.runs.selection import to_retry
 from dbt_temporal.adapters.earlier_runs import RetriedRuns, remembered
+from dbt_temporal.application.attempt_facts import EXECUTING, PHASE, SESSION
 from dbt_temporal.application.ports.engine import (
     CompletedNode,
     EnginePlan,
@@ -46,7 +47,7 @@ from dbt_temporal.domain.leases.messages import Lease, LeasePer
 from dbt_temporal.domain.lineage.model import LineageGraph
 from dbt_temporal.domain.report.model import RunGraph
 from dbt_temporal.domain.results import NodeExecutionResult, NodeStatus
-from dbt_temporal.domain.run.invocation import DbtInvocation
+from dbt_temporal.domain.run.invocation import DbtInvocation, LostWork
 from dbt_temporal.domain.run.plan import ExecutionPlan, NodeInfo, NodeOverrides
 
 OPERATIONS = frozenset({"parse", "debug", "run-operation"})
@@ -115,8 +116,8 @@ class OperationRun:
         project = (await self._parsed()).project_name
         return lease_of_operation(per, project=project, facts=facts, folder=self._project.folder)
 
-    async def before_run(self, progress: Progress, attempt: int = 1) -> Prepared:
-        del progress, attempt  # `run-operation` and `debug` run no hooks
+    async def before_run(self, progress: Progress, attempt: int = 1, lost: LostWork | None = None) -> Prepared:
+        del progress, attempt, lost  # `run-operation` and `debug` run no hooks
         return Prepared()
 
     async def outcome_of_before_run(self, attempt: int) -> Prepared | None:
@@ -126,8 +127,10 @@ class OperationRun:
     async def use_state(self, read: ReadState, without: Collection[str] = ()) -> None:
         del read, without  # nothing is kept in processes that outlasts them
 
-    async def resume(self, progress: Progress, ended: Mapping[str, NodeStatus] = MappingProxyType({})) -> Prepared:
-        del progress, ended
+    async def resume(
+        self, progress: Progress, ended: Mapping[str, NodeStatus] = MappingProxyType({}), lost: LostWork | None = None
+    ) -> Prepared:
+        del progress, ended, lost
         return Prepared()
 
     async def execute_node(
@@ -241,8 +244,10 @@ class OperationRun:
     async def _ended_process(self, attempt: int, progress: Progress) -> V2Process:
         process = V2Process(attempt, self._processes / str(attempt), None)
         name = session_name(self._invocation.invocation_id, attempt)
+        facts = await self._commands.facts(self._folder / "facts", self._project)
+        session = {SESSION: name} if facts.adapter_type in SESSIONS_CAN_BE_ENDED else {}
         await self._commands.start(process, self._words(), self._project.with_variable(SESSION_VARIABLE, name))
-        progress({"host_pid": process.pid})
+        progress({"host_pid": process.pid, PHASE: EXECUTING, **session})
         try:
             await process.ended.wait()
         except asyncio.CancelledError:

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from dbt_temporal.adapters.dbt_v2.artifacts import Shown
 from dbt_temporal.adapters.dbt_v2.commands import V2Project
-from dbt_temporal.adapters.dbt_v2.helper import this_worker
-from dbt_temporal.adapters.dbt_v2.plan import ON_RUN_START
-from dbt_temporal.adapters.dbt_v2.processes.course import Answer
+from dbt_temporal.adapters.dbt_v2.plan import MANIFEST_FILE, ON_RUN_END, ON_RUN_START, read_manifest
 from dbt_temporal.adapters.dbt_v2.processes.judge import Judge
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
 from dbt_temporal.adapters.dbt_v2.processes.told import BAD
+from dbt_temporal.adapters.dbt_v2.processes.verdicts import Answer
 from dbt_temporal.adapters.dbt_v2.results import kept_back, outcome_of
 from dbt_temporal.adapters.dbt_v2.runs.showing import with_freshness, with_printed_code, with_rows
 from dbt_temporal.application.ports.engine import NodeOutcome, Prepared
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.run.input import DbtRunInput
 
 WHY_IT_KEEPS = "one process of dbt v2 runs its whole selection"
+
+
+def refuse_unheard_end(processes: Sequence[V2Process], planned: Path) -> None:
+    """Raises EngineCrashed where on-run-end was for a process to run of which there is nothing here.
+
+    Args:
+        processes: of the run, on this machine.
+        planned: the target folder of its plan.
+    """
+    if processes or not (planned / MANIFEST_FILE).is_file() or not read_manifest(planned).hooks(ON_RUN_END):
+        return
+    raise DbtTemporalError(
+        ErrorType.ENGINE_CRASHED,
+        "nobody knows whether on-run-end has run: dbt v2 runs it at the end of its process, and that was on a machine "
+        "that is lost. Look at what is there, and run what it does by hand where it is not",
+        retryable=False,
+    )
 
 
 class Outcomes:
@@ -35,11 +53,10 @@ class Outcomes:
         failure = self._judge.failure_before_nodes(process)
         if failure is not None and failed is None:
             raise failure
-        hooks = self.of_hooks([process], ON_RUN_START)
-        return Prepared(hooks, may_run, keeps_worker=WHY_IT_KEEPS, worker=this_worker())
+        return Prepared(self.of_hooks([process], ON_RUN_START), may_run)
 
-    async def of_node(self, unique_id: str, answer: Answer) -> NodeOutcome:
-        """That of a node, with what dbt has shown of it, or found out about it."""
+    async def of_node(self, unique_id: str, answer: Answer) -> NodeOutcome | None:
+        """That of a node, with what dbt has shown of it, or found out about it; None where that was lost."""
         if answer.told is None:
             return kept_back(unique_id)
         told = Shown(self._project, answer.process.target).told(answer.told)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ import orjson
 from dbt_temporal.adapters.dbt_v2.plan import Manifest
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
 from dbt_temporal.adapters.dbt_v2.results import classify
-from dbt_temporal.application.ports.engine import NodeErrorClass, NodeOutcome
+from dbt_temporal.application.ports.engine import CompletedNode, NodeErrorClass, NodeOutcome
 from dbt_temporal.domain.errors import ErrorType, configuration_error
 from dbt_temporal.domain.results import Freshness
 from dbt_temporal.domain.run.input import DbtRunInput
 
 SOURCES = "sources.json"
+_SCHEMA = "https://schemas.getdbt.com/dbt/sources/v3.json"
 
 
 def chosen(command: str, manifest: Manifest, selected: Sequence[str]) -> list[str]:
@@ -63,12 +65,15 @@ def with_printed_code(outcome: NodeOutcome, run_input: DbtRunInput) -> NodeOutco
     return outcome
 
 
-async def with_freshness(outcome: NodeOutcome, process: V2Process) -> NodeOutcome:
-    """The outcome of a source with what dbt has found, once its process has ended."""
+async def with_freshness(outcome: NodeOutcome, process: V2Process) -> NodeOutcome | None:
+    """The outcome of a source with what dbt has found, once its process has ended; None where it has died before it
+    wrote that down."""
     await process.ended.wait()
     found = await asyncio.to_thread(_entries, process)
     entry = found.get(outcome.result.unique_id)
     failed = outcome.error is not None
+    if entry is None and (process.died or process.interrupted):
+        return None
     if entry is None:  # one statement that fails takes the words of all sources
         if not failed or not process.told.errors:
             return outcome
@@ -78,20 +83,29 @@ async def with_freshness(outcome: NodeOutcome, process: V2Process) -> NodeOutcom
         return _with(outcome, NodeErrorClass(error_type.value, retryable), message=message)
     freshness = Freshness.model_validate({**entry, "status": str(entry["status"]).lower()})
     stale = NodeErrorClass(ErrorType.STALE_SOURCE.value, False) if failed else None
-    return _with(outcome, stale, freshness=freshness)
+    return replace(_with(outcome, stale, freshness=freshness), record=orjson.dumps(entry))
 
 
-def write_sources(folder: Path, processes: Sequence[V2Process], invocation_id: str, elapsed_time: float) -> Path | None:
-    """Writes sources.json as dbt has written it: of each source what the last process says of it. None where none has
-    written one."""
+def write_sources(
+    folder: Path,
+    processes: Sequence[V2Process],
+    results: Sequence[CompletedNode],
+    invocation: Mapping[str, Any],
+    elapsed_time: float,
+) -> Path | None:
+    """Writes sources.json as dbt has written it: of each source what the last process says of it, or the record of its
+    result, where that was another machine's. None where nothing is known of any."""
     left = [document for process in processes if (document := _read(process)) is not None]
-    if not left:
-        return None
-    document = left[-1]
     entries = {entry["unique_id"]: entry for each in left for entry in each["results"]}
+    records = (orjson.loads(each.record) for each in results if each.record and each.result.freshness is not None)
+    entries = {record["unique_id"]: record for record in records if "max_loaded_at" in record} | entries
+    if not entries:
+        return None
+    document = left[-1] if left else {"metadata": {"dbt_schema_version": _SCHEMA, "env": {}}}
     document["results"] = list(entries.values())
     document["metadata"] |= {
-        "invocation_id": invocation_id,
+        "dbt_version": invocation["dbt_version"],
+        "invocation_id": invocation["invocation_id"],
         "generated_at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
     }
     document["elapsed_time"] = elapsed_time
@@ -115,4 +129,4 @@ def _read(process: V2Process) -> dict[str, Any] | None:
 
 def _with(outcome: NodeOutcome, error: NodeErrorClass | None = None, **fields: Any) -> NodeOutcome:
     result = outcome.result.model_copy(update=fields)
-    return NodeOutcome(result, error or outcome.error, outcome.record, outcome.log)
+    return replace(outcome, result=result, error=error or outcome.error)

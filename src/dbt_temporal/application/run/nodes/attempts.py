@@ -88,7 +88,6 @@ class NodeAttempts:
     def plan_changed(self) -> None:
         """The run has a plan, or another one."""
         planned = self._context.planned
-        self._unrepeatable = frozenset(planned.unrepeatable or ())
         self._activity_ids = activity_ids(planned.plan.nodes.values()) if planned.named_activities else {}
 
     def made(self, unique_id: str) -> int:
@@ -263,11 +262,7 @@ class NodeAttempts:
                 write_artifacts=self._context.plan.write_artifacts,
                 unheard=list(lost.attempts),
                 told=list(lost.told),
-                again=config.retry.runs_again(
-                    node.materialization,
-                    overrides.on_lost_attempt,
-                    repeatable=node.unique_id not in self._unrepeatable,
-                ),
+                again=self._context.runs_again(node),
                 behind_failure=self._is_behind_failure(node),
             ),
             limits=statement_limits(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
 from dbt_temporal.adapters.dbt_v2.results import EndingsJudge
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.testing.waiting import until
-from tests.unit.v2.told import TRANSIENT, A, B, C, Course, D, begun, completed, end, ended, error, hear, line
+from tests.unit.v2.told import TRANSIENT, A, B, C, Course, D, Heard, begun, completed, end, ended, error, hear, line
 
 
 @pytest.fixture
@@ -145,7 +147,7 @@ async def test_an_attempt_that_died_with_its_process_and_its_worker_is_lost_once
 
 
 async def test_what_another_worker_had_done_counts(course: Course) -> None:
-    course.course.adopt({A: "success", D: "error"})
+    course.course.standing.adopt({A: "success", D: "error"}, ())
     asked = course.ask(B)
     one = await course.further(1)
     assert one.nodes == frozenset({B, C})
@@ -191,8 +193,8 @@ async def test_an_end_that_neither_nodes_nor_hooks_tell_of_is_an_error(course: C
 
 async def test_who_waits_for_a_node_hears_when_it_begins(course: Course) -> None:
     one = await course.begin()
-    heard: list[bool] = []
-    asked = asyncio.create_task(course.course.answer(B, 1, course.start, heard.append))
+    heard = Heard()
+    asked = asyncio.create_task(course.course.answer(B, 1, course.start, heard))
     hear(one, begun(A), ended(A))
     await asyncio.sleep(0)
     assert heard == []
@@ -201,6 +203,30 @@ async def test_who_waits_for_a_node_hears_when_it_begins(course: Course) -> None
     hear(one, line("NodeExecuting", B), ended(B))
     await asked
     assert heard == [True]
+
+
+async def test_who_waits_for_a_node_hears_what_it_is_at(course: Course) -> None:
+    heard: list[Mapping[str, Any]] = []
+
+    async def start(process: V2Process) -> None:
+        process.session = f"run/{process.number}/"
+        course.started.append(process)
+
+    beginning = asyncio.create_task(course.course.begin(start, tell=heard.append))
+    await until(lambda: bool(heard))
+    (one,) = course.started
+    hear(one, begun(A))
+    await beginning
+    asked = asyncio.create_task(course.course.answer(B, 1, start, heard.append))
+    await until(lambda: len(heard) == 2)
+    for told in (ended(A), begun(B), line("NodeExecuting", B)):
+        hear(one, told)
+        await asyncio.sleep(0)
+    hear(one, ended(B))
+    await asked
+    phases = [facts["phase"] for facts in heard if "phase" in facts]
+    assert phases == ["preparing", "waiting for its turn", "compiling", "executing"]
+    assert {facts["session"] for facts in heard if "phase" in facts} == {"run/1/"}
 
 
 async def test_nothing_is_begun_for_a_node_behind_one_that_was_lost_but_dbts_word_of_it_counts(course: Course) -> None:

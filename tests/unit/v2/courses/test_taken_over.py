@@ -1,0 +1,103 @@
+"""What one machine knows of a run of which another one may have run nodes, and what it begins of it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import orjson
+import pytest
+
+from dbt_temporal.adapters.dbt_v2.processes import course as course_module
+from dbt_temporal.adapters.dbt_v2.processes.course import RunCourse
+from dbt_temporal.adapters.dbt_v2.results import EndingsJudge
+from dbt_temporal.adapters.dbt_v2.runs.outcomes import refuse_unheard_end
+from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.testing.waiting import until
+from tests.unit.v2.told import TRANSIENT, A, B, C, Course, D, begun, completed, end, ended, error, hear, process
+
+
+@pytest.fixture
+def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Course:
+    monkeypatch.setattr(course_module, "JOIN_SECS", 0.0)
+    return Course(tmp_path)
+
+
+async def test_what_may_have_run_elsewhere_and_must_not_run_twice_is_begun_when_it_is_asked_for_alone(
+    course: Course,
+) -> None:
+    course.course.standing.adopt({}, ())
+    course.course.standing.keep_back([A], ())
+    assert course.course.ready() == {D}
+    asked = course.ask(D)
+    one = await course.further(1)
+    assert one.nodes == frozenset({D})
+    hear(one, ended(D))
+    await asked
+    end(one, completed())
+    again = course.ask(A, 2)
+    two = await course.further(2)
+    assert two.nodes == frozenset({A, B, C})
+    hear(two, ended(A))
+    assert (await again).process is two
+
+
+async def test_the_run_s_word_of_a_node_counts_before_that_of_a_process_that_ran_before_it_was_elsewhere(
+    course: Course,
+) -> None:
+    one = await course.begin()
+    hear(one, error(A, TRANSIENT), ended(A, "error"), ended(B, "skipped"), ended(C, "skipped"), ended(D))
+    end(one, completed(success=False))
+    course.course.standing.adopt({A: "success", B: "success", D: "success"}, course.course.processes)
+    asked = course.ask(C, 2)
+    two = await course.further(2)
+    assert two.nodes == frozenset({C})
+    hear(two, error(C, TRANSIENT), ended(C, "error"))
+    await asked
+    assert course.course.states() == {A: "good", B: "good", C: "bad", D: "good", "model.p.any": "open"}
+
+
+async def test_a_process_that_is_given_up_while_it_starts_is_one_of_the_runs(course: Course) -> None:
+    async def silently(process: object) -> None:
+        course.started.append(process)  # type: ignore[arg-type]
+
+    beginning = asyncio.create_task(course.course.begin(silently, 1))
+    await until(lambda: bool(course.started))
+    await asyncio.sleep(0)
+    beginning.cancel()
+    await asyncio.gather(beginning, return_exceptions=True)
+    assert course.course.processes == course.started
+    interrupting = asyncio.create_task(course.course.interrupt())
+    await until(lambda: course.started[0].interrupted)
+    end(course.started[0])
+    await interrupting
+    assert (await course.begin()).number == 2
+
+
+async def test_a_machine_knows_which_attempts_at_the_begin_were_its_own_and_which_workers(
+    course: Course, tmp_path: Path
+) -> None:
+    course.course.answers.take_part("one")
+    await course.begin()
+    hear(course.started[0], begun(A))
+    assert course.course.begun_by(1) is course.started[0]
+    later = RunCourse(tmp_path, EndingsJudge(), cancel_secs=1.0, settle_secs=0.0)
+    await later.restore()
+    assert (later.knows_begin(1), later.knows_begin(2)) == (True, False)
+    assert (later.answers.has_part_of("one"), later.answers.has_part_of("two")) == (True, False)
+    assert later.begun_by(1) is None  # it has left no files
+
+
+def test_whether_on_run_end_has_run_is_not_known_where_the_process_that_does_it_was_on_a_lost_machine(
+    tmp_path: Path,
+) -> None:
+    hook = {"resource_type": "operation", "name": "p-on-run-end-0"}
+    refuse_unheard_end([], tmp_path)
+    for nodes in ({}, {"operation.p.p-on-run-end-0": hook}):
+        (tmp_path / "manifest.json").write_bytes(orjson.dumps({"metadata": {}, "nodes": nodes}))
+        refuse_unheard_end([process()], tmp_path)
+        if not nodes:
+            refuse_unheard_end([], tmp_path)
+    with pytest.raises(DbtTemporalError, match="nobody knows whether on-run-end has run") as raised:
+        refuse_unheard_end([], tmp_path)
+    assert not raised.value.retryable
