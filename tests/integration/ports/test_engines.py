@@ -36,7 +36,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> ProjectLocation:
 
 @pytest.fixture
 def unparsable(tmp_path: Path) -> ProjectLocation:
-    return written(tmp_path / "bad", **{"models/orders.sql": "select id from {{ ref('nothing') }}"})
+    return written(tmp_path / "bad", **{"dbt_project.yml": "name: shop\nprofile: of-nobody\n"})
 
 
 @pytest.fixture(scope="module")

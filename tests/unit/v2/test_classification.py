@@ -23,6 +23,7 @@ from dbt_temporal.domain.errors import ErrorType
         ("DbDriverFailed", "Conversion Error: Could not convert string", ErrorType.ADAPTER, False),
         ("DbDriverFailed", "something that nobody has seen", ErrorType.ADAPTER, False),
         ("InvalidConfig", "target 'x' not found in profile", ErrorType.CONFIGURATION, False),
+        ("IoError", "Profile 'x' not found in profiles.yml\n  --> x.yml:2:10", ErrorType.CONFIGURATION, False),
         ("JinjaError", "ERROR: server closed the connection unexpectedly", ErrorType.ADAPTER, True),
         ("TaskCancelled", "Cancelled: SQL statement execution was cancelled", ErrorType.ADAPTER, True),
     ],

@@ -46,6 +46,8 @@ _NO_CONNECTION = re.compile(r"Failed to connect", re.IGNORECASE)
 _LOCKED_OUT = re.compile(r"could not set lock on file", re.IGNORECASE)
 _NO_DRIVER = re.compile(r"Driver not found|from the CDN|HTTP error: io: failed to lookup")
 _NO_ADAPTER = re.compile(r"adapter is not yet supported")
+_NO_PROFILE = re.compile(r"^Profile '.*' not found in profiles\.yml")
+"""An `IoError` by its name, and like a missing relation by its words."""
 _TELLS_THE_RESULT = {"success": "Succeeded", "pass": "Pass", "warn": "Warn", "no-op": "Skipped"}
 """dbt's own messages of nodes without an error."""
 
@@ -120,7 +122,7 @@ def classify(name: str, text: str) -> Classification:
     words = text
     for statement in _STATEMENTS:
         words = statement.sub("", words)
-    if _NO_DRIVER.search(words) or _NO_ADAPTER.search(words) or name in _CONFIGURATION:
+    if name in _CONFIGURATION or any(said.search(words) for said in (_NO_DRIVER, _NO_ADAPTER, _NO_PROFILE)):
         return ErrorType.CONFIGURATION, False
     if name in _COMPILATION:
         return ErrorType.COMPILATION, False
