@@ -16,11 +16,11 @@ from dbt_temporal.application.ports.project_source import ProjectSource
 from dbt_temporal.entrypoints.discovery import project_sources
 from dbt_temporal.entrypoints.settings import read_settings
 from dbt_temporal.testing import ArtifactReferencesContract, ProjectSourceContract, SeveralProjectsContract
-from tests.integration.buckets import Storage
-from tests.integration.fixtures_buckets import gcs_endpoint, s3_endpoint, storage
+from tests.integration.buckets import Gcs, Storage
+from tests.integration.fixtures_buckets import gcs, gcs_endpoint, s3_endpoint, storage
 from tests.integration.sources.git_servers import Repository
 
-__all__ = ["gcs_endpoint", "s3_endpoint", "storage"]
+__all__ = ["gcs", "gcs_endpoint", "s3_endpoint", "storage"]
 
 
 class Worker:
@@ -82,11 +82,11 @@ class BucketPlace(Worker):
 
 
 class TestBuckets(ProjectSourceContract, SeveralProjectsContract):
-    """On S3 and on Cloud Storage."""
+    """On Cloud Storage, to which it takes less to connect; tests/integration/sources has S3 as well."""
 
     @pytest.fixture
-    def place(self, tmp_path: Path, storage: Storage) -> BucketPlace:
-        return BucketPlace(tmp_path, storage)
+    def place(self, tmp_path: Path, gcs: Gcs) -> BucketPlace:
+        return BucketPlace(tmp_path, gcs)
 
 
 class StoredRun:
