@@ -10,6 +10,7 @@ import pytest
 
 from dbt_temporal.adapters.dbt_v2.processes import course as course_module
 from dbt_temporal.adapters.dbt_v2.processes.course import RunCourse
+from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
 from dbt_temporal.adapters.dbt_v2.results import EndingsJudge
 from dbt_temporal.adapters.dbt_v2.runs.outcomes import refuse_unheard_end
 from dbt_temporal.domain.errors import DbtTemporalError
@@ -86,6 +87,24 @@ async def test_a_machine_knows_which_attempts_at_the_begin_were_its_own_and_whic
     assert (later.knows_begin(1), later.knows_begin(2)) == (True, False)
     assert (later.answers.has_part_of("one"), later.answers.has_part_of("two")) == (True, False)
     assert later.begun_by(1) is None  # it has left no files
+
+
+async def test_what_another_worker_of_the_machine_has_done_since_is_looked_at_where_nothing_runs_here(
+    course: Course, tmp_path: Path
+) -> None:
+    one = await course.begin()
+    other = V2Process(2, tmp_path / "2", None)
+    other.folder.mkdir()
+    (other.folder / "nodes.json").write_bytes(b"null")
+    (other.folder / "events.jsonl").write_bytes(b"\n".join((begun(A), ended(A))))
+    await course.course.look_again()
+    assert course.course.processes == [one]  # it runs
+    end(one, completed())
+    await course.course.look_again()
+    await course.course.look_again()
+    assert [process.number for process in course.course.processes] == [1, 2]
+    assert course.course.states()[A] == "good"
+    assert (await course.begin()).number == 3
 
 
 def test_whether_on_run_end_has_run_is_not_known_where_the_process_that_does_it_was_on_a_lost_machine(

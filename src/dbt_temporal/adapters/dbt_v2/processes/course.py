@@ -57,6 +57,7 @@ class RunCourse:
         self._folder, self._judge = folder, judge
         self._verdicts = Verdicts(judge, self._nodes_of)
         self._starting: V2Process | None = None
+        self._is_starting = False
         self._cancel_secs, self._settle_secs = cancel_secs, settle_secs
         self.standing = Standing()
         self.answers = Answers(folder)
@@ -70,14 +71,16 @@ class RunCourse:
 
     async def restore(self) -> None:
         """Takes in what processes of the run have left that a worker of this machine has had before."""
+        known = {process.number for process in self.processes}
         for process in left_processes(self._folder):
-            await process.read_what_is_left(self._cancel_secs)
-            self.processes.append(process)
+            if process.number not in known:
+                await process.read_what_is_left(self._cancel_secs)
+                self.processes.append(process)
         self.answers.read()
 
     async def look_again(self) -> None:
-        """Does so once more where nothing was left: another worker of this machine may have come since."""
-        if not self.processes and self.current is None and not self._requests:
+        """Does so once more where nothing runs here: another worker of this machine may have gone on since."""
+        if self.current is None and not self._requests and not self._is_starting:
             await self.restore()
 
     def go_on_in(self, execution: str) -> None:
@@ -303,8 +306,12 @@ class RunCourse:
         while True:
             process = V2Process(number, self._folder / str(number), nodes)
             process.changed, process.was_locked_out = self._wake, is_locked_out
-            await start(process)
-            self._starting = process
+            self._is_starting = True
+            try:
+                await start(process)
+                self._starting = process
+            finally:
+                self._is_starting = False
             try:
                 while not (process.ended.is_set() or process.told.hooks or process.told.has_begun):
                     telling.waits(process)
