@@ -1,4 +1,4 @@
-"""What nodes send to the database is read back and recorded for the archive of it, and for nothing else."""
+"""What nodes send to the database is recorded for the archive of it, and for nothing else."""
 
 from __future__ import annotations
 

@@ -185,14 +185,6 @@ def test_secrets_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch, s
     assert shortcuts.quick_env_secrets() == env_secrets()
 
 
-@pytest.mark.parametrize("arguments", [{}, {"context": {"a": 1}}, {"node": "n", "stack": MacroStack()}])
-def test_a_macro_generator_has_what_dbts_has(arguments: dict[str, Any]) -> None:
-    theirs = MacroGenerator("macro", **arguments)
-    ours = object.__new__(MacroGenerator)
-    shortcuts.quick_macro_generator(ours, "macro", **arguments)
-    assert vars(ours) == vars(theirs)
-
-
 MACROS = {
     "shop": {"one": "shop.one", "both": "shop.both"},
     "util": {"two": "util.two", "both": "util.both"},

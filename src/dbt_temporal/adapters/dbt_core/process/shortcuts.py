@@ -45,7 +45,6 @@ def take() -> None:
     BaseAdapter.get_relation = quick_get_relation(BaseAdapter.get_relation)
     base_types.ParseDict = quick_parse_dict
     agate_helper.empty_table = quick_empty_table
-    MacroGenerator.__init__ = quick_macro_generator
     if hasattr(MacroNamespace, "_search_order"):  # dbt-core 1.12 makes only what is called
         MacroNamespaceBuilder.build_namespace = quick_build_namespace(MacroNamespaceBuilder.build_namespace)
         ManifestContext.to_dict = quick_context(ManifestContext.to_dict)
@@ -94,16 +93,8 @@ def quick_env_secrets() -> list[str]:
     return [value for value in values if value.strip()]
 
 
-def quick_macro_generator(self: Any, macro: Any, context: Any = None, node: Any = None, stack: Any = None) -> None:
-    """`MacroGenerator.__init__`: one for each macro of a project and each rendering, through three constructors."""
-    self.context = context
-    self.macro = macro
-    self.node = node
-    self.stack = stack
-
-
 def quick_build_namespace(build: Callable[..., MacroNamespace]) -> Callable[..., MacroNamespace]:
-    """`MacroNamespaceBuilder.build_namespace`: dbt makes two calls for each macro of all packages, for every context.
+    """`MacroNamespaceBuilder.build_namespace`: dbt makes five calls for each macro of all packages and each context.
 
     A node has four contexts or so. Macros are by package and name there already, so that none can be there twice.
     """
