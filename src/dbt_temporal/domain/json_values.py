@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 
 MAX_DEPTH = 160
@@ -11,35 +11,62 @@ MAX_DEPTH = 160
 MAX_PLACE_CHARS = 200
 
 
-def not_json(value: object, place: str, *, yaml: bool = False, depth: int = MAX_DEPTH) -> str | None:
+def not_json(value: object, place: str, *, yaml: bool = False) -> str | None:
     """Why a value would not arrive as it is, with the field to blame; None where it is made of what JSON has.
 
-    It may be nested `depth` deep. With `yaml`, it may have YAML's dates and keys, too, which become texts.
+    With `yaml`, it may have YAML's dates and keys, too, which become texts.
     """
-    place = cut(place, MAX_PLACE_CHARS)
-    if isinstance(value, Mapping | list | tuple) and not depth:
-        return f"{place}: is nested too deep; allowed are {MAX_DEPTH} levels"
-    if isinstance(value, Mapping):
-        for key, member in value.items():
-            if not isinstance(key, str) and not yaml:
-                return f"{place}: key {key!r} is not text; write it in quotes: {str(key)!r}"
-            problem = not_json(key, place, yaml=yaml) or not_json(member, f"{place}.{key}", yaml=yaml, depth=depth - 1)
-            if problem is not None:
-                return problem
-    elif isinstance(value, list | tuple):
-        members = (not_json(member, f"{place}[{i}]", yaml=yaml, depth=depth - 1) for i, member in enumerate(value))
-        return next(filter(None, members), None)
-    elif isinstance(value, str) and not _is_unicode(value):
-        return f"{place}: a text with half a character (a lone surrogate) cannot be sent"
-    elif isinstance(value, float) and not math.isfinite(value):
-        return f"{place}: {value} cannot be sent; JSON has no such number"
-    elif isinstance(value, date) and yaml:
+    found = _flaw(value, yaml, MAX_DEPTH)
+    if found is None:
         return None
-    elif isinstance(value, date):
-        return f"{place}: a date cannot be sent; write it as text, in quotes: {str(value)!r}"
-    elif value is not None and not isinstance(value, str | int | float):
-        return f"{place}: a value of type {type(value).__name__} cannot be sent; allowed is what JSON can hold"
+    problem, steps = found
+    return f"{_place(place, steps)}: {problem}"
+
+
+def _flaw(value: object, yaml: bool, depth: int) -> tuple[str, list[str]] | None:
+    """What is wrong with a value, and the steps to it, the last one first; None where nothing is.
+
+    Places are put together for what is wrong alone: a run reads its input many times, in a workflow that must not
+    take long over one step.
+    """
+    if value is None or isinstance(value, int):
+        return None
+    if isinstance(value, str):
+        return None if _is_unicode(value) else ("a text with half a character (a lone surrogate) cannot be sent", [])
+    if isinstance(value, float):
+        return None if math.isfinite(value) else (f"{value} cannot be sent; JSON has no such number", [])
+    if isinstance(value, list | tuple):
+        return _flaw_within(enumerate(value), yaml, depth, "[{}]".format)
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str) and not yaml:
+                return f"key {key!r} is not text; write it in quotes: {str(key)!r}", []
+            found = _flaw(key, yaml, depth)
+            if found is not None:
+                return found
+        return _flaw_within(value.items(), yaml, depth, ".{}".format)
+    if not isinstance(value, date):
+        return f"a value of type {type(value).__name__} cannot be sent; allowed is what JSON can hold", []
+    return None if yaml else (f"a date cannot be sent; write it as text, in quotes: {str(value)!r}", [])
+
+
+def _flaw_within(
+    members: Iterable[tuple[object, object]], yaml: bool, depth: int, step: Callable[[object], str]
+) -> tuple[str, list[str]] | None:
+    if not depth:
+        return f"is nested too deep; allowed are {MAX_DEPTH} levels", []
+    for key, member in members:
+        found = _flaw(member, yaml, depth - 1)
+        if found is not None:
+            found[1].append(step(key))
+            return found
     return None
+
+
+def _place(place: str, steps: list[str]) -> str:
+    for step in reversed(steps):
+        place = cut(place + step, MAX_PLACE_CHARS)
+    return cut(place, MAX_PLACE_CHARS)
 
 
 def fits_environment(value: object, *, name: bool = False) -> bool:

@@ -13,7 +13,7 @@ from temporalio.converter import PayloadConverter
 from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
 
 from dbt_temporal.adapters.temporal.failures import to_step_failed
-from dbt_temporal.adapters.temporal.payloads.plan_pieces import PlanInPieces, SentPieces, whole
+from dbt_temporal.adapters.temporal.payloads.plan_pieces import Pieces, PlanInPieces, SentPieces, whole
 from dbt_temporal.application.ports.runtime import Step, StepFailedError
 from dbt_temporal.application.shielding import cancel_again, cancels_asked
 from dbt_temporal.application.steps.messages import PlanProjectOutput
@@ -67,6 +67,7 @@ def pieces_told(answer: RawValue | None, step: Step[Any], converter: PayloadConv
     if answer is None or step.kind.output is not PlanProjectOutput:
         return None
     try:
+        converter.from_payload(answer.payload, Pieces)
         told = converter.from_payload(answer.payload, PlanInPieces)
     except FailureError:
         return None

@@ -22,10 +22,15 @@ MIN_NODES = 2_000
 """A plan of fewer is one payload, of at most some 200 KiB."""
 
 
-class PlanInPieces(BaseModel):
-    """The answer of the step `plan_project` in place of the plan. Releases that know no pieces find no plan in it."""
+class Pieces(BaseModel):
+    """What makes an answer one of pieces: where a plan has come whole, nothing else of it is read to know that."""
 
     pieces: int
+
+
+class PlanInPieces(Pieces):
+    """The answer of the step `plan_project` in place of the plan. Releases that know no pieces find no plan in it."""
+
     digest: str
     invocation: DbtInvocation
     """Here and whole: what later steps leave out of their inputs is found in it."""
