@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from dbt_temporal.domain.batches import Batches, BatchResults, EndedBatch
+from dbt_temporal.domain.dates.logical_dates import in_utc
 from dbt_temporal.domain.failed_nodes import FailedNode
 from dbt_temporal.domain.hooks import HookError
 from dbt_temporal.domain.times import NodeTimes, span
@@ -35,6 +36,13 @@ class Freshness(BaseModel):
     max_loaded_at_time_ago_in_s: float | None = None
     status: str
     criteria: dict[str, Any] = Field(default_factory=dict)
+
+    def loaded_at(self) -> float | None:
+        """When the newest data came, in seconds since 1970; None where that is not known."""
+        try:
+            return in_utc(self.max_loaded_at).timestamp() if self.max_loaded_at else None
+        except ValueError:
+            return None
 
     def age_in_words(self) -> str | None:
         """How old the newest data is, and how old it may be where it is older: `13h 05m old, more than 12 hours`.

@@ -35,7 +35,18 @@ from tests.integration.worker.observed_worker import (
 DASHBOARD = ROOT / "deploy" / "grafana" / "dbt-temporal.json"
 RULES = ROOT / "deploy" / "prometheus" / "dbt-temporal.rules.yaml"
 DOC = ROOT / "docs" / "observability.md"
-OUR_LABELS = {"kind", "project", "command", "resource_type", "step", "status", "error_type", "engine", "dbt_version"}
+OUR_LABELS = {
+    "source",
+    "kind",
+    "project",
+    "command",
+    "resource_type",
+    "step",
+    "status",
+    "error_type",
+    "engine",
+    "dbt_version",
+}
 SDK_LABELS = {"namespace", "task_queue", "workflow_type", "service_name", "le"}
 
 
@@ -116,8 +127,8 @@ async def test_skipped_nodes_are_counted_but_took_no_time(worker: ObservedWorker
 async def test_failed_attempts_waiting_parsing_and_hosts_are_measured(worker: ObservedWorker) -> None:
     assert total(worker, "failed_attempts_total", project="with_failures", step="model", error_type="Compilation") > 0
     assert total(worker, "queue_wait_seconds_count", project="jaffle_shop", step="model") > 0
-    # For build and for list: what its hooks hold of `flags.WHICH` is seen while the project is parsed.
-    assert total(worker, "parse_seconds_count", project="jaffle_shop") == 2
+    # For each command: what its hooks hold of `flags.WHICH` is seen while the project is parsed.
+    assert total(worker, "parse_seconds_count", project="jaffle_shop") == 3
     assert total(worker, "parse_seconds_sum", project="with_failures") > 0
     installed = {"engine": "dbt-core", "dbt_version": version("dbt-core")}
     assert total(worker, "project_info", project="with_failures", **installed) == 1

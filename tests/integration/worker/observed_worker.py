@@ -99,7 +99,8 @@ def observed_worker(folder: Path, temporal_address: str, task_queue: str) -> Ite
 
 
 async def do_runs(worker: ObservedWorker, client: Client, task_queue: str) -> None:
-    """A run that passes, with a hook, and one with failures of many kinds, with a secret and a lost hook."""
+    """A run that passes, with a hook, one with failures of many kinds, with a secret and a lost hook, and sources'
+    freshness."""
     gateway = TemporalRunGateway(client, task_queue)
     listing = {"command": "list", "project": "jaffle_shop", "hooks": {}}
     passed = {
@@ -114,7 +115,7 @@ async def do_runs(worker: ObservedWorker, client: Client, task_queue: str) -> No
         "env": {"DBT_ENV_SECRET_NAME": SECRET},
         "hooks": {"on_failure": [lost]},
     }
-    for run_input in (passed, failed):
+    for run_input in (passed, failed, {"project": "jaffle_shop", "command": "source-freshness"}):
         run = await gateway.submit(run_input, f"observed-{uuid4().hex[:8]}")
         await run.outcome()
         worker.workflow_ids.append(run.workflow_id)

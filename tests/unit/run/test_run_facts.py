@@ -9,6 +9,7 @@ import pytest
 from dbt_temporal.application.ports.runtime import StepFailedError
 from dbt_temporal.application.ports.telemetry import NodeEnded, RunEnded
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
+from dbt_temporal.domain.results import Freshness
 from dbt_temporal.testing import FakeRuntime, FakeTelemetry, node, result, until
 from tests.unit.run.runs import execute, failure, runtime_of, start
 
@@ -42,6 +43,16 @@ async def test_a_skipped_node_took_no_time() -> None:
     runtime.nodes = {"model.shop.a": failure(name="a")}
     await execute(runtime)
     assert NodeEnded("shop", "model", "skipped", None) in facts(runtime).facts
+
+
+async def test_a_source_is_told_with_the_time_of_its_newest_row_where_that_is_known() -> None:
+    runtime = runtime_of(node("source.shop.raw.a"), node("source.shop.raw.b"), node("source.shop.raw.c"))
+    for name, loaded_at in (("a", "1970-01-02T00:00:00Z"), ("b", None), ("c", "soon")):
+        found = Freshness(max_loaded_at=loaded_at, status="pass")
+        runtime.nodes[f"source.shop.raw.{name}"] = result(f"source.shop.raw.{name}", freshness=found)
+    await execute(runtime, command="source-freshness")
+    told = [(fact.source, fact.loaded_at) for fact in facts(runtime).of(NodeEnded) if fact.source]
+    assert told == [("source.shop.raw.a", 86_400.0)]
 
 
 async def test_a_run_is_told_with_its_outcome_and_seconds() -> None:

@@ -15,6 +15,8 @@ class NodeEnded:
     Attributes:
         seconds: what dbt measured; None where it never ran.
         failed: the unique_id of a node that has failed.
+        source: the unique_id of a source whose age was found.
+        loaded_at: its newest row, in seconds since 1970.
     """
 
     project: str
@@ -22,6 +24,8 @@ class NodeEnded:
     status: str
     seconds: float | None = None
     failed: str | None = None
+    source: str | None = None
+    loaded_at: float | None = None
 
 
 @dataclass(frozen=True)

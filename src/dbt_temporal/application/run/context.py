@@ -96,7 +96,10 @@ class RunContext:
         never_ran = result.status == "skipped"
         failed = node.unique_id if result.status == "error" else None
         seconds = None if never_ran else result.execution_time
-        self.runtime.record(NodeEnded(self.plan.project, node.resource_type, result.status, seconds, failed))
+        loaded_at = result.freshness.loaded_at() if result.freshness is not None else None
+        source = node.unique_id if loaded_at is not None else None
+        project, kind = self.plan.project, node.resource_type
+        self.runtime.record(NodeEnded(project, kind, result.status, seconds, failed, source, loaded_at))
 
 
 def step_priority(planned: PlanProjectOutput, level: int) -> StepPriority | None:

@@ -36,6 +36,7 @@ GAUGES = {
     "hosts": "Processes of this worker that execute runs",
     "project_info": "1 for the engine and its version that a project was parsed by last",
     "last_passed_timestamp_seconds": "When the last run ended that passed, in seconds since 1970",
+    "source_loaded_timestamp_seconds": "The newest row of a source when it was last checked, in seconds since 1970",
 }
 
 _SHORT = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -103,5 +104,8 @@ class MeterTelemetry:
         self._counters["nodes"].add(1, labels)
         if fact.failed is not None:
             self._counters["failed_nodes"].add(1, {"project": fact.project, "node": fact.failed})
+        if fact.source is not None and fact.loaded_at is not None:
+            labels_of_source = {"project": fact.project, "source": fact.source}
+            self._gauges["source_loaded_timestamp_seconds"].set(int(fact.loaded_at), labels_of_source)
         if fact.seconds is not None:
             self._histograms["node_seconds"].record(fact.seconds, labels)
