@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from dbt_temporal.domain.batches import Batches, BatchResults, EndedBatch
 from dbt_temporal.domain.dates.logical_dates import in_utc
@@ -147,8 +146,14 @@ class LatestRun(BaseModel):
     dbt_version: str | None = None
     revision: str | None = None
 
+    @field_validator("ended_at")
+    @classmethod
+    def _is_instant(cls, value: str) -> str:
+        in_utc(value)
+        return value
+
     def ended_after(self, other: LatestRun) -> bool:
         """Whether it is another run than that, and ended later."""
         if self.invocation_id == other.invocation_id:
             return False
-        return datetime.fromisoformat(self.ended_at) > datetime.fromisoformat(other.ended_at)
+        return in_utc(self.ended_at) > in_utc(other.ended_at)

@@ -143,12 +143,15 @@ async def test_runs_without_a_run_json_are_found_where_they_are_asked_for() -> N
     retention = await filled(store, about(1, 2))
     await store.write(f"{id_of(2)}/manifest.json", b"{}")
     await store.write(f"{id_of(3)}/run.json", b"{")
+    bad = (await store.read(f"{id_of(1)}/run.json") or b"").replace(b'"ended_at":"', b'"ended_at":"not ')
+    await store.write(f"{id_of(4)}/run.json", bad)
     await store.write("parses/a.parse", b"x")
     assert [run.invocation_id for run in await retention.runs(with_unknown=False)] == [id_of(1)]
     assert {run.invocation_id: run.about is None for run in await retention.runs(with_unknown=True)} == {
         id_of(1): False,
         id_of(2): True,
         id_of(3): True,
+        id_of(4): True,  # nobody can tell when it ended
     }
     # A file that is there and cannot be read says nothing of whose the run is.
     store.broken = [f"{id_of(1)}/run.json"]

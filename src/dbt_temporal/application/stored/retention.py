@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from dbt_temporal.application.ports.artifact_store import ArtifactStore, StoredFile
 from dbt_temporal.application.stored.earlier_runs import NEWEST
 from dbt_temporal.application.stored.latest import DEPLOYING, LATEST, WHOSE, read_run
+from dbt_temporal.domain.dates.logical_dates import in_utc
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.results import LatestRun
 from dbt_temporal.domain.run.invocation import is_invocation_id
@@ -164,7 +165,7 @@ class Retention:
             if about is None or about.invocation_id != invocation_id:
                 unknown.append(invocation_id)
             else:
-                known.append(StoredRun(invocation_id, about, _instant(about.ended_at)))
+                known.append(StoredRun(invocation_id, about, in_utc(about.ended_at)))
         if with_unknown:
             async for invocation_id, files in self._listed(unknown):
                 place = f"{invocation_id}/{WHOSE}"
@@ -226,8 +227,3 @@ def _is_of_run(file: StoredFile, invocation_id: str) -> bool:
     if first.startswith("."):  # left behind by a worker that was killed while it wrote
         return not below
     return first in (_FOLDERS_OF_RUNS if below else _FILES_OF_RUNS)
-
-
-def _instant(text: str) -> datetime:
-    instant = datetime.fromisoformat(text)
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
