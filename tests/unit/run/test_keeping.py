@@ -84,6 +84,17 @@ async def test_when_the_worker_is_lost_another_one_goes_on_with_what_was_left() 
     assert {queue for _, queue in later} == {TWO.task_queue}
 
 
+async def test_a_worker_that_was_not_heard_of_is_waited_for_less_long_until_it_has_done_something() -> None:
+    runtime = runtime_of(node("a"), node("b", "a"), node("c", "b"))
+    runtime.before_run = [KEPT]
+    late = StepFailedError(ErrorType.ADAPTER, "took longer than its limit", retryable=True, timed_out=True)
+    silent = StepFailedError(ErrorType.ENGINE_CRASHED, "no heartbeat", retryable=True, timed_out=True)
+    runtime.retries[model_id("b")] = [late, silent]
+    await execute(runtime)
+    nodes = [(step.name, step.taken_within_secs) for step in runtime.steps if step.name.startswith("model:")]
+    assert nodes == [("model:a", 60.0), ("model:b", 60.0), ("model:b", 60.0), ("model:b", 15.0), ("model:c", 60.0)]
+
+
 async def test_a_run_of_which_one_process_runs_all_keeps_to_its_worker_and_its_successor_looks_what_that_has_done() -> (
     None
 ):

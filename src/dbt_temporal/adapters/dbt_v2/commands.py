@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -15,6 +16,7 @@ import yaml
 
 from dbt_temporal.adapters.dbt_v2.binary import V2Binary, find_binary, missing_binary, read_binary
 from dbt_temporal.adapters.dbt_v2.helper import helper_project
+from dbt_temporal.adapters.dbt_v2.processes.guard import Guard
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
 from dbt_temporal.adapters.dbt_v2.results import command_error
 from dbt_temporal.adapters.dbt_v2.stage import read_project_file
@@ -45,6 +47,7 @@ class V2Project:
         target: `--target`; None for the profile's own.
         variables: the words of `--vars`.
         environ: the environment.
+        silence_secs: a process ends what it runs when its worker stands still for so long; None where it need not.
     """
 
     copy: Path
@@ -53,6 +56,7 @@ class V2Project:
     target: str | None
     variables: tuple[str, ...]
     environ: Mapping[str, str]
+    silence_secs: float | None = None
 
     def with_variable(self, name: str, value: str) -> V2Project:
         """The same with another variable in its environment."""
@@ -87,6 +91,7 @@ class V2Commands:
         self._environ = environ
         self._helpers = helpers
         self._binary: V2Binary | None = None
+        self._guard = Guard()
         self._asking = asyncio.Lock()
         self._asking_facts = WeakValueDictionary[Path, asyncio.Lock]()
 
@@ -117,6 +122,18 @@ class V2Commands:
         await process.start(
             [binary.path, *command, *_words(project, process)], project.environ, current_dir=project.folder
         )
+        await self.guard(process, project)
+
+    async def guard(self, process: V2Process | None, project: V2Project) -> None:
+        """Has a process, if it runs, end what it does when the worker stands still for so long as the project says."""
+        if process is None or process.pid is None or process.ended.is_set() or project.silence_secs is None:
+            return
+        process.has_ended = partial(self._guard.forget, process.pid)
+        await self._guard.watch(process.pid, project.silence_secs)
+
+    async def close(self) -> None:
+        """Ends what guards the processes, which have ended."""
+        await self._guard.close()
 
     async def run(self, folder: Path, command: Sequence[str], project: V2Project, what: str) -> V2Process:
         """Runs a command to its end; its files stay in `folder`.

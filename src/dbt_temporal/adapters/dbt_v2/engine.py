@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from dbt_temporal.adapters import private_copies
@@ -107,6 +108,7 @@ class DbtV2Engine:
         }
         command_line.refuse_unsupported(run_input, self._commands.environ(own))
         project = await self._project(location, own, run_input.target, tuple(command_line.variables(run_input)))
+        project = replace(project, silence_secs=invocation.silence_secs)
         if run_input.command in OPERATIONS:
             folder = self._courses.folder(invocation.invocation_id)
             return OperationRun(self._commands, folder, invocation, project, self._retried, self._cancel_secs)
@@ -127,6 +129,7 @@ class DbtV2Engine:
 
     async def close(self) -> None:
         await self._courses.close()
+        await self._commands.close()
 
     async def _project(
         self, location: ProjectLocation, own: Mapping[str, str], target: str | None, variables: tuple[str, ...]

@@ -207,6 +207,7 @@ class DbtV2Run:
         del ephemerals, part  # dbt runs ephemeral models and batches by itself
         course = await self._course()
         start = None if behind_failure else self._start
+        await self._commands.guard(course.current, self._project)
         try:
             answer = await course.answer(unique_id, attempt, start, progress, again=again)
             outcome = await self._outcomes.of_node(unique_id, answer)
@@ -333,8 +334,7 @@ class DbtV2Run:
 
     async def _start(self, process: V2Process) -> None:
         """Starts a process of the run's command."""
-        run_input = self._invocation.input
-        course = await self._course()
+        run_input, course = self._invocation.input, await self._course()
         await self._sessions.end_left(course)
         is_further = process.nodes is not None
         state_words = await self._deferral.words_beside(course.parents) if is_further else self._deferral.words

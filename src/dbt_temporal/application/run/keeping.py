@@ -15,9 +15,13 @@ from pydantic import BaseModel
 
 from dbt_temporal.application.ports.runtime import RunRuntime, Step, StepFailedError
 from dbt_temporal.application.steps.messages import Keeper
+from dbt_temporal.domain.errors import ErrorType
 
 TAKEN_WITHIN_SECS = 60.0
 """A worker that takes none of its own steps for that long is lost: it has room for all of them."""
+TAKEN_AFTER_SILENCE_SECS = 15.0
+"""The same of a worker that was not heard of for so long that the server has given up a step of its: it is hardly
+there, and the run waits."""
 
 Output = TypeVar("Output", bound=BaseModel)
 Successor = Callable[[Keeper], Awaitable[Keeper]]
@@ -31,6 +35,7 @@ class Keeping:
         self._runtime = runtime
         self._keeper: Keeper | None = None
         self._successor: Successor | None = None
+        self._is_silent = False
         self._under_way = 0
         self._changed = asyncio.Event()
         self._moving: asyncio.Task[None] | None = None
@@ -93,10 +98,17 @@ class Keeping:
         return await self._runtime.run_step(step)
 
     async def _on(self, keeper: Keeper, step: Step[Output]) -> Output:
-        kept = replace(step, task_queue=keeper.task_queue, taken_within_secs=TAKEN_WITHIN_SECS)
+        within = TAKEN_AFTER_SILENCE_SECS if self._is_silent else TAKEN_WITHIN_SECS
+        kept = replace(step, task_queue=keeper.task_queue, taken_within_secs=within)
         self._under_way += 1
         try:
-            return await self._runtime.run_step(kept)
+            output = await self._runtime.run_step(kept)
+            self._is_silent = False
+            return output
+        except StepFailedError as failure:
+            # One that took longer than its limit is no silence.
+            self._is_silent = failure.timed_out and failure.error_type is ErrorType.ENGINE_CRASHED
+            raise
         finally:
             self._under_way -= 1
             self._changed.set()

@@ -26,8 +26,14 @@ timeouts: {node_heartbeat_secs: 8}
 """
 
 
+@pytest.mark.parametrize("fate", [signal.SIGKILL, signal.SIGSTOP], ids=["is killed", "stands still"])
 async def test_another_worker_goes_on_with_what_was_not_done_and_the_first_ones_statement_has_ended(
-    temporal_client: Client, temporal_address: str, task_queue: str, tmp_path: Path, postgres: PostgresDatabase
+    temporal_client: Client,
+    temporal_address: str,
+    task_queue: str,
+    tmp_path: Path,
+    postgres: PostgresDatabase,
+    fate: signal.Signals,
 ) -> None:
     make_project(
         tmp_path / "project",
@@ -48,8 +54,10 @@ async def test_another_worker_goes_on_with_what_was_not_done_and_the_first_ones_
         run = await gateway.submit({"env": on_postgres(postgres)}, f"run-{uuid4().hex}")
         await wait_for(lambda: _sleepers(postgres), what="the model sleeps")
         lost = one if _runs_dbt(one) else two
+        lost.process.send_signal(fate)
+        await wait_for(lambda: _nobody_sleeps(postgres), what="the statement has ended before its worker is given up")
+        # Also one that stands still: the server gives it attempts for as long as its last questions for work are open.
         lost.process.send_signal(signal.SIGKILL)
-        await wait_for(lambda: _nobody_sleeps(postgres), what="the statement has ended with its worker")
         outcome = await run.outcome()
     assert outcome.output is not None
     results = {result.unique_id: (result.status, result.attempts) for result in outcome.output.node_results}

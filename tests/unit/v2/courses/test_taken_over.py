@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from dbt_temporal.adapters.dbt_v2.processes import course as course_module
-from dbt_temporal.adapters.dbt_v2.processes.course import RunCourse
+from dbt_temporal.adapters.dbt_v2.processes.course import NotBegunError, RunCourse
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
 from dbt_temporal.adapters.dbt_v2.results import EndingsJudge
 from dbt_temporal.adapters.dbt_v2.runs.outcomes import refuse_unheard_end
@@ -105,6 +105,24 @@ async def test_what_another_worker_of_the_machine_has_done_since_is_looked_at_wh
     assert [process.number for process in course.course.processes] == [1, 2]
     assert course.course.states()[A] == "good"
     assert (await course.begin()).number == 3
+
+
+async def test_what_was_ended_with_its_worker_says_nothing_of_the_nodes_that_it_has_not_come_to(
+    course: Course, tmp_path: Path
+) -> None:
+    left = tmp_path / "1"
+    left.mkdir()
+    (left / "nodes.json").write_bytes(b"null")
+    told = [begun(A), error(A, "Cancelled", "TaskCancelled (dbt1404)"), ended(A, "error"), completed(success=False)]
+    (left / "events.jsonl").write_bytes(b"\n".join(told))
+    await course.course.restore()
+    assert course.course.left_by(A, 1) is None
+    with pytest.raises(NotBegunError):  # it is behind another one, so that nothing is begun for it
+        await course.course.answer(B, 1, None)
+    asked = course.ask(B)
+    two = await course.further(2)
+    hear(two, ended(B))
+    assert (await asked).process is two
 
 
 def test_whether_on_run_end_has_run_is_not_known_where_the_process_that_does_it_was_on_a_lost_machine(

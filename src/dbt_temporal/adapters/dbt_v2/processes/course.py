@@ -9,11 +9,10 @@ from pathlib import Path
 
 from dbt_temporal.adapters.dbt_v2.processes.answers import BEGIN, Answers
 from dbt_temporal.adapters.dbt_v2.processes.choosing import State, chosen_nodes
-from dbt_temporal.adapters.dbt_v2.processes.judge import Judge
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process, left_processes
 from dbt_temporal.adapters.dbt_v2.processes.standing import Standing
 from dbt_temporal.adapters.dbt_v2.processes.telling import Telling
-from dbt_temporal.adapters.dbt_v2.processes.verdicts import Answer, Verdicts
+from dbt_temporal.adapters.dbt_v2.processes.verdicts import Answer, Judge, Verdicts
 from dbt_temporal.application.ports.engine import Progress, no_progress
 from dbt_temporal.domain.errors import DbtTemporalError
 

@@ -10,8 +10,8 @@ from uuid import uuid4
 
 from dbt_temporal.adapters import private_copies
 from dbt_temporal.adapters.dbt_v2.processes.course import RunCourse
-from dbt_temporal.adapters.dbt_v2.processes.judge import Judge
 from dbt_temporal.adapters.dbt_v2.processes.process import EVENTS, pid_of_living
+from dbt_temporal.adapters.dbt_v2.processes.verdicts import Judge
 from dbt_temporal.domain.run.invocation import DbtInvocation
 
 _KEPT_SECS = 24 * 3600.0

@@ -53,6 +53,7 @@ class V2Process:
         self.sessions_ended = False
         self.ended = asyncio.Event()
         self.changed: Callable[[], None] = lambda: None
+        self.has_ended: Callable[[], None] = lambda: None
         self.return_code: int | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._follower: asyncio.Task[None] | None = None
@@ -122,6 +123,8 @@ class V2Process:
                     os.kill(pid, signal.SIGKILL)
             await asyncio.sleep(LOOK_SECS)
         await asyncio.to_thread(self._hear_all, last=True)  # of a large run, a hundred megabytes
+        # Its worker has died, or stood still, and so it had the signal that has it cancel its statements.
+        self.interrupted = any(told.cancelled for told in self.told.nodes.values())
         self.ended.set()
 
     def interrupt(self) -> None:
@@ -173,6 +176,7 @@ class V2Process:
                         await asyncio.wait({waiting}, timeout=LOOK_SECS)
         finally:
             self.return_code = process.returncode
+            self.has_ended()
             self._hear(b"\n")
             self.ended.set()
             self.changed()

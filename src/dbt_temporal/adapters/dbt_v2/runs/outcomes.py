@@ -8,10 +8,9 @@ from pathlib import Path
 from dbt_temporal.adapters.dbt_v2.artifacts import Shown
 from dbt_temporal.adapters.dbt_v2.commands import V2Project
 from dbt_temporal.adapters.dbt_v2.plan import MANIFEST_FILE, ON_RUN_END, ON_RUN_START, read_manifest
-from dbt_temporal.adapters.dbt_v2.processes.judge import Judge
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
 from dbt_temporal.adapters.dbt_v2.processes.told import BAD
-from dbt_temporal.adapters.dbt_v2.processes.verdicts import Answer
+from dbt_temporal.adapters.dbt_v2.processes.verdicts import Answer, Judge
 from dbt_temporal.adapters.dbt_v2.results import kept_back, outcome_of
 from dbt_temporal.adapters.dbt_v2.runs.showing import with_freshness, with_printed_code, with_rows
 from dbt_temporal.application.ports.engine import NodeOutcome, Prepared

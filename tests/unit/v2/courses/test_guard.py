@@ -1,0 +1,60 @@
+"""Processes of a worker that stands still."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import signal
+import sys
+
+import pytest
+
+from dbt_temporal.adapters.dbt_v2.processes.guard import Guard
+
+GUARDED = "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL); print(flush=True); signal.pause()"
+"""A program that ends at the signal, also where tests run in the background of a shell, which ignores it."""
+WORKER = f"""
+import asyncio, sys
+from dbt_temporal.adapters.dbt_v2.processes import guard
+
+async def work():
+    guard.BEAT_SECS = 0.05
+    guarded = guard.Guard()
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", {GUARDED!r}, stdout=-1)
+    await process.stdout.readline()
+    await guarded.watch(process.pid, 1.5)
+    await asyncio.sleep(2)
+    print(process.pid, process.returncode, flush=True)
+    await process.wait()
+
+asyncio.run(work())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of Linux, which tells of the end of other processes")
+async def test_a_process_is_interrupted_when_its_worker_stands_still_and_not_before() -> None:
+    worker = await asyncio.create_subprocess_exec(sys.executable, "-c", WORKER, stdout=asyncio.subprocess.PIPE)
+    assert worker.stdout is not None
+    pid, code = (await worker.stdout.readline()).split()
+    assert code == b"None"
+    ends = os.pidfd_open(int(pid))
+    worker.send_signal(signal.SIGSTOP)
+    try:
+        assert await asyncio.to_thread(select.select, [ends], [], [], 60) == ([ends], [], [])
+    finally:
+        os.close(ends)
+        worker.send_signal(signal.SIGCONT)
+    assert await worker.wait() == 0
+
+
+async def test_what_has_ended_is_guarded_no_more() -> None:
+    guard = Guard()
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", GUARDED, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    await process.stdout.readline()
+    await guard.watch(process.pid, 0.0)
+    assert await process.wait() == -signal.SIGINT
+    guard.forget(process.pid)
+    guard.forget(process.pid)
+    await guard.close()
