@@ -169,10 +169,16 @@ test-unit: setup ## Run the unit tests
 	$(VENV)/bin/python $(PYTEST) tests/unit
 
 test-integration: setup setup-dbt-1.12 setup-consumers $(if $(filter Linux-x86_64,$(shell uname -sm | tr " " "-")),setup-dbt-v2) ## Run the integration tests (real Temporal server, dbt, DuckDB and PostgreSQL)
-	$(VENV)/bin/python $(PYTEST) tests/integration tests/faults
+	$(VENV)/bin/python $(PYTEST) tests/integration tests/faults -m 'not on_request'
 
-test-dbt-1.12: setup-dbt-1.12 ## Compare with the dbt CLI again, on dbt-core 1.12
-	$(VENV_DBT_1_12)/bin/python $(PYTEST) tests/integration -m every_dbt_version
+test-benchmarks: setup setup-dbt-v2 ## Run the tests of all benchmarks, of which `make test` runs a few
+	$(VENV)/bin/python $(PYTEST) tests/integration/benchmarks
+
+# What runs again on the other dbt version: one test of so many, always the same ones. All of them: DBT_1_12_SHARE=1.
+DBT_1_12_SHARE ?= 3
+
+test-dbt-1.12: setup-dbt-1.12 ## Compare with the dbt CLI again, on dbt-core 1.12: a share of the tests
+	$(VENV_DBT_1_12)/bin/python $(PYTEST) tests/integration -m every_dbt_version --share $(DBT_1_12_SHARE)
 
 test-dbt-v2: setup setup-dbt-v2 ## Run the integration tests of the engine on dbt v2
 	$(VENV)/bin/python $(PYTEST) tests/integration/v2
@@ -184,7 +190,7 @@ test-datahub: setup setup-consumers setup-datahub ## Run the tests of tools that
 CONFORMANCE := -m pytest tests/conformance -n $(TEST_PROCESSES) --dist loadgroup -W ignore --show-capture=no
 CONFORMANCE_VERDICTS := build/conformance
 # What runs with the tests: one scenario of so many, always the same ones.
-CONFORMANCE_SHARE ?= --database duckdb --share 9
+CONFORMANCE_SHARE ?= --database duckdb --share 12
 
 test-conformance: setup ## Compare a share of dbt's own scenarios with the dbt CLI
 	$(VENV)/bin/python $(CONFORMANCE) $(CONFORMANCE_SHARE)

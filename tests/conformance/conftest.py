@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from tests.conformance.databases import DATABASES, GRANTEES, prepared_postgres, 
 from tests.conformance.routing import Router
 from tests.conformance.verdicts import OURS, Verdicts
 from tests.conformance.worker.client import ServiceClient, running_service
+from tests.conftest import in_share
 from tests.integration.postgres import PostgresDatabase
 
 ROUTER = Router()
@@ -23,7 +23,6 @@ ROUTER = Router()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What `make conformance` says."""
     parser.addoption("--database", action="append", choices=DATABASES, help="of the scenarios; all by default")
-    parser.addoption("--share", type=int, default=1, help="run one scenario of so many, always the same ones")
     parser.addoption("--verdicts", type=Path, help="the file that the verdicts are written to, as JSON")
 
 
@@ -38,19 +37,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves out scenarios that are not to run."""
     databases = config.getoption("--database") or DATABASES
-    share = config.getoption("--share")
-    left_out = [item for item in items if not _is_chosen(getattr(item, "cls", None), databases, share)]
+    left_out = [item for item in items if not _is_chosen(item, databases, config.getoption("--share"))]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in set(left_out)]
 
 
-def _is_chosen(scenario: Any, databases: Sequence[str], share: int) -> bool:
+def _is_chosen(item: pytest.Item, databases: Sequence[str], share: int) -> bool:
+    scenario: Any = getattr(item, "cls", None)
     database = getattr(scenario, "conformance_database", None)
     if database is None:
         return True  # a test of something else
-    # By its name, so that a new scenario moves no other one.
-    name = f"{database} {scenario.conformance_scenario}"
-    return database in databases and zlib.crc32(name.encode()) % share == 0
+    return database in databases and in_share(f"{database} {scenario.conformance_scenario}", share)
 
 
 @pytest.fixture(scope="session", autouse=True)

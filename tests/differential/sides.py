@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shutil
 import subprocess
@@ -32,6 +31,7 @@ from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.entrypoints.container import WorkerContainer
 from dbt_temporal.entrypoints.settings import read_settings
 from tests.differential.scenario import NAME, Step
+from tests.differential.warm_dbt import ask
 from tests.differential.warm_macros import interpreter
 from tests.integration.servers import end_with_parent
 
@@ -134,13 +134,8 @@ class CommandLine:
     def invoke(self, arguments: list[str], env: Mapping[str, str]) -> tuple[int, str]:
         """One command; its exit code and what it printed."""
         output = self._folder / "output.txt"
-        environ = {**self._environ, **env}
-        request = {"argv": arguments, "cwd": str(self._project), "env": environ, "output": str(output)}
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        code = int(self._process.stdout.readline())
+        output.unlink(missing_ok=True)
+        code = ask(self._process, arguments, self._project, {**self._environ, **env}, output, output)
         return code, output.read_text(errors="replace")
 
 

@@ -1,6 +1,7 @@
 """The dbt command line in a process that has imported dbt already: each command is a fork of it, fresh as a new one.
 
-It reads requests, a line of JSON each (`argv`, `cwd`, `env`, `output`), and answers each with the exit code.
+It reads requests, a line of JSON each (`argv`, `cwd`, `env`, and files for `output` and `errors`), and answers each
+with the exit code.
 Importing dbt takes 2 s, which is more than most commands on a small project do.
 """
 
@@ -8,11 +9,40 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tests.differential.warm_macros import warm_up
+
+
+def ask(
+    process: subprocess.Popen[str],
+    arguments: Sequence[str],
+    folder: Path,
+    environ: Mapping[str, str],
+    output: Path,
+    errors: Path,
+) -> int:
+    """Has such a process carry out one command; its exit code.
+
+    Args:
+        process: this module as a program, with pipes for its input and output.
+        arguments: of the command, without `dbt`.
+        folder: where it is carried out.
+        environ: its whole environment.
+        output, errors: the files to which it appends what it prints.
+    """
+    files = {"output": str(output), "errors": str(errors)}
+    request = {"argv": list(arguments), "cwd": str(folder), "env": dict(environ), **files}
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps(request) + "\n")
+    process.stdin.flush()
+    return int(process.stdout.readline())
 
 
 def main() -> None:
@@ -32,9 +62,8 @@ def _run(request: dict[str, Any]) -> None:
     """One command, as the program `dbt` would carry it out; the process ends with it."""
     code = 1
     try:
-        output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        for stream in (1, 2):
-            os.dup2(output, stream)
+        for stream, name in ((1, "output"), (2, "errors")):
+            os.dup2(os.open(request[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
         os.chdir(request["cwd"])
         os.environ.clear()
         os.environ.update(request["env"])

@@ -15,6 +15,7 @@ from temporalio.client import Client
 from dbt_temporal.adapters.dbt_core.engine import DbtCoreEngine
 from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings, connect
 from dbt_temporal.adapters.temporal.connection.search_attributes import register_search_attributes
+from tests.differential.warm_macros import interpreter
 from tests.integration.engine_driver import open_engine
 from tests.integration.fixtures_postgres import postgres, postgres_server
 from tests.integration.run_harness import DbtHarness, RunHarness
@@ -65,7 +66,9 @@ async def dbt_engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
     """dbt, for tests whose runs may share an engine: importing dbt takes seconds."""
     # As the helper that runs dbt's command line has it, so that their artifacts can be compared.
     environ = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
-    async with open_engine(tmp_path_factory.mktemp("cache"), environ=environ) as engine:
+    # Most of what a parse of a small project takes are the macros that come with dbt.
+    python = str(interpreter(tmp_path_factory.mktemp("warm")))
+    async with open_engine(tmp_path_factory.mktemp("cache"), environ=environ, python=python) as engine:
         yield engine
 
 

@@ -11,6 +11,7 @@ from benchmarks.compare.compare import WAYS
 from tests.integration.benchmarks.small_figures import measured
 
 
+@pytest.mark.on_request
 async def test_a_way_that_does_not_install_is_a_row_that_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.integration.benchmarks.small_figures import measured
 
 
@@ -12,6 +14,7 @@ async def test_one_selected_model_is_run_by_both_sides(tmp_path: Path) -> None:
     assert [run.nodes for run in (*found.workflow, *found.cli)] == [1, 1]
 
 
+@pytest.mark.on_request
 async def test_views_are_built_on_an_empty_database_and_again_with_the_cost_of_each_process(tmp_path: Path) -> None:
     result = await measured("views", tmp_path)
     runs = result.measured.by_database["postgres"]
@@ -26,12 +29,14 @@ async def test_views_are_built_on_an_empty_database_and_again_with_the_cost_of_e
     assert (tmp_path / "page-shares.svg").exists()
 
 
+@pytest.mark.on_request
 async def test_views_are_run_with_a_number_of_hosts(tmp_path: Path) -> None:
     (found,) = (await measured("hosts", tmp_path)).measured.by_hosts
     assert (found.hosts, found.workflow[0].nodes) == (2, 4)
     assert (tmp_path / "page-hosts.svg").exists()
 
 
+@pytest.mark.on_request
 async def test_a_large_run_says_what_its_history_and_memory_were(tmp_path: Path) -> None:
     (found,) = (await measured("large", tmp_path)).measured.by_size
     assert found.failure == ""

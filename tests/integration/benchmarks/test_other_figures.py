@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from benchmarks.sides.databases import DuckDBFile
 from benchmarks.sides.projects import Project, views
 from tests.integration.benchmarks.small_figures import measured
@@ -22,11 +24,13 @@ async def test_a_small_project_is_built_in_three_ways(tmp_path: Path) -> None:
     assert found.workflow[0].nodes == found.cli[0].nodes == 2
 
 
+@pytest.mark.on_request
 async def test_a_worker_is_started_again_on_unchanged_files(tmp_path: Path) -> None:
     found = (await measured("ready", tmp_path)).measured
     assert len(found.again) == len(found.parse) == len(found.partial) == 1
 
 
+@pytest.mark.on_request
 async def test_a_node_costs_an_action_and_heartbeats_are_counted(tmp_path: Path) -> None:
     found = (await measured("actions", tmp_path)).measured
     assert found.more - found.fewer == 1
@@ -39,6 +43,7 @@ async def test_runs_go_on_at_once_and_one_after_another(tmp_path: Path) -> None:
     assert result.rows[0].ratio == result.measured.in_turn / result.measured.at_once
 
 
+@pytest.mark.on_request
 async def test_a_chain_beside_a_level_is_run_by_both_orders_and_by_dbt(tmp_path: Path) -> None:
     found = (await measured("chain", tmp_path)).measured
     walls = [*found.by_scheduling.values(), found.cli]
@@ -48,6 +53,7 @@ async def test_a_chain_beside_a_level_is_run_by_both_orders_and_by_dbt(tmp_path:
 
 
 @needs_dbt_v2
+@pytest.mark.on_request
 async def test_runs_on_dbt_v2_are_measured_beside_both_command_lines(tmp_path: Path) -> None:
     found = (await measured("engine_v2", tmp_path, **small_project(tmp_path))).measured
     for ways in (found.example, found.one_model, found.first["duckdb"], found.second["duckdb"]):

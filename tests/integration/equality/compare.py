@@ -6,16 +6,22 @@ invocations, thread names, and absolute paths.
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
+import threading
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from tests.differential.warm_dbt import ask
+from tests.integration.engine_driver import REPOSITORY
 
 _VOLATILE_KEYS = frozenset(
     {
@@ -37,44 +43,32 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:?\d{2})?")
 
 
-_ALL_COMMANDS = """\
-import json, sys
-from dbt.cli.main import dbtRunner
-for arguments in json.load(sys.stdin):
-    dbtRunner().invoke(arguments)
-"""
+_one_at_a_time = threading.Lock()
+
+
+@functools.cache
+def _warm_dbt() -> subprocess.Popen[str]:
+    """A process that has imported dbt; it ends with this one, whose end closes its input."""
+    command = [sys.executable, "-m", "tests.differential.warm_dbt"]
+    environ = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.Popen(command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def run_cli(
-    arguments: Sequence[str], project_dir: Path, target_path: Path, env: Mapping[str, str]
+    arguments: Sequence[str], project_dir: Path, target_path: Path | None, env: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    """Runs dbt's command line with this test's interpreter, as a person would in the project's folder."""
-    script = "from dbt.cli.main import cli; cli()"
-    return _run_script(script, [*arguments, *target_options(target_path)], project_dir, env)
-
-
-def run_cli_commands(commands: Sequence[Sequence[str]], project_dir: Path, env: Mapping[str, str]) -> None:
-    """Runs commands one after the other in one process: dbt starts slowly."""
-    _run_script(_ALL_COMMANDS, [], project_dir, env, json.dumps(commands)).check_returncode()
+    """Runs dbt's command line as a person would in the project's folder, in a fork of one that has imported dbt."""
+    command = [*arguments, *(target_options(target_path) if target_path else ())]  # `deps` has no such options
+    environ = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "DBT_PROFILES_DIR": str(project_dir), **env}
+    with tempfile.TemporaryDirectory() as folder, _one_at_a_time:
+        output, errors = Path(folder) / "output", Path(folder) / "errors"
+        code = ask(_warm_dbt(), command, project_dir, environ, output, errors)
+        return subprocess.CompletedProcess(command, code, output.read_text(), errors.read_text())
 
 
 def target_options(target_path: Path) -> list[str]:
     """The options that have a command write below `target_path` only."""
     return ["--target-path", str(target_path), "--log-path", str(target_path)]
-
-
-def _run_script(
-    script: str, arguments: Sequence[str], project_dir: Path, env: Mapping[str, str], stdin: str | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", script, *arguments],
-        cwd=project_dir,
-        env={**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "DBT_PROFILES_DIR": str(project_dir), **env},
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def read_json(path: Path) -> Any:

@@ -102,11 +102,11 @@ def main() -> None:
         heard_at = time.monotonic()
         *lines, rest = (rest + told).split(b"\n")
         for line in lines:
-            pid, _, limit = line.decode().partition(" ")
+            number, _, limit = line.decode().partition(" ")
             if limit:
-                watched[int(pid)] = float(limit)
-            elif pid:
-                watched.pop(int(pid), None)
+                watched[int(number)] = float(limit)
+            elif number:
+                watched.pop(int(number), None)
 
 
 if __name__ == "__main__":
