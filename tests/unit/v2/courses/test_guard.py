@@ -7,9 +7,12 @@ import os
 import select
 import signal
 import sys
+import time
 
+import psutil
 import pytest
 
+from dbt_temporal.adapters.dbt_v2.processes import guard as guard_module
 from dbt_temporal.adapters.dbt_v2.processes.guard import Guard
 
 GUARDED = "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL); print(flush=True); signal.pause()"
@@ -46,6 +49,43 @@ async def test_a_process_is_interrupted_when_its_worker_stands_still_and_not_bef
         os.close(ends)
         worker.send_signal(signal.SIGCONT)
     assert await worker.wait() == 0
+
+
+def guards() -> set[int]:
+    """The processes that guard for this one."""
+    return {
+        each.pid
+        for each in psutil.Process().children()
+        if each.is_running() and guard_module.__name__ in _command(each)
+    }
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:  # it has just ended
+        return []
+
+
+def _wait_for_another_than(first: int) -> None:
+    while guards() <= {first}:
+        time.sleep(0.01)
+
+
+async def test_a_guard_that_was_killed_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard_module, "BEAT_SECS", 0.01)
+    guard = Guard()
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", GUARDED, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    await process.stdout.readline()
+    await guard.watch(process.pid, 600.0)
+    (first,) = guards()
+    os.kill(first, signal.SIGKILL)
+    await asyncio.to_thread(_wait_for_another_than, first)
+    await guard.watch(process.pid, 0.0)
+    assert await process.wait() == -signal.SIGINT
+    guard.forget(process.pid)
+    await guard.close()
 
 
 async def test_what_has_ended_is_guarded_no_more() -> None:

@@ -39,24 +39,14 @@ class Guard:
         if self._watched.get(pid, float("inf")) <= silence_secs:
             return
         self._watched[pid] = silence_secs
-        async with self._starting:
-            if self._process is None or self._process.returncode is not None:
-                try:
-                    self._process = await asyncio.create_subprocess_exec(
-                        *(sys.executable, "-m", __name__),
-                        stdin=PIPE,
-                        stdout=DEVNULL,
-                        stderr=DEVNULL,
-                        start_new_session=True,
-                    )
-                except OSError as error:
-                    logger.warning("what ends processes of dbt v2 whose worker stands still does not start: %s", error)
-                    return
-                self._tell(list(self._watched))
-            else:
-                self._tell([pid])
-            if self._beating is None or self._beating.done():
-                self._beating = asyncio.create_task(self._beat())
+        try:
+            await self._start()
+        except OSError as error:
+            logger.warning("what ends processes of dbt v2 whose worker stands still does not start: %s", error)
+            return
+        self._tell([pid])
+        if self._beating is None or self._beating.done():
+            self._beating = asyncio.create_task(self._beat())
 
     def forget(self, pid: int) -> None:
         """Guards a process no more: it has ended."""
@@ -71,9 +61,20 @@ class Guard:
             self._process.stdin.close()
             await self._process.wait()
 
+    async def _start(self) -> None:
+        """Starts the process, which hears of all that is guarded, unless it runs."""
+        async with self._starting:
+            if self._process is None or self._process.returncode is not None:
+                program = (sys.executable, "-m", __name__)
+                self._process = await asyncio.create_subprocess_exec(
+                    *program, stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True
+                )
+                self._tell(self._watched)
+
     async def _beat(self) -> None:
         while self._watched:
             await asyncio.sleep(BEAT_SECS)
+            await self._start()  # it may have been killed
             self._tell(())
 
     def _tell(self, pids: Iterable[int]) -> None:
