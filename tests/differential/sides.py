@@ -33,7 +33,7 @@ from dbt_temporal.entrypoints.settings import read_settings
 from tests.differential.scenario import NAME, Step
 from tests.differential.warm_dbt import ask
 from tests.differential.warm_macros import interpreter
-from tests.integration.servers import end_with_parent
+from tests.integration.servers import end_with_parent, with_kept_schemas
 
 _PATIENCE_SECS = 900.0
 """For one command; a large package takes minutes where much else goes on."""
@@ -169,7 +169,7 @@ class Workers:
         return {
             "WRITE_ARTIFACTS": "true",
             "ARTIFACT_STORE": str(self.store),
-            "DBT_TEMPORAL_CACHE_DIR": str(folder / f"cache-{name}"),
+            "DBT_TEMPORAL_CACHE_DIR": str(with_kept_schemas(folder / f"cache-{name}")),
             "DBT_TEMPORAL_HOST_IDLE_SECS": "5",
             "DBT_TEMPORAL_MAX_PARSED_PROJECTS": "3",
             # Nodes come by the queue, where the workers share them, not with the answer to one's workflow task.

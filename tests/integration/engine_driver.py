@@ -31,6 +31,7 @@ from dbt_temporal.domain.project_config import ProjectConfig
 from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.invocation import DbtInvocation
+from tests.integration.servers import with_kept_schemas
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -62,7 +63,7 @@ def new_invocation(**run_input: Any) -> DbtInvocation:
 @asynccontextmanager
 async def open_engine(cache_dir: Path, **options: Any) -> AsyncIterator[DbtCoreEngine]:
     """An engine that is closed afterwards."""
-    engine = DbtCoreEngine(cache_dir, **options)
+    engine = DbtCoreEngine(with_kept_schemas(cache_dir), **options)
     try:
         yield engine
     finally:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.integration.servers import free_port
+from tests.integration.servers import free_port, with_kept_schemas
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "jaffle-shop"
@@ -36,7 +36,7 @@ class Desk:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.cache_dir = folder / "cache"
+        self.cache_dir = with_kept_schemas(folder / "cache")
         given = {name: value for name, value in os.environ.items() if not name.startswith(("DBT_", "TEMPORAL_"))}
         self.env = {
             **given,

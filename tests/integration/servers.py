@@ -57,6 +57,17 @@ async def wait_for(condition: Callable[[], Awaitable[Found | None]], *, within: 
         pause = min(pause * 1.2, 0.2)
 
 
+def with_kept_schemas(cache_dir: Path) -> Path:
+    """A cache folder that has what only dbt's version decides from all tests before, as that of a machine has on which
+    workers ran: to make dbt's schemas takes 5 s of CPU, which others want."""
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    kept = Path(__file__).parents[2] / "build" / "test-schemas"
+    kept.mkdir(parents=True, exist_ok=True)
+    if not (cache_dir / "schemas").exists():
+        (cache_dir / "schemas").symlink_to(kept, target_is_directory=True)
+    return cache_dir
+
+
 def end_with_parent() -> None:
     """In a child, before its program: where Ctrl-C kills a process that runs tests, its servers end as well."""
     if sys.platform == "linux":
