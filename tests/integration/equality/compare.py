@@ -62,7 +62,12 @@ def run_cli(
     environ = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "DBT_PROFILES_DIR": str(project_dir), **env}
     with tempfile.TemporaryDirectory() as folder, _one_at_a_time:
         output, errors = Path(folder) / "output", Path(folder) / "errors"
-        code = ask(_warm_dbt(), command, project_dir, environ, output, errors)
+        try:
+            code = ask(_warm_dbt(), command, project_dir, environ, output, errors)
+        except BaseException:  # such as a timeout: its answer would be taken for the next one's
+            _warm_dbt().kill()
+            _warm_dbt.cache_clear()
+            raise
         return subprocess.CompletedProcess(command, code, output.read_text(), errors.read_text())
 
 

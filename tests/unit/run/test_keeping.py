@@ -95,6 +95,22 @@ async def test_a_worker_that_was_not_heard_of_is_waited_for_less_long_until_it_h
     assert nodes == [("model:a", 60.0), ("model:b", 60.0), ("model:b", 60.0), ("model:b", 15.0), ("model:c", 60.0)]
 
 
+async def test_the_successor_of_a_worker_that_was_not_heard_of_is_waited_for_as_any_other() -> None:
+    runtime = runtime_of(node("a"), node("b"), node("c", "b"), threads=2)
+    runtime.before_run = [KEPT]
+    runtime.gates |= {model_id("a"): asyncio.Event(), model_id("b"): asyncio.Event()}
+    runtime.nodes[model_id("a")] = StepFailedError(ErrorType.ENGINE_CRASHED, "no heartbeat", timed_out=True)
+    runtime.resume_run = ProjectHooksOutput(worker=TWO)
+    run = asyncio.ensure_future(execute(runtime))
+    await until(lambda: len(runtime.at_gates) == 2)
+    runtime.lost_queues = {ONE.task_queue}
+    runtime.gates[model_id("b")].set()
+    await until(lambda: "model:c" in runtime.step_names)
+    runtime.gates[model_id("a")].set()
+    await run
+    assert {step.taken_within_secs for step in runtime.steps if step.task_queue == TWO.task_queue} == {60.0}
+
+
 async def test_a_run_of_which_one_process_runs_all_keeps_to_its_worker_and_its_successor_looks_what_that_has_done() -> (
     None
 ):

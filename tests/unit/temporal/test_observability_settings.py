@@ -7,8 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from temporalio.runtime import BufferedMetricUpdate, MetricBuffer, Runtime, TelemetryConfig
 
+from dbt_temporal.adapters.temporal.telemetry.metrics import MeterTelemetry
 from dbt_temporal.adapters.temporal.telemetry.metrics_export import parse_headers
+from dbt_temporal.application.ports.telemetry import NodeEnded
+from dbt_temporal.domain.results import Freshness
 from dbt_temporal.entrypoints.dev.environment import DevOptions, dev_environment
 from dbt_temporal.entrypoints.settings import SettingsError, read_settings
 
@@ -124,3 +128,13 @@ def test_a_worker_without_tracing_loads_none_of_its_packages() -> None:
 def test_dev_serves_metrics_and_health_as_a_worker_does(tmp_path: Path) -> None:
     served = {"TEMPORAL_METRICS_EXPORTER": "prometheus", "HEALTH_PORT": "8080"}
     assert served.items() <= dev_environment(DevOptions(), served, tmp_path).items()
+
+
+def test_a_source_without_rows_is_as_old_as_a_metric_can_say() -> None:
+    buffer = MetricBuffer(100)
+    telemetry = MeterTelemetry(Runtime(telemetry=TelemetryConfig(metrics=buffer)).metric_meter)
+    # What dbt says of it (`BaseAdapter._create_freshness_response`).
+    loaded_at = Freshness(max_loaded_at="0001-01-01T00:00:00+00:00", status="error").loaded_at()
+    telemetry.record(NodeEnded("shop", "source", "error", 0.1, None, "source.shop.raw.a", loaded_at))
+    told: dict[str, BufferedMetricUpdate] = {update.metric.name: update for update in buffer.retrieve_updates()}
+    assert told["dbt_temporal_source_loaded_timestamp_seconds"].value == 0

@@ -83,7 +83,9 @@ class Course:
     """A course whose processes tell what the test says."""
 
     def __init__(self, folder: Path) -> None:
-        self.course = RunCourse(folder, EndingsJudge(), cancel_secs=1.0, settle_secs=0.0)
+        self.fails_fast = True
+        judge = EndingsJudge(lambda: self.fails_fast)
+        self.course = RunCourse(folder, judge, cancel_secs=1.0, settle_secs=0.0)
         self.course.parents = PARENTS
         self.started: list[V2Process] = []
 

@@ -15,6 +15,7 @@ import orjson
 import yaml
 
 from dbt_temporal.adapters.dbt_v2.binary import V2Binary, find_binary, missing_binary, read_binary
+from dbt_temporal.adapters.dbt_v2.command_line import fail_fast
 from dbt_temporal.adapters.dbt_v2.helper import helper_project
 from dbt_temporal.adapters.dbt_v2.processes.guard import Guard
 from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
@@ -22,6 +23,7 @@ from dbt_temporal.adapters.dbt_v2.results import command_error
 from dbt_temporal.adapters.dbt_v2.stage import read_project_file
 from dbt_temporal.adapters.project_files import PROFILES_FILE
 from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.run.input import DbtRunInput
 
 END_SECS = 10.0
 _FORCED = {
@@ -57,6 +59,10 @@ class V2Project:
     variables: tuple[str, ...]
     environ: Mapping[str, str]
     silence_secs: float | None = None
+
+    def fails_fast(self, run_input: DbtRunInput) -> bool:
+        """dbt's resolved flag."""
+        return fail_fast(run_input, self.environ, read_project_file(self.copy))
 
     def with_variable(self, name: str, value: str) -> V2Project:
         """The same with another variable in its environment."""
@@ -122,14 +128,15 @@ class V2Commands:
         await process.start(
             [binary.path, *command, *_words(project, process)], project.environ, current_dir=project.folder
         )
-        await self.guard(process, project)
+        self.guard(process, project)
 
-    async def guard(self, process: V2Process | None, project: V2Project) -> None:
+    def guard(self, process: V2Process | None, project: V2Project) -> None:
         """Has a process, if it runs, end what it does when the worker stands still for so long as the project says."""
         if process is None or process.pid is None or process.ended.is_set() or project.silence_secs is None:
             return
         process.has_ended = partial(self._guard.forget, process.pid)
-        await self._guard.watch(process.pid, project.silence_secs)
+        process.silence_secs = min(process.silence_secs, project.silence_secs)
+        self._guard.watch(process.pid, project.silence_secs)
 
     async def close(self) -> None:
         """Ends what guards the processes, which have ended."""

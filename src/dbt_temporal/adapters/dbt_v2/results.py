@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -151,7 +151,13 @@ def says_locked_out(text: str) -> bool:
 
 
 class EndingsJudge:
-    """Says of processes and nodes what their endings mean. Implements `Judge`."""
+    """Says of processes and nodes what their endings mean. Implements `Judge`; `fails_fast` is dbt's resolved flag."""
+
+    def __init__(self, fails_fast: Callable[[], bool] = lambda: True) -> None:
+        self._fails_fast = fails_fast
+
+    def ends_with_failures(self) -> bool:
+        return self._fails_fast()
 
     def may_be_mended(self, told: Told) -> bool:
         return node_error(told, "").retryable

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -35,7 +36,6 @@ from dbt_temporal.adapters.dbt_v2.runs.outcomes import WHY_IT_KEEPS, Outcomes, r
 from dbt_temporal.adapters.dbt_v2.runs.selection import Selection, beside, said_in_planning
 from dbt_temporal.adapters.dbt_v2.runs.sessions import Sessions
 from dbt_temporal.adapters.dbt_v2.runs.showing import SOURCES, chosen, write_sources
-from dbt_temporal.adapters.dbt_v2.stage import read_project_file
 from dbt_temporal.adapters.earlier_runs import RetriedRuns, remembered
 from dbt_temporal.application.ports.engine import (
     CompletedNode,
@@ -77,10 +77,9 @@ class DbtV2Run:
         self._folder = courses.folder(invocation.invocation_id)
         self._deferral = Deferral(invocation.input, project.environ, references, self._folder)
         self._selection = Selection(commands, project, invocation, self._deferral.words, retried)
-        self._judge = EndingsJudge()
+        self._judge = EndingsJudge(partial(project.fails_fast, invocation.input))
         self._outcomes = Outcomes(invocation.input, project, self._judge)
-        sessions = self._folder / "sessions"
-        self._sessions = Sessions(commands, invocation.invocation_id, project, sessions, self._facts)
+        self._sessions = Sessions(commands, invocation.invocation_id, project, self._folder / "sessions", self._facts)
 
     async def plan(self) -> EnginePlan:
         run_input, folder = self._invocation.input, self._folder
@@ -109,7 +108,7 @@ class DbtV2Run:
             dbt_version=manifest.dbt_version,
             adapter_type=facts.adapter_type,
             counts=manifest.counts,
-            fail_fast=command_line.fail_fast(run_input, self._project.environ, read_project_file(self._project.copy)),
+            fail_fast=self._judge.ends_with_failures(),
             unrepeatable=unrepeatable(manifest, selected, full_refresh=bool(run_input.full_refresh))
             if COMMANDS[run_input.command].writes and run_input.command != "clone"
             else frozenset(),
@@ -207,7 +206,7 @@ class DbtV2Run:
         del ephemerals, part  # dbt runs ephemeral models and batches by itself
         course = await self._course()
         start = None if behind_failure else self._start
-        await self._commands.guard(course.current, self._project)
+        self._commands.guard(course.current, self._project)
         try:
             answer = await course.answer(unique_id, attempt, start, progress, again=again)
             outcome = await self._outcomes.of_node(unique_id, answer)

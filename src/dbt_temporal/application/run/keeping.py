@@ -133,6 +133,7 @@ class Keeping:
                 self._changed.clear()
                 await self._changed.wait()
             self._keeper = None if self._successor is None else await self._successor(keeper)
+            self._is_silent = False
         except StepFailedError as failure:
             self._failure = failure
         finally:

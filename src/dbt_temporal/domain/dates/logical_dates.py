@@ -62,7 +62,10 @@ class LogicalDates(BaseModel):
 def in_utc(text: str) -> datetime:
     """A time in RFC 3339; in UTC where it has no time zone. Raises ValueError."""
     time = datetime.fromisoformat(text)
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    try:
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text} is in no year from 1 to 9999 in UTC") from error
 
 
 def read_interval(text: str) -> timedelta | None:

@@ -26,7 +26,7 @@ async def work():
     guarded = guard.Guard()
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", {GUARDED!r}, stdout=-1)
     await process.stdout.readline()
-    await guarded.watch(process.pid, 1.5)
+    guarded.watch(process.pid, 1.5)
     await asyncio.sleep(2)
     print(process.pid, process.returncode, flush=True)
     await process.wait()
@@ -67,9 +67,17 @@ def _command(process: psutil.Process) -> list[str]:
         return []
 
 
-def _wait_for_another_than(first: int) -> None:
+def _wait_for_another_than(first: int) -> int:
     while guards() <= {first}:
         time.sleep(0.01)
+    return (guards() - {first}).pop()
+
+
+async def _interrupted_by(guard: Guard, process: asyncio.subprocess.Process) -> None:
+    guard.watch(process.pid, 0.0)
+    assert await process.wait() == -signal.SIGINT
+    guard.forget(process.pid)
+    await guard.close()
 
 
 async def test_a_guard_that_was_killed_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,14 +86,11 @@ async def test_a_guard_that_was_killed_is_replaced(monkeypatch: pytest.MonkeyPat
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", GUARDED, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
     await process.stdout.readline()
-    await guard.watch(process.pid, 600.0)
-    (first,) = guards()
+    guard.watch(process.pid, 600.0)
+    first = await asyncio.to_thread(_wait_for_another_than, 0)
     os.kill(first, signal.SIGKILL)
     await asyncio.to_thread(_wait_for_another_than, first)
-    await guard.watch(process.pid, 0.0)
-    assert await process.wait() == -signal.SIGINT
-    guard.forget(process.pid)
-    await guard.close()
+    await _interrupted_by(guard, process)
 
 
 async def test_what_has_ended_is_guarded_no_more() -> None:
@@ -93,8 +98,7 @@ async def test_what_has_ended_is_guarded_no_more() -> None:
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", GUARDED, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
     await process.stdout.readline()
-    await guard.watch(process.pid, 0.0)
-    assert await process.wait() == -signal.SIGINT
+    await _interrupted_by(guard, process)
     guard.forget(process.pid)
     guard.forget(process.pid)
     await guard.close()

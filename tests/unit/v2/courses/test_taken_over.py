@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from pathlib import Path
 
 import orjson
@@ -107,15 +109,23 @@ async def test_what_another_worker_of_the_machine_has_done_since_is_looked_at_wh
     assert (await course.begin()).number == 3
 
 
+CANCELLED = (begun(A), error(A, "Cancelled", "TaskCancelled (dbt1404)"), ended(A, "error"))
+
+
+async def restored(course: Course, folder: Path, *told: bytes) -> V2Process:
+    """The process that a worker of this machine has left, which told this."""
+    left = folder / "1"
+    left.mkdir()
+    (left / "nodes.json").write_bytes(b"null")
+    (left / "events.jsonl").write_bytes(b"\n".join(told))
+    await course.course.restore()
+    return course.course.processes[0]
+
+
 async def test_what_was_ended_with_its_worker_says_nothing_of_the_nodes_that_it_has_not_come_to(
     course: Course, tmp_path: Path
 ) -> None:
-    left = tmp_path / "1"
-    left.mkdir()
-    (left / "nodes.json").write_bytes(b"null")
-    told = [begun(A), error(A, "Cancelled", "TaskCancelled (dbt1404)"), ended(A, "error"), completed(success=False)]
-    (left / "events.jsonl").write_bytes(b"\n".join(told))
-    await course.course.restore()
+    await restored(course, tmp_path, *CANCELLED, completed(success=False))
     assert course.course.left_by(A, 1) is None
     with pytest.raises(NotBegunError):  # it is behind another one, so that nothing is begun for it
         await course.course.answer(B, 1, None)
@@ -123,6 +133,43 @@ async def test_what_was_ended_with_its_worker_says_nothing_of_the_nodes_that_it_
     two = await course.further(2)
     hear(two, ended(B))
     assert (await asked).process is two
+
+
+@pytest.mark.parametrize("fails_fast", [True, False])
+async def test_where_a_node_had_failed_before_the_others_are_kept_back_by_fail_fast_alone(
+    course: Course, tmp_path: Path, *, fails_fast: bool
+) -> None:
+    course.fails_fast = fails_fast
+    failed = (begun(B), error(B, "syntax error"), ended(B, "error"))
+    await restored(course, tmp_path, *CANCELLED, *failed, completed(success=False))
+    asked = course.ask(D)
+    if not fails_fast:
+        two = await course.further(2)
+        hear(two, ended(D))
+    assert ((await asked).told is None) == fails_fast
+
+
+async def test_of_what_was_killed_with_its_worker_nobody_knows_how_it_has_ended(course: Course, tmp_path: Path) -> None:
+    await restored(course, tmp_path, *CANCELLED)
+    with pytest.raises(DbtTemporalError, match="ended before its end"):
+        EndingsJudge().refuse_bad_end(course.course.processes)
+
+
+def _stand_still() -> None:
+    time.sleep(0.3)  # and so does the event loop, as all of a worker
+
+
+@pytest.mark.parametrize("stands_still", [True, False])
+async def test_a_process_that_ends_while_its_worker_stands_still_was_interrupted(
+    tmp_path: Path, *, stands_still: bool
+) -> None:
+    process = V2Process(1, tmp_path / "1", None)
+    process.silence_secs = 0.1 if stands_still else 600.0
+    await process.start(["sleep", "0.1"], {"PATH": os.environ["PATH"]}, tmp_path)
+    await asyncio.sleep(0)  # it is followed now
+    _stand_still()
+    await process.ended.wait()
+    assert process.interrupted == stands_still
 
 
 def test_whether_on_run_end_has_run_is_not_known_where_the_process_that_does_it_was_on_a_lost_machine(

@@ -1,6 +1,6 @@
 """Ends processes of dbt v2 whose worker stands still: another one goes on soon, and they must not write beside it.
 
-A process of ours does it, which hears of the worker each second. A worker that has died needs none: its processes hear
+A process of ours does it, which hears of the worker all the time. A worker that has died needs none: its processes hear
 of that from the kernel.
 """
 
@@ -20,7 +20,8 @@ from collections.abc import Iterable
 logger = logging.getLogger("dbt_temporal.engine")
 
 BEAT_SECS = 1.0
-"""How often the worker is heard of."""
+"""The worker is heard of so often at least."""
+BEATS_PER_SILENCE = 8
 _READ_BYTES = 65_536
 
 
@@ -29,22 +30,18 @@ class Guard:
 
     def __init__(self) -> None:
         self._watched: dict[int, float] = {}
+        self._changed = asyncio.Event()
         self._process: Process | None = None
         self._beating: asyncio.Task[None] | None = None
-        self._starting = asyncio.Lock()
 
-    async def watch(self, pid: int, silence_secs: float) -> None:
+    def watch(self, pid: int, silence_secs: float) -> None:
         """Guards a process, which has SIGINT when its worker is silent for so long, or for what was said before, where
         that is less."""
         if self._watched.get(pid, float("inf")) <= silence_secs:
             return
         self._watched[pid] = silence_secs
-        try:
-            await self._start()
-        except OSError as error:
-            logger.warning("what ends processes of dbt v2 whose worker stands still does not start: %s", error)
-            return
         self._tell([pid])
+        self._changed.set()
         if self._beating is None or self._beating.done():
             self._beating = asyncio.create_task(self._beat())
 
@@ -57,29 +54,34 @@ class Guard:
         """Ends the guard."""
         if self._beating is not None:
             self._beating.cancel()
+            await asyncio.gather(self._beating, return_exceptions=True)
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
             await self._process.wait()
 
-    async def _start(self) -> None:
-        """Starts the process, which hears of all that is guarded, unless it runs."""
-        async with self._starting:
-            if self._process is None or self._process.returncode is not None:
-                program = (sys.executable, "-m", __name__)
-                self._process = await asyncio.create_subprocess_exec(
-                    *program, stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True
-                )
-                self._tell(self._watched)
-
     async def _beat(self) -> None:
         while self._watched:
-            await asyncio.sleep(BEAT_SECS)
-            await self._start()  # it may have been killed
+            self._changed.clear()
+            try:
+                await self._start()
+            except OSError as error:  # such as too many processes: they may be fewer soon
+                logger.warning("what ends processes of dbt v2 whose worker stands still does not start: %s", error)
             self._tell(())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(BEAT_SECS, min(self._watched.values()) / BEATS_PER_SILENCE)):
+                    await self._changed.wait()
+
+    async def _start(self) -> None:
+        """Starts the process, which hears of all that is guarded, unless it runs: it may have been killed."""
+        if self._process is None or self._process.returncode is not None:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", __name__), stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True
+            )
+            self._tell(self._watched)
 
     def _tell(self, pids: Iterable[int]) -> None:
         lines = [f"{pid} {self._watched.get(pid, '')}" for pid in pids]
-        if self._process is not None and self._process.stdin is not None:
+        if self._process is not None and self._process.returncode is None and self._process.stdin is not None:
             self._process.stdin.write("".join(f"{line}\n" for line in lines or [""]).encode())
 
 

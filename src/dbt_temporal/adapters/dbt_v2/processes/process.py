@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -36,6 +37,7 @@ class V2Process:
         nodes: those that it was started for; None where it has the run's whole selection.
         told: what it has told.
         interrupted: whether it was ended before its time, to end what it ran.
+        silence_secs: it is ended by others when its worker stands still for so long.
         was_locked_out: whether another process had the database, when it was tried before.
         session: what its sessions in the database are called; empty where the database does not know.
         sessions_ended: whether what it has left in the database, if it died, is known to have ended.
@@ -55,6 +57,7 @@ class V2Process:
         self.changed: Callable[[], None] = lambda: None
         self.has_ended: Callable[[], None] = lambda: None
         self.return_code: int | None = None
+        self.silence_secs = float("inf")
         self._process: asyncio.subprocess.Process | None = None
         self._follower: asyncio.Task[None] | None = None
         self._rest = b""
@@ -81,6 +84,10 @@ class V2Process:
         """Whether dbt has said how a node ended. A node whose statement was cancelled has not ended by itself."""
         told = self.told.nodes.get(unique_id)
         return told is not None and told.finished and not told.cancelled
+
+    @property
+    def _has_cancelled(self) -> bool:
+        return any(told.cancelled for told in self.told.nodes.values())
 
     @property
     def failed(self) -> list[Told]:
@@ -123,8 +130,8 @@ class V2Process:
                     os.kill(pid, signal.SIGKILL)
             await asyncio.sleep(LOOK_SECS)
         await asyncio.to_thread(self._hear_all, last=True)  # of a large run, a hundred megabytes
-        # Its worker has died, or stood still, and so it had the signal that has it cancel its statements.
-        self.interrupted = any(told.cancelled for told in self.told.nodes.values())
+        # As it had its worker's end as a signal, if it has not come to its end by a failure.
+        self.interrupted = self.told.completed and self._has_cancelled and not self.failed
         self.ended.set()
 
     def interrupt(self) -> None:
@@ -164,12 +171,14 @@ class V2Process:
                 self._process.send_signal(number)
 
     async def _follow(self, process: asyncio.subprocess.Process) -> None:
-        waiting = asyncio.ensure_future(process.wait())
+        waiting, stood_still = asyncio.ensure_future(process.wait()), False
         try:
             with (self.folder / EVENTS).open("rb") as file:
-                over = False
+                over, looked_at = False, time.monotonic()
                 while not over:
-                    over = waiting.done()
+                    over, before, looked_at = waiting.done(), looked_at, time.monotonic()
+                    # This worker has stood still, and nobody knows whether it was for too long.
+                    stood_still = stood_still or looked_at - before > self.silence_secs / 2
                     if self._hear(file.read()):
                         self.changed()
                     if not over:
@@ -178,6 +187,7 @@ class V2Process:
             self.return_code = process.returncode
             self.has_ended()
             self._hear(b"\n")
+            self.interrupted = self.interrupted or stood_still
             self.ended.set()
             self.changed()
 

@@ -25,6 +25,9 @@ class Answer:
 class Judge(Protocol):
     """What a course asks of whoever knows what endings mean."""
 
+    def ends_with_failures(self) -> bool:
+        """Whether dbt ends all at the first failure."""
+
     def may_be_mended(self, told: Told) -> bool:
         """Whether another attempt may mend how a node has ended."""
 
@@ -76,7 +79,9 @@ class Verdicts:
         """Whether fail-fast has ended a process, for a node that no other attempt mends."""
         if process.interrupted or not process.told.completed:
             return False
-        return self._stopped_short(process) and any(not self._judge.may_be_mended(each) for each in process.failed)
+        if not self._stopped_short(process) or all(self._judge.may_be_mended(each) for each in process.failed):
+            return False
+        return self._judge.ends_with_failures()  # if not, it was ended from outside
 
     def _stopped_short(self, process: V2Process) -> bool:
         """Whether a process has ended for a failure, with nodes left."""

@@ -106,6 +106,7 @@ class MeterTelemetry:
             self._counters["failed_nodes"].add(1, {"project": fact.project, "node": fact.failed})
         if fact.source is not None and fact.loaded_at is not None:
             labels_of_source = {"project": fact.project, "source": fact.source}
-            self._gauges["source_loaded_timestamp_seconds"].set(int(fact.loaded_at), labels_of_source)
+            # Of a source without rows, dbt says that it was loaded in the year 1; a gauge takes nothing below 0.
+            self._gauges["source_loaded_timestamp_seconds"].set(max(0, int(fact.loaded_at)), labels_of_source)
         if fact.seconds is not None:
             self._histograms["node_seconds"].record(fact.seconds, labels)
