@@ -57,15 +57,25 @@ async def run_once(client: Client, task_queue: str) -> None:
         assert (await runs.run()).ending is Ending.COMPLETED
 
 
+WATCHED_SOURCE = """
+sources:
+  - name: watched
+    config: {loaded_at_query: select current_timestamp, freshness: {error_after: {count: 1, period: day}}}
+    tables: [{name: by_query}]
+"""
+
+
 def test_a_worker_pushes_each_metric_of_ours_and_its_log_as_text_says_which_run(
     temporal_address: str, task_queue: str, tmp_path: Path
 ) -> None:
     desk = Desk(tmp_path)
+    project = desk.project(PROJECTS / "with_failures")
+    (project / "models" / "watched.yml").write_text(WATCHED_SOURCE)
     with collecting() as collector:
         desk.env |= {
             "TEMPORAL_ADDRESS": temporal_address,
             "TEMPORAL_TASK_QUEUE": task_queue,
-            "DBT_PROJECT_DIR": str(desk.project(PROJECTS / "with_failures")),
+            "DBT_PROJECT_DIR": str(project),
             "TEMPORAL_METRICS_EXPORTER": "otlp",
             "TEMPORAL_METRICS_OTLP_URL": collector.grpc_url,
             "OTEL_METRIC_EXPORT_INTERVAL": "200",
@@ -75,6 +85,7 @@ def test_a_worker_pushes_each_metric_of_ours_and_its_log_as_text_says_which_run(
             workflow_id = f"run-{task_queue}"
             assert desk.command("run", "--select", "compile_error", "--workflow-id", workflow_id).returncode == 1
             assert desk.command("list", "--workflow-id", workflow_id).returncode == 0
+            assert desk.command("source", "freshness", "--workflow-id", workflow_id).returncode == 0
             wanted = {PREFIX + name for name in (*COUNTERS, *HISTOGRAMS, *GAUGES)}
             eventually(lambda: wanted <= collector.metrics, lambda: f"{sorted(wanted - collector.metrics)}")
             program.signal(signal.SIGTERM)
