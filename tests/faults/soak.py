@@ -120,7 +120,6 @@ class Soak:
         while len(self.workers) < WORKERS:
             self.started += 1
             desk = Desk(self.folder / f"worker{self.started}")
-            desk.folder.mkdir()
             desk.env |= {
                 **postgres_env(self.database, "PG"),
                 "TEMPORAL_ADDRESS": f"127.0.0.1:{self.port}",
