@@ -23,7 +23,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leaves out what is not in the share."""
     share = config.getoption("--share")
     repeated = [item for item in items if item.get_closest_marker("every_dbt_version")]
-    left_out = {item for item in repeated if not in_share(item.nodeid, share)}
+    # dbt's names that are touched are looked up whatever the share: a version that has moved one fails there.
+    left_out = {item for item in repeated if item.path.stem != "test_internals" and not in_share(item.nodeid, share)}
     config.hook.pytest_deselected(items=list(left_out))
     items[:] = [item for item in items if item not in left_out]
 
