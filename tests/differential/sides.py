@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -30,8 +29,8 @@ from dbt_temporal.application.projects.loading import ReadyProject
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.entrypoints.container import WorkerContainer
 from dbt_temporal.entrypoints.settings import read_settings
+from tests.differential import warm_dbt
 from tests.differential.scenario import NAME, Step
-from tests.differential.warm_dbt import ask
 from tests.differential.warm_macros import interpreter
 from tests.integration.servers import end_with_parent, with_kept_schemas
 
@@ -86,11 +85,7 @@ class CommandLine:
     @contextmanager
     def warm(cls, environ: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
         """The process."""
-        command = [sys.executable, "-m", "tests.differential.warm_dbt"]
-        process = subprocess.Popen(
-            command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=end_with_parent
-        )
-        with process:
+        with warm_dbt.started(environ, preexec_fn=end_with_parent) as process:
             yield process
             assert process.stdin is not None
             process.stdin.close()
@@ -135,7 +130,7 @@ class CommandLine:
         """One command; its exit code and what it printed."""
         output = self._folder / "output.txt"
         output.unlink(missing_ok=True)
-        code = ask(self._process, arguments, self._project, {**self._environ, **env}, output, output)
+        code = warm_dbt.ask(self._process, arguments, self._project, {**self._environ, **env}, output, output)
         return code, output.read_text(errors="replace")
 
 

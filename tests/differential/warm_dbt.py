@@ -19,6 +19,12 @@ from typing import Any
 from tests.differential.warm_macros import warm_up
 
 
+def started(environ: Mapping[str, str], **options: Any) -> subprocess.Popen[str]:
+    """Such a process, which ends with its input; `options` are those of `Popen`."""
+    command = [sys.executable, "-m", "tests.differential.warm_dbt"]
+    return subprocess.Popen(command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options)
+
+
 def ask(
     process: subprocess.Popen[str],
     arguments: Sequence[str],
@@ -30,7 +36,7 @@ def ask(
     """Has such a process carry out one command; its exit code.
 
     Args:
-        process: this module as a program, with pipes for its input and output.
+        process: one that was started so.
         arguments: of the command, without `dbt`.
         folder: where it is carried out.
         environ: its whole environment.

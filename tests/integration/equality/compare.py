@@ -12,7 +12,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tempfile
 import threading
 import zipfile
@@ -20,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.differential.warm_dbt import ask
+from tests.differential.warm_dbt import ask, started
 from tests.integration.engine_driver import REPOSITORY
 
 _VOLATILE_KEYS = frozenset(
@@ -49,9 +48,7 @@ _one_at_a_time = threading.Lock()
 @functools.cache
 def _warm_dbt() -> subprocess.Popen[str]:
     """A process that has imported dbt; it ends with this one, whose end closes its input."""
-    command = [sys.executable, "-m", "tests.differential.warm_dbt"]
-    environ = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    return subprocess.Popen(command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return started({**os.environ, "PYTHONPATH": str(REPOSITORY)})
 
 
 def run_cli(

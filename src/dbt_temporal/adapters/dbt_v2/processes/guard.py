@@ -67,8 +67,9 @@ class Guard:
             except OSError as error:  # such as too many processes: they may be fewer soon
                 logger.warning("what ends processes of dbt v2 whose worker stands still does not start: %s", error)
             self._tell(())
+            shortest = min(self._watched.values(), default=BEAT_SECS * BEATS_PER_SILENCE)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(BEAT_SECS, min(self._watched.values()) / BEATS_PER_SILENCE)):
+                async with asyncio.timeout(min(BEAT_SECS, shortest / BEATS_PER_SILENCE)):
                     await self._changed.wait()
 
     async def _start(self) -> None:

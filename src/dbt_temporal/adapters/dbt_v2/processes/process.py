@@ -86,10 +86,6 @@ class V2Process:
         return told is not None and told.finished and not told.cancelled
 
     @property
-    def _has_cancelled(self) -> bool:
-        return any(told.cancelled for told in self.told.nodes.values())
-
-    @property
     def failed(self) -> list[Told]:
         """The nodes that have failed by themselves."""
         return [told for told in self.told.nodes.values() if told.status in BAD and not told.cancelled]
@@ -131,7 +127,8 @@ class V2Process:
             await asyncio.sleep(LOOK_SECS)
         await asyncio.to_thread(self._hear_all, last=True)  # of a large run, a hundred megabytes
         # As it had its worker's end as a signal, if it has not come to its end by a failure.
-        self.interrupted = self.told.completed and self._has_cancelled and not self.failed
+        was_cancelled = any(told.cancelled for told in self.told.nodes.values())
+        self.interrupted = self.told.completed and was_cancelled and not self.failed
         self.ended.set()
 
     def interrupt(self) -> None:
