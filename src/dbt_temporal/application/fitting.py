@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from dbt_temporal.application.ports.runtime import Budget
 from dbt_temporal.domain.limits import MESSAGES_LIMIT_CHARS, MORE_MESSAGES
+from dbt_temporal.domain.log.said import plain
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.plan import ExecutionPlan
 
@@ -115,7 +116,17 @@ def fit_said(text: str, limit: int = MESSAGES_LIMIT_CHARS) -> str:
 
     Only for what is without secrets by now: of one that is cut, nobody would find the half that is left.
     """
-    return text if len(text) <= limit + 1 + len(MORE_MESSAGES) else f"{text[:limit]}\n{MORE_MESSAGES}"
+    if len(plain(text)) <= limit + 1 + len(MORE_MESSAGES):
+        return text
+    kept, room = [], limit
+    for line in text.split("\n"):
+        mark = len(line) - len(plain(line))
+        if len(line) - mark > room:
+            kept += [line[: mark + room]] if room > 0 else []
+            break
+        kept.append(line)
+        room -= len(line) - mark + 1
+    return "\n".join([*kept, MORE_MESSAGES])
 
 
 def fit_message(message: str, limit: int | None) -> str:

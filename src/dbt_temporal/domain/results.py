@@ -87,7 +87,9 @@ class NodeExecutionResult(BaseModel):
     times: NodeTimes | None = Field(default=None, exclude_if=_is_none)
     """When its attempts began and ended. For the run's report alone."""
     messages: str | None = Field(default=None, exclude_if=_is_none)
-    """What the node has had dbt print, log at info level and warn of, a line each. For the run's log alone."""
+    """What the node has had dbt print, log at info level and warn of, a line each (`domain.log.said`).
+
+    For the run's log alone."""
 
     def told(self) -> NodeExecutionResult:
         """The result once the run's log has its messages."""

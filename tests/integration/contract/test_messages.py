@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from dbt_temporal.application.ports.engine import ProjectLocation
+from dbt_temporal.entrypoints.cli.events.event import Showing
+from dbt_temporal.entrypoints.cli.events.reading import LogReader
+from dbt_temporal.entrypoints.cli.events.view import view_of
 from tests.integration.engine_driver import write_files
 from tests.integration.equality.compare import run_cli
 from tests.integration.run_harness import DbtHarness
@@ -47,6 +53,9 @@ select id from {{ ref('quiet') }} union all select id from {{ ref('between') }}
 """,
 }
 SELECTION = "quiet between talks talk no_such_model"
+OF_PROJECTS = frozenset(
+    {"JinjaLogInfo", "JinjaLogWarning", "PrintEvent", "NoNodesForSelectionCriteria", "UnusedResourceConfigPath"}
+)
 SAID = (
     "told while the run is set up",
     "told by on-run-start",
@@ -105,6 +114,34 @@ async def test_what_a_node_says_stands_below_its_end_and_what_planning_says_befo
     planning = [number for number, line in enumerate(log) if "no_such_model" in line or "no_such_folder" in line]
     assert planning
     assert max(planning) < begin
+
+
+async def test_each_message_has_dbts_event_with_its_level_and_its_node(talks: DbtHarness, tmp_path: Path) -> None:
+    """As the command line tells it with `--log-format json`."""
+    write_files(tmp_path / "cli", FILES)
+    env = {"TALKS_DB": str(tmp_path / "cli.duckdb")}
+    words = ["--log-format", "json", "run", "--select", *SELECTION.split()]
+    lines = [
+        json.loads(line) for line in run_cli(words, tmp_path / "cli", tmp_path / "target", env).stdout.splitlines()
+    ]
+    run = await talks.submit({"command": "run", "select": SELECTION, "env": {"TALKS_DB": str(tmp_path / "o.duckdb")}})
+    await run.outcome()
+    snapshot = await run.snapshot(with_nodes=False, with_events=True)
+    assert snapshot is not None
+    told = list(LogReader().events(snapshot.new_log_lines, snapshot.new_numbered, snapshot.new_said))
+    for said in SAID:
+        (theirs,) = [line for line in lines if said in line["info"]["msg"] and line["info"]["name"] in OF_PROJECTS]
+        (ours,) = [event for event in told if said in event.msg]
+        info = theirs["info"]
+        assert (ours.name, ours.code, ours.level) == (info["name"], info["code"], info["level"]), said
+        about = [each.get("node_info", {}).get("unique_id", "") for each in (theirs["data"], ours.data)]
+        # dbt tells no node of what is printed; an ephemeral model, without an activity, is told by the node after it.
+        assert about[0] in ("", about[1]) or "ephemeral" in said, said
+    place = Console(file=StringIO(), width=200)
+    with view_of(Showing(level="error"), place, Console(file=StringIO())) as view:
+        view.show(snapshot)
+    assert isinstance(place.file, StringIO)
+    assert place.file.getvalue() == "printed by the model\n"
 
 
 async def test_a_run_that_is_to_be_quiet_has_what_is_printed_alone_as_the_command_line(

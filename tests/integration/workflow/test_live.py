@@ -188,7 +188,7 @@ async def test_queries_tell_the_whole_state_while_the_run_goes_on(runs: RunHarne
     }
     log = await run.handle.query("run_log")
     assert any("START" in line and "shop.b" in line for line in log)
-    snapshot = await run.snapshot(with_nodes=True, with_numbers=True)
+    snapshot = await run.snapshot(with_nodes=True, with_events=True)
     assert snapshot is not None
     assert list(snapshot.new_log_lines) == log
     assert list(snapshot.new_numbered) == [A, B]

@@ -5,7 +5,7 @@ import pytest
 
 from dbt_temporal import __version__
 from dbt_temporal.domain.batches import Batches, EndedBatch
-from dbt_temporal.domain.run.log import RunLog, summary_line
+from dbt_temporal.domain.log.run_log import RunLog, summary_line
 from dbt_temporal.domain.run.turns import SkippedNode
 from dbt_temporal.testing import model_id, node, result
 

@@ -16,7 +16,7 @@ DONE = Outcome(Ending.COMPLETED)
 
 class RecordingView:
     wants_nodes = True
-    wants_numbers = False
+    wants_events = False
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -150,9 +150,9 @@ async def test_an_interrupt_before_any_worker_came_ends_the_run_at_once() -> Non
 class SilentRun(FakeRun):
     """A run at a server that does not answer."""
 
-    async def snapshot(self, *, with_nodes: bool, with_numbers: bool = False) -> Snapshot | None:
+    async def snapshot(self, *, with_nodes: bool, with_events: bool = False) -> Snapshot | None:
         await asyncio.Event().wait()
-        return await super().snapshot(with_nodes=with_nodes, with_numbers=with_numbers)
+        return await super().snapshot(with_nodes=with_nodes, with_events=with_events)
 
     async def cancel(self) -> None:
         await super().cancel()

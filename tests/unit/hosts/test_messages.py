@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dbt_temporal.adapters.dbt_core.process.events import Messages
 from dbt_temporal.domain.limits import MESSAGES_LIMIT_CHARS, MORE_MESSAGES
+from dbt_temporal.domain.log.said import Kind, read_line
 from dbt_temporal.domain.secrets.redaction import Redactor
 
 SECRET = "correct horse battery"
@@ -25,6 +26,12 @@ def test_beyond_the_limit_a_line_says_that_there_is_more() -> None:
     assert lines[-1] == MORE_MESSAGES
     assert MESSAGES_LIMIT_CHARS <= sum(map(len, lines[:-1])) + len(lines) < MESSAGES_LIMIT_CHARS + 20
     assert said("x" * 50, "y" * (MESSAGES_LIMIT_CHARS - 52)) == ["x" * 50, "y" * (MESSAGES_LIMIT_CHARS - 52)]
+
+
+def test_the_first_line_of_a_message_says_what_it_is() -> None:
+    messages, warning = Messages(), Kind("JinjaLogWarning", "I061", "warn")
+    messages.add("one\ntwo", warning)
+    assert [read_line(line) for line in messages.lines()] == [(warning, "one"), (None, "two")]
 
 
 def test_no_secret_is_cut_so_that_its_beginning_would_not_be_known_as_one() -> None:

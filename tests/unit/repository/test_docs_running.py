@@ -13,8 +13,8 @@ from dbt_temporal.adapters.temporal.listing import STATUSES
 from dbt_temporal.application.ports.runs import Ending, Outcome
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.failed_nodes import CodeLine, FailedNode
+from dbt_temporal.domain.log.run_log import RunLog
 from dbt_temporal.domain.results import ArtifactPaths, DbtRunOutput
-from dbt_temporal.domain.run.log import RunLog
 from dbt_temporal.domain.run.turns import SkippedNode
 from dbt_temporal.entrypoints.cli.main import cli
 from dbt_temporal.entrypoints.cli.progress import ShownLog

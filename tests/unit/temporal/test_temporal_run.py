@@ -13,7 +13,7 @@ from dbt_temporal.adapters.temporal.gateway import TemporalRun
 from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.domain.errors import DbtTemporalError
-from dbt_temporal.domain.run.log import RunLog
+from dbt_temporal.domain.log.run_log import RunLog
 
 OUTPUT = {"invocation_id": "i", "success": True, "node_results": [], "elapsed_time": 1.0}
 AWAY = RPCError("tcp connect error", RPCStatusCode.UNAVAILABLE, b"")
@@ -81,6 +81,8 @@ class RunThatGoesOn:
         return {
             "run_log": [f"line {n}" for n in range(self._ended)][(args or [0])[0] :],
             "numbered_nodes": nodes[(args or [0])[0] :],
+            # One an answer.
+            "said_events": [{"line": (args or [0])[0], "name": f"Said{(args or [0])[0]}", "level": "warn"}],
             "node_status": dict.fromkeys(nodes, "success"),
             "run_status": {"phase": "executing", "total_nodes": 9, "succeeded": self._ended}
             | dict.fromkeys(("failed", "skipped", "running"), 0),
@@ -94,7 +96,7 @@ def going_on(unknown: str = "") -> TemporalRun:
 async def test_counts_and_numbers_are_not_behind_the_lines() -> None:
     followed, lines, numbered = going_on(), 0, 0
     for _ in range(3):
-        snapshot = await followed.snapshot(with_nodes=True, with_numbers=True)
+        snapshot = await followed.snapshot(with_nodes=True, with_events=True)
         assert snapshot is not None
         lines += len(snapshot.new_log_lines)
         numbered += len(snapshot.new_numbered)
@@ -141,9 +143,21 @@ async def test_a_run_with_too_many_nodes_for_an_answer_is_told_by_its_counts() -
 
 
 async def test_a_worker_that_does_not_know_the_numbers_tells_all_else() -> None:
-    snapshot = await going_on("numbered_nodes").snapshot(with_nodes=False, with_numbers=True)
+    snapshot = await going_on("numbered_nodes").snapshot(with_nodes=False, with_events=True)
     assert snapshot is not None
     assert (snapshot.new_log_lines, snapshot.new_numbered) == (["line 0"], [])
+
+
+@pytest.mark.parametrize("unknown", ["", "said_events"])
+async def test_what_was_said_is_told_by_its_place_among_the_new_lines(unknown: str) -> None:
+    followed = going_on(unknown)
+    await followed.snapshot(with_nodes=False, with_events=True)
+    snapshot = await followed.snapshot(with_nodes=False, with_events=True)
+    assert snapshot is not None
+    assert [event.line for event in snapshot.new_said] == ([] if unknown else list(range(len(snapshot.new_log_lines))))
+    assert [event.name for event in snapshot.new_said] == [
+        f"Said{line[5:]}" for line in snapshot.new_log_lines if not unknown
+    ]
 
 
 async def test_a_worker_that_does_not_answer_tells_nothing() -> None:

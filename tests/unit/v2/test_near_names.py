@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dbt_temporal.adapters.dbt_v2.runs.near_names import unknown_names
+from dbt_temporal.domain.log.said import Kind, read_line
 
 
 def node(name: str, *folders: str, tags: tuple[str, ...] = (), kind: str = "model") -> dict[str, Any]:
@@ -46,7 +47,9 @@ DOCUMENT: Any = {
 )
 def test_a_name_that_nothing_has_is_told_with_those_that_are_near(criterion: str, near: str) -> None:
     first, second = unknown_names(f"customers {criterion},tag:nightly", DOCUMENT)
-    assert first == f"Nothing in the project has the name of the selection criterion '{criterion}'"
+    kind, words = read_line(first)
+    assert kind == Kind("Note", "Z050", "warn")
+    assert words == f"Nothing in the project has the name of the selection criterion '{criterion}'"
     assert second.removesuffix("?").startswith(f"  Did you mean {near}")
 
 

@@ -22,6 +22,7 @@ from dbt_temporal.adapters.dbt_v2.runs.showing import (
 )
 from dbt_temporal.application.ports.engine import CompletedNode
 from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.log.said import plain
 from dbt_temporal.domain.run.input import parse_run_input
 from tests.unit.v2.told import begun, completed, end, ended, hear, line, shows
 
@@ -86,7 +87,7 @@ def test_an_inline_query_is_shown_under_another_name_than_it_runs() -> None:
     assert with_rows(outcome_of(told, "model"), told.shown).result.rows == [{"a": 1}]
     hear(process, shows(name, "CompiledNode", "Compiled inline node is:", compiled="select 1", is_inline=True))
     assert outcome_of(told, "model", as_code=True).result.compiled_code == "select 1"
-    assert process.told.notes == ["said while it was parsed"]
+    assert [plain(note) for note in process.told.notes] == ["said while it was parsed"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
 from dbt_temporal.adapters.dbt_v2.processes.told import BAD, CANCELLED, GOOD, ProcessTold, Told
 from dbt_temporal.application.ports.engine import NodeErrorClass, NodeOutcome
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, configuration_error
+from dbt_temporal.domain.log.said import plain
 from dbt_temporal.domain.results import NodeExecutionResult, NodeStatus, TimingEntry
 
 FAIL_FAST_MESSAGE = "Skipping due to fail_fast"
@@ -65,7 +66,7 @@ def outcome_of(told: Told, resource_type: str, *, as_code: bool = False) -> Node
         message=_message(told, word),
         timing=_timing(told),
         failures=told.failures,
-        output=said,
+        output=None if said is None else plain(said),
         messages=None if told.shown else said,
         compiled_code=(told.shown or None) if as_code else None,
     )

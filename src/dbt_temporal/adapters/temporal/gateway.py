@@ -40,6 +40,7 @@ from dbt_temporal.adapters.temporal.telemetry.steps import SpanFactory, no_span
 from dbt_temporal.application.ports.runs import Ending, Outcome, Snapshot, StoredRun
 from dbt_temporal.domain.details.headline import run_summary
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
+from dbt_temporal.domain.log.said import SaidEvent
 from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.domain.run.input import DbtRunInput
 
@@ -171,13 +172,14 @@ class TemporalRun:
     def workflow_id(self) -> str:
         return self.handle.id
 
-    async def snapshot(self, *, with_nodes: bool, with_numbers: bool = False) -> Snapshot | None:
+    async def snapshot(self, *, with_nodes: bool, with_events: bool = False) -> Snapshot | None:
         try:
             async with asyncio.timeout(SNAPSHOT_SECS):
                 # The log first: what the counts say, and which nodes have numbers, is not behind its lines then.
                 await self._ask_for_lines()
                 new_lines = self._lines
-                numbered = await self._newly_numbered() if with_numbers and new_lines else []
+                numbered = await self._newly_numbered() if with_events and new_lines else []
+                said = await self._said_in(len(new_lines)) if with_events and new_lines else []
                 nodes = await self._node_status() if with_nodes else {}
                 status: Mapping[str, Any] = await self._query("run_status")
         except (RPCError, TimeoutError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
@@ -191,6 +193,7 @@ class TemporalRun:
             node_status=nodes,
             new_log_lines=new_lines,
             new_numbered=numbered,
+            new_said=said,
         )
 
     async def _ask_for_lines(self) -> None:
@@ -216,6 +219,21 @@ class TemporalRun:
         except WorkflowQueryFailedError:  # a worker of a release that does not know the query
             return []
         return numbered
+
+    async def _said_in(self, count: int) -> list[SaidEvent]:
+        """What was said in the newest lines, by places among them, in several answers where it is much."""
+        first, said = self._log_lines_seen - count, []
+        since = first
+        while since < self._log_lines_seen:
+            try:
+                some = await self._query("said_events", since, self._log_lines_seen)
+            except WorkflowQueryFailedError:  # a worker of a release that does not know the query
+                break
+            if not some:
+                break
+            said += [SaidEvent.model_validate(event) for event in some]
+            since = said[-1].line + 1
+        return [event.model_copy(update={"line": event.line - first}) for event in said]
 
     async def _query(self, name: str, *arguments: Any) -> Any:
         return await self.handle.query(name, args=arguments, rpc_timeout=QUERY_TIMEOUT)

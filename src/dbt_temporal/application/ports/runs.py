@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from dbt_temporal.domain.log.said import SaidEvent
 from dbt_temporal.domain.results import ArtifactPaths, DbtRunOutput
 from dbt_temporal.domain.run.input import DbtRunInput
 
@@ -50,6 +51,8 @@ class Snapshot:
     new_log_lines: Sequence[str] = ()
     new_numbered: Sequence[str] = ()
     """unique_ids of the nodes that have got numbers in the log since, in the order of these."""
+    new_said: Sequence[SaidEvent] = ()
+    """What dbt and the project have said in the new lines; their places are among these."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,13 @@ class SubmittedRun(Protocol):
     def workflow_id(self) -> str:
         """The workflow's id."""
 
-    async def snapshot(self, *, with_nodes: bool, with_numbers: bool = False) -> Snapshot | None:
+    async def snapshot(self, *, with_nodes: bool, with_events: bool = False) -> Snapshot | None:
         """Where the run stands, with the log lines that no earlier snapshot had; None where no worker answers.
 
         Args:
             with_nodes: with the state of each node.
-            with_numbers: with the nodes that have got numbers; none where the run's worker does not know them yet.
+            with_events: with what events are made of beside lines: the nodes that have got numbers, and what was said;
+                nothing of it where the run's worker does not know that yet.
         """
 
     async def outcome(self) -> Outcome:

@@ -14,10 +14,10 @@ from dbt_temporal.application.ports.telemetry import Fact
 from dbt_temporal.domain.dates.logical_dates import ScheduledStart
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.hooks import HookConfig
+from dbt_temporal.domain.log.run_log import RunLog
 from dbt_temporal.domain.project_config import TimeoutsConfig
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.input import DbtRunInput
-from dbt_temporal.domain.run.log import RunLog
 from dbt_temporal.domain.run.plan import HistoryLimits
 from dbt_temporal.domain.run.state import RunState
 

@@ -30,6 +30,7 @@ from dbt_temporal.application.run.nodes.steps import NodeSteps
 from dbt_temporal.application.shielding import shielded
 from dbt_temporal.application.steps.messages import PlanProjectOutput, StoreArtifactsOutput
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
+from dbt_temporal.domain.log.run_log import RunLog
 from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.domain.run.input import DbtRunInput, parse_run_input
 from dbt_temporal.domain.run.plan import ExecutionPlan
@@ -113,8 +114,9 @@ class DbtRun:
         """The answer to `run_log`: every line so far, or those after the first `since`, as many as an answer takes."""
         return self._live.log.part(since, self._runtime.budget.log_bytes)
 
-    def numbered_nodes(self, since: int = 0) -> list[str]:
-        return self._live.log.numbered(since)
+    @property
+    def log(self) -> RunLog:
+        return self._live.log
 
     def failure_message(self) -> str:
         return self._live.state.failure_message()
@@ -180,7 +182,7 @@ class DbtRun:
         planned = await self._steps.plan(run_input, self._started_at)
         if planned.fail_fast is not None:
             self._take_fail_fast(planned.fail_fast)
-        self._describe(planned)
+        self._live.describe(planned)
         return planned
 
     async def _run_planned(
@@ -278,21 +280,6 @@ class DbtRun:
     def _as_begun(self, planned: PlanProjectOutput) -> PlanProjectOutput:
         """The plan with what the run has in the memory of its process, where it has begun."""
         return planned if self.context is None else self.context.planned
-
-    def _describe(self, planned: PlanProjectOutput) -> None:
-        plan, run_input = planned.plan, planned.invocation.input
-        self._live.planned(planned)
-        self._live.log.project(
-            plan.project,
-            engine=planned.engine,
-            dbt=planned.dbt_version,
-            adapter=planned.adapter_type,
-            revision=planned.invocation.revision,
-        )
-        for line in planned.told():
-            self._live.log.add(line)
-        self._live.log.planned(planned.counts, len(plan.nodes), len(plan.levels), planned.threads, planned.target)
-        self._live.describe(plan.project, run_input, plan.search_attributes)
 
     async def _with_extra_env(
         self, planned: PlanProjectOutput, decision: PreRunOutcome, hooks: LifecycleHooks

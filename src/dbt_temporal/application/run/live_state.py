@@ -9,10 +9,10 @@ from dbt_temporal.application.ports.runtime import RunPhase, RunRuntime, RunView
 from dbt_temporal.application.steps.messages import PlanProjectOutput, StoreArtifactsOutput
 from dbt_temporal.domain.details.headline import headline
 from dbt_temporal.domain.details.run_details import RunFacts, details
+from dbt_temporal.domain.log.run_log import RunLog
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.domain.run.input import DbtRunInput
-from dbt_temporal.domain.run.log import RunLog
 from dbt_temporal.domain.run.plan import ExecutionPlan
 from dbt_temporal.domain.run.state import RunState
 
@@ -78,12 +78,25 @@ class LiveState:
         self.state.phase = phase.value
         self.changed()
 
-    def describe(self, project: str, run_input: DbtRunInput, search_attributes: dict[str, str]) -> None:
+    def describe(self, planned: PlanProjectOutput) -> None:
         """Says what is planned. DbtStatus is kept up where the plan's attributes hold it."""
-        self._view.request = (project, run_input)
-        self.facts.project = project
-        self._has_status_attribute = search_attributes.get(STATUS_ATTRIBUTE) == RUNNING
-        self.changed(search_attributes or None)
+        plan, invocation = planned.plan, planned.invocation
+        self.planned(planned)
+        self.log.project(
+            plan.project,
+            engine=planned.engine,
+            dbt=planned.dbt_version,
+            adapter=planned.adapter_type,
+            revision=invocation.revision,
+        )
+        if invocation.dates is not None:
+            self.log.add(invocation.dates.in_words())
+        self.log.say("\n".join(planned.messages))
+        self.log.planned(planned.counts, len(plan.nodes), len(plan.levels), planned.threads, planned.target)
+        self._view.request = (plan.project, invocation.input)
+        self.facts.project = plan.project
+        self._has_status_attribute = plan.search_attributes.get(STATUS_ATTRIBUTE) == RUNNING
+        self.changed(plan.search_attributes or None)
 
     def set_outcome(self, status: str) -> None:
         """What the run has ended as: passed, failed, skipped, cancelled."""

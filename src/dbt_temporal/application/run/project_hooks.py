@@ -204,8 +204,7 @@ class ProjectHookSteps:
 
     def _record(self, what: str, output: ProjectHooksOutput) -> None:
         live = self._context.live
-        for line in output.messages:
-            live.log.add(line)
+        live.log.say("\n".join(output.messages))
         if output.results:
             live.log.add(f"{what}:")
         for result in output.results:

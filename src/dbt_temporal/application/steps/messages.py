@@ -76,7 +76,7 @@ class PlanProjectOutput(BaseModel):
     nothing_to_do: bool = True
     """Whether nothing is selected, where the plan has no nodes; plans from before it was part of them meant that."""
     messages: list[str] = Field(default_factory=list)
-    """What dbt's console has of parsing and planning beside their progress, a line each."""
+    """What dbt's console has of parsing and planning beside their progress, a line each (`domain.log.said`)."""
     unrepeatable: list[str] | None = None
     """Nodes that may not be run twice without looking at what the first time has left; null in plans from before it was
     part of them, whose runs do not look how the last attempt at a node ended."""
@@ -102,11 +102,6 @@ class PlanProjectOutput(BaseModel):
     leases."""
     continue_after: HistoryLimits | None = None
     """When the run goes on in another execution (continue-as-new); null in plans from before it did."""
-
-    def told(self) -> list[str]:
-        """What the run's log says of it before its numbers."""
-        dates = self.invocation.dates
-        return [*([] if dates is None else [dates.in_words()]), *self.messages]
 
     @property
     def hooks(self) -> HooksConfig:
@@ -199,7 +194,7 @@ class ProjectHooksOutput(BaseModel):
 
     results: list[NodeExecutionResult] = Field(default_factory=list)
     messages: list[str] = Field(default_factory=list)
-    """What dbt's console has beside them of setting the run up, a line each."""
+    """What dbt's console has beside them of setting the run up, a line each (`domain.log.said`)."""
     retryable: bool = False
     """A hook failed with an error that another attempt may mend."""
     nodes_may_run: bool = True

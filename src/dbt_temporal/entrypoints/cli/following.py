@@ -32,8 +32,8 @@ class RunView(Protocol):
 
     wants_nodes: bool
     """Whether snapshots need the state of each node."""
-    wants_numbers: bool
-    """Whether they need the nodes that have got numbers in the log."""
+    wants_events: bool
+    """Whether they need what events are made of beside lines of the log."""
 
     def show(self, snapshot: Snapshot) -> None:
         """Shows where the run stands, and its new log lines."""
@@ -123,7 +123,7 @@ class Follower:
         """Shows one snapshot. Returns how long to wait until the next."""
         began = self.clock()
         view = self.view
-        snapshot = await self.run.snapshot(with_nodes=view.wants_nodes, with_numbers=view.wants_numbers)
+        snapshot = await self.run.snapshot(with_nodes=view.wants_nodes, with_events=view.wants_events)
         if snapshot is None:
             return self.poll_secs
         self._answered = True

@@ -36,7 +36,7 @@ _STYLES = (
     (re.compile(r"^\d+ of \d+ (?P<word>SKIP) "), "yellow"),
     (re.compile(r"\[(?P<word>OK|PASS|NO-OP)\b"), "green"),
 )
-"""The colours of the words of the run log that say how something ended (see `dbt_temporal.domain.run.log`)."""
+"""The colours of the words of the run log that say how something ended (see `dbt_temporal.domain.log.run_log`)."""
 
 
 def coloured(line: str) -> Text:
@@ -136,7 +136,7 @@ class PlainProgress:
     """The lines of the run log as they appear, and nothing else; for files, pipes and CI."""
 
     wants_nodes = False
-    wants_numbers = False
+    wants_events = False
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -173,7 +173,7 @@ class LiveProgress:
     """What has ended as lines, each with its time, and below them what runs now, for how long, and how much is done."""
 
     wants_nodes = True
-    wants_numbers = False
+    wants_events = False
 
     def __init__(
         self,

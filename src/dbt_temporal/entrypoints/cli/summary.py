@@ -9,8 +9,8 @@ from rich.text import Text
 
 from dbt_temporal.application.ports.runs import Ending, Outcome, StoredRun
 from dbt_temporal.domain.errors import ErrorType
+from dbt_temporal.domain.log.run_log import summary_line
 from dbt_temporal.domain.results import DbtRunOutput
-from dbt_temporal.domain.run.log import summary_line
 from dbt_temporal.entrypoints.cli.progress import ShownLog, node_label
 from dbt_temporal.entrypoints.cli.shown.failures import Commands, print_failures, print_message
 from dbt_temporal.entrypoints.exit_codes import COULD_NOT_RUN, NODE_FAILED, SUCCESS

@@ -49,7 +49,7 @@ class _Latest:
 
     def __init__(self, wants_nodes: bool) -> None:
         self.wants_nodes = wants_nodes
-        self.wants_numbers = False
+        self.wants_events = False
         self._snapshot: Snapshot | None = None
         self._something = asyncio.Event()
 

@@ -79,7 +79,7 @@ class RunGatewayContract:
         run = await gateway.submit(DbtRunInput(), new_id())
         await let_end()
         await run.outcome()
-        snapshots = [await run.snapshot(with_nodes=True, with_numbers=True) for _ in range(2)]
+        snapshots = [await run.snapshot(with_nodes=True, with_events=True) for _ in range(2)]
         assert snapshots[0] is not None
         assert snapshots[0].new_log_lines
         assert snapshots[1] is None or not snapshots[1].new_log_lines

@@ -38,9 +38,9 @@ class FakeRun:
         if not self._future.done():
             self._future.set_result(outcome)
 
-    async def snapshot(self, *, with_nodes: bool, with_numbers: bool = False) -> Snapshot | None:
+    async def snapshot(self, *, with_nodes: bool, with_events: bool = False) -> Snapshot | None:
         """The next scripted snapshot."""
-        del with_nodes, with_numbers
+        del with_nodes, with_events
         snapshot = self._snapshots.pop(0) if self._snapshots else None
         if not self._snapshots and self._ends_with is not None:
             self.end(self._ends_with)

@@ -11,12 +11,14 @@ import dbt_common.events.types as of_common
 import pytest
 
 from dbt_temporal.domain.batches import Batches, EndedBatch
-from dbt_temporal.domain.run.log import RunLog, summary_line
+from dbt_temporal.domain.log.run_log import RunLog, summary_line
+from dbt_temporal.domain.log.said import Kind, SaidEvent, marked
 from dbt_temporal.domain.run.turns import SkippedNode
 from dbt_temporal.entrypoints.cli.events.event import CODES, Event
 from dbt_temporal.entrypoints.cli.events.reading import LogReader, stats_event
 from dbt_temporal.testing import node, result
 
+WARNED, PRINTED = Kind("JinjaLogWarning", "I061", "warn"), Kind("PrintEvent", "Z052", "info")
 ORDERS = node("orders", relation="dev.orders")
 SEED = node("seed.shop.countries", relation="dev.countries", materialization="seed")
 TEST = node("test.shop.orders_are_paid", "orders")
@@ -32,7 +34,9 @@ def events_of(*write: Callable[[RunLog], None]) -> list[Event]:
     lines, numbered = len(log), len(log.numbered())
     for each in write:
         each(log)
-    return list(reader.events(log.since(lines), log.numbered(numbered)))
+    said = [SaidEvent.model_validate(event) for event in log.said_part(lines, len(log), None)]
+    places = [event.model_copy(update={"line": event.line - lines}) for event in said]
+    return list(reader.events(log.since(lines), log.numbered(numbered), places))
 
 
 def info(event: Event) -> dict[str, Any]:
@@ -144,7 +148,7 @@ def test_what_is_skipped_tried_again_or_runs_in_batches_is_told_as_well() -> Non
 
 
 def test_a_problem_of_the_run_is_an_error_and_its_end_has_dbts_counts() -> None:
-    problem, blank, finished, _ = events_of(
+    problem, blank, finished = events_of(
         lambda log: log.problem("Planning", "no such target\n  prod"),
         lambda log: log.finished(1, 4.256, [result("orders")]),
     )
@@ -154,6 +158,49 @@ def test_a_problem_of_the_run_is_an_error_and_its_end_has_dbts_counts() -> None:
     assert finished.data == {"execution_time": 4.26}
     stats = stats_event(summary_line([result("orders"), result("a", "error"), result("b", "no-op")]))
     assert stats.data["stats"] == {"pass": 1, "warn": 0, "error": 1, "skip": 0, "noop": 1, "total": 3}
+
+
+def test_what_a_node_has_had_dbt_say_comes_before_its_end_with_dbts_name_code_and_level() -> None:
+    said = "\n".join([marked("two\nlines", WARNED), marked("printed", PRINTED)])
+    _, warned, printed, ended, note = events_of(
+        lambda log: log.started(ORDERS),
+        lambda log: log.ended(ORDERS, result("orders", "error", messages=said, message="no such column")),
+        lambda log: log.add("fail_fast is on now"),
+    )
+    assert (warned.name, warned.code, warned.level, warned.msg) == ("JinjaLogWarning", "I061", "warn", "two\nlines")
+    assert (info(warned)["unique_id"], warned.data["msg"]) == ("model.shop.orders", "two\nlines")
+    assert (printed.name, printed.level, printed.msg) == ("PrintEvent", "info", "printed")
+    assert (ended.name, ended.msg.splitlines()[1:]) == ("LogModelResult", ["     no such column"])
+    assert note.msg == "fail_fast is on now"
+
+
+def test_what_an_attempt_has_said_comes_before_the_word_of_its_retry() -> None:
+    warned, retried = events_of(lambda log: log.retried(ORDERS, 1, 3, "connection lost", marked("hello", WARNED)))
+    assert (warned.level, warned.msg) == ("warn", "hello")
+    assert retried.msg.splitlines()[1:] == ["     connection lost"]
+
+
+def test_what_parsing_has_said_stands_where_it_was_said() -> None:
+    said = f"{marked('unused configuration', WARNED)}\n- models.shop.old\n{marked('     drawn', PRINTED)}"
+    before, warned, printed, after = events_of(
+        lambda log: log.add("before"), lambda log: log.say(said), lambda log: log.add("after")
+    )
+    assert (before.msg, after.msg) == ("before", "after")
+    assert (warned.level, warned.msg) == ("warn", "unused configuration\n- models.shop.old")
+    assert "node_info" not in warned.data
+    assert printed.name == "PrintEvent"
+
+
+def test_what_an_engine_says_without_kinds_is_a_part_of_the_nodes_end() -> None:
+    _, ended = events_of(
+        lambda log: log.started(ORDERS), lambda log: log.ended(ORDERS, result("orders", messages="hello"))
+    )
+    assert ended.msg.splitlines()[1:] == ["     hello"]
+
+
+def test_a_project_that_prints_what_looks_like_the_summary_is_heard() -> None:
+    (event,) = events_of(lambda log: log.say(marked("Done. PASS=1", PRINTED)))
+    assert event.msg == "Done. PASS=1"
 
 
 def test_a_node_whose_number_nobody_has_told_has_no_node_info() -> None:

@@ -15,10 +15,11 @@ from rich.console import Console
 
 from dbt_temporal.application.ports.runs import Ending, Outcome, Snapshot
 from dbt_temporal.domain.errors import ErrorType
+from dbt_temporal.domain.log.said import SaidEvent
 from dbt_temporal.domain.results import ArtifactPaths, DbtRunOutput
 from dbt_temporal.entrypoints.cli.events.event import Event, EventWriter, Showing
-from dbt_temporal.entrypoints.cli.events.view import EventView, view_of
-from dbt_temporal.entrypoints.cli.progress import LiveProgress, NoProgress, PlainProgress, ProgressView
+from dbt_temporal.entrypoints.cli.events.view import EventView, QuietView, view_of
+from dbt_temporal.entrypoints.cli.progress import LiveProgress, PlainProgress, ProgressView
 from dbt_temporal.entrypoints.cli.shown.failures import Commands
 from dbt_temporal.testing import result
 
@@ -82,7 +83,8 @@ def test_flags_about_the_level_win_over_each_other_as_with_dbt(flags: dict[str, 
     ("showing", "kind"),
     [
         (Showing(), LiveProgress),
-        (Showing(level="error"), NoProgress),
+        (Showing(level="error"), QuietView),
+        (Showing(level="none"), EventView),
         (Showing(level="warn"), EventView),
         (Showing(level="debug"), EventView),
         (Showing("text"), EventView),
@@ -248,6 +250,51 @@ def test_a_listing_that_is_not_whole_is_an_error_and_not_told() -> None:
     assert not view_on(place, JSON).results("list", Outcome(Ending.COMPLETED, output))
     (line,) = lines_of(place)
     assert (line["info"]["level"], "too large" in line["info"]["msg"]) == ("error", True)
+
+
+def printed_and_warned() -> Snapshot:
+    lines = ["printed", "twice", "warned", "  => table_model dev.a  [OK in 1.00s]"]
+    said = [
+        SaidEvent(line=0, lines=2, name="PrintEvent", code="Z052", level="info"),
+        SaidEvent(line=2, name="JinjaLogWarning", code="I061", level="warn"),
+    ]
+    return Snapshot(new_log_lines=lines, new_said=said)
+
+
+@pytest.mark.parametrize(
+    ("level", "told"),
+    [
+        ("info", ["printed\ntwice", "warned", "  => table_model dev.a  [OK in 1.00s]"]),
+        ("warn", ["printed\ntwice", "warned"]),
+        ("error", ["printed\ntwice"]),
+        ("none", []),
+    ],
+)
+def test_warnings_are_told_from_level_warn_on_and_what_is_printed_at_each_but_none(level: Any, told: list[str]) -> None:
+    place = console()
+    view_on(place, Showing("json", level)).show(printed_and_warned())
+    assert [line["info"]["msg"] for line in lines_of(place)] == told
+
+
+def test_what_a_project_says_has_dbts_name_and_code_in_json() -> None:
+    place = console()
+    view_on(place, JSON).show(printed_and_warned())
+    facts = [(line["info"]["name"], line["info"]["code"], line["info"]["level"]) for line in lines_of(place)]
+    assert facts[:2] == [("PrintEvent", "Z052", "info"), ("JinjaLogWarning", "I061", "warn")]
+
+
+def test_of_a_quiet_run_what_macros_print_is_on_standard_output_and_nothing_else() -> None:
+    out, err = console(), console()
+    view = view_of(Showing(level="error"), out, err)
+    assert view.wants_events
+    view.show(printed_and_warned())
+    assert (written(out), written(err)) == ("printed\ntwice\n", "")
+
+
+def test_a_quiet_command_for_a_pipe_has_its_result_alone() -> None:
+    out = console()
+    view_of(Showing(level="error"), out, console(), for_pipes=True).show(printed_and_warned())
+    assert written(out) == ""
 
 
 def test_text_for_a_pipe_has_the_result_alone_on_standard_output() -> None:

@@ -25,6 +25,7 @@ from dbt_common.events.logger import PRINT_EVENT_NAMES, _log_level_map
 
 from dbt_temporal.application.attempt_facts import COMPILING, EXECUTING, PHASE
 from dbt_temporal.domain.limits import MESSAGES_LIMIT_CHARS, MORE_MESSAGES
+from dbt_temporal.domain.log.said import Kind, marked
 
 LOG_LIMIT_CHARS = 1_000_000
 """A node's log is cut here: a loop that logs must not fill the worker."""
@@ -60,8 +61,14 @@ def is_message(msg: EventMsg) -> bool:
     return name in _SAID or (msg.info.level == "warn" and not name.startswith(_PROGRESS))
 
 
+def kind_of(msg: EventMsg) -> Kind:
+    """What an event is, by dbt's words."""
+    return Kind.of(msg.info.name, msg.info.code, msg.info.level)
+
+
 class Messages:
-    """Messages of one kind of origin, as the console has them, without colors; not all where they are too long.
+    """Messages of one kind of origin, as the console has them, without colors but marked (`domain.log.said`); not all
+    where they are too long.
 
     Lines stay whole: in a part of one, nobody would find the secret that it was cut in.
     """
@@ -72,14 +79,15 @@ class Messages:
         self._is_full = False
         self._lock = threading.Lock()
 
-    def add(self, text: str) -> None:
-        """Takes one."""
+    def add(self, text: str, kind: Kind | None = None) -> None:
+        """Takes one, or a line that goes on with the one before it."""
         with self._lock:
-            for line in without_colors(text).splitlines():
+            for number, line in enumerate(without_colors(text).splitlines()):
                 if self._is_full:
                     return
                 self._is_full = self._size >= MESSAGES_LIMIT_CHARS or len(line) > LOG_LIMIT_CHARS
-                self._lines.append(MORE_MESSAGES if self._is_full else line)
+                shown = MORE_MESSAGES if self._is_full else line
+                self._lines.append(shown if number or kind is None else marked(shown, kind))
                 self._size += len(line) + 1
 
     def lines(self) -> list[str]:
@@ -167,7 +175,7 @@ class EventRouter:
         capture = self._capture()
         text = self._printed(msg)
         if text is not None and is_message(msg):
-            (self if capture is None else capture).said.add(text)
+            (self if capture is None else capture).said.add(text, kind_of(msg))
         if capture is not None:
             capture.take(msg)
             if text is not None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 
+from dbt_temporal.domain.log.said import Kind
+
 KNOWN_LOG_VERSION = 3
 _CODED = re.compile(r"^\[(?:error|warning)\](?: \[(?P<name>\w+)(?: \((?P<code>\w+)\))?\])?:? ?")
 _BACKTRACE = re.compile(r"\n +0: .*\Z", re.DOTALL)
@@ -20,6 +22,7 @@ class Event:
 
     Attributes:
         name: of its kind, by dbt.
+        code: likewise; empty where it has none.
         level: debug, info, warn or error.
         unique_id: the node or hook that it is about; empty where it is about none.
         message: as dbt's console shows it.
@@ -33,6 +36,12 @@ class Event:
     message: str
     at: str
     data: Mapping[str, Any]
+    code: str = ""
+
+    @property
+    def kind(self) -> Kind:
+        """What it is, for the run's log."""
+        return Kind.of(self.name, self.code, self.level)
 
     @property
     def coded(self) -> tuple[str, str]:
@@ -48,6 +57,7 @@ def read_event(line: bytes) -> Event | None:
         read = orjson.loads(line)
         info, data = read["info"], read["data"]
         node = data.get("node_info") or {}
-        return Event(info["name"], info["level"], node.get("unique_id") or "", info["msg"], info["ts"], data)
+        about, code = node.get("unique_id") or "", info.get("code") or ""
+        return Event(info["name"], info["level"], about, info["msg"], info["ts"], data, code)
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dbt_temporal.adapters.dbt_v2.processes.events import KNOWN_LOG_VERSION, Event
+from dbt_temporal.domain.log.said import marked
 
 CANCELLED = "TaskCancelled"
 """dbt's name of the error of a statement that was ended because the process was to end."""
@@ -29,7 +30,7 @@ class Told:
         failures: of a test.
         error_name, error: of what kind its error is, and its text; empty where it has none.
         log: lines of all that was logged of it.
-        said: what it said on dbt's console.
+        said: what it said on dbt's console, each marked (`domain.log.said`).
         shown: of `compile` and `show`, its code, and its rows.
     """
 
@@ -62,7 +63,7 @@ class ProcessTold:
     Attributes:
         nodes, hooks: by unique_id, in the order in which they began.
         errors: of no node or hook: kinds and texts.
-        notes: what was said and warned of, of no node.
+        notes: what was said and warned of, of no node, each marked.
         printed: what was printed of no node.
         completed: whether dbt has come to its end; then `success` is its word of it.
         log_version: of the events.
@@ -150,11 +151,11 @@ class ProcessTold:
         if not says and not (event.level == "warn" and event.name == _WARNINGS):
             return
         if about is None:
-            (shown.said if shown is not None else self.notes).append(text)
+            (shown.said if shown is not None else self.notes).append(marked(text, event.kind))
             if event.name == "PrintEvent":
                 self.printed.append(text)
         else:
-            about.said.append(text)
+            about.said.append(marked(text, event.kind))
 
     def _shown_node(self, event: Event) -> Told | None:
         """The node that is shown, which has another name there where it is an inline query."""

@@ -10,12 +10,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dbt_temporal.application.near_names import Selectable, did_you_mean, names
+from dbt_temporal.domain.log.said import Kind, marked
 
 _CRITERION = re.compile(r"@?(?:\d*\+)?(?:(?P<method>[\w.]+):)?(?P<value>.*?)(?:\+\d*)?")
 _MAX_LOOKED_UP = 20
 """So many unknown names are looked up: in a large project, each takes a while."""
 _WILDCARDS = re.compile(r"[*?\[]")
 _NODES = ("nodes", "unit_tests", "functions", "exposures", "metrics", "saved_queries", "semantic_models")
+_NO_SUCH_NAME = Kind("Note", "Z050", "warn")
 _FILE = re.compile(r"\.(sql|py|csv|yml|yaml)$", re.IGNORECASE)
 
 
@@ -42,7 +44,8 @@ def unknown_names(selection: str | None, document: Mapping[str, Any]) -> list[st
         looked_up += 1
         near = did_you_mean(method, value, selectable)
         if near:
-            lines += [f"Nothing in the project has the name of the selection criterion '{criterion}'", *near]
+            problem = f"Nothing in the project has the name of the selection criterion '{criterion}'"
+            lines += [marked(problem, _NO_SUCH_NAME), *near]
     return lines
 
 

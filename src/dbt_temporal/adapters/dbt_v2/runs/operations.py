@@ -45,6 +45,7 @@ from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.leases.messages import Lease, LeasePer
 from dbt_temporal.domain.lineage.model import LineageGraph
+from dbt_temporal.domain.log.said import plain
 from dbt_temporal.domain.report.model import RunGraph
 from dbt_temporal.domain.results import NodeExecutionResult, NodeStatus
 from dbt_temporal.domain.run.invocation import DbtInvocation, LostWork
@@ -293,7 +294,7 @@ class OperationRun:
             dbt_status=status,
             execution_time=seconds,
             message=message,
-            output=shown.text("\n".join(told.notes)) or None,
+            output=shown.text(plain("\n".join(told.notes))) or None,
         )
         return NodeOutcome(result, error, orjson.dumps(self._entry(process, result)), shown.text(_log(process)))
 

@@ -15,6 +15,7 @@ from dbt_temporal.adapters.dbt_v2.processes.process import V2Process
 from dbt_temporal.adapters.dbt_v2.runs import exact
 from dbt_temporal.adapters.earlier_runs import RetriedRuns
 from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.log.said import plain
 from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.invocation import DbtInvocation
@@ -171,7 +172,7 @@ def said_in_planning(process: V2Process) -> list[str]:
 def _listed(text: str) -> str | None:
     """The node of a line of the list; None where parsing has printed the line."""
     try:
-        line = orjson.loads(text)
+        line = orjson.loads(plain(text))
     except orjson.JSONDecodeError:
         return None
     return line["unique_id"] if isinstance(line, dict) and line.keys() == {"unique_id"} else None

@@ -88,7 +88,15 @@ class DbtRunWorkflow(RunUpdates):
     @workflow.query
     def numbered_nodes(self, since: int = 0) -> list[str]:
         """unique_ids of the nodes that have numbers in the run log (`3 of 9`), in the order of these."""
-        return self._run.numbered_nodes(since)
+        return self._run.log.numbered(since)
+
+    @workflow.query
+    def said_events(self, since: int, until: int) -> list[dict[str, Any]]:
+        """What dbt and the project have said in these lines of the run log: their event, its level, its node.
+
+        Of much, an answer has the first.
+        """
+        return self._run.log.said_part(since, until, self._runtime.budget.log_bytes)
 
     @workflow.signal(name=GRANTED_SIGNAL)
     def lease_granted(self) -> None:

@@ -12,7 +12,7 @@ from typing import NoReturn, Protocol
 
 from dbt_temporal.application.ports.runtime import RunRuntime
 from dbt_temporal.application.run.nodes.waits import Waits
-from dbt_temporal.domain.run.log import RunLog
+from dbt_temporal.domain.log.run_log import RunLog
 from dbt_temporal.domain.run.plan import HistoryLimits
 
 MAX_NODES = 100_000

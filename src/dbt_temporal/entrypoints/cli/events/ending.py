@@ -9,8 +9,8 @@ from io import StringIO
 from rich.console import Console
 
 from dbt_temporal.application.ports.runs import Ending, Outcome, StoredRun
+from dbt_temporal.domain.log.run_log import summary_line
 from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
-from dbt_temporal.domain.run.log import summary_line
 from dbt_temporal.entrypoints.cli.events.event import Event, LogLevel
 from dbt_temporal.entrypoints.cli.events.reading import node_info, stats_event
 from dbt_temporal.entrypoints.cli.listing import TOO_LARGE

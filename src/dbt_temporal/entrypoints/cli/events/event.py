@@ -56,7 +56,6 @@ CODES: Mapping[str, str] = {
 """dbt's events that we tell, and the codes that dbt has for them."""
 
 _PRINTED = frozenset({"PrintEvent", "ShowNode", "CompiledNode"})
-"""What commands are for: dbt writes these at every level but `none`, and without a time."""
 _CUSTOM_PREFIX = "DBT_ENV_CUSTOM_ENV_"
 """Of variables that dbt puts into each event."""
 
@@ -66,16 +65,23 @@ class Event:
     """One event.
 
     Attributes:
-        name: dbt's, one of `CODES`.
+        name: dbt's, one of `CODES` where the event is ours to tell, and not only to pass on.
         level: debug, info, warn or error.
         msg: the text, of one line or several.
         data: its fields, by dbt's names as far as dbt has them.
+        code: dbt's, where it is none of those of `CODES`.
     """
 
     name: str
     level: LogLevel
     msg: str
     data: Mapping[str, Any] = field(default_factory=dict)
+    code: str | None = None
+
+    @property
+    def is_printed(self) -> bool:
+        """Whether it is what a command is for, or `print`ed: at every level but `none`, and without a time, as dbt."""
+        return self.name in _PRINTED
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,7 @@ class Showing:
         """Whether an event is told at this level."""
         if self.level == "none":
             return False
-        return event.name in _PRINTED or LEVELS.index(event.level) >= LEVELS.index(self.level)
+        return event.is_printed or LEVELS.index(event.level) >= LEVELS.index(self.level)
 
 
 def utc_now() -> datetime:
@@ -154,7 +160,7 @@ class EventWriter:
             return
         if self._showing.format == "json":
             print(json.dumps(self._as_json(event), sort_keys=True), file=self._console.file, flush=True)
-        elif event.name in _PRINTED and self._showing.format != "debug":
+        elif event.is_printed and self._showing.format != "debug":
             print(event.msg, file=self._console.file, flush=True)
         else:
             first, *rest = event.msg.split("\n")
@@ -172,7 +178,7 @@ class EventWriter:
         return {
             "info": {
                 "category": "",
-                "code": CODES[event.name],
+                "code": CODES[event.name] if event.code is None else event.code,
                 "extra": self._extra,
                 "invocation_id": self._invocation_id,
                 "level": event.level,

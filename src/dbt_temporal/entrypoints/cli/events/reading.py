@@ -1,4 +1,4 @@
-"""Events out of the lines of a run's log (`dbt_temporal.domain.run.log`), as they come."""
+"""Events out of the lines of a run's log (`dbt_temporal.domain.log.run_log`), as they come."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from dbt_temporal.domain.log.said import SaidEvent
 from dbt_temporal.entrypoints.cli.events.event import Event, LogLevel
-from dbt_temporal.entrypoints.cli.progress import node_label
+from dbt_temporal.entrypoints.cli.progress import SUMMARY_BEGINS, node_label
 
 _OF_THE_LINE_BEFORE = "     "
 _STARTED = re.compile(r"(?P<index>\d+) of (?P<total>\d+) START (?P<kind>\S+) (?P<label>.+)")
@@ -52,21 +53,37 @@ class LogReader:
         self._nodes: list[str] = []
         self._started: dict[str, tuple[int, int]] = {}
 
-    def events(self, lines: Sequence[str], numbered: Sequence[str] = ()) -> Iterator[Event]:
-        """The events of new lines.
+    def events(
+        self, lines: Sequence[str], numbered: Sequence[str] = (), said: Sequence[SaidEvent] = ()
+    ) -> Iterator[Event]:
+        """The events of new lines, but for dbt's summary line.
 
         Args:
             lines: those that no call before had; what belongs together comes together.
             numbered: unique_ids of the nodes that have got numbers since, in the order of these.
+            said: what dbt and the project have said in the lines, by places among these.
         """
         self._nodes += numbered
-        groups: list[list[str]] = []
-        for line in lines:
-            if line.startswith(_OF_THE_LINE_BEFORE) and groups:
-                groups[-1].append(line)
-            else:
-                groups.append([line])
-        return map(self._event, groups)
+        begins = {event.line: event for event in said}
+        told: list[Event | list[str]] = []
+        own, at = False, 0
+        while at < len(lines):
+            line, event = lines[at], begins.get(at)
+            of_the_line_before = own and line.startswith(_OF_THE_LINE_BEFORE)
+            at += 1 if event is None else event.lines
+            if event is not None:
+                # What a node has had dbt say stands below its end in the log, and was said before.
+                place = len(told) - 1 if of_the_line_before else len(told)
+                told.insert(place, said_event(lines[event.line : at], event))
+                own = of_the_line_before
+            elif of_the_line_before:
+                group = told[-1]
+                assert isinstance(group, list)
+                group.append(line)
+            elif not line.startswith(SUMMARY_BEGINS):
+                told.append([line])
+                own = True
+        return (each if isinstance(each, Event) else self._event(each) for each in told)
 
     def _event(self, lines: list[str]) -> Event:
         line, msg = lines[0], "\n".join(lines)
@@ -141,6 +158,14 @@ class LogReader:
         if not 0 < index <= len(self._nodes):
             return {}
         return {"node_info": node_info(self._nodes[index - 1], kind, status)}
+
+
+def said_event(lines: Sequence[str], said: SaidEvent) -> Event:
+    """That of what dbt or the project has said, by its lines."""
+    indent = _OF_THE_LINE_BEFORE if lines[0].startswith(_OF_THE_LINE_BEFORE) else ""
+    msg = "\n".join(line.removeprefix(indent) for line in lines)
+    about = {"node_info": node_info(said.unique_id, None, "")} if said.unique_id else {}
+    return Event(said.name, said.level, msg, {"msg": msg, **about}, said.code)
 
 
 def stats_event(line: str) -> Event:

@@ -10,7 +10,7 @@ from rich.console import Console
 from dbt_temporal.application.ports.runs import Outcome, Snapshot, StoredRun
 from dbt_temporal.entrypoints.cli.events.ending import ending_events, is_whole, result_events
 from dbt_temporal.entrypoints.cli.events.event import Event, EventWriter, Showing
-from dbt_temporal.entrypoints.cli.events.reading import LogReader
+from dbt_temporal.entrypoints.cli.events.reading import LogReader, said_event
 from dbt_temporal.entrypoints.cli.progress import NoProgress, ProgressView, ShownLog, progress_view
 from dbt_temporal.entrypoints.cli.shown.failures import Commands
 
@@ -25,7 +25,7 @@ class EventView:
     """
 
     wants_nodes = False
-    wants_numbers = True
+    wants_events = True
 
     def __init__(self, writer: EventWriter, results: EventWriter | None = None, *, has_log: bool = True) -> None:
         self._writer = writer
@@ -51,8 +51,8 @@ class EventView:
     def show(self, snapshot: Snapshot) -> None:
         """Writes the events of new lines, and at level `debug` the run's phases."""
         if self._has_log:
-            lines = self.log.take(snapshot.new_log_lines)
-            for event in self._reader.events(lines, snapshot.new_numbered):
+            self.log.take(snapshot.new_log_lines)
+            for event in self._reader.events(snapshot.new_log_lines, snapshot.new_numbered, snapshot.new_said):
                 self._writer.write(event)
         if snapshot.phase != self._phase:
             self._phase = snapshot.phase
@@ -79,6 +79,23 @@ class EventView:
             self._writer.write(event)
 
 
+class QuietView(NoProgress):
+    """What macros `print`, as dbt has it at level `error`; failures are told at the end."""
+
+    wants_events = True
+
+    def __init__(self, out: Console, err: Console) -> None:
+        super().__init__(err)
+        self._printed = EventWriter(out, Showing(level="error"))
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Writes what was printed since."""
+        for said in snapshot.new_said:
+            event = said_event(snapshot.new_log_lines[said.line : said.line + said.lines], said)
+            if event.is_printed:
+                self._printed.write(event)
+
+
 def view_of(
     showing: Showing,
     out: Console,
@@ -102,6 +119,8 @@ def view_of(
         results = EventWriter(out, showing, invocation_id)
         told = results if showing.format == "json" or not for_pipes else EventWriter(err, showing, invocation_id)
         return EventView(told, results, has_log=not for_pipes)
-    if for_pipes or showing.quiet:
+    if for_pipes:
         return NoProgress(err)
+    if showing.quiet:
+        return QuietView(out, err)
     return progress_view(out, tells_times=tells_times)

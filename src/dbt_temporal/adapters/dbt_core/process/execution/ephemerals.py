@@ -21,6 +21,7 @@ from dbt_temporal.adapters.dbt_core.process.artifacts.records import changed_fie
 from dbt_temporal.adapters.dbt_core.process.database.request import Request
 from dbt_temporal.adapters.dbt_core.process.events import Messages, NodeCapture
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun, is_ephemeral
+from dbt_temporal.domain.log.said import read_line
 
 
 class Ephemerals:
@@ -52,7 +53,8 @@ class Ephemerals:
                 if cause is None:
                     self._compile(unique_id, capture, in_turn=True)
                 for line in capture.said.lines():
-                    said.add(f"{self._run.manifest.expect(unique_id).name}: {line}")
+                    kind, text = read_line(line)
+                    said.add(f"{self._run.manifest.expect(unique_id).name}: {text}", kind)
 
     def before(self, unique_id: str, capture: NodeCapture, request: Request) -> tuple[Any, list[str]]:
         """Compiles what a node inlines, and the selected models for which dbt's queue would have it wait.

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from dbt_temporal.domain.batches import Batches, EndedBatch
+from dbt_temporal.domain.log.said import SaidEvent, read_line
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.commands import OPERATION_KINDS
 from dbt_temporal.domain.run.plan import NodeInfo
 from dbt_temporal.domain.run.turns import SkippedNode
+
+Told = TypeVar("Told", str, dict[str, Any])
 
 _INDENT = "     "
 _WORDS = {"success": "OK", "pass": "PASS", "warn": "WARN", "fail": "FAIL", "error": "ERROR", "runtime error": "ERROR"}
@@ -49,6 +53,7 @@ class RunLog:
         self._lines: list[str] = []
         self._total = 0
         self._numbers: dict[str, int] = {}
+        self._said: list[SaidEvent] = []
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -67,15 +72,12 @@ class RunLog:
 
     def part(self, since: int, limit: int | None) -> list[str]:
         """The lines from a position on, as many of them as have so many bytes as JSON together, but one at least."""
-        lines = self.since(since)
-        if limit is None:
-            return lines
-        size = 0
-        for count, line in enumerate(lines):
-            size += len(json.dumps(line, ensure_ascii=False).encode(errors="replace")) + 1
-            if size > limit and count:
-                return lines[:count]
-        return lines
+        return _first_of(self.since(since), limit)
+
+    def said_part(self, since: int, until: int, limit: int | None) -> list[dict[str, Any]]:
+        """What dbt and the project have said in these lines, as `SaidEvent`s; no more than so many bytes."""
+        first, last = (bisect_left(self._said, line, key=lambda event: event.line) for line in (since, until))
+        return _first_of([event.model_dump(exclude_defaults=True) for event in self._said[first:last]], limit)
 
     def numbered(self, since: int = 0) -> list[str]:
         """unique_ids of the nodes that have numbers here, in the order of these, without the first `since`."""
@@ -83,16 +85,32 @@ class RunLog:
 
     def snapshot(self) -> dict[str, Any]:
         """What is known beside the lines as plain JSON data, from which `restore` continues."""
-        return {"total": self._total, "numbers": dict(self._numbers)}
+        said = [event.model_dump(exclude_defaults=True) for event in self._said]
+        return {"total": self._total, "numbers": dict(self._numbers), "said": said}
 
     def restore(self, snapshot: Mapping[str, Any], lines: Iterable[str]) -> None:
         """Continues where the snapshot was taken."""
         self._lines, self._total = list(lines), snapshot["total"]
         self._numbers = dict(snapshot["numbers"])
+        # Snapshots of earlier releases have none.
+        self._said = [SaidEvent.model_validate(event) for event in snapshot.get("said", ())]
 
     def add(self, text: str) -> None:
         """Writes text as it is, each of its lines as one."""
         self._lines += text.splitlines() or [""]
+
+    def say(self, messages: str | None, unique_id: str = "", indent: str = "") -> None:
+        """Writes what dbt or the project has said (`domain.log.said`), for a node or hook, or for none."""
+        said: SaidEvent | None = None
+        for line in (messages or "").splitlines():
+            kind, text = read_line(line)
+            if kind is not None:
+                at = len(self._lines)
+                said = SaidEvent(line=at, name=kind.name, code=kind.code, level=kind.level, unique_id=unique_id)
+                self._said.append(said)
+            elif said is not None:
+                said.lines += 1
+            self._lines.append(f"{indent}{text}")
 
     def header(self, version: str) -> None:
         """Says what runs."""
@@ -128,14 +146,21 @@ class RunLog:
         self, node: NodeInfo, attempt: int, max_attempts: int, reason: str, messages: str | None = None
     ) -> None:
         """An attempt at a node failed, after what it has had dbt say, and another will be made."""
-        self.retried_step(f"{node_kind(node)} {node_label(node)}", attempt, max_attempts, reason, messages)
+        what = f"{node_kind(node)} {node_label(node)}"
+        self.retried_step(what, attempt, max_attempts, reason, messages, node.unique_id)
 
     def retried_step(
-        self, what: str, attempt: int, max_attempts: int, reason: str, messages: str | None = None
+        self,
+        what: str,
+        attempt: int,
+        max_attempts: int,
+        reason: str,
+        messages: str | None = None,
+        unique_id: str = "",
     ) -> None:
         """The same of a step that is no node."""
         self.add(f"  => {what}  [RETRY after attempt {attempt} of {max_attempts}]")
-        self._add_message(messages)
+        self.say(messages, unique_id, _INDENT)
         self._add_message(reason)
 
     def batch_ended(self, node: NodeInfo, batches: Batches, ended: EndedBatch, messages: str | None = None) -> None:
@@ -144,7 +169,7 @@ class RunLog:
         seconds = f" in {ended.execution_time:.2f}s" if ended.status != "skipped" else ""
         number = f"batch {ended.index + 1} of {len(batches.windows)}"
         self.add(f"  => {number} of {node_label(node)}: {batches.names[ended.index]}  [{word}{seconds}]")
-        self._add_message(messages)
+        self.say(messages, node.unique_id, _INDENT)
         self._add_message(ended.message)
 
     def ended(self, node: NodeInfo, result: NodeExecutionResult) -> None:
@@ -160,7 +185,7 @@ class RunLog:
             self.add(f"  => {what}  [{word}{count} in {result.execution_time:.2f}s]{told}")
         if node.resource_type in OPERATION_KINDS:
             self._add_message(result.output)
-        self._add_message(result.messages)
+        self.say(result.messages, node.unique_id, _INDENT)
         if result.status == "error" or word == "WARN":
             self._add_message(result.message)
 
@@ -181,7 +206,7 @@ class RunLog:
         """One on-run-start or on-run-end hook has ended."""
         word = _WORDS.get(result.dbt_status or result.status, result.status.upper())
         self.add(f"  => hook {result.unique_id}  [{word} in {result.execution_time:.2f}s]")
-        self._add_message(result.messages)
+        self.say(result.messages, result.unique_id, _INDENT)
         if result.status == "error":
             self._add_message(result.message)
 
@@ -222,6 +247,16 @@ def summary_line(results: Iterable[NodeExecutionResult]) -> str:
         total += 1
     shown = [f"{key}={n}" for key, n in counts.items() if n or key not in ("REUSED", "CANCELLED")]
     return f"Done. {' '.join(shown)} TOTAL={total}"
+
+
+def _first_of(told: Sequence[Told], limit: int | None) -> list[Told]:
+    """As many as have so many bytes as JSON together, but one at least."""
+    size = 0
+    for count, each in enumerate(told if limit is not None else ()):
+        size += len(json.dumps(each, ensure_ascii=False).encode(errors="replace")) + 1
+        if size > (limit or 0) and count:
+            return list(told[:count])
+    return list(told)
 
 
 def _plural(count: int, thing: str) -> str:

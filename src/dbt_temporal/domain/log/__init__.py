@@ -1,0 +1,1 @@
+"""What a run says of itself, as people read it."""
