@@ -10,7 +10,7 @@ from benchmarks.figure import Figure, Row, Table, ratio
 from benchmarks.progress import tell
 from benchmarks.sides.processes import ROOT
 from benchmarks.sides.projects import copy_of
-from benchmarks.sides.runs import Run, middle, quiet, run_by_cli, run_by_command, run_by_workflow, wall_of
+from benchmarks.sides.runs import Run, course_of, middle, quiet, run_by_cli, run_by_command, run_by_workflow, wall_of
 from benchmarks.sides.temporal import Worker, temporal_server
 
 GOAL = 0.30
@@ -96,6 +96,7 @@ def details(sizes: Sizes, measured: Measured) -> Iterator[Table]:
             ]
         )
     yield "seconds, medians", cells
+    yield from course_of(measured.workflow)
 
 
 FIGURE = Figure(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.figure import Figure, Row, ratio
+from benchmarks.figure import Figure, Row, Table, ratio
 from benchmarks.progress import tell
 from benchmarks.sides.pairs import view_sides
 from benchmarks.sides.projects import view_name
-from benchmarks.sides.runs import Run, wall_of
+from benchmarks.sides.runs import Run, course_of, wall_of
 
 GOAL = 0.10
 
@@ -52,6 +52,12 @@ def rows(sizes: Sizes, measured: Measured) -> Sequence[Row]:
     return [Row(name, f"{ours:.2f} s; dbt {cli:.2f} s", ratio(ours, cli), GOAL)]
 
 
+def details(sizes: Sizes, measured: Measured) -> Iterator[Table]:
+    """What a run costs beside its node."""
+    del sizes
+    yield from course_of(measured.workflow)
+
+
 FIGURE = Figure(
     name="one_model",
     about="A run of one selected model of a large project.",
@@ -60,4 +66,5 @@ FIGURE = Figure(
     measure=measure,
     measured=Measured,
     rows=rows,
+    details=details,
 )

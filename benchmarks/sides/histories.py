@@ -35,6 +35,7 @@ class History:
         executions: of the run itself, and the workflows that it started.
         actions: billable ones, without heartbeats and queries, which are in no history.
         nodes_began, nodes_ended: when the first node was scheduled, and the last one completed.
+        steps: how long each step that is no node took, from when it was scheduled until it had completed; by its name.
     """
 
     events: int = 0
@@ -46,10 +47,16 @@ class History:
     actions: int = 0
     nodes_began: float | None = None
     nodes_ended: float | None = None
+    steps: dict[str, float] = field(default_factory=dict)
     _began: datetime | None = field(default=None, repr=False)
 
-    def take(self, event: HistoryEvent, nodes: set[int]) -> None:
-        """Counts an event; `nodes` has the ids of the events that scheduled nodes in this execution."""
+    def take(self, event: HistoryEvent, scheduled: dict[int, tuple[str, float]]) -> None:
+        """Counts an event.
+
+        Args:
+            event: the next one.
+            scheduled: the events that scheduled activities in this execution, by id: their names, and when that was.
+        """
         self.largest_payload = max(self.largest_payload, *_payload_sizes(event), 0)
         self.actions += _ACTIONS.get(event.WhichOneof("attributes") or "", 0)
         if event.HasField("activity_task_started_event_attributes"):
@@ -60,11 +67,18 @@ class History:
         self._began = self._began or event.event_time.ToDatetime()
         now = (event.event_time.ToDatetime() - self._began).total_seconds()
         # Nodes are called <resource_type>:<name>; other steps have no colon.
-        if ":" in event.activity_task_scheduled_event_attributes.activity_type.name:
-            self.nodes_began = now if self.nodes_began is None else self.nodes_began
-            nodes.add(event.event_id)
-        elif event.activity_task_completed_event_attributes.scheduled_event_id in nodes:
-            self.nodes_ended = now
+        name = event.activity_task_scheduled_event_attributes.activity_type.name
+        if name:
+            scheduled[event.event_id] = name, now
+            if ":" in name and self.nodes_began is None:
+                self.nodes_began = now
+        completed = scheduled.get(event.activity_task_completed_event_attributes.scheduled_event_id)
+        if completed is not None:
+            name, began = completed
+            if ":" in name:
+                self.nodes_ended = now
+            else:
+                self.steps[name] = self.steps.get(name, 0.0) + now - began
 
 
 async def read_history(client: Client, workflow_id: str, run_id: str | None) -> History:
@@ -82,9 +96,9 @@ async def read_history(client: Client, workflow_id: str, run_id: str | None) -> 
         history.size += told.history_size_bytes
         history.most_events = max(history.most_events, told.history_length)
         history.most_size = max(history.most_size, told.history_size_bytes)
-        nodes: set[int] = set()
+        scheduled: dict[int, tuple[str, float]] = {}
         async for event in handle.fetch_history_events():
-            history.take(event, nodes)
+            history.take(event, scheduled)
             unread += _further_executions(handle.id, event)
     return history
 

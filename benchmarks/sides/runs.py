@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.figure import Table
 from benchmarks.sides.histories import History, read_history
 from benchmarks.sides.memory import peak_memory
 from benchmarks.sides.processes import BIN, at_rest, own_cpu, tree_cpu, waited_for
@@ -24,6 +25,7 @@ class Run:
 
     Attributes:
         fixed: of the wall time, what was before the first node was scheduled and after the last one completed.
+        steps: seconds of each step that is no node, by its name.
     """
 
     wall: float
@@ -35,6 +37,7 @@ class Run:
     cli_cpu: float | None = None
     client_cpu: float | None = None
     fixed: float | None = None
+    steps: dict[str, float] | None = None
     events: int | None = None
     history_bytes: int | None = None
     most_events: int | None = None
@@ -56,6 +59,21 @@ def middle(runs: Iterable[Run], part: str) -> float | None:
     """The median of one part of the runs, in its own unit; None where they do not have it."""
     values: list[float] = [value for run in runs if (value := getattr(run, part)) is not None]
     return median(values) if values else None
+
+
+def course_of(runs: Sequence[Run]) -> Iterator[Table]:
+    """Where the wall time of runs goes, one part after the other, in medians; nothing where no run knows."""
+    known = [run for run in runs if run.steps is not None and run.fixed is not None]
+    if not known:
+        return
+    names = list(dict.fromkeys(name for run in known for name in run.steps or ()))
+    steps = {name: median((run.steps or {}).get(name, 0.0) for run in known) for name in names}
+    wall = wall_of(known)
+    nodes = median(run.wall - (run.fixed or 0.0) for run in known)
+    parts = {**steps, "nodes, from the first to the last": nodes}
+    parts["between them, and to the client and back"] = wall - sum(parts.values())
+    cells = [[name, f"{seconds:.2f}", f"{seconds / wall:.0%}"] for name, seconds in parts.items()]
+    yield "where the wall time of a run goes", [["", "seconds", "share"], *cells]
 
 
 def wall_of(runs: Iterable[Run]) -> float:
@@ -96,6 +114,7 @@ async def run_by_workflow(
         temporal_cpu=after.temporal - before.temporal,
         postgres_cpu=None if postgres is None else after.postgres - before.postgres,
         fixed=_fixed(wall, history),
+        steps=history.steps,
         events=history.events,
         history_bytes=history.size,
         most_events=history.most_events,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from benchmarks.figures.large import Measured, OfSize, Sizes, rows
 from benchmarks.options import add_sizes, sizes_given
 from benchmarks.page.tables import cells
 from benchmarks.sides.histories import History
-from benchmarks.sides.runs import Run
+from benchmarks.sides.runs import Run, course_of
 
 
 def ours(wall: float, nodes: int = 100, **parts: float) -> Run:
@@ -97,16 +98,29 @@ def test_attempts_starts_timers_and_search_attributes_are_actions_and_memos_are_
                 ("activity_task_started", {"attempt": 2}),
                 ("activity_task_completed", {"scheduled_event_id": 3}),
                 ("timer_started", {}),
+                ("activity_task_scheduled", {"activity_type": {"name": "store_artifacts"}}),
+                ("activity_task_started", {"attempt": 1}),
+                ("activity_task_completed", {"scheduled_event_id": 7}),
             ]
         )
     ]
     for number, event in enumerate(events):
         event.event_time.FromMilliseconds(1000 * number)
-    nodes: set[int] = set()
+    scheduled: dict[int, tuple[str, float]] = {}
     for event in events:
-        history.take(event, nodes)
-    assert history.actions == 1 + 1 + 2 + 1
+        history.take(event, scheduled)
+    assert history.actions == 1 + 1 + 2 + 1 + 1
     assert (history.nodes_began, history.nodes_ended) == (3.0, 5.0)
+    assert history.steps == {"store_artifacts": 2.0}
+
+
+def test_the_course_of_runs_has_each_step_their_nodes_and_the_rest() -> None:
+    runs = [replace(ours(4.0, fixed=1.0), steps={"plan_project": 0.25, "store_artifacts": 0.5})]
+    ((_, cells),) = course_of(runs)
+    assert [cells[number][1:] for number in range(1, 5)] == [
+        ["0.25", "6%"], ["0.50", "12%"], ["3.00", "75%"], ["0.25", "6%"],
+    ]  # fmt: skip
+    assert list(course_of([Run(4.0, 100)])) == []
 
 
 @pytest.mark.parametrize("figure", FIGURES.values(), ids=lambda figure: figure.name)
