@@ -61,9 +61,11 @@ OTHER: Mapping[str, str] = {
     "log_format": "of this terminal: the run's own events, under dbt's names "
     "([running-and-following.md](running-and-following.md#formats-and-levels))",
     "log_format_file": _LOGS,
-    "log_level": "as `--log-format`: statements and what dbt itself logs are in the logs of nodes",
+    "log_level": "as `--log-format`, with warnings of dbt and of the project; "
+    "statements and all else that dbt logs are in the logs of nodes",
     "log_level_file": _LOGS,
-    "print": "what macros print is in the logs of nodes, and of `run-operation` on standard output",
+    "print": "what macros print is in the run's log and in those of nodes; "
+    "with `--quiet` it is all that a run that goes well tells",
     "printer_width": _LOGS,
     "selector": "refused beside `--select` and `--exclude`, which dbt ignores there",
     "state": "a folder (the worker must see it under the same path), a URL, or a run: `latest:prod`, an invocation id "

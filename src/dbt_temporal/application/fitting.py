@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from dbt_temporal.application.ports.runtime import Budget
 from dbt_temporal.domain.limits import MESSAGES_LIMIT_CHARS, MORE_MESSAGES
-from dbt_temporal.domain.log.said import plain
+from dbt_temporal.domain.log.said import SaidLines, plain
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.plan import ExecutionPlan
 
@@ -24,10 +24,17 @@ _NO_DATA: dict[str, Any] = {"output": None, "rows": None}
 _Cut = Callable[[NodeExecutionResult], NodeExecutionResult]
 
 
-def fit_result(result: NodeExecutionResult, budget: Budget) -> NodeExecutionResult:
-    """One result with a message that a person would read to its end, and no compiled code of monstrous size."""
+def fit_result(result: NodeExecutionResult, budget: Budget, *, marks: bool = True) -> NodeExecutionResult:
+    """One result with a message that a person would read to its end, and no compiled code of monstrous size.
+
+    Args:
+        result: of an attempt.
+        budget: what the run may send.
+        marks: whether the run knows marks of messages (`domain.log.said`).
+    """
     if result.messages is not None:
-        result = _with(result, messages=fit_said(result.messages))
+        messages = fit_said(result.messages)
+        result = _with(result, messages=messages if marks else plain(messages))
     if budget.code_chars is not None:
         if len(result.compiled_code or "") > budget.code_chars:
             result = _with(result, compiled_code=None)
@@ -116,17 +123,15 @@ def fit_said(text: str, limit: int = MESSAGES_LIMIT_CHARS) -> str:
 
     Only for what is without secrets by now: of one that is cut, nobody would find the half that is left.
     """
-    if len(plain(text)) <= limit + 1 + len(MORE_MESSAGES):
-        return text
-    kept, room = [], limit
-    for line in text.split("\n"):
-        mark = len(line) - len(plain(line))
-        if len(line) - mark > room:
-            kept += [line[: mark + room]] if room > 0 else []
-            break
-        kept.append(line)
-        room -= len(line) - mark + 1
-    return "\n".join([*kept, MORE_MESSAGES])
+    lines = text.split("\n")
+    # What saying that there is more would not make shorter is left as it is.
+    for room in (limit + 1 + len(MORE_MESSAGES), limit):
+        said = SaidLines(room)
+        for line in lines:
+            said.add(line)
+        if said.lines == lines:
+            return text
+    return "\n".join(said.lines)
 
 
 def fit_message(message: str, limit: int | None) -> str:

@@ -34,6 +34,20 @@ def test_the_first_line_of_a_message_says_what_it_is() -> None:
     assert [read_line(line) for line in messages.lines()] == [(warning, "one"), (None, "two")]
 
 
+def test_a_line_of_a_message_that_looks_like_a_mark_is_none() -> None:
+    messages, warning = Messages(), Kind("JinjaLogWarning", "I061", "warn")
+    messages.add("one\n\x1fPrintEvent Z052 error\x1fforged\n\x1fdata", warning)
+    assert [read_line(line) for line in messages.lines()] == [
+        (warning, "one"), (None, "PrintEvent Z052 errorforged"), (None, "data"),
+    ]  # fmt: skip
+
+
+def test_an_empty_message_is_an_empty_line() -> None:
+    messages, printed = Messages(), Kind("PrintEvent", "Z052", "info")
+    messages.add("", printed)
+    assert [read_line(line) for line in messages.lines()] == [(printed, "")]
+
+
 def test_no_secret_is_cut_so_that_its_beginning_would_not_be_known_as_one() -> None:
     lines = said("x" * (MESSAGES_LIMIT_CHARS - 10), f"the password is {SECRET}", "and more")
     assert SECRET in lines[1]

@@ -81,8 +81,7 @@ class RunThatGoesOn:
         return {
             "run_log": [f"line {n}" for n in range(self._ended)][(args or [0])[0] :],
             "numbered_nodes": nodes[(args or [0])[0] :],
-            # One an answer.
-            "said_events": [{"line": (args or [0])[0], "name": f"Said{(args or [0])[0]}", "level": "warn"}],
+            "said_events": [{"line": n, "name": f"Said{n}", "level": "warn"} for n in range(*(args or [0])[:2])],
             "node_status": dict.fromkeys(nodes, "success"),
             "run_status": {"phase": "executing", "total_nodes": 9, "succeeded": self._ended}
             | dict.fromkeys(("failed", "skipped", "running"), 0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dbt_temporal.adapters.dbt_v2.processes.events import read_event
 from dbt_temporal.adapters.dbt_v2.results import outcome_of
+from dbt_temporal.domain.log.said import plain
 from tests.unit.v2.told import begun, ended, error, hear, line, process
 
 START, END = "operation.p.p-on-run-start-0", "operation.p.p-on-run-end-0"
@@ -27,7 +28,7 @@ def test_a_node_has_its_status_its_error_and_what_it_logged() -> None:
     told = one.told.nodes["model.p.a"]
     assert (told.status, told.error_name, told.error) == ("error", "DbDriverFailed", "Database Error\n  boom")
     outcome = outcome_of(told, "model")
-    assert outcome.result.output == "hello"
+    assert (outcome.result.output, plain(outcome.result.messages or "")) == (None, "hello")
     assert "select 1" in outcome.log
 
 

@@ -66,7 +66,7 @@ def outcome_of(told: Told, resource_type: str, *, as_code: bool = False) -> Node
         message=_message(told, word),
         timing=_timing(told),
         failures=told.failures,
-        output=None if said is None else plain(said),
+        output=plain(said) if said is not None and told.shown else None,
         messages=None if told.shown else said,
         compiled_code=(told.shown or None) if as_code else None,
     )

@@ -167,6 +167,9 @@ class TemporalRun:
         self._lines: list[str] = []
         """Of the log, what was asked for and has been in no snapshot."""
         self._numbered_seen = 0
+        self._said: list[SaidEvent] = []
+        """What was said in those lines, as far as it was asked for: up to the line `_said_asked`."""
+        self._said_asked = 0
 
     @property
     def workflow_id(self) -> str:
@@ -179,12 +182,14 @@ class TemporalRun:
                 await self._ask_for_lines()
                 new_lines = self._lines
                 numbered = await self._newly_numbered() if with_events and new_lines else []
-                said = await self._said_in(len(new_lines)) if with_events and new_lines else []
+                if with_events:
+                    await self._ask_for_said()
                 nodes = await self._node_status() if with_nodes else {}
                 status: Mapping[str, Any] = await self._query("run_status")
         except (RPCError, TimeoutError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
             return None
-        self._lines = []
+        first, said = self._log_lines_seen - len(new_lines), self._said
+        self._lines, self._said, self._said_asked = [], [], self._log_lines_seen
         self._numbered_seen += len(numbered)
         return Snapshot(
             phase=status["phase"],
@@ -193,7 +198,7 @@ class TemporalRun:
             node_status=nodes,
             new_log_lines=new_lines,
             new_numbered=numbered,
-            new_said=said,
+            new_said=[event.model_copy(update={"line": event.line - first}) for event in said],
         )
 
     async def _ask_for_lines(self) -> None:
@@ -220,20 +225,16 @@ class TemporalRun:
             return []
         return numbered
 
-    async def _said_in(self, count: int) -> list[SaidEvent]:
-        """What was said in the newest lines, by places among them, in several answers where it is much."""
-        first, said = self._log_lines_seen - count, []
-        since = first
-        while since < self._log_lines_seen:
+    async def _ask_for_said(self) -> None:
+        """Asks for what was said in lines that are in no snapshot yet, in several answers where it is much."""
+        while self._said_asked < self._log_lines_seen:
             try:
-                some = await self._query("said_events", since, self._log_lines_seen)
+                some = await self._query("said_events", self._said_asked, self._log_lines_seen)
             except WorkflowQueryFailedError:  # a worker of a release that does not know the query
-                break
-            if not some:
-                break
-            said += [SaidEvent.model_validate(event) for event in some]
-            since = said[-1].line + 1
-        return [event.model_copy(update={"line": event.line - first}) for event in said]
+                some = []
+            self._said += [SaidEvent.model_validate(event) for event in some]
+            is_all = sum(len(str(event)) for event in some) < WHOLE_ANSWER_CHARS
+            self._said_asked = self._log_lines_seen if is_all else self._said[-1].line + 1
 
     async def _query(self, name: str, *arguments: Any) -> Any:
         return await self.handle.query(name, args=arguments, rpc_timeout=QUERY_TIMEOUT)

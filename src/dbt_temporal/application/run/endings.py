@@ -84,6 +84,7 @@ class RunSteps:
             self._asked = run_input
         before = None if run_input is self._asked else self.planned
         argument = PlanProjectInput(
+            takes_marks=True,
             invocation_id=self._invocation_id,
             started_at=started_at.isoformat(),
             input=run_input,

@@ -79,7 +79,8 @@ class ExecuteNode:
         if request.write_artifacts:
             files = RunFiles(self._store, request.invocation.invocation_id, self._late)
             log_location = await files.keep(outcome, request.attempt, _part_of_name(request))
-        result = fit_result(outcome.result, self._budget).model_copy(update={"attempts": request.attempt})
+        result = fit_result(outcome.result, self._budget, marks=request.invocation.takes_marks)
+        result = result.model_copy(update={"attempts": request.attempt})
         if outcome.error is None:
             return result
         raise _failure(outcome, result, request.non_retryable_errors, log_location)

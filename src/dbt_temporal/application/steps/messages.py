@@ -43,6 +43,8 @@ class PlanProjectInput(StepInput):
     """What the run is for, where it was planned before."""
     takes_pieces: bool = False
     """Whether the run may be told a large plan in pieces; false in runs from before it was."""
+    takes_marks: bool = False
+    """Whether the run knows marks of messages (`domain.log.said`); false in runs of releases from before there were."""
 
     @field_serializer("input")
     def _explicit_fields(self, run_input: DbtRunInput) -> dict[str, Any]:

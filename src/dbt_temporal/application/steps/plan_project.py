@@ -22,6 +22,7 @@ from dbt_temporal.application.stored.run_files import RunFiles
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType, configuration_error
 from dbt_temporal.domain.leases.messages import Lease, LeasePer
 from dbt_temporal.domain.limits import MESSAGES_LIMIT_CHARS
+from dbt_temporal.domain.log.said import plain
 from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.domain.run.plan import HistoryLimits, NodeInfo
 
@@ -118,6 +119,7 @@ class PlanProject:
             started_at=request.started_at,
             input=run_input,
             dates=dates,
+            takes_marks=request.takes_marks,
         )
         limit = project.config.timeouts.plan_secs
         try:
@@ -141,6 +143,8 @@ class PlanProject:
                 "search_attributes": self._search_attributes(invocation, engine_plan),
             }
         )
+        # Of parsing, and of planning.
+        messages = fit_said("\n".join(engine_plan.messages), 2 * MESSAGES_LIMIT_CHARS)
         return PlanProjectOutput(
             plan=plan,
             config=project.config,
@@ -154,8 +158,7 @@ class PlanProject:
             fail_fast=engine_plan.fail_fast,
             ends_on_error=engine_plan.ends_on_error,
             nothing_to_do=engine_plan.nothing_to_do,
-            # Of parsing, and of planning.
-            messages=fit_said("\n".join(engine_plan.messages), 2 * MESSAGES_LIMIT_CHARS).splitlines(),
+            messages=(messages if request.takes_marks else plain(messages)).splitlines(),
             runs_ahead=engine_plan.runs_ahead,
             unrepeatable=sorted(engine_plan.unrepeatable),
             first_come=in_dbts_order,

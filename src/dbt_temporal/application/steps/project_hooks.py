@@ -23,6 +23,7 @@ from dbt_temporal.application.steps.messages import (
 from dbt_temporal.application.stored.kept_state import KeptState
 from dbt_temporal.application.stored.late_writes import LateWrites
 from dbt_temporal.application.stored.run_files import RunFiles, completed_nodes
+from dbt_temporal.domain.log.said import plain
 
 Found = TypeVar("Found")
 
@@ -60,7 +61,8 @@ class _ProjectHooks:
         if files is not None:
             for outcome in outcomes:
                 await files.keep(outcome, request.attempt)
-        results = [fit_result(outcome.result, self._budget) for outcome in outcomes]
+        marks = request.invocation.takes_marks
+        results = [fit_result(outcome.result, self._budget, marks=marks) for outcome in outcomes]
         return ProjectHooksOutput(
             results=[result.model_copy(update={"attempts": request.attempt}) for result in results],
             retryable=_retryable(outcomes),
@@ -88,10 +90,11 @@ class BeforeRun(_ProjectHooks):
         )
         await self._state.keep(request.invocation.invocation_id, prepared.state)
         output = await self._keep(request, prepared.hooks)
+        messages = fit_said("\n".join(prepared.messages))
         return output.model_copy(
             update={
                 "nodes_may_run": prepared.nodes_may_run,
-                "messages": fit_said("\n".join(prepared.messages)).splitlines(),
+                "messages": (messages if request.invocation.takes_marks else plain(messages)).splitlines(),
                 "database": prepared.database,
                 "keeps_state": prepared.keeps_state,
                 "keeps_worker": prepared.keeps_worker,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from dbt_temporal.domain.batches import Batches, EndedBatch
-from dbt_temporal.domain.log.said import SaidEvent, read_line
+from dbt_temporal.domain.log.said import noted, plain, said_in, unmarked
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.commands import OPERATION_KINDS
 from dbt_temporal.domain.run.plan import NodeInfo
@@ -53,31 +52,34 @@ class RunLog:
         self._lines: list[str] = []
         self._total = 0
         self._numbers: dict[str, int] = {}
-        self._said: list[SaidEvent] = []
 
     def __len__(self) -> int:
         return len(self._lines)
 
     def text(self) -> str:
         """The whole log, as log.txt holds it."""
-        return "".join(f"{line}\n" for line in self._lines)
+        return "".join(f"{line}\n" for line in self.since())
 
     def tail(self, count: int) -> list[str]:
         """The newest lines, oldest of them first."""
-        return self._lines[-count:] if count > 0 else []
+        return self.since(max(len(self._lines) - count, 0)) if count > 0 else []
 
     def since(self, index: int = 0) -> list[str]:
         """The lines from a position on."""
-        return self._lines[index:]
+        return [plain(line) for line in self._lines[index:]]
+
+    def carried(self) -> list[str]:
+        """All lines with what `restore` has to know of them."""
+        return list(self._lines)
 
     def part(self, since: int, limit: int | None) -> list[str]:
         """The lines from a position on, as many of them as have so many bytes as JSON together, but one at least."""
-        return _first_of(self.since(since), limit)
+        return _first_of((plain(line) for line in self._lines[since:]), limit)
 
     def said_part(self, since: int, until: int, limit: int | None) -> list[dict[str, Any]]:
-        """What dbt and the project have said in these lines, as `SaidEvent`s; no more than so many bytes."""
-        first, last = (bisect_left(self._said, line, key=lambda event: event.line) for line in (since, until))
-        return _first_of([event.model_dump(exclude_defaults=True) for event in self._said[first:last]], limit)
+        """What dbt and the project have said in these lines, as `SaidEvent`s, no more than so many bytes."""
+        said = said_in(self._lines[since:until], since)
+        return _first_of((event.model_dump(exclude_defaults=True) for event in said), limit)
 
     def numbered(self, since: int = 0) -> list[str]:
         """unique_ids of the nodes that have numbers here, in the order of these, without the first `since`."""
@@ -85,32 +87,20 @@ class RunLog:
 
     def snapshot(self) -> dict[str, Any]:
         """What is known beside the lines as plain JSON data, from which `restore` continues."""
-        said = [event.model_dump(exclude_defaults=True) for event in self._said]
-        return {"total": self._total, "numbers": dict(self._numbers), "said": said}
+        return {"total": self._total, "numbers": dict(self._numbers)}
 
     def restore(self, snapshot: Mapping[str, Any], lines: Iterable[str]) -> None:
-        """Continues where the snapshot was taken."""
+        """Continues where the snapshot was taken, with the lines that were carried."""
         self._lines, self._total = list(lines), snapshot["total"]
         self._numbers = dict(snapshot["numbers"])
-        # Snapshots of earlier releases have none.
-        self._said = [SaidEvent.model_validate(event) for event in snapshot.get("said", ())]
 
     def add(self, text: str) -> None:
         """Writes text as it is, each of its lines as one."""
-        self._lines += text.splitlines() or [""]
+        self._lines += unmarked(text).splitlines() or [""]
 
     def say(self, messages: str | None, unique_id: str = "", indent: str = "") -> None:
         """Writes what dbt or the project has said (`domain.log.said`), for a node or hook, or for none."""
-        said: SaidEvent | None = None
-        for line in (messages or "").splitlines():
-            kind, text = read_line(line)
-            if kind is not None:
-                at = len(self._lines)
-                said = SaidEvent(line=at, name=kind.name, code=kind.code, level=kind.level, unique_id=unique_id)
-                self._said.append(said)
-            elif said is not None:
-                said.lines += 1
-            self._lines.append(f"{indent}{text}")
+        self._lines += noted(messages or "", unique_id, indent)
 
     def header(self, version: str) -> None:
         """Says what runs."""
@@ -249,14 +239,15 @@ def summary_line(results: Iterable[NodeExecutionResult]) -> str:
     return f"Done. {' '.join(shown)} TOTAL={total}"
 
 
-def _first_of(told: Sequence[Told], limit: int | None) -> list[Told]:
+def _first_of(told: Iterable[Told], limit: int | None) -> list[Told]:
     """As many as have so many bytes as JSON together, but one at least."""
-    size = 0
-    for count, each in enumerate(told if limit is not None else ()):
-        size += len(json.dumps(each, ensure_ascii=False).encode(errors="replace")) + 1
-        if size > (limit or 0) and count:
-            return list(told[:count])
-    return list(told)
+    size, first = 0, list[Told]()
+    for each in told:
+        size += 0 if limit is None else len(json.dumps(each, ensure_ascii=False).encode(errors="replace")) + 1
+        if limit is not None and size > limit and first:
+            break
+        first.append(each)
+    return first
 
 
 def _plural(count: int, thing: str) -> str:

@@ -100,6 +100,7 @@ class DbtInvocation(BaseModel):
         was_cut_off: whether an execution was reset before the run was handed over to that one.
         run_hosts: how many processes of a worker may run its nodes, as the project says; None where it does not.
         left_out: what `input` does not have here, and has elsewhere.
+        takes_marks: whether the run knows marks of messages (`domain.log.said`), as those of earlier releases do not.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -122,6 +123,7 @@ class DbtInvocation(BaseModel):
     was_cut_off: bool = False
     run_hosts: int | None = None
     left_out: LeftOut | None = None
+    takes_marks: bool = False
 
     def shortened(self, max_chars: int) -> DbtInvocation:
         """The invocation with as much of its input as fits, where what makes it too long may be left out."""

@@ -60,7 +60,7 @@ class FakeEngine:
         on_run_start, on_run_end: outcomes of project hooks.
         nodes_may_run: what `before_run` says of the nodes.
         prepared: what `before_run` says beside hooks and nodes.
-        runs_ahead: what `plan` says of that.
+        messages, runs_ahead: what `plan` says of these.
         resumed_with: what each `resume` was told of nodes that have ended.
         lost_work: what it and `before_run` were told of what was lost.
         behind_failure: nodes that it was asked for behind one that had not ended well.
@@ -92,6 +92,7 @@ class FakeEngine:
         self.on_run_end: list[NodeOutcome] = []
         self.nodes_may_run = True
         self.prepared = Prepared()
+        self.messages: Sequence[str] = ()
         self.runs_ahead = False
         self.resumed_with: list[dict[str, NodeStatus]] = []
         self.lost_work: list[LostWork | None] = []
@@ -194,6 +195,7 @@ class FakeEngineRun:
             fail_fast=bool(self.invocation.input.fail_fast),
             nothing_to_do=not run_plan.nodes,
             runs_ahead=self._engine.runs_ahead,
+            messages=self._engine.messages,
         )
 
     async def lease(self, per: LeasePer, unique_ids: Collection[str]) -> Lease | None:  # noqa: ARG002 -- the port's

@@ -181,11 +181,11 @@ def test_what_an_attempt_has_said_comes_before_the_word_of_its_retry() -> None:
 
 
 def test_what_parsing_has_said_stands_where_it_was_said() -> None:
-    said = f"{marked('unused configuration', WARNED)}\n- models.shop.old\n{marked('     drawn', PRINTED)}"
-    before, warned, printed, after = events_of(
+    said = f"{marked('     drawn', PRINTED)}\n{marked('unused configuration', WARNED)}\n- models.shop.old"
+    before, printed, warned, after = events_of(
         lambda log: log.add("before"), lambda log: log.say(said), lambda log: log.add("after")
     )
-    assert (before.msg, after.msg) == ("before", "after")
+    assert (before.msg, printed.msg, after.msg) == ("before", "     drawn", "after")
     assert (warned.level, warned.msg) == ("warn", "unused configuration\n- models.shop.old")
     assert "node_info" not in warned.data
     assert printed.name == "PrintEvent"

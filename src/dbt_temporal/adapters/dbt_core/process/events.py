@@ -24,8 +24,8 @@ from dbt_common.events.event_manager_client import get_event_manager
 from dbt_common.events.logger import PRINT_EVENT_NAMES, _log_level_map
 
 from dbt_temporal.application.attempt_facts import COMPILING, EXECUTING, PHASE
-from dbt_temporal.domain.limits import MESSAGES_LIMIT_CHARS, MORE_MESSAGES
-from dbt_temporal.domain.log.said import Kind, marked
+from dbt_temporal.domain.limits import MESSAGES_LIMIT_CHARS
+from dbt_temporal.domain.log.said import Kind, SaidLines, marked
 
 LOG_LIMIT_CHARS = 1_000_000
 """A node's log is cut here: a loop that logs must not fill the worker."""
@@ -74,26 +74,20 @@ class Messages:
     """
 
     def __init__(self) -> None:
-        self._lines: list[str] = []
-        self._size = 0
-        self._is_full = False
+        self._said = SaidLines(MESSAGES_LIMIT_CHARS, whole=True)
         self._lock = threading.Lock()
 
     def add(self, text: str, kind: Kind | None = None) -> None:
         """Takes one, or a line that goes on with the one before it."""
         with self._lock:
-            for number, line in enumerate(without_colors(text).splitlines()):
-                if self._is_full:
-                    return
-                self._is_full = self._size >= MESSAGES_LIMIT_CHARS or len(line) > LOG_LIMIT_CHARS
-                shown = MORE_MESSAGES if self._is_full else line
-                self._lines.append(shown if number or kind is None else marked(shown, kind))
-                self._size += len(line) + 1
+            words = without_colors(text)
+            for line in (words if kind is None else marked(words, kind)).splitlines():
+                self._said.add(line, LOG_LIMIT_CHARS)
 
     def lines(self) -> list[str]:
         """All of them."""
         with self._lock:
-            return list(self._lines)
+            return list(self._said.lines)
 
 
 class NodeCapture:

@@ -144,7 +144,7 @@ def pack_history(
         plan: whose nodes the results are of.
         known: segments of executions before this one.
         results: all of them. One whose node was opened again since is another one, or is not there.
-        lines: the whole log.
+        lines: the whole log, as `RunLog.carried` has it.
         results_limit: how many bytes all results may take; those of a segment have their share by its nodes.
     """
     segments: list[Segment] = []

@@ -44,7 +44,7 @@ class Luggage:
     def packed(self, planned: PlanProjectOutput, live: LiveState, progress: Progress) -> list[bytes]:
         """All parts."""
         plan, limit = self.pack_plan(planned), self._runtime.budget.step_results_bytes
-        history = pack_history(plan, self._history, live.state.results, live.log.since(), limit)
+        history = pack_history(plan, self._history, live.state.results, live.log.carried(), limit)
         return pack(plan, history, progress)
 
     async def unpack_into(self, live: LiveState, carried: bytes) -> tuple[PlanProjectOutput, Progress]:

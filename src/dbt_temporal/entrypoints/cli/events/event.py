@@ -111,7 +111,7 @@ class Showing:
 
     @property
     def quiet(self) -> bool:
-        """Whether failures alone are told."""
+        """Whether nothing is told but failures and what macros print."""
         return self.level in ("error", "none")
 
     def tells(self, event: Event) -> bool:

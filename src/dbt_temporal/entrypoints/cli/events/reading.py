@@ -69,7 +69,8 @@ class LogReader:
         own, at = False, 0
         while at < len(lines):
             line, event = lines[at], begins.get(at)
-            of_the_line_before = own and line.startswith(_OF_THE_LINE_BEFORE)
+            indented = line.startswith(_OF_THE_LINE_BEFORE) if event is None else event.indent > 0
+            of_the_line_before = own and indented
             at += 1 if event is None else event.lines
             if event is not None:
                 # What a node has had dbt say stands below its end in the log, and was said before.
@@ -162,8 +163,7 @@ class LogReader:
 
 def said_event(lines: Sequence[str], said: SaidEvent) -> Event:
     """That of what dbt or the project has said, by its lines."""
-    indent = _OF_THE_LINE_BEFORE if lines[0].startswith(_OF_THE_LINE_BEFORE) else ""
-    msg = "\n".join(line.removeprefix(indent) for line in lines)
+    msg = "\n".join(line[said.indent :] for line in lines)
     about = {"node_info": node_info(said.unique_id, None, "")} if said.unique_id else {}
     return Event(said.name, said.level, msg, {"msg": msg, **about}, said.code)
 
