@@ -175,7 +175,7 @@ test-benchmarks: setup setup-dbt-v2 ## Run the tests of all benchmarks, of which
 	$(VENV)/bin/python $(PYTEST) tests/integration/benchmarks
 
 # What runs again on the other dbt version: one test of so many, always the same ones. All of them: DBT_1_12_SHARE=1.
-DBT_1_12_SHARE ?= 3
+DBT_1_12_SHARE ?= 5
 
 test-dbt-1.12: setup-dbt-1.12 ## Compare with the dbt CLI again, on dbt-core 1.12: a share of the tests
 	$(VENV_DBT_1_12)/bin/python $(PYTEST) tests/integration -m every_dbt_version --share $(DBT_1_12_SHARE)
@@ -190,7 +190,7 @@ test-datahub: setup setup-consumers setup-datahub ## Run the tests of tools that
 CONFORMANCE := -m pytest tests/conformance -n $(TEST_PROCESSES) --dist loadgroup -W ignore --show-capture=no
 CONFORMANCE_VERDICTS := build/conformance
 # What runs with the tests: one scenario of so many, always the same ones.
-CONFORMANCE_SHARE ?= --database duckdb --share 12
+CONFORMANCE_SHARE ?= --database duckdb --share 18
 
 test-conformance: setup ## Compare a share of dbt's own scenarios with the dbt CLI
 	$(VENV)/bin/python $(CONFORMANCE) $(CONFORMANCE_SHARE)
