@@ -44,6 +44,13 @@ async def test_runs_go_on_at_once_and_one_after_another(tmp_path: Path) -> None:
 
 
 @pytest.mark.on_request
+async def test_activities_that_do_nothing_take_some_of_both_processes(tmp_path: Path) -> None:
+    found = (await measured("floor", tmp_path)).measured
+    assert len(found.worker) == len(found.temporal) == 1
+    assert found.worker[0] >= 0
+
+
+@pytest.mark.on_request
 async def test_a_chain_beside_a_level_is_run_by_both_orders_and_by_dbt(tmp_path: Path) -> None:
     found = (await measured("chain", tmp_path)).measured
     walls = [*found.by_scheduling.values(), found.cli]
