@@ -5,8 +5,8 @@ What is dropped is in run_results.json, which is made from the engine's records.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -21,6 +21,12 @@ _HEADLINE_CHARS = 60
 _WARNED = 1
 _NO_DATA: dict[str, Any] = {"output": None, "rows": None}
 
+ITEMS_OF_A_TURN = 5_000
+"""Of a larger run, no more are looked at in one turn: a workflow has two seconds for it, on a slow machine, too."""
+
+Item = TypeVar("Item")
+InTurns = Iterator[list[NodeExecutionResult] | None]
+"""Work on results that ends some turns: None after each, and the results in the end."""
 _Cut = Callable[[NodeExecutionResult], NodeExecutionResult]
 
 
@@ -45,9 +51,25 @@ def fit_result(result: NodeExecutionResult, budget: Budget, *, marks: bool = Tru
 
 def fit_results(results: Sequence[NodeExecutionResult], limit: int | None) -> list[NodeExecutionResult]:
     """The results with as much detail as fits, and where they do not fit without any, as many of them as do."""
+    return _done(results_in_turns(results, limit))
+
+
+def results_in_turns(results: Sequence[NodeExecutionResult], limit: int | None) -> InTurns:
+    """The same of a large run, some after each turn."""
     if limit is None:
-        return list(results)
-    fitting, sizes = _cut_details(results, limit)
+        yield list(results)
+        return
+    fitting: list[NodeExecutionResult] = []
+    for cut in _cut_in_turns(results, limit):
+        if cut is None:
+            yield None
+        else:
+            fitting = cut
+    sizes: list[int] = []
+    for some in turns(fitting):
+        sizes += [json_size(result) + 1 for result in some]
+        if len(sizes) < len(fitting):
+            yield None
     room = limit
     kept = set()
     for index in sorted(range(len(fitting)), key=lambda index: _need(fitting[index])):
@@ -55,46 +77,75 @@ def fit_results(results: Sequence[NodeExecutionResult], limit: int | None) -> li
         if room < 0:
             break
         kept.add(index)
-    return [result for index, result in enumerate(fitting) if index in kept]
+    yield [result for index, result in enumerate(fitting) if index in kept]
 
 
 def fit_step_results(results: Sequence[NodeExecutionResult], limit: int | None) -> list[NodeExecutionResult]:
     """The results for on-run-end and for artifacts, which know compiled code from elsewhere. None is left out."""
-    without_code = [_with(result, compiled_code=None, **_NO_DATA) for result in results]
-    return without_code if limit is None else _cut_details(without_code, limit)[0]
+    return _done(step_results_in_turns(results, limit))
+
+
+def step_results_in_turns(results: Sequence[NodeExecutionResult], limit: int | None) -> InTurns:
+    """The same of a large run, some after each turn."""
+    without_code: list[NodeExecutionResult] = []
+    for some in turns(results):
+        without_code += [_with(result, compiled_code=None, **_NO_DATA) for result in some]
+        if len(without_code) < len(results):
+            yield None
+    if limit is None:
+        yield without_code
+    else:
+        yield from _cut_in_turns(without_code, limit)
 
 
 def fit_carried_results(results: Sequence[NodeExecutionResult], limit: int | None) -> list[NodeExecutionResult]:
     """The results with as much detail as fits. None is left out."""
-    return list(results) if limit is None else _cut_details(results, limit)[0]
+    return list(results) if limit is None else _done(_cut_in_turns(results, limit))
 
 
-def _cut_details(results: Sequence[NodeExecutionResult], limit: int) -> tuple[list[NodeExecutionResult], list[int]]:
-    """The results and their sizes: first timings, adapter responses and batches go, then compiled code and rows, then
-    long messages, then all messages of what neither failed nor warned, and most of the others; each of as few results
-    as will do."""
-    fitting = list(results)
-    sizes = [json_size(result) + 1 for result in fitting]
+def _done(work: InTurns) -> list[NodeExecutionResult]:
+    """What work comes to, at once."""
+    return next(results for results in work if results is not None)
+
+
+def _cut_in_turns(results: Sequence[NodeExecutionResult], limit: int) -> InTurns:
+    """The results with as much as fits: first timings, adapter responses and batches go, then compiled code and rows,
+    then long messages, then all messages of what neither failed nor warned, and most of the others; each of as few
+    results as will do."""
     cuts: tuple[_Cut, ...] = (
+        lambda result: result,
         lambda result: _with(result, timing=[], adapter_response={}, batch_results=None),
         lambda result: _with(result, compiled_code=None, **_NO_DATA),
         lambda result: _with_message(result, _SHORT_MESSAGE_CHARS),
         lambda result: result if _need(result) <= _WARNED else _with(result, message=None),
         lambda result: _with(result, message=result.message and result.message[:_HEADLINE_CHARS]),
     )
-    total = sum(sizes)
+    fitting, sizes = list(results), [0] * len(results)
     for cut in cuts:
+        too_much = sum(sizes) - limit
+        is_first = cut is cuts[0]
+        if not is_first and too_much <= 0:
+            break
         # The longest code first, so that as many as can keep theirs.
-        for index in sorted(range(len(fitting)), key=lambda index: -len(fitting[index].compiled_code or "")):
-            result = fitting[index]
-            if total <= limit:
-                return fitting, sizes
-            fitting[index] = cut(result)
-            if fitting[index] is not result:
-                total -= sizes[index]
-                sizes[index] = json_size(fitting[index]) + 1
-                total += sizes[index]
-    return fitting, sizes
+        order = sorted(range(len(fitting)), key=lambda index: -len(fitting[index].compiled_code or ""))
+        for some in turns(order):
+            for index in some:
+                if not is_first and too_much <= 0:
+                    break
+                result = fitting[index]
+                fitting[index] = cut(result)
+                if is_first or fitting[index] is not result:
+                    size = json_size(fitting[index]) + 1
+                    too_much += size - sizes[index]
+                    sizes[index] = size
+            if len(some) < len(order):
+                yield None
+    yield fitting
+
+
+def turns(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """As many at a time as one turn of a run has time for."""
+    return (items[begin : begin + ITEMS_OF_A_TURN] for begin in range(0, len(items), ITEMS_OF_A_TURN))
 
 
 def fit_plan(plan: ExecutionPlan, limit: int) -> ExecutionPlan:
@@ -161,6 +212,8 @@ def _with_message(result: NodeExecutionResult, limit: int | None) -> NodeExecuti
 
 def _with(result: NodeExecutionResult, **fields: Any) -> NodeExecutionResult:
     """The result with other values; the same one where they are the same, which spares large runs a second."""
-    if all(getattr(result, name) == value for name, value in fields.items()):
-        return result
-    return result.model_copy(update=fields)
+    own = result.__dict__  # a large run asks 100,000 times
+    for name, value in fields.items():
+        if own[name] != value:
+            return result.model_copy(update=fields)
+    return result

@@ -196,7 +196,9 @@ class DbtRun:
                 self._live.enter(RunPhase.PRE_RUN_HOOKS)
                 decision = await hooks.before(planned.invocation.input)
                 if decision.skipped_by is not None:
-                    return self._skipped(planned, hooks, f"by pre_run hook {decision.skipped_by}", decision.skip_reason)
+                    return await self._skipped(
+                        planned, hooks, f"by pre_run hook {decision.skipped_by}", decision.skip_reason
+                    )
                 if decision.aborted_by is not None:
                     error = decision.aborted_by
                     self._live.state.problem(f"pre_run hook {error.hook_workflow_type}", "Hook", error.error)
@@ -218,7 +220,7 @@ class DbtRun:
             await execution.run()
             planned, hooks.plan = context.planned, context.plan
         except LeaseTakenError as taken:
-            return self._skipped(planned, hooks, "for another run (concurrency.if_taken)", str(taken))
+            return await self._skipped(planned, hooks, "for another run (concurrency.if_taken)", str(taken))
         except StepFailedError as failure:
             self._live.state.problem("before_run", failure.error_type.value, failure.message)
             self._live.log.problem("Setting up the run", failure.message)
@@ -301,12 +303,14 @@ class DbtRun:
     def _hooks_of(self, planned: PlanProjectOutput) -> LifecycleHooks:
         return LifecycleHooks(self._runtime, self._live, planned.hooks, self._invocation_id, planned.plan)
 
-    def _skipped(self, planned: PlanProjectOutput, hooks: LifecycleHooks, why: str, reason: str | None) -> DbtRunOutput:
+    async def _skipped(
+        self, planned: PlanProjectOutput, hooks: LifecycleHooks, why: str, reason: str | None
+    ) -> DbtRunOutput:
         self._live.log.add(f"The run is skipped {why}" + (f": {reason}" if reason else ""))
         self._live.enter(RunPhase.FINALIZING)
         self._live.facts.why_skipped = reason
         self._live.set_outcome("skipped")
-        output = self._output(planned, hooks)
+        output = await self._output(planned, hooks)
         return output.model_copy(update={"success": True, "skipped": True, "skip_reason": reason})
 
     async def _finish(self, planned: PlanProjectOutput, hooks: LifecycleHooks) -> DbtRunOutput:
@@ -314,16 +318,17 @@ class DbtRun:
         if self.stored is None:
             # Nothing was executed, or its artifacts could not be stored: the log tells why.
             self._stored_log = await self._steps.store_log(planned)
-        output = await hooks.after(planned.invocation.input, self._output(planned, hooks))
+        output = await hooks.after(planned.invocation.input, await self._output(planned, hooks))
         self._live.set_outcome("passed" if output.success else "failed")
         await self._steps.store_log(planned)
         return output
 
-    def _output(self, planned: PlanProjectOutput, hooks: LifecycleHooks) -> DbtRunOutput:
+    async def _output(self, planned: PlanProjectOutput, hooks: LifecycleHooks) -> DbtRunOutput:
         assert self._started_at is not None
         elapsed = self._seconds_since(self._started_at)
-        budget = self._runtime.budget.output_bytes
-        return run_output(planned, self._live, self.stored, hooks.errors, elapsed_time=elapsed, limit=budget)
+        return await run_output(
+            planned, self._live, self.stored, hooks.errors, elapsed_time=elapsed, runtime=self._runtime
+        )
 
     def _count(self, run_input: DbtRunInput, status: str) -> None:
         assert self._started_at is not None

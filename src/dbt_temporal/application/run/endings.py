@@ -10,9 +10,10 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from dbt_temporal.application.fitting import fit_log, fit_results, fit_step_results
+from dbt_temporal.application.fitting import fit_log, results_in_turns, step_results_in_turns
 from dbt_temporal.application.ports.runtime import RunRuntime, Step, StepFailedError
 from dbt_temporal.application.run.context import step_priority
+from dbt_temporal.application.run.in_turns import in_turns
 from dbt_temporal.application.run.keeping import Keeping
 from dbt_temporal.application.run.live_state import LiveState
 from dbt_temporal.application.run.retries import RetryRule, with_retries
@@ -129,9 +130,12 @@ class RunSteps:
         if not planned.plan.write_artifacts:
             return None
         about = self._about(planned)
+        limit = self._runtime.budget.step_results_bytes
+        work = step_results_in_turns(self._live.state.results_as_dbt_has_them, limit)
+        results = await in_turns(work, self._runtime, planned)
         argument = StoreArtifactsInput(
             invocation=planned.invocation,
-            results=fit_step_results(self._live.state.results_as_dbt_has_them, self._runtime.budget.step_results_bytes),
+            results=results,
             unrecorded=self._live.state.unrecorded,
             behind=self._live.state.behind,
             behind_if_failed=self._live.state.behind_if_failed,
@@ -284,14 +288,14 @@ def _numbered(step: Step[Output], attempt: int) -> Step[Output]:
     return replace(step, argument=step.argument.model_copy(update={"attempt": attempt}))
 
 
-def run_output(
+async def run_output(
     planned: PlanProjectOutput,
     live: LiveState,
     stored: StoreArtifactsOutput | None,
     hook_errors: Iterable[HookError],
     *,
     elapsed_time: float,
-    limit: int | None,
+    runtime: RunRuntime,
 ) -> DbtRunOutput:
     """Makes it.
 
@@ -301,7 +305,7 @@ def run_output(
         stored: where the artifacts lie.
         hook_errors: of lifecycle hooks.
         elapsed_time: in seconds.
-        limit: how many bytes the results may take; None for any number.
+        runtime: says how many bytes the results may take.
     """
     state = live.state
     shown = state.node_results
@@ -309,7 +313,7 @@ def run_output(
         shown = [result if result.times is None else result.model_copy(update={"times": None}) for result in shown]
     if planned.ends_on_error and state.ends_with_error:  # dbt raises it, and shows nothing of the nodes before it
         shown = [result.model_copy(update={"output": None}) for result in shown]
-    results = fit_results(shown, limit)
+    results = await in_turns(results_in_turns(shown, runtime.budget.output_bytes), runtime, planned)
     if results != shown:
         live.log.add("The run's output is too large for Temporal, and leaves out details or nodes")
     return DbtRunOutput(

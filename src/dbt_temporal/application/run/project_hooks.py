@@ -6,9 +6,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from dbt_temporal.application.fitting import fit_step_results
+from dbt_temporal.application.fitting import step_results_in_turns
 from dbt_temporal.application.ports.runtime import Step, StepFailedError, StepKind
 from dbt_temporal.application.run.context import RunContext
+from dbt_temporal.application.run.in_turns import in_turns
 from dbt_temporal.application.run.nodes.attempts import retry_rule
 from dbt_temporal.application.run.retries import Lost, attempt_summary, with_retries
 from dbt_temporal.application.steps.messages import (
@@ -68,10 +69,11 @@ class ProjectHookSteps:
             StepFailedError: the hooks could not be run.
         """
         context = self._context
+        work = step_results_in_turns(results, context.runtime.budget.step_results_bytes)
         argument = AfterRunInput(
             invocation=context.invocation,
             timeout_secs=context.config.timeouts.hook_secs,
-            results=fit_step_results(results, context.runtime.budget.step_results_bytes),
+            results=await in_turns(work, context.runtime, context.planned),
             unrecorded=context.live.state.unrecorded,
             behind=context.live.state.behind,
             behind_if_failed=context.live.state.behind_if_failed,

@@ -102,6 +102,9 @@ class PlanProjectOutput(BaseModel):
     lease: Lease | None = None
     """What the run has to have for itself alone; null where it needs nothing, and in plans from before there were
     leases."""
+    breathes: bool = False
+    """Whether the run ends its turns (`RunRuntime.breathe`) while it works through what a large run has come to; false
+    in plans from before it did."""
     continue_after: HistoryLimits | None = None
     """When the run goes on in another execution (continue-as-new); null in plans from before it did."""
 

@@ -165,6 +165,7 @@ class PlanProject:
             looks_at_hooks=True,
             memos_with_turns=True,
             named_activities=True,
+            breathes=True,
             ephemerals=dict(engine_plan.ephemerals) if in_dbts_order else {},
             write_run_log=self._write_run_log,
             write_report=self._write_artifacts and self._write_report,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from copy import copy
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -248,6 +249,7 @@ class RunState:
         return f"{error_type}: {first_line(result.message)}" if result.message else error_type
 
 
+@lru_cache(maxsize=32)  # of thousands that are skipped, it is the same one
 def first_line(message: str | None) -> str:
     """The first lines of a message as one, short enough for a headline."""
     lines = [line.strip() for line in (message or "no message").splitlines() if line.strip()]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from dbt_temporal.application.ports.runtime import StepFailedError
 from dbt_temporal.application.run.context import RunContext
+from dbt_temporal.application.run.in_turns import do_in_turns
 from dbt_temporal.application.run.nodes.attempts import NodeAttempts
 from dbt_temporal.application.run.nodes.breaker import Breaker
 from dbt_temporal.application.run.nodes.hand_over import HandOver, Packing
@@ -281,7 +282,7 @@ class NodeSteps:
             self._live.ephemerals_failed(unique_ids)
             self._record_skips(self._scheduler.skip_rest(FAIL_FAST_REASON))
 
-    def _record_skips(self, skips: list[SkippedNode]) -> None:
+    def _record_skips(self, skips: Sequence[SkippedNode]) -> None:
         for skip in skips:
             self._record_skip(skip, message=skip.reason)
 
@@ -319,7 +320,7 @@ class NodeSteps:
         while self._tasks:
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
             self._take_ended()
-        self._record_skips(rest)
+        await do_in_turns(self._record_skips, rest, self._context.runtime, self._context.planned)
         self._live.changed()
 
     def _outcome(
