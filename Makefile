@@ -85,10 +85,10 @@ setup-datahub: .venv-datahub/.installed ## Make .venv-datahub: DataHub's source 
 	@".venv-$*/bin/python" -m pip install --quiet --no-compile --no-deps --requirement "$<"
 	@touch "$@"
 
-# ENGINE=v2 runs the example on dbt v2.
+# ENGINE=v2 runs the example on dbt v2, with a database of its own: its DuckDB may be older than the one that has made the other.
 ENGINE ?= dbt-core
 IN_DBT_V2 := LD_LIBRARY_PATH="$(CURDIR)/$(DBT_V2)/lib" XDG_CACHE_HOME="$(CURDIR)/$(DBT_V2)/cache" DBT_TEMPORAL_ENGINE=v2 \
-  DBT_TEMPORAL_V2_BINARY="$(CURDIR)/$(DBT_V2)/dbt"
+  DBT_TEMPORAL_V2_BINARY="$(CURDIR)/$(DBT_V2)/dbt" JAFFLE_SHOP_DB="$${JAFFLE_SHOP_DB:-$(CURDIR)/$(DBT_V2)/jaffle_shop.duckdb}"
 
 demo: setup $(if $(filter v2,$(ENGINE)),setup-dbt-v2) ## Run the example on a Temporal server of its own, with live progress (ENGINE=v2: on dbt v2)
 	$(if $(filter v2,$(ENGINE)),$(IN_DBT_V2)) $(VENV)/bin/dbt-temporal dev --project-dir $(EXAMPLE) --run build
