@@ -59,17 +59,8 @@ def results_in_turns(results: Sequence[NodeExecutionResult], limit: int | None) 
     if limit is None:
         yield list(results)
         return
-    fitting: list[NodeExecutionResult] = []
-    for cut in _cut_in_turns(results, limit):
-        if cut is None:
-            yield None
-        else:
-            fitting = cut
-    sizes: list[int] = []
-    for some in turns(fitting):
-        sizes += [json_size(result) + 1 for result in some]
-        if len(sizes) < len(fitting):
-            yield None
+    fitting, sizes = list(results), list[int]()
+    yield from _cut_in_turns(fitting, sizes, limit)
     room = limit
     kept = set()
     for index in sorted(range(len(fitting)), key=lambda index: _need(fitting[index])):
@@ -92,15 +83,18 @@ def step_results_in_turns(results: Sequence[NodeExecutionResult], limit: int | N
         without_code += [_with(result, compiled_code=None, **_NO_DATA) for result in some]
         if len(without_code) < len(results):
             yield None
-    if limit is None:
-        yield without_code
-    else:
-        yield from _cut_in_turns(without_code, limit)
+    if limit is not None:
+        yield from _cut_in_turns(without_code, [], limit)
+    yield without_code
 
 
 def fit_carried_results(results: Sequence[NodeExecutionResult], limit: int | None) -> list[NodeExecutionResult]:
     """The results with as much detail as fits. None is left out."""
-    return list(results) if limit is None else _done(_cut_in_turns(results, limit))
+    fitting = list(results)
+    if limit is not None:
+        for _ in _cut_in_turns(fitting, [], limit):
+            pass
+    return fitting
 
 
 def _done(work: InTurns) -> list[NodeExecutionResult]:
@@ -108,39 +102,37 @@ def _done(work: InTurns) -> list[NodeExecutionResult]:
     return next(results for results in work if results is not None)
 
 
-def _cut_in_turns(results: Sequence[NodeExecutionResult], limit: int) -> InTurns:
-    """The results with as much as fits: first timings, adapter responses and batches go, then compiled code and rows,
-    then long messages, then all messages of what neither failed nor warned, and most of the others; each of as few
-    results as will do."""
+def _cut_in_turns(fitting: list[NodeExecutionResult], sizes: list[int], limit: int) -> Iterator[None]:
+    """Cuts results in place until they fit, and fills in their sizes: first timings, adapter responses and batches go,
+    then compiled code and rows, then long messages, then all messages of what neither failed nor warned, and most of
+    the others; each of as few results as will do."""
     cuts: tuple[_Cut, ...] = (
-        lambda result: result,
         lambda result: _with(result, timing=[], adapter_response={}, batch_results=None),
         lambda result: _with(result, compiled_code=None, **_NO_DATA),
         lambda result: _with_message(result, _SHORT_MESSAGE_CHARS),
         lambda result: result if _need(result) <= _WARNED else _with(result, message=None),
         lambda result: _with(result, message=result.message and result.message[:_HEADLINE_CHARS]),
     )
-    fitting, sizes = list(results), [0] * len(results)
+    for some in turns(fitting):
+        sizes += [json_size(result) + 1 for result in some]
+        if len(sizes) < len(fitting):
+            yield None
+    total = sum(sizes)
     for cut in cuts:
-        too_much = sum(sizes) - limit
-        is_first = cut is cuts[0]
-        if not is_first and too_much <= 0:
-            break
         # The longest code first, so that as many as can keep theirs.
         order = sorted(range(len(fitting)), key=lambda index: -len(fitting[index].compiled_code or ""))
-        for some in turns(order):
-            for index in some:
-                if not is_first and too_much <= 0:
-                    break
+        for some_of_order in turns(order):
+            for index in some_of_order:
+                if total <= limit:
+                    return
                 result = fitting[index]
                 fitting[index] = cut(result)
-                if is_first or fitting[index] is not result:
-                    size = json_size(fitting[index]) + 1
-                    too_much += size - sizes[index]
-                    sizes[index] = size
-            if len(some) < len(order):
+                if fitting[index] is not result:
+                    total -= sizes[index]
+                    sizes[index] = json_size(fitting[index]) + 1
+                    total += sizes[index]
+            if len(some_of_order) < len(order):
                 yield None
-    yield fitting
 
 
 def turns(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
