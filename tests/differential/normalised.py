@@ -105,7 +105,8 @@ def documents(ended: Ended, database: str, *, in_order: bool, retry: bool = Fals
 def _first(results: list[dict[str, Any]], manifest: str | None) -> list[str]:
     """The nodes that waited for none of the others, in their order."""
     parents = _parents(manifest)
-    ran = {result["unique_id"] for result in results}
+    # Ephemeral models have a turn in dbt's queue, too, and no result.
+    ran = {result["unique_id"] for result in results} | _ephemeral(manifest)
 
     def waited(unique_id: str, seen: set[str]) -> bool:
         above = [each for each in parents.get(unique_id, []) if each not in seen]
@@ -128,6 +129,11 @@ def _forget_causes(results: list[dict[str, Any]], manifest: str | None) -> None:
     for result in skipped:
         if result["status"] == "skipped" and len(parents.get(result["unique_id"], ())) > 1:
             result["message"] = None
+
+
+def _ephemeral(manifest: str | None) -> set[str]:
+    nodes = json.loads(manifest)["nodes"] if manifest else {}
+    return {unique_id for unique_id, node in nodes.items() if node["config"].get("materialized") == "ephemeral"}
 
 
 def _parents(manifest: str | None) -> dict[str, list[str]]:
