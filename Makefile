@@ -106,6 +106,8 @@ UI_PORT ?= 8233
 EXAMPLES_PG_PORT ?= 5433
 NAMESPACES := single-project multi-project env-override git-project
 GIT_EXAMPLE := /tmp/dbt-temporal-git-project
+# docs/operations.md: reads of a shard's queue, in a second
+QUEUE_READS := history.transferProcessorMaxPollRPS=1000
 SEARCH_ATTRIBUTES := DbtProject DbtCommand DbtTarget DbtSelector DbtStatus
 export EXAMPLES_PG_PORT
 
@@ -116,7 +118,7 @@ services: setup ## Start PostgreSQL with the examples' data and a Temporal serve
 	@echo "Temporal's UI: http://localhost:$(UI_PORT)"
 	@trap : INT TERM; $(VENV)/bin/python -m examples.services $(TEMPORAL_PORT) \
 	  $(VENV)/bin/temporal server start-dev --ip 127.0.0.1 --port $(TEMPORAL_PORT) --ui-port $(UI_PORT) --log-level error \
-	    $(addprefix --namespace ,$(NAMESPACES)) $(patsubst %,--search-attribute %=Keyword,$(SEARCH_ATTRIBUTES))
+	    --dynamic-config-value $(QUEUE_READS) $(addprefix --namespace ,$(NAMESPACES)) $(patsubst %,--search-attribute %=Keyword,$(SEARCH_ATTRIBUTES))
 
 postgres: setup ## Start the examples' PostgreSQL alone, until Ctrl-C (port 5433, or EXAMPLES_PG_PORT)
 	$(VENV)/bin/python -m examples.postgres

@@ -11,6 +11,8 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 TASK_QUEUE = "empty-tasks"
+OTHER_QUEUE = "other-empty-tasks"
+"""The server hands out each activity of this one by itself; of the workflow's own queue, with its turns' answers."""
 
 
 @activity.defn(name="nothing")
@@ -24,14 +26,16 @@ class NothingWorkflow:
     """Runs so many of them, some at once."""
 
     @workflow.run
-    async def run(self, count: int, at_once: int) -> int:
+    async def run(self, count: int, at_once: int, task_queue: str) -> int:
         numbers = iter(range(count))
         done = 0
 
         async def lane() -> None:
             nonlocal done
             for number in numbers:
-                await workflow.execute_activity(nothing, number, start_to_close_timeout=timedelta(minutes=1))
+                await workflow.execute_activity(
+                    nothing, number, task_queue=task_queue, start_to_close_timeout=timedelta(minutes=1)
+                )
                 done += 1
 
         await asyncio.gather(*(lane() for _ in range(at_once)))
@@ -39,10 +43,12 @@ class NothingWorkflow:
 
 
 async def _serve(address: str) -> None:
-    worker = Worker(
-        await Client.connect(address), task_queue=TASK_QUEUE, workflows=[NothingWorkflow], activities=[nothing]
+    client = await Client.connect(address)
+    workers = (
+        Worker(client, task_queue=TASK_QUEUE, workflows=[NothingWorkflow], activities=[nothing]),
+        Worker(client, task_queue=OTHER_QUEUE, activities=[nothing]),
     )
-    await worker.run()
+    await asyncio.gather(*(worker.run() for worker in workers))
 
 
 if __name__ == "__main__":

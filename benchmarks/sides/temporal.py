@@ -21,6 +21,10 @@ TASK_QUEUE = "dbt-tasks"
 COMMANDS_TO_WORKERS = ("frontend.WorkerCommandsEnabled=true", "system.enableCancelActivityWorkerCommand=true")
 """Dynamic configuration by which a server tells workers of cancels by itself."""
 
+QUEUE_READS = "history.transferProcessorMaxPollRPS=1000"
+"""As `dbt-temporal dev` and `make services` have it (docs/operations.md): by default a shard's queue of tasks is read
+20 times a second, and each step of a run that its worker is not handed at once waits for such a read."""
+
 RunHandle = WorkflowHandle[Any, dict[str, Any]]
 
 
@@ -101,7 +105,7 @@ class Worker:
 
 @asynccontextmanager
 async def temporal_server(
-    folder: Path, dynamic_config: Sequence[str] = (), search_attributes: Sequence[str] = ()
+    folder: Path, dynamic_config: Sequence[str] = (QUEUE_READS,), search_attributes: Sequence[str] = ()
 ) -> AsyncIterator[Server]:
     """A Temporal dev server that keeps everything in memory."""
     port = free_port()

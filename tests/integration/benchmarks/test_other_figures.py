@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.figures.floor import WAYS
 from benchmarks.sides.databases import DuckDBFile
 from benchmarks.sides.projects import Project, views
 from tests.integration.benchmarks.small_figures import measured
@@ -46,8 +47,10 @@ async def test_runs_go_on_at_once_and_one_after_another(tmp_path: Path) -> None:
 @pytest.mark.on_request
 async def test_activities_that_do_nothing_take_some_of_both_processes(tmp_path: Path) -> None:
     found = (await measured("floor", tmp_path)).measured
-    assert len(found.worker) == len(found.temporal) == 1
-    assert found.worker[0] >= 0
+    assert set(found.by_way) == set(WAYS)
+    for used in found.by_way.values():
+        assert len(used.worker) == len(used.temporal) == len(used.wall) == 1
+        assert used.wall[0] > 0
 
 
 @pytest.mark.on_request

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmarks.sides.temporal import QUEUE_READS as OF_BENCHMARKS
 from dbt_temporal.adapters.environment import variable_names
 from dbt_temporal.adapters.temporal.worker.tuning import WorkerTuning
+from dbt_temporal.entrypoints.dev.server import QUEUE_READS
 from dbt_temporal.entrypoints.settings import Settings, read_settings
 from tests.dockerfile import ROOT, assignments, exec_form, stages, values
 
@@ -89,6 +91,15 @@ class TestImage:
 
 
 class TestSettings:
+    def test_each_server_that_we_start_reads_its_queues_as_often_as_quick_nodes_need(self) -> None:
+        documented = "--dynamic-config-value history.transferProcessorMaxPollRPS=1000"
+        assert documented in (ROOT / "docs" / "operations.md").read_text()
+        assert f"--dynamic-config-value={QUEUE_READS}" in COMPOSE["services"]["temporal"]["command"]
+        makefile = (ROOT / "Makefile").read_text()
+        assert f"QUEUE_READS := {QUEUE_READS}" in makefile
+        assert "--dynamic-config-value $(QUEUE_READS)" in makefile
+        assert documented.split()[1] == QUEUE_READS == OF_BENCHMARKS
+
     def test_the_variables_of_the_compose_file_are_ones_that_are_read(self) -> None:
         profile = (ROOT / "examples" / "postgres-shop" / "profiles.yml").read_text()
         assert set(worker_environment()) - variables_of_settings() == variables_of_profile(profile)
