@@ -123,7 +123,7 @@ def latest_run() -> LatestRun:
 
 async def test_a_run_becomes_the_latest_of_its_target_where_the_setting_wants_it() -> None:
     world = World()
-    request = StoreArtifactsInput(invocation=invocation(), latest=latest_run())
+    request = StoreArtifactsInput(invocation=invocation(), results=[result("a")], latest=latest_run())
     await world.use_cases.store_artifacts(request)
     folder = {path for path in world.store.files if path.startswith("latest/")}
     assert folder == {f"latest/shop/prod/{name}" for name in ("manifest.json", "run_results.json", "run.json")}
@@ -133,10 +133,20 @@ async def test_a_run_becomes_the_latest_of_its_target_where_the_setting_wants_it
     assert not any(path.startswith("latest/") for path in store.files)
 
 
+async def test_a_run_that_had_no_nodes_is_not_the_latest_of_its_target() -> None:
+    world = World()
+    hook = result("a").model_copy(update={"unique_id": "operation.shop.shop-on-run-start-0"})
+    for results in ([], [hook]):
+        request = StoreArtifactsInput(invocation=invocation(), results=results, latest=latest_run())
+        await world.use_cases.store_artifacts(request)
+    assert f"{INVOCATION_ID}/run_results.json" in world.store.files
+    assert not any(path.startswith("latest/") for path in world.store.files)
+
+
 async def test_a_run_that_cannot_become_the_latest_is_tried_again_and_does_not_fail_for_it() -> None:
     world = World()
     world.store.broken = ["latest"]
-    request = StoreArtifactsInput(invocation=invocation(), latest=latest_run())
+    request = StoreArtifactsInput(invocation=invocation(), results=[result("a")], latest=latest_run())
     with pytest.raises(DbtTemporalError, match="latest"):
         await world.use_cases.store_artifacts(request)
     stored = await world.use_cases.store_artifacts(request.model_copy(update={"attempt": 2}))

@@ -20,7 +20,7 @@ from dbt_temporal.application.stored.latest import WHOSE, LatestArtifacts, Lates
 from dbt_temporal.application.stored.run_files import RunFiles
 from dbt_temporal.application.stored.sql_archive import is_sql, missing_in, store_sql
 from dbt_temporal.domain.errors import DbtTemporalError
-from dbt_temporal.domain.results import ArtifactPaths
+from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult
 from dbt_temporal.domain.run.commands import COMMANDS
 
 RUN_LOG_FILE = "log.txt"
@@ -149,6 +149,8 @@ class StoreArtifacts:
         """
         if request.latest is None or not becomes_latest(request.latest, request.invocation.input, self._latest):
             return None
+        if not any(_is_node(result) for result in request.results):
+            return None  # a selection that finds nothing has built nothing of what its manifest names
         try:
             await LatestArtifacts(self._store).publish(request.latest)
         except DbtTemporalError as error:
@@ -157,6 +159,11 @@ class StoreArtifacts:
             logger.warning("run %s is not the latest of its target: %s", request.latest.invocation_id, error.message)
             return error.message
         return None
+
+
+def _is_node(result: NodeExecutionResult) -> bool:
+    """Whether it is a node's, and not that of one of the project's hooks."""
+    return not result.unique_id.startswith("operation.")
 
 
 def _told(error: Exception) -> str:
