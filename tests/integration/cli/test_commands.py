@@ -90,7 +90,7 @@ def test_retry_takes_the_id_of_a_workflow(desk: Desk) -> None:
     assert "Failure in model sql_error" in result.stdout
     unknown = desk.command("retry", "nobody", "--project", "with_failures")
     assert unknown.returncode == 2
-    assert "cannot tell of the run 'nobody'" in unknown.stderr
+    assert "has no run 'nobody'" in unknown.stderr
 
 
 def test_list_prints_the_selectors_alone_on_standard_output(desk: Desk) -> None:

@@ -100,6 +100,11 @@ async def test_the_newest_run_is_looked_at_followed_and_cancelled(runs: RunHarne
     again = console()
     await cancel(target, [run.workflow_id], again)
     assert text(again) == f"{run.workflow_id} has ended already: nothing is asked of it\n"
+    ended = console()
+    await print_status(target, run.workflow_id, None, ended)
+    phase, nodes = text(ended).splitlines()[1:3]
+    assert phase.startswith("ended: cancelled, at 20")
+    assert nodes == "nodes: 2 (1 skipped, 1 cancelled)"
 
 
 async def _says(shown: Console, what: str) -> bool:
@@ -110,5 +115,5 @@ async def test_a_run_that_is_not_there_is_told(runs: RunHarness, target: Target)
     await runs.start_worker()
     with pytest.raises(DbtTemporalError, match="no run of the project 'nothing' has begun"):
         await print_status(target, None, "nothing", console())
-    with pytest.raises(DbtTemporalError, match="cannot tell of the run 'nowhere'"):
+    with pytest.raises(DbtTemporalError, match="has no run 'nowhere'"):
         await cancel(target, ["nowhere"], console())

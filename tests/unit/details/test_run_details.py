@@ -49,7 +49,7 @@ def test_at_the_end_they_say_the_outcome_where_things_are_and_how_to_go_on() -> 
         "**failed**: 1 of 1 nodes done, 1 error\n\n"
         "Failed:\n\n- `model.shop.a`: error: lost\n\n"
         "Hook failed: notify (on_failure): timed out\n\n"
-        "- Log: `/store/log_of_*.txt`\n- Report: `/store/report.html`\n\n"
+        "Stored:\n\n- Log: `/store/log_of_*.txt`\n- Report: `/store/report.html`\n\n"
         "To run again what did not succeed: `dbt-temporal retry 01`"
     )
 

@@ -75,6 +75,12 @@ def test_a_source_ends_with_its_age_and_what_was_allowed(seconds: float, criteri
     assert log.since() == [f"  => source raw.orders  [WARN in 0.00s]  {age}"]
 
 
+def test_a_source_is_named_as_in_dbts_lines_and_not_by_its_package() -> None:
+    log, source = RunLog(), node("source.shop.raw.orders", relation=None)
+    log.ended(source, result(source.unique_id, "pass", freshness={"status": "pass"}))
+    assert log.since()[0].startswith("  => source raw.orders  [")
+
+
 def test_a_source_whose_age_nobody_knows_ends_without_one() -> None:
     log, source = RunLog(), node("source.shop.raw.orders", relation="raw.orders")
     log.ended(source, result(source.unique_id, "runtime error", freshness={"status": "runtime error"}, message="gone"))

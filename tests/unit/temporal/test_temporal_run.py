@@ -52,9 +52,11 @@ async def test_an_outage_is_waited_out_and_told_once(caplog: pytest.LogCaptureFi
     assert record.getMessage().startswith("Temporal does not answer (tcp connect error). The run is followed again")
 
 
-@pytest.mark.parametrize("error", [FORGOTTEN, REFUSED])
-async def test_a_server_that_will_not_tell_is_not_asked_again(error: RPCError) -> None:
-    with pytest.raises(DbtTemporalError, match=rf"the run 'run-1' \({error.message}\)"):
+@pytest.mark.parametrize(
+    ("error", "told"), [(FORGOTTEN, "there is no run 'run-1'"), (REFUSED, rf"the run 'run-1' \({REFUSED.message}\)")]
+)
+async def test_a_server_that_will_not_tell_is_not_asked_again(error: RPCError, told: str) -> None:
+    with pytest.raises(DbtTemporalError, match=told):
         await run_with(error, OUTPUT).outcome()
 
 

@@ -49,23 +49,28 @@ def critical_path(report: RunReport) -> str:
 
 def slowest(report: RunReport) -> str:
     """The nodes that took longest, with their SQL."""
-    ran = [node for node in report.nodes if node.started is not None and node.result.execution_time > 0]
-    nodes = sorted(ran, key=lambda node: -node.result.execution_time)[:MAX_SLOWEST]
+    ran = [node for node in report.nodes if node.started is not None and _took(node) > 0]
+    nodes = sorted(ran, key=_took, reverse=True)[:MAX_SLOWEST]
     if not nodes:
         return ""
-    total = sum(node.result.execution_time for node in ran)
+    total = sum(map(_took, ran))
     rows = [
         (
             name(node) + _code(node),
             text(node.facts.kind),
-            seconds(node.result.execution_time),
-            f"{node.result.execution_time / total:.0%}",
+            seconds(_took(node)),
+            f"{_took(node) / total:.0%}",
             text(_rows_of(node)),
             status(node.result),
         )
         for node in nodes
     ]
     return "<h2>Slowest</h2>" + table(("Node", "Kind", "#Took", "#Of all work", "#Rows", "Status"), rows)
+
+
+def _took(node: ReportNode) -> float:
+    """What it took in dbt; of a node that was cancelled, of which dbt says nothing, how long it was under way."""
+    return node.span if node.result.status == "cancelled" else node.result.execution_time
 
 
 def waits(report: RunReport) -> str:

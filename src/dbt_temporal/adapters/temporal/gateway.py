@@ -128,6 +128,10 @@ class TemporalRunGateway:
             async with asyncio.timeout(REQUEST_SECS):
                 return await self._client.get_workflow_handle(workflow_id).describe()
         except (RPCError, TimeoutError) as error:
+            if isinstance(error, RPCError) and error.status == RPCStatusCode.NOT_FOUND:
+                raise configuration_error(
+                    f"{self.place} has no run {workflow_id!r}; `dbt-temporal runs` lists those that there are"
+                ) from error
             raise configuration_error(f"{self.place}: cannot tell of the run {workflow_id!r}: {error}") from error
 
     async def stored(self, workflow_id: str) -> StoredRun | None:
@@ -274,6 +278,10 @@ class TemporalRun:
             raise self._out_of_reach(f"not within {REQUEST_SECS:g} seconds") from error
 
     def _out_of_reach(self, reason: object) -> DbtTemporalError:
+        if isinstance(reason, RPCError) and reason.status == RPCStatusCode.NOT_FOUND:
+            return configuration_error(
+                f"there is no run {self.workflow_id!r}; `dbt-temporal runs` lists those that there are"
+            )
         return configuration_error(
             f"Temporal does not answer for the run {self.workflow_id!r} ({reason}). If it is there, it goes on."
         )

@@ -91,6 +91,19 @@ class KnownRuns:
             raise configuration_error(f"the server does not list runs: {error.message}") from error
         return found
 
+    async def known(self, workflow_id: str) -> KnownRun:
+        """One of them.
+
+        Raises:
+            DbtTemporalError: of type Configuration, where the server does not say.
+        """
+        try:
+            return await _known_run(await self._client.get_workflow_handle(workflow_id).describe())
+        except RPCError as error:
+            raise configuration_error(
+                f"the server does not tell of the run {workflow_id!r}: {error.message}"
+            ) from error
+
 
 async def open_runs(client: Client) -> OpenRuns:
     """The runs of a namespace that go on, of all task queues, with the earlier runs that they read artifacts of.

@@ -54,10 +54,16 @@ def details(state: RunState, facts: RunFacts) -> str:
     paragraphs.append(_listed("Skipped", state.ids_of("skipped"), state.reason_of, most))
     if ended:
         paragraphs += [f"Hook failed: {plain(first_line(error))}" for error in facts.hook_errors[:most]]
-        paragraphs.append("\n".join(f"- {what}: {code(place)}" for what, place in facts.places.items()))
+        paragraphs.append(_stored(facts.places))
         if facts.retry_command is not None:
             paragraphs.append(f"To run again what did not succeed: {code(facts.retry_command)}")
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
+
+
+def _stored(places: Mapping[str, str]) -> str:
+    # Without a line of its own it would go on with the list before it.
+    lines = [f"- {what}: {code(place)}" for what, place in places.items()]
+    return "\n".join(["Stored:\n", *lines]) if lines else ""
 
 
 def _counts(state: RunState) -> str:

@@ -41,7 +41,9 @@ def node_kind(node: NodeInfo) -> str:
 
 
 def node_label(node: NodeInfo) -> str:
-    """What the log calls a node: its relation, or `package.name` where it makes none."""
+    """What the log calls a node: its relation, or `package.name` where it makes none; of a source, `source.table`."""
+    if node.resource_type == "source":
+        return node.unique_id.removeprefix(f"source.{node.package_name}.")
     return node.relation or f"{node.package_name}.{node.name}"
 
 

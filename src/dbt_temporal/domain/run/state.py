@@ -253,8 +253,8 @@ class RunState:
 def first_line(message: str | None) -> str:
     """The first lines of a message as one, short enough for a headline."""
     lines = [line.strip() for line in (message or "no message").splitlines() if line.strip()]
-    # dbt puts the kind of error on the first line and what happened on the second.
-    text = " ".join(lines[:2])
+    # dbt puts the kind of error on the first line and what happened on the second; what that announces comes after it.
+    text = " ".join(lines if len(lines) > 1 and lines[1].endswith(":") else lines[:2])
     return text if len(text) <= MAX_REASON_CHARS else text[: MAX_REASON_CHARS - 1] + "…"
 
 

@@ -61,7 +61,8 @@ async def print_status(target: Target, workflow_id: str | None, project: str | N
     snapshot = await run.snapshot(with_nodes=True)
     if snapshot is None:
         raise configuration_error(f"there is no run {run.workflow_id!r}, or no worker that could tell of it")
-    _print_lines(out, [run.workflow_id, *_described(snapshot)])
+    known = await _known(client, target).known(run.workflow_id)
+    _print_lines(out, [run.workflow_id, *_described(snapshot, known)])
     link = target.ui_link(run.workflow_id)
     if link:
         _print_lines(out, [link])
@@ -138,9 +139,15 @@ async def named_run(client: Client, target: Target, workflow_id: str | None, pro
     return found[0].workflow_id
 
 
-def _described(snapshot: Snapshot) -> list[str]:
-    counts = ", ".join(f"{count} {name}" for name, count in snapshot.counts.items() if count)
-    lines = [f"phase: {snapshot.phase}", f"nodes: {snapshot.total_nodes}" + (f" ({counts})" if counts else "")]
+def _described(snapshot: Snapshot, run: KnownRun) -> list[str]:
+    cancelled = sum(status == "cancelled" for status in snapshot.node_status.values())
+    # The query counts these among the failed ones, as the predecessor's does.
+    told = {**snapshot.counts, "failed": snapshot.counts.get("failed", 0) - cancelled, "cancelled": cancelled}
+    counts = ", ".join(f"{count} {name}" for name, count in told.items() if count)
+    phase = f"phase: {snapshot.phase}"
+    if run.ended_at is not None:
+        phase = f"ended: {run.status}, at {run.ended_at.astimezone():%Y-%m-%d %H:%M:%S}"
+    lines = [phase, f"nodes: {snapshot.total_nodes}" + (f" ({counts})" if counts else "")]
     for status in ("running", "error"):
         nodes = [node for node, each in snapshot.node_status.items() if each == status]
         if nodes:

@@ -122,7 +122,7 @@ def _print_lines(out: Console, lines: Sequence[str]) -> None:
 
 
 def _time(time: datetime | None) -> str:
-    return "-" if time is None else f"{time.astimezone():%Y-%m-%d %H:%M:%S}"
+    return "-" if time is None else f"{time.astimezone():%Y-%m-%d %H:%M:%S %Z}"
 
 
 def _times(times: Sequence[datetime]) -> str:
