@@ -45,11 +45,10 @@ class Measured:
     by_way: dict[str, Used]
 
 
-HANDED_ON, FROM_QUEUE, BY_DEFAULT = "handed on", "from a queue", "from a queue, a server by default"
 WAYS = {
-    HANDED_ON: (TASK_QUEUE, (QUEUE_READS,)),
-    FROM_QUEUE: (OTHER_QUEUE, (QUEUE_READS,)),
-    BY_DEFAULT: (OTHER_QUEUE, ()),
+    "handed on": (TASK_QUEUE, (QUEUE_READS,)),
+    "from a queue": (OTHER_QUEUE, (QUEUE_READS,)),
+    "from a queue, a server by default": (OTHER_QUEUE, ()),
 }
 """The activities' task queue, and what the server is told."""
 

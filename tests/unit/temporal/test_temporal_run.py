@@ -53,7 +53,8 @@ async def test_an_outage_is_waited_out_and_told_once(caplog: pytest.LogCaptureFi
 
 
 @pytest.mark.parametrize(
-    ("error", "told"), [(FORGOTTEN, "there is no run 'run-1'"), (REFUSED, rf"the run 'run-1' \({REFUSED.message}\)")]
+    ("error", "told"),
+    [(FORGOTTEN, "Temporal has no run 'run-1'"), (REFUSED, rf"the run 'run-1' \({REFUSED.message}\)")],
 )
 async def test_a_server_that_will_not_tell_is_not_asked_again(error: RPCError, told: str) -> None:
     with pytest.raises(DbtTemporalError, match=told):

@@ -128,10 +128,8 @@ class TemporalRunGateway:
             async with asyncio.timeout(REQUEST_SECS):
                 return await self._client.get_workflow_handle(workflow_id).describe()
         except (RPCError, TimeoutError) as error:
-            if isinstance(error, RPCError) and error.status == RPCStatusCode.NOT_FOUND:
-                raise configuration_error(
-                    f"{self.place} has no run {workflow_id!r}; `dbt-temporal runs` lists those that there are"
-                ) from error
+            if _is_unknown(error):
+                raise _unknown_run(self.place, workflow_id) from error
             raise configuration_error(f"{self.place}: cannot tell of the run {workflow_id!r}: {error}") from error
 
     async def stored(self, workflow_id: str) -> StoredRun | None:
@@ -272,19 +270,26 @@ class TemporalRun:
             async with asyncio.timeout(REQUEST_SECS):
                 await request
         except RPCError as error:
-            if error.status != RPCStatusCode.NOT_FOUND:
+            if not _is_unknown(error):
                 raise self._out_of_reach(error) from error
         except TimeoutError as error:
             raise self._out_of_reach(f"not within {REQUEST_SECS:g} seconds") from error
 
     def _out_of_reach(self, reason: object) -> DbtTemporalError:
-        if isinstance(reason, RPCError) and reason.status == RPCStatusCode.NOT_FOUND:
-            return configuration_error(
-                f"there is no run {self.workflow_id!r}; `dbt-temporal runs` lists those that there are"
-            )
+        if _is_unknown(reason):
+            return _unknown_run("Temporal", self.workflow_id)
         return configuration_error(
             f"Temporal does not answer for the run {self.workflow_id!r} ({reason}). If it is there, it goes on."
         )
+
+
+def _is_unknown(reason: object) -> bool:
+    """Whether the server has said that it has no such workflow."""
+    return isinstance(reason, RPCError) and reason.status == RPCStatusCode.NOT_FOUND
+
+
+def _unknown_run(place: str, workflow_id: str) -> DbtTemporalError:
+    return configuration_error(f"{place} has no run {workflow_id!r}; `dbt-temporal runs` lists those that there are")
 
 
 def _outcome_of(cause: BaseException) -> Outcome:
