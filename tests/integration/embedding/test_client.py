@@ -127,7 +127,7 @@ async def test_a_wrong_input_is_told_before_anything_is_started(client: DbtClien
     with pytest.raises(DbtTemporalError, match=next(iter(wrong))) as error:
         await client.start(wrong, workflow_id=workflow_id)
     assert error.value.error_type is ErrorType.CONFIGURATION
-    with pytest.raises(DbtTemporalError, match="not found"):
+    with pytest.raises(DbtTemporalError, match=f"has no run '{workflow_id}'"):
         await client.handle(workflow_id).invocation_id()
 
 
