@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from rich.console import Console
@@ -71,6 +72,26 @@ async def test_runs_are_listed_newest_first_with_what_became_of_them(runs: RunHa
     assert held.workflow_id in first
     await cancel(target, [held.workflow_id], console())
     await held.outcome()
+
+
+async def test_a_run_that_could_not_be_planned_is_listed_with_the_project_that_was_asked_for(
+    runs: RunHarness, target: Target
+) -> None:
+    await runs.start_worker()
+    by_input = await runs.submit({"command": "test", "project": "lost", "select": "a"})
+    plain_id = f"dbt-build-lost-20260131-060000-{uuid4().hex[:6]}"
+    refused = {"project": "unheard_of"}
+    await runs.client.start_workflow("dbt_run", refused, id=plain_id, task_queue=runs.task_queue)
+    for workflow_id in (by_input.workflow_id, plain_id):
+        await runs.gateway.find(workflow_id).outcome()
+
+    async def both_there() -> bool:
+        return [each["status"] for each in await listed(target, project="lost")] == ["failed", "failed"]
+
+    await wait_for(both_there, what="visibility has both")
+    asked = {(each["workflow_id"], each["command"], each["select"]) for each in await listed(target, project="lost")}
+    assert asked == {(by_input.workflow_id, "test", "a"), (plain_id, "build", None)}
+    assert await listed(target, project="shop") == []
 
 
 async def test_the_newest_run_is_looked_at_followed_and_cancelled(runs: RunHarness, target: Target) -> None:

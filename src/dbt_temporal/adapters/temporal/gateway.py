@@ -47,6 +47,9 @@ from dbt_temporal.domain.run.input import DbtRunInput
 logger = logging.getLogger(__name__)
 
 WORKFLOW_TYPE = "dbt_run"
+COMMAND_MEMO = "command"
+_ASKED = ("command", "project", "select")
+_ASKED_CHARS = 1000
 DEFAULT_TASK_QUEUE = "dbt-tasks"
 QUERY_TIMEOUT = timedelta(seconds=2)
 """A query waits for a worker; a reader would rather hear that there is none."""
@@ -102,6 +105,7 @@ class TemporalRunGateway:
                     args=[] if run_input is None else [dict(run_input)],
                     id=workflow_id,
                     task_queue=self._task_queue,
+                    memo={COMMAND_MEMO: asked_for(run_input or {})},
                     static_summary=summary or run_summary(run_input or {}),
                 )
         except WorkflowAlreadyStartedError as error:
@@ -302,6 +306,12 @@ def _outcome_of(cause: BaseException) -> Outcome:
     if isinstance(cause, WorkflowTimeoutError):
         return Outcome(Ending.TIMED_OUT, message="the workflow ran out of time")
     return Outcome(Ending.FAILED, message=str(cause))
+
+
+def asked_for(run_input: Mapping[str, Any]) -> dict[str, str]:
+    """The memo `command` of a run that begins, by which it is found before it is planned; the plan writes it whole."""
+    given = {"command": "build", **run_input}
+    return {name: given[name][:_ASKED_CHARS] for name in _ASKED if isinstance(given.get(name), str)}
 
 
 def new_workflow_id(run_input: DbtRunInput, project: str | None = None) -> str:

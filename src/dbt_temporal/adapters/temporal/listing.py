@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,12 +12,12 @@ from temporalio.client import Client, WorkflowExecution
 from temporalio.exceptions import FailureError
 from temporalio.service import RPCError, RPCStatusCode
 
-from dbt_temporal.adapters.temporal.gateway import WORKFLOW_TYPE
+from dbt_temporal.adapters.temporal.gateway import COMMAND_MEMO, WORKFLOW_TYPE
 from dbt_temporal.adapters.temporal.planned_runs import begun_with
 from dbt_temporal.application.stored.retention import OpenRuns
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
+from dbt_temporal.domain.run.commands import COMMANDS
 
-COMMAND_MEMO = "command"
 STATUS_ATTRIBUTE = "DbtStatus"
 STATUSES = ("running", "held", "passed", "failed", "skipped", "cancelled", "terminated", "timed out")
 
@@ -28,6 +29,12 @@ _BY_EXECUTION = {
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED: "terminated",
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TIMED_OUT: "timed out",
 }
+_OWN_ID = re.compile(
+    rf"dbt-({'|'.join(map(re.escape, COMMANDS))})-(.+)-(?:\d{{8}}-\d{{6}}-[0-9a-f]{{6}}|[0-9a-f]{{16}})", re.ASCII
+)
+"""What `new_workflow_id` and `workflow_id_of` make; ids of schedules have their name in place of the project's."""
+_NO_PROJECT = "default"
+"""What such an id has in place of a project that was not named."""
 _MORE_EXACT = {"running": ("held",), "passed": ("skipped",)}
 """What DbtStatus may say beside the status of the workflow."""
 
@@ -39,7 +46,7 @@ class KnownRun:
     Attributes:
         workflow_id: its workflow's.
         run_id: of that execution.
-        project: empty where the run was not planned yet.
+        project: empty where nobody has named it, and the run was not planned.
         command: dbt's, as the run's input names it.
         select: its selection, where it has one.
         status: one of STATUSES.
@@ -160,6 +167,7 @@ def runs_of(task_queue: str) -> str:
 
 async def _known_run(execution: WorkflowExecution) -> KnownRun:
     asked = await _memo(execution)
+    command, project = named_in_id(execution.id)
     status = _BY_EXECUTION.get(execution.raw_info.status, "running")
     said = _said(execution, STATUS_ATTRIBUTE)
     if said in _MORE_EXACT.get(status, ()):
@@ -167,13 +175,21 @@ async def _known_run(execution: WorkflowExecution) -> KnownRun:
     return KnownRun(
         workflow_id=execution.id,
         run_id=execution.run_id,
-        project=str(asked.get("project") or _said(execution, "DbtProject")),
-        command=str(asked.get("command") or _said(execution, "DbtCommand")),
+        project=str(asked.get("project") or _said(execution, "DbtProject") or project),
+        command=str(asked.get("command") or _said(execution, "DbtCommand") or command),
         select=str(asked.get("select") or ""),
         status=status,
         started_at=execution.start_time,
         ended_at=execution.close_time,
     )
+
+
+def named_in_id(workflow_id: str) -> tuple[str, str]:
+    """The command and the project that a workflow id of ours names; empty what it does not."""
+    found = _OWN_ID.fullmatch(workflow_id)
+    if found is None:
+        return "", ""
+    return found[1], "" if found[2] == _NO_PROJECT else found[2]
 
 
 def _said(execution: WorkflowExecution, attribute: str) -> str:

@@ -26,7 +26,7 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from dbt_temporal.adapters.temporal.gateway import WORKFLOW_TYPE
+from dbt_temporal.adapters.temporal.gateway import COMMAND_MEMO, WORKFLOW_TYPE, asked_for
 from dbt_temporal.adapters.temporal.schedules.times import MOMENT, times_between
 from dbt_temporal.domain.details.headline import run_summary
 from dbt_temporal.domain.errors import configuration_error
@@ -41,7 +41,6 @@ OVERLAP_POLICIES: Mapping[str, ScheduleOverlapPolicy] = {
     "AllowAll": ScheduleOverlapPolicy.ALLOW_ALL,
 }
 """By the names that `temporal schedule create` has for them."""
-COMMAND_MEMO = "command"
 
 
 @dataclass(frozen=True)
@@ -130,6 +129,7 @@ class KnownSchedules:
             # The server adds the time that a run is for.
             id=f"dbt-{run_input.command}-{schedule_id}",
             task_queue=self._task_queue,
+            memo={COMMAND_MEMO: asked_for(given)},
             static_summary=summary,
         )
         schedule = Schedule(
