@@ -93,6 +93,18 @@ def test_retry_takes_the_id_of_a_workflow(desk: Desk) -> None:
     assert "has no run 'nobody'" in unknown.stderr
 
 
+def test_retry_without_an_id_says_first_which_run_it_takes(desk: Desk) -> None:
+    build = ["run", "--project", "with_failures", "--select", "sql_error+", "--workflow-id", "newest-fails"]
+    assert desk.command(*build).returncode == 1
+    unplanned = ["run", "--project", "with_failures", "--target", "nowhere", "--workflow-id", "not-planned"]
+    assert desk.command(*unplanned).returncode == 2
+    result = desk.command("retry", "--project", "with_failures")
+    first, submitted, *_ = result.stderr.splitlines()
+    assert first.startswith("Retries newest-fails: run --select sql_error+, failed at 20")
+    assert submitted.startswith("Submitted ")
+    assert "Failure in model sql_error" in result.stdout
+
+
 def test_list_prints_the_selectors_alone_on_standard_output(desk: Desk) -> None:
     args = ["ls", "--project", "jaffle_shop", "--select", "+dim_products", "--exclude", "resource_type:test"]
     result = desk.command(*args)

@@ -70,7 +70,7 @@ async def test_runs_are_listed_newest_first_with_what_became_of_them(runs: RunHa
     heads, first = text(shown).splitlines()
     assert heads.split() == ["STARTED", "STATUS", "FOR", "PROJECT", "COMMAND", "WORKFLOW", "ID"]
     assert held.workflow_id in first
-    await cancel(target, [held.workflow_id], console())
+    await cancel(target, [held.workflow_id], None, console())
     await held.outcome()
 
 
@@ -115,17 +115,47 @@ async def test_the_newest_run_is_looked_at_followed_and_cancelled(runs: RunHarne
     following = console()
     attached = asyncio.create_task(attach(target, None, "shop", following, console()))
     await wait_for(lambda: _says(following, "START"), what="it is followed")
-    await cancel(target, [run.workflow_id], console())
+    await cancel(target, [run.workflow_id], None, console())
     assert await attached == 2
     assert "CANCELLED" in text(following)
     again = console()
-    await cancel(target, [run.workflow_id], again)
+    await cancel(target, [run.workflow_id], None, again)
     assert text(again) == f"{run.workflow_id} has ended already: nothing is asked of it\n"
     ended = console()
     await print_status(target, run.workflow_id, None, ended)
     phase, nodes = text(ended).splitlines()[1:3]
     assert phase.startswith("ended: cancelled, at 20")
     assert nodes == "nodes: 2 (1 skipped, 1 cancelled)"
+
+
+async def test_cancel_without_an_id_is_for_the_only_run_that_goes_on(
+    runs: RunHarness, target: Target, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(DbtTemporalError, match="no run of the project 'shop' goes on"):
+        await cancel(target, [], "shop", console())
+    runs.engine.gates[A] = asyncio.Event()
+    first, second = await runs.submit(), await runs.submit({"command": "run"})
+
+    async def listed_are(*ids: str) -> bool:
+        return {each["workflow_id"] for each in await listed(target, status="running")} == set(ids)
+
+    await wait_for(lambda: listed_are(first.workflow_id, second.workflow_id), what="visibility has both")
+    with pytest.raises(DbtTemporalError, match="several runs go on; say which by its ID") as refused:
+        await cancel(target, [], None, console())
+    for run in (first, second):
+        assert f"  {run.workflow_id}: " in refused.value.message
+    await cancel(target, [second.workflow_id], None, console())
+    await second.outcome()
+    await wait_for(lambda: listed_are(first.workflow_id), what="the second has ended")
+    shown = console()
+    await cancel(target, [], "shop", shown)
+    assert text(shown).startswith(f"Cancels {first.workflow_id}: build, running since 20")
+    await first.outcome()
+    attached = console()
+    await attach(target, first.workflow_id, None, attached, console())
+    assert "The newest run is" not in capsys.readouterr().err
+    await attach(target, None, None, attached, console())
+    assert "The newest run is run-" in capsys.readouterr().err
 
 
 async def _says(shown: Console, what: str) -> bool:
@@ -137,4 +167,4 @@ async def test_a_run_that_is_not_there_is_told(runs: RunHarness, target: Target)
     with pytest.raises(DbtTemporalError, match="no run of the project 'nothing' has begun"):
         await print_status(target, None, "nothing", console())
     with pytest.raises(DbtTemporalError, match="has no run 'nowhere'"):
-        await cancel(target, ["nowhere"], console())
+        await cancel(target, ["nowhere"], None, console())

@@ -15,7 +15,8 @@ from dbt_temporal.adapters.report_page.page import html_page
 from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings
 from dbt_temporal.adapters.temporal.telemetry.tracing_settings import TracingSettings
 from dbt_temporal.domain.errors import DbtTemporalError
-from dbt_temporal.entrypoints.cli.operators.runs import connected, named_run
+from dbt_temporal.entrypoints.cli.operators.newest import named_run
+from dbt_temporal.entrypoints.cli.operators.runs import connected
 from dbt_temporal.entrypoints.cli.operators.stored import show_report, show_sql
 from dbt_temporal.entrypoints.cli.submit import Target
 from dbt_temporal.testing import FakeEngine, node, plan

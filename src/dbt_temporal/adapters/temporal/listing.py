@@ -86,6 +86,9 @@ class KnownRuns:
             DbtTemporalError: of type Configuration, where the server does not say.
         """
         query = f"{runs_of(self._task_queue)} AND StartTime > '{since.isoformat()}'"
+        return await self._found(query, limit, project, status)
+
+    async def _found(self, query: str, limit: int, project: str | None, status: str | None) -> list[KnownRun]:
         found: list[KnownRun] = []
         try:
             async for execution in self._client.list_workflows(query):
@@ -97,6 +100,26 @@ class KnownRuns:
         except RPCError as error:
             raise configuration_error(f"the server does not list runs: {error.message}") from error
         return found
+
+    async def open_ones(self, limit: int, *, project: str | None = None) -> list[KnownRun]:
+        """Those that go on, newest first, whenever they began. See `newest`."""
+        return await self._found(f"{runs_of(self._task_queue)} AND ExecutionStatus = 'Running'", limit, project, None)
+
+    async def begun_as(self, invocation_id: str) -> KnownRun | None:
+        """The run with an invocation id, which is the id of its first execution; None where none is known any more.
+
+        Raises:
+            DbtTemporalError: of type Configuration, where the server does not say.
+        """
+        try:
+            async for execution in self._client.list_workflows(f"RunId = '{invocation_id}'"):
+                # It may have gone on in further executions; its id may have been given to another run since.
+                newest = await self._client.get_workflow_handle(execution.id).describe()
+                is_it = newest.raw_info.first_run_id == invocation_id
+                return await _known_run(newest if is_it else execution)
+        except RPCError as error:
+            raise configuration_error(f"the server does not tell of {invocation_id}: {error.message}") from error
+        return None
 
     async def known(self, workflow_id: str) -> KnownRun:
         """One of them.

@@ -43,7 +43,7 @@ class EarlierRuns:
 
     async def _has_later(self, project: str, ended_at: datetime) -> bool:
         """Whether the latest run has stored its results after this time. What does not say so does not count."""
-        latest = await self._newest(project)
+        latest = await self.newest(project)
         results = None if latest is None else await self._store.read(f"{latest}/run_results.json")
         try:
             generated = orjson.loads(results or b"{}")["metadata"]["generated_at"]
@@ -95,7 +95,7 @@ class EarlierRuns:
             return self._store.location(name)
         if name != LATEST:
             return await self._latest_of_target(field, name.removeprefix(_OF_TARGET), project)
-        latest = await self._newest(project)
+        latest = await self.newest(project)
         if latest is None:
             raise configuration_error(
                 f"{field}: no run of {project!r} has stored results yet; give a path, a URL or an invocation id"
@@ -111,8 +111,9 @@ class EarlierRuns:
             )
         return self._store.location(latest.invocation_id)
 
-    async def _newest(self, project: str) -> str | None:
-        """The invocation id; releases before this one have it in another place."""
+    async def newest(self, project: str) -> str | None:
+        """The invocation id of a project's latest run; None where there is none. Raises ArtifactStore errors."""
+        # Releases before this one have it in another place.
         newest = await self._store.read(_newest_path(project))
         if newest is None:
             newest = await self._store.read(f"{LATEST}/{safe_name(project)}")

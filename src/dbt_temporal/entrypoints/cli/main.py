@@ -201,7 +201,13 @@ def _submit(command: str, flags: dict[str, Any]) -> None:
         retried = None if run_input.retry_from else flags.get("earlier_run")
         wait, patience = not flags["no_wait"], flags["wait_for_worker"]
         submission = Submission(run_input, workflow_id, wait, patience, retried, Showing.of(flags))
-        return await submit(submission, target, *consoles(flags))
+        out, err = consoles(flags)
+        if run_input.command == "retry":
+            from dbt_temporal.entrypoints.cli.operators.retried import takes_latest, with_latest
+
+            if takes_latest(submission):
+                submission = await with_latest(submission, target, err)
+        return await submit(submission, target, out, err)
 
     sys.exit(run_program(run))
 

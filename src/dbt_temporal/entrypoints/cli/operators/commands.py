@@ -144,12 +144,17 @@ def attach(workflow_id: str | None, project: str | None, **flags: Any) -> None:
 
 
 @click.command()
-@with_flags([click.argument("workflow_ids", metavar="ID...", nargs=-1, required=True), *CONNECTION_FLAGS])
-def cancel(workflow_ids: tuple[str, ...], **flags: Any) -> None:
-    """Ask the runs with these workflow ids to stop: statements end in the database, and artifacts are stored."""
+@with_flags([click.argument("workflow_ids", metavar="[ID]...", nargs=-1), _PROJECT, *CONNECTION_FLAGS])
+def cancel(workflow_ids: tuple[str, ...], project: str | None, **flags: Any) -> None:
+    """Ask the runs with these workflow ids to stop: statements end in the database, and artifacts are stored.
+
+    Without ID, the one run that goes on (of --project); where several do, they are listed, and none is asked.
+    """
     from dbt_temporal.entrypoints.cli.operators.runs import cancel as cancel_runs
 
-    run_at_server(flags, lambda target, out: cancel_runs(target, workflow_ids, out))
+    if workflow_ids and project is not None:
+        raise click.UsageError("--project is for a run without ID: give one of them.")
+    run_at_server(flags, lambda target, out: cancel_runs(target, workflow_ids, project, out))
 
 
 @click.command()

@@ -16,7 +16,8 @@ from dbt_temporal.adapters.docs_site.server import INDEX_FILE, serving
 from dbt_temporal.adapters.temporal.listing import KnownRuns
 from dbt_temporal.adapters.temporal.planned_runs import PlannedRun
 from dbt_temporal.domain.errors import configuration_error
-from dbt_temporal.entrypoints.cli.operators.runs import NEWEST_WITHIN, connected
+from dbt_temporal.entrypoints.cli.operators.newest import NEWEST_WITHIN
+from dbt_temporal.entrypoints.cli.operators.runs import connected
 from dbt_temporal.entrypoints.cli.operators.stored import find_run, store_of
 from dbt_temporal.entrypoints.cli.submit import Target, interrupts_by_signal
 from dbt_temporal.entrypoints.exit_codes import SUCCESS

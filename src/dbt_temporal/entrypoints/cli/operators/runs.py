@@ -20,6 +20,7 @@ from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.entrypoints.cli.events.event import Showing
 from dbt_temporal.entrypoints.cli.events.view import EventView, view_of
 from dbt_temporal.entrypoints.cli.following import Follower
+from dbt_temporal.entrypoints.cli.operators.newest import named_run, only_open_run, run_in_words
 from dbt_temporal.entrypoints.cli.shown.failures import Commands
 from dbt_temporal.entrypoints.cli.shown.rows import print_rows
 from dbt_temporal.entrypoints.cli.submit import Target, interrupts_by_signal
@@ -28,7 +29,6 @@ from dbt_temporal.entrypoints.exit_codes import SUCCESS
 
 STYLES = {"running": "blue", "held": "yellow", "passed": "green", "skipped": "dim"}
 LAST_LINES = 10
-NEWEST_WITHIN = timedelta(days=7)
 _NO_END = float("inf")
 
 
@@ -56,7 +56,7 @@ async def print_status(target: Target, workflow_id: str | None, project: str | N
     """Says where a run stands, with the last lines of its log. Returns the exit code, which is not the run's."""
     client = await connected(target)
     run = TemporalRunGateway(client, target.connection.task_queue).find(
-        await named_run(client, target, workflow_id, project)
+        await named_run(client, target, workflow_id, project, said=False)
     )
     snapshot = await run.snapshot(with_nodes=True)
     if snapshot is None:
@@ -103,10 +103,18 @@ async def attach(
     return exit_code_of(outcome)
 
 
-async def cancel(target: Target, workflow_ids: Sequence[str], out: Console) -> int:
-    """Asks runs to stop. Returns the exit code."""
+async def cancel(target: Target, workflow_ids: Sequence[str], project: str | None, out: Console) -> int:
+    """Asks runs to stop; without an id, the only one that goes on. Returns the exit code.
+
+    Raises:
+        DbtTemporalError: of type Configuration, where one of them is not there, or it is not clear which is meant.
+    """
     client = await connected(target)
     gateway = TemporalRunGateway(client, target.connection.task_queue)
+    if not workflow_ids:
+        run = await only_open_run(client, target, project)
+        _print_lines(out, [f"Cancels {run_in_words(run)}"])
+        workflow_ids = [run.workflow_id]
     # First of all, so that nothing is asked where one of the names is wrong.
     going_on = {workflow_id: await gateway.goes_on(workflow_id) for workflow_id in workflow_ids}
     for workflow_id, goes_on in going_on.items():
@@ -125,18 +133,6 @@ async def connected(target: Target) -> Client:
 
 def _known(client: Client, target: Target) -> KnownRuns:
     return KnownRuns(client, target.connection.task_queue)
-
-
-async def named_run(client: Client, target: Target, workflow_id: str | None, project: str | None) -> str:
-    """The id that was given, else that of the newest run. Raises Configuration where there is none."""
-    if workflow_id is not None:
-        return workflow_id
-    since = datetime.now(UTC) - NEWEST_WITHIN
-    found = await _known(client, target).newest(1, since=since, project=project)
-    if not found:
-        of = f" of the project {project!r}" if project else ""
-        raise configuration_error(f"no run{of} has begun in the last seven days: give the ID of one")
-    return found[0].workflow_id
 
 
 def _described(snapshot: Snapshot, run: KnownRun) -> list[str]:

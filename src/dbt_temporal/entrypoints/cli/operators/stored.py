@@ -14,7 +14,8 @@ from dbt_temporal.adapters.artifact_stores.fsspec_store import FsspecArtifactSto
 from dbt_temporal.adapters.temporal.planned_runs import PlannedRun, find_planned_run
 from dbt_temporal.application.stored.sql_archive import SQL_FILE, is_sql
 from dbt_temporal.domain.errors import configuration_error
-from dbt_temporal.entrypoints.cli.operators.runs import connected, named_run
+from dbt_temporal.entrypoints.cli.operators.newest import named_run
+from dbt_temporal.entrypoints.cli.operators.runs import connected
 from dbt_temporal.entrypoints.cli.submit import Target
 from dbt_temporal.entrypoints.exit_codes import SUCCESS
 

@@ -20,7 +20,8 @@ from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.node_names import find_nodes
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.state import first_line
-from dbt_temporal.entrypoints.cli.operators.runs import connected, named_run
+from dbt_temporal.entrypoints.cli.operators.newest import named_run
+from dbt_temporal.entrypoints.cli.operators.runs import connected
 from dbt_temporal.entrypoints.cli.operators.stored import find_run, store_of
 from dbt_temporal.entrypoints.cli.progress import node_label
 from dbt_temporal.entrypoints.cli.submit import Target
