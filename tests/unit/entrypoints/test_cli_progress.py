@@ -19,6 +19,7 @@ from dbt_temporal.entrypoints.cli.progress import (
     progress_view,
 )
 from dbt_temporal.entrypoints.cli.running import consoles
+from dbt_temporal.entrypoints.cli.shown.joined import Joined
 
 SUMMARY = "Done. PASS=1 WARN=0 ERROR=0 SKIP=0 NO-OP=0 TOTAL=1"
 
@@ -187,11 +188,45 @@ def test_a_node_that_has_ended_has_the_number_with_which_it_has_started() -> Non
         assert numbers.shown(line) == line
 
 
-def test_lines_of_a_run_that_began_long_ago_have_no_times() -> None:
+def test_what_had_happened_before_somebody_came_has_no_time_and_what_follows_has() -> None:
     console = terminal()
-    with progress_view(console, tells_times=False) as view:
-        view.show(Snapshot(new_log_lines=["Found 3 models"]))
-    assert re.search(r"\d\d:\d\d", written(console)) is None
+    with LiveProgress(
+        console, Clock(), joined=Joined(90.0), time_of_day=lambda: datetime(2026, 1, 31, 6, 0, 10)
+    ) as view:
+        view.show(Snapshot(new_log_lines=["Found 3 models", "  => table_model dev.a  [OK in 1.00s]"]))
+        assert re.search(r"\d\d:\d\d:", written(console)) is None
+        view.show(Snapshot(new_log_lines=["  => table_model dev.b  [OK in 1.00s]"]))
+    assert "06:00:10    => table_model dev.b" in written(console)
+
+
+def test_what_ran_before_somebody_came_is_told_since_its_begin_or_without_a_time() -> None:
+    clock = Clock()
+    ages = {"model:a": 30.0, "model:c/2026-01-31": 20.0, "model:c/2026-02-01": 5.0}
+    view = LiveProgress(terminal(), clock, joined=Joined(90.0, ages))
+    view.show(Snapshot(total_nodes=9, node_status=running("model.shop.a", "model.shop.b", "model.shop.c")))
+    clock.now += 2
+    view.show(Snapshot(total_nodes=9, node_status=running("model.shop.a", "model.shop.b", "model.shop.c", "model.x.d")))
+    clock.now += 1
+    text = rendered(view)
+    assert "1m 33s" in text, "of the run"
+    assert re.findall(r"^ *(\S+s|) +model (\w)", text, re.MULTILINE) == [
+        ("", "b"), ("33.0s", "a"), ("23.0s", "c"), ("1.0s", "d"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("unique_id", "activity"),
+    [
+        ("model.shop.orders.v2", "model:orders"),
+        ("test.shop.not_null_orders_id.cf6c17daed", "test:not_null_orders_id"),
+        ("source.shop.raw.orders", "source:orders"),
+        ("unit_test.shop.orders.adds_up", "unit_test:adds_up"),
+        ("model.shop.orders", "model.shop.orders"),
+    ],
+)
+def test_a_node_is_found_by_the_id_of_its_activity(unique_id: str, activity: str) -> None:
+    joined = Joined(9.0, {activity: 5.0, "model:order": 7.0, "seed:orders": 8.0})
+    assert joined.secs_of(unique_id) == 5.0
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -33,6 +34,7 @@ _OWN_ID = re.compile(
     rf"dbt-({'|'.join(map(re.escape, COMMANDS))})-(.+)-(?:\d{{8}}-\d{{6}}-[0-9a-f]{{6}}|[0-9a-f]{{16}})", re.ASCII
 )
 """What `new_workflow_id` and `workflow_id_of` make; ids of schedules have their name in place of the project's."""
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
 _NO_PROJECT = "default"
 """What such an id has in place of a project that was not named."""
 _MORE_EXACT = {"running": ("held",), "passed": ("skipped",)}
@@ -62,6 +64,19 @@ class KnownRun:
     status: str
     started_at: datetime
     ended_at: datetime | None
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """Since when what goes on of a run has done so.
+
+    Attributes:
+        begun_at: when the run began, in its first execution.
+        attempts: attempts at nodes, by the ids of their activities.
+    """
+
+    begun_at: datetime
+    attempts: Mapping[str, datetime]
 
 
 class KnownRuns:
@@ -121,6 +136,23 @@ class KnownRuns:
             raise configuration_error(f"the server does not tell of {invocation_id}: {error.message}") from error
         return None
 
+    async def under_way(self, workflow_id: str) -> UnderWay:
+        """Since when a run and its activities have been going on. Raises as `known` does."""
+        handle = self._client.get_workflow_handle(workflow_id)
+        try:
+            described = await handle.describe()
+            _, begun_at = await _first_execution(self._client, described)
+        except RPCError as error:
+            raise _not_told(workflow_id, error) from error
+        pending = described.raw_description.pending_activities
+        times = {
+            each.activity_id: each.last_started_time if each.HasField("last_started_time") else each.scheduled_time
+            for each in pending
+        }
+        # Where the first execution is not known any more, this one's beginning is the best that there is.
+        begun_at = max(begun_at, described.start_time) if begun_at == _LONG_AGO else begun_at
+        return UnderWay(begun_at, {name: time.ToDatetime(UTC) for name, time in times.items()})
+
     async def known(self, workflow_id: str) -> KnownRun:
         """One of them.
 
@@ -130,9 +162,11 @@ class KnownRuns:
         try:
             return await _known_run(await self._client.get_workflow_handle(workflow_id).describe())
         except RPCError as error:
-            raise configuration_error(
-                f"the server does not tell of the run {workflow_id!r}: {error.message}"
-            ) from error
+            raise _not_told(workflow_id, error) from error
+
+
+def _not_told(workflow_id: str, error: RPCError) -> DbtTemporalError:
+    return configuration_error(f"the server does not tell of the run {workflow_id!r}: {error.message}")
 
 
 async def open_runs(client: Client) -> OpenRuns:
@@ -173,7 +207,7 @@ async def _first_execution(client: Client, execution: WorkflowExecution) -> tupl
         found = await client.get_workflow_handle(execution.id, run_id=first).describe()
         first = found.raw_info.first_run_id
         if first != execution.run_id:  # it has gone on in this execution
-            at = datetime.fromtimestamp(0, UTC)
+            at = _LONG_AGO
             at = (await client.get_workflow_handle(execution.id, run_id=first).describe()).start_time
     except RPCError as error:
         if error.status != RPCStatusCode.NOT_FOUND:

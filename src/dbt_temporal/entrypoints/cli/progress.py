@@ -19,6 +19,7 @@ from rich.text import Text
 
 from dbt_temporal.application.ports.runs import Snapshot
 from dbt_temporal.entrypoints.cli.following import RunView
+from dbt_temporal.entrypoints.cli.shown.joined import Joined
 
 SHOWN_RUNNING = 12
 """The live table holds this many running nodes, the longest-running first; the rest is counted."""
@@ -170,7 +171,14 @@ class NoProgress(PlainProgress):
 
 
 class LiveProgress:
-    """What has ended as lines, each with its time, and below them what runs now, for how long, and how much is done."""
+    """What has ended as lines, each with its time, and below them what runs now, for how long, and how much is done.
+
+    Args:
+        console: the terminal.
+        clock: a monotonic clock in seconds.
+        joined: of a run that was under way already. When what its first snapshot tells has happened, nobody knows.
+        time_of_day: for the lines.
+    """
 
     wants_nodes = True
     wants_events = False
@@ -180,19 +188,19 @@ class LiveProgress:
         console: Console,
         clock: Callable[[], float] = time.monotonic,
         *,
-        tells_times: bool = True,
+        joined: Joined | None = None,
         time_of_day: Callable[[], datetime] = datetime.now,
     ) -> None:
         self._console = console
         self._clock = clock
-        self._tells_times = tells_times
+        self._joined = joined
         self._time_of_day = time_of_day
         self._numbers = Numbers()
         self.log = ShownLog()
-        self._began = clock()
+        self._began = clock() - (joined.run_secs if joined else 0.0)
         self._snapshot = Snapshot()
         self._away: str | None = None
-        self._started: dict[str, float] = {}
+        self._started: dict[str, float | None] = {}
         self._live = Live(
             console=console,
             get_renderable=self.render,
@@ -216,7 +224,8 @@ class LiveProgress:
         # The counts first: they must not lag behind the lines.
         self._snapshot = snapshot
         self._time_running_nodes(snapshot.node_status)
-        now = f"{self._time_of_day():%H:%M:%S}  " if self._tells_times else ""
+        now = "" if self._joined else f"{self._time_of_day():%H:%M:%S}  "
+        self._joined = None
         for line in self.log.take(snapshot.new_log_lines):
             shown = self._numbers.shown(line)
             if shown is not None:
@@ -235,10 +244,17 @@ class LiveProgress:
         return Group(self._progress_line(), *away, self._running_table())
 
     def _time_running_nodes(self, status: Mapping[str, str]) -> None:
-        # The queries tell what runs, not since when: the time is counted from when it was first seen here.
-        now = self._clock()
+        # The queries tell what runs, not since when: the time is counted from when it was first seen here, but for what
+        # ran already then.
         running = [unique_id for unique_id, word in status.items() if word == "running"]
-        self._started = {unique_id: self._started.get(unique_id, now) for unique_id in running}
+        self._started = {
+            unique_id: self._started[unique_id] if unique_id in self._started else self._start_of(unique_id)
+            for unique_id in running
+        }
+
+    def _start_of(self, unique_id: str) -> float | None:
+        before = self._joined.secs_of(unique_id) if self._joined else 0.0
+        return None if before is None else self._clock() - before
 
     def _progress_line(self) -> RenderableType:
         snapshot = self._snapshot
@@ -260,11 +276,11 @@ class LiveProgress:
 
     def _running_table(self) -> RenderableType:
         now = self._clock()
-        longest_first = sorted(self._started.items(), key=lambda item: item[1])
+        longest_first = sorted(self._started.items(), key=lambda item: item[1] or 0.0)
         table = Table.grid(padding=(0, 1))
         for unique_id, began in longest_first[:SHOWN_RUNNING]:
             kind, name = node_label(unique_id)
-            time_text = Text(duration(now - began), style="cyan", justify="right")
+            time_text = Text("" if began is None else duration(now - began), style="cyan", justify="right")
             table.add_row(" ", time_text, Text(kind, style="dim"), Text(name, overflow="ellipsis", no_wrap=True))
         more = len(longest_first) - SHOWN_RUNNING
         if more > 0:
@@ -272,8 +288,8 @@ class LiveProgress:
         return table
 
 
-def progress_view(console: Console, *, tells_times: bool = True) -> ProgressView:
-    """The view for a console. `tells_times` is false where lines are shown long after they were written."""
+def progress_view(console: Console, *, joined: Joined | None = None) -> ProgressView:
+    """The view for a console; `joined` is for a run that was under way already."""
     if console.is_terminal and not console.is_dumb_terminal:
-        return LiveProgress(console, tells_times=tells_times)
+        return LiveProgress(console, joined=joined)
     return PlainProgress(console)

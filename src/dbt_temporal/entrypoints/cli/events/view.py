@@ -13,6 +13,7 @@ from dbt_temporal.entrypoints.cli.events.event import Event, EventWriter, Showin
 from dbt_temporal.entrypoints.cli.events.reading import LogReader, said_event
 from dbt_temporal.entrypoints.cli.progress import NoProgress, ProgressView, ShownLog, progress_view
 from dbt_temporal.entrypoints.cli.shown.failures import Commands
+from dbt_temporal.entrypoints.cli.shown.joined import Joined
 
 
 class EventView:
@@ -103,7 +104,7 @@ def view_of(
     invocation_id: str = "",
     *,
     for_pipes: bool = False,
-    tells_times: bool = True,
+    joined: Joined | None = None,
 ) -> ProgressView:
     """The view for two consoles.
 
@@ -113,7 +114,7 @@ def view_of(
         err: standard error.
         invocation_id: dbt's, which JSON lines have.
         for_pipes: whether standard output is for what the command is for alone; JSON lines have all there.
-        tells_times: false where lines are shown long after they were written.
+        joined: what is known of the times of a run that was under way already.
     """
     if showing.by_events:
         results = EventWriter(out, showing, invocation_id)
@@ -123,4 +124,4 @@ def view_of(
         return NoProgress(err)
     if showing.quiet:
         return QuietView(out, err)
-    return progress_view(out, tells_times=tells_times)
+    return progress_view(out, joined=joined)

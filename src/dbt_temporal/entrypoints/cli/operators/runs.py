@@ -13,7 +13,7 @@ from temporalio.client import Client
 
 from dbt_temporal.adapters.temporal.connection.connect import connect
 from dbt_temporal.adapters.temporal.gateway import TemporalRunGateway
-from dbt_temporal.adapters.temporal.listing import KnownRun, KnownRuns
+from dbt_temporal.adapters.temporal.listing import KnownRun, KnownRuns, UnderWay
 from dbt_temporal.adapters.temporal.telemetry.metrics_export import MetricsSettings, build_runtime
 from dbt_temporal.application.ports.runs import Snapshot
 from dbt_temporal.domain.errors import configuration_error
@@ -22,6 +22,7 @@ from dbt_temporal.entrypoints.cli.events.view import EventView, view_of
 from dbt_temporal.entrypoints.cli.following import Follower
 from dbt_temporal.entrypoints.cli.operators.newest import named_run, only_open_run, run_in_words
 from dbt_temporal.entrypoints.cli.shown.failures import Commands
+from dbt_temporal.entrypoints.cli.shown.joined import Joined
 from dbt_temporal.entrypoints.cli.shown.rows import print_rows
 from dbt_temporal.entrypoints.cli.submit import Target, interrupts_by_signal
 from dbt_temporal.entrypoints.cli.summary import exit_code_of, print_summary
@@ -84,9 +85,10 @@ async def attach(
     gateway = TemporalRunGateway(client, target.connection.task_queue)
     run = gateway.find(await named_run(client, target, workflow_id, project))
     invocation_id = await gateway.invocation_id(run.workflow_id) if showing.format == "json" else ""
+    joined = _joined(await _known(client, target).under_way(run.workflow_id), datetime.now(UTC))
     with (
         interrupts_by_signal() as interrupts,
-        view_of(showing, out, err, invocation_id, tells_times=False) as view,
+        view_of(showing, out, err, invocation_id, joined=joined) as view,
     ):
         follower = Follower(run, gateway, view, interrupts, _NO_END, time.monotonic, detaches=True)
         outcome = await follower.follow()
@@ -133,6 +135,12 @@ async def connected(target: Target) -> Client:
 
 def _known(client: Client, target: Target) -> KnownRuns:
     return KnownRuns(client, target.connection.task_queue)
+
+
+def _joined(since: UnderWay, now: datetime) -> Joined:
+    # The clock of the server may be ahead of the one here.
+    ages = {name: max(0.0, (now - at).total_seconds()) for name, at in since.attempts.items()}
+    return Joined(max(0.0, (now - since.begun_at).total_seconds()), ages)
 
 
 def _described(snapshot: Snapshot, run: KnownRun) -> list[str]:
