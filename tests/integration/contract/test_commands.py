@@ -209,7 +209,7 @@ async def test_an_empty_selection_succeeds_and_says_so(shop: Shop) -> None:
     outcome = await run.outcome()
     assert outcome.output is not None
     assert (outcome.ending, outcome.output.node_results) == (Ending.COMPLETED, [])
-    assert "Nothing to do." in "\n".join(await run.handle.query("run_log"))
+    assert "\n".join(await run.handle.query("run_log")).count("Nothing to do.") == 1
 
 
 # dbt's rules about failures, in projects made for them.

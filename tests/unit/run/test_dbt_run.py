@@ -17,7 +17,7 @@ from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.project_config import parse_project_config
 from dbt_temporal.domain.results import ArtifactPaths
 from dbt_temporal.domain.run.plan import NodeOverrides
-from dbt_temporal.testing import FakeRuntime, model_id, node, result, until
+from dbt_temporal.testing import FakeRuntime, model_id, node, planned, result, until
 from dbt_temporal.testing.builders import INVOCATION_ID
 from tests.unit.run.runs import execute, failure, runtime_of, start, statuses
 
@@ -56,6 +56,16 @@ async def test_a_run_that_cannot_be_planned_raises_the_steps_error() -> None:
     assert caught.value.error_type == ErrorType.PROJECT_NOT_FOUND
     assert not caught.value.retryable
     assert runtime.step_names == ["plan_project"]
+
+
+@pytest.mark.parametrize("messages", [[], ["Nothing to do. Try checking your model configs"]])
+async def test_a_run_with_nothing_to_do_says_so_once(messages: list[str]) -> None:
+    plan = planned()
+    plan.messages = messages
+    plan.nothing_to_do = True
+    run, task = start(FakeRuntime(plan))
+    assert (await task).success
+    assert "\n".join(run.run_log()).count("Nothing to do") == 1
 
 
 async def test_independent_nodes_run_at_the_same_time_up_to_dbts_threads() -> None:

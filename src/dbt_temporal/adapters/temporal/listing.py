@@ -72,10 +72,12 @@ class UnderWay:
 
     Attributes:
         begun_at: when the run began, in its first execution.
+        ended_at: None where it goes on.
         attempts: attempts at nodes, by the ids of their activities.
     """
 
     begun_at: datetime
+    ended_at: datetime | None
     attempts: Mapping[str, datetime]
 
 
@@ -151,7 +153,7 @@ class KnownRuns:
         }
         # Where the first execution is not known any more, this one's beginning is the best that there is.
         begun_at = max(begun_at, described.start_time) if begun_at == _LONG_AGO else begun_at
-        return UnderWay(begun_at, {name: time.ToDatetime(UTC) for name, time in times.items()})
+        return UnderWay(begun_at, described.close_time, {name: time.ToDatetime(UTC) for name, time in times.items()})
 
     async def known(self, workflow_id: str) -> KnownRun:
         """One of them.

@@ -17,6 +17,8 @@ from dbt_temporal.application.steps.messages import PlanProjectOutput, StoreArti
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.commands import COMMANDS
 
+NOTHING_TO_DO = "Nothing to do"
+
 
 class Execution:
     """That of one run.
@@ -79,7 +81,8 @@ class Execution:
                 await self._execute_nodes()
             else:
                 # dbt runs no hooks either where nothing is selected (dbt/task/runnable.py, run).
-                self._live.log.add("Nothing to do. Try checking your model configs and model specification args")
+                if not any(NOTHING_TO_DO in message for message in context.planned.messages):  # dbt-core has said it
+                    self._live.log.add(f"{NOTHING_TO_DO}. Try checking your model configs and model specification args")
         except asyncio.CancelledError:
             self._steps.cancelled = True
             self._tell_of_cancel()

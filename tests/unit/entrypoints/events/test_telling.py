@@ -297,6 +297,12 @@ def test_a_quiet_command_for_a_pipe_has_its_result_alone() -> None:
     assert written(out) == ""
 
 
+def test_warnings_for_a_person_stand_beside_the_result_for_a_pipe() -> None:
+    out, err = console(), console()
+    view_of(Showing(), out, err, for_pipes=True).show(printed_and_warned())
+    assert (written(out), written(err)) == ("", "warned\n")
+
+
 def test_text_for_a_pipe_has_the_result_alone_on_standard_output() -> None:
     out, err = console(), console()
     output = DbtRunOutput(invocation_id="i", success=True, node_results=[result("a", output="| 1 |")])

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.text import Text
 
 from dbt_temporal.application.ports.runs import Outcome, Snapshot, StoredRun
 from dbt_temporal.entrypoints.cli.events.ending import ending_events, is_whole, result_events
@@ -80,6 +81,23 @@ class EventView:
             self._writer.write(event)
 
 
+class PipeView(NoProgress):
+    """What dbt and the project warn of, on standard error; notes besides. The result alone is on standard output."""
+
+    wants_events = True
+
+    def __init__(self, err: Console) -> None:
+        super().__init__(err)
+        self._err = err
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Prints what was warned of since."""
+        for said in snapshot.new_said:
+            event = said_event(snapshot.new_log_lines[said.line : said.line + said.lines], said)
+            if event.level in ("warn", "error"):
+                self._err.print(Text(event.msg, style="yellow"), soft_wrap=True)
+
+
 class QuietView(NoProgress):
     """What macros `print`, as dbt has it at level `error`; failures are told at the end."""
 
@@ -121,7 +139,7 @@ def view_of(
         told = results if showing.format == "json" or not for_pipes else EventWriter(err, showing, invocation_id)
         return EventView(told, results, has_log=not for_pipes)
     if for_pipes:
-        return NoProgress(err)
+        return NoProgress(err) if showing.quiet else PipeView(err)
     if showing.quiet:
         return QuietView(out, err)
     return progress_view(out, joined=joined)

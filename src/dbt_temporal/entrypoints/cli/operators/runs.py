@@ -140,7 +140,7 @@ def _known(client: Client, target: Target) -> KnownRuns:
 def _joined(since: UnderWay, now: datetime) -> Joined:
     # The clock of the server may be ahead of the one here.
     ages = {name: max(0.0, (now - at).total_seconds()) for name, at in since.attempts.items()}
-    return Joined(max(0.0, (now - since.begun_at).total_seconds()), ages)
+    return Joined(max(0.0, ((since.ended_at or now) - since.begun_at).total_seconds()), ages)
 
 
 def _described(snapshot: Snapshot, run: KnownRun) -> list[str]:
