@@ -172,6 +172,7 @@ def test_a_server_that_is_not_there_is_named_with_what_to_do(desk: Desk) -> None
     result = desk.command("build", "--address", "localhost:1")
     assert result.returncode == 2
     assert "cannot connect to Temporal at localhost:1" in result.stderr
+    assert "Check --address" in result.stderr
     assert "dbt-temporal dev" in result.stderr
 
 

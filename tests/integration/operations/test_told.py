@@ -107,7 +107,7 @@ async def test_the_results_of_a_run_are_a_table(runs: RunHarness, target: Target
     heads, a, b = (await results(target, run.workflow_id)).splitlines()
     assert heads.split() == ["NODE", "STATUS", "TIME", "ROWS", "MESSAGE"]
     assert a.split() == ["model", "a", "error", "0.00s", "Database", "Error", "no", "[bold]such[/]", "table"]
-    assert b.split()[:3] == ["model", "b", "skipped"]
+    assert b.split() == ["model", "b", "skipped", "0.00s", f"{A}", "failed"]
     listed = [json.loads(line) for line in (await results(target, run.workflow_id, as_json=True)).splitlines()]
     assert [(each["unique_id"], each["status"]) for each in listed] == [(A, "error"), ("model.shop.b", "skipped")]
     assert listed[0]["message"] == "Database Error\n  no [bold]such[/] table"

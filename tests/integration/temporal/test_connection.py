@@ -23,6 +23,13 @@ from tests.integration.run_harness import RunHarness
 from tests.integration.servers import free_port
 
 
+async def test_an_address_that_is_none_is_told_at_once() -> None:
+    with pytest.raises(
+        DbtTemporalError, match=r"cannot connect to Temporal at no address:7233, .*: invalid target URL"
+    ):
+        await connect(ConnectionSettings(address="no address"), patience_secs=60)
+
+
 async def test_a_server_that_is_not_there_is_told_with_its_address_and_a_remedy() -> None:
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(DbtTemporalError) as caught:

@@ -165,6 +165,11 @@ ON_FAILURE_FLAG: Decorator = click.option(
     help="Whether a run of which nodes have failed ends, or is kept open for `dbt-temporal node` [default: fail].",
 )
 
+FLAG_OF_VARIABLE = {
+    "TEMPORAL_ADDRESS": "--address",
+    "TEMPORAL_NAMESPACE": "--namespace",
+    "TEMPORAL_TASK_QUEUE": "--task-queue",
+}
 CONNECTION_FLAGS: list[Decorator] = [
     click.option("--address", metavar="HOST:PORT", help="The Temporal server; else TEMPORAL_ADDRESS, else a dev one."),
     click.option("--namespace", help="The Temporal namespace; else TEMPORAL_NAMESPACE, else `default`."),

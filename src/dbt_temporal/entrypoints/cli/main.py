@@ -209,7 +209,7 @@ def _submit(command: str, flags: dict[str, Any]) -> None:
                 submission = await with_latest(submission, target, err)
         return await submit(submission, target, out, err)
 
-    sys.exit(run_program(run))
+    sys.exit(run_program(run, flags=flags))
 
 
 def _dbt_command(command: CliCommand) -> click.Command:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import click
 
 from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.entrypoints.cli.flags import FLAG_OF_VARIABLE
 from dbt_temporal.entrypoints.exit_codes import COULD_NOT_RUN
 
 
@@ -20,8 +22,18 @@ class Failure(click.ClickException):
     exit_code = COULD_NOT_RUN
 
 
-def run_program(start: Callable[[], Any], run: Callable[[Coroutine[Any, Any, Any]], Any] = asyncio.run) -> int:
-    """Runs a program, which may be a coroutine for `run`, and turns its errors into messages."""
+def run_program(
+    start: Callable[[], Any],
+    run: Callable[[Coroutine[Any, Any, Any]], Any] = asyncio.run,
+    flags: Mapping[str, Any] | None = None,
+) -> int:
+    """Runs a program, which may be a coroutine for `run`, and turns its errors into messages.
+
+    Args:
+        start: the program.
+        run: runs the coroutine.
+        flags: what was given on the command line; messages name these flags, and not the variables in their place.
+    """
     from dbt_temporal.entrypoints.settings import SettingsError
 
     try:
@@ -29,13 +41,20 @@ def run_program(start: Callable[[], Any], run: Callable[[Coroutine[Any, Any, Any
         if isinstance(result, Coroutine):
             result = run(result)
     except SettingsError as error:
-        raise Failure(str(error)) from error
+        raise Failure(_by_flags(str(error), flags or {})) from error
     except DbtTemporalError as error:
-        raise Failure(error.message) from error
+        raise Failure(_by_flags(error.message, flags or {})) from error
     except KeyboardInterrupt:
         click.echo("Interrupted.", err=True)
         return COULD_NOT_RUN
     return int(result or 0)
+
+
+def _by_flags(message: str, flags: Mapping[str, Any]) -> str:
+    for variable, flag in FLAG_OF_VARIABLE.items():
+        if flags.get(flag.removeprefix("--").replace("-", "_")):
+            message = re.sub(rf"\b{variable}\b", flag, message)
+    return message
 
 
 def consoles(flags: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -57,4 +76,4 @@ def run_at_server(flags: dict[str, Any], work: Callable[[Any, Any], Coroutine[An
     async def run() -> int:
         return await work(find_target(os.environ, server_variables(flags)), Console(highlight=False, emoji=False))
 
-    sys.exit(run_program(run))
+    sys.exit(run_program(run, flags=flags))

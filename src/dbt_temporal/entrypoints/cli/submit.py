@@ -25,6 +25,7 @@ from dbt_temporal.application.ports.runs import Outcome, RunGateway
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.entrypoints.cli.events.event import Showing
 from dbt_temporal.entrypoints.cli.events.view import EventView, view_of
+from dbt_temporal.entrypoints.cli.flags import FLAG_OF_VARIABLE
 from dbt_temporal.entrypoints.cli.following import Follower, Interrupts
 from dbt_temporal.entrypoints.cli.listing import print_listing, print_missing_code, print_output
 from dbt_temporal.entrypoints.cli.progress import ProgressView
@@ -36,12 +37,6 @@ from dbt_temporal.entrypoints.settings import read_settings
 
 FOR_PIPES = frozenset({"list", "show", "run-operation"})
 """Commands whose standard output holds what they are for alone."""
-
-_FLAG_OF = {
-    "TEMPORAL_ADDRESS": "--address",
-    "TEMPORAL_NAMESPACE": "--namespace",
-    "TEMPORAL_TASK_QUEUE": "--task-queue",
-}
 
 
 @dataclass(frozen=True)
@@ -107,13 +102,13 @@ def find_target(environ: Mapping[str, str], flags: Mapping[str, str | None]) -> 
     if not folders and given.projects_dir is None:
         folders = [*(given.project_dirs or (given.project_dir or str(Path.cwd()),))]
     project = read_project_name(Path(folders[0])) if len(folders) == 1 else None
-    words = [word for name, value in by_flag.items() for word in (_FLAG_OF[name], value)]
+    words = [word for name, value in by_flag.items() for word in (FLAG_OF_VARIABLE[name], value)]
     return Target(settings.connection, settings.tracing, merged, ui_url, project, words)
 
 
 def server_variables(flags: Mapping[str, str | None]) -> dict[str, str | None]:
     """What the flags of the server say, by the names of the variables that they go before."""
-    return {variable: flags[flag.removeprefix("--").replace("-", "_")] for variable, flag in _FLAG_OF.items()}
+    return {variable: flags[flag.removeprefix("--").replace("-", "_")] for variable, flag in FLAG_OF_VARIABLE.items()}
 
 
 async def submit(submission: Submission, target: Target, out: Console, err: Console) -> int:

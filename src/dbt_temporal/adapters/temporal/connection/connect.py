@@ -205,9 +205,10 @@ async def connect(
                 return client
             problem = _no_namespace(settings)
             limit = min(patience_secs, NAMESPACE_PATIENCE_SECS)
-        except (RuntimeError, RPCError) as error:
+        except (RuntimeError, RPCError, ValueError) as error:
             problem = _connection_error(settings, error)
-            if not can_pass(error, tls=settings.tls, client_cert=settings.has_client_cert):
+            is_no_address = isinstance(error, ValueError)
+            if is_no_address or not can_pass(error, tls=settings.tls, client_cert=settings.has_client_cert):
                 raise problem from error
         if time.monotonic() - began >= limit:
             raise problem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import orjson
@@ -15,6 +15,7 @@ from rich.text import Text
 from dbt_temporal.adapters.artifact_stores.fsspec_store import FsspecArtifactStore
 from dbt_temporal.adapters.temporal.gateway import TemporalRunGateway
 from dbt_temporal.adapters.temporal.planned_runs import PlannedRun, find_planned_run
+from dbt_temporal.application.ports.runs import Outcome
 from dbt_temporal.application.stored.run_files import safe_name
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.node_names import find_nodes
@@ -34,7 +35,10 @@ _STYLES = {"success": "green", "pass": "green", "warn": "yellow", "skipped": "di
 
 @dataclass(frozen=True)
 class ShownResult:
-    """What a node came to, as `--output json` has it; the fields are dbt's."""
+    """What a node came to, as `--output json` has it; the fields are dbt's.
+
+    Of a source, `max_loaded_at_time_ago_in_s` is how old its newest data was.
+    """
 
     unique_id: str
     status: str
@@ -42,6 +46,7 @@ class ShownResult:
     rows_affected: int | None
     failures: int | None
     message: str | None
+    max_loaded_at_time_ago_in_s: float | None = None
 
 
 async def print_logs(
@@ -77,12 +82,18 @@ async def print_results(
     """
     run = await find_run(target, workflow_id, project)
     results = await _stored_results(target, run)
+    told = None
     if results is None:
-        results = await _told_results(target, run)
+        told = await _told_results(target, run)
+        results = [_of_result(result) for result in told]
     if as_json:
         for result in results:
             print(json.dumps(asdict(result)), file=out.file)
         return SUCCESS
+    if told is None and any(result.status == "skipped" and not result.message for result in results):
+        # dbt's own file does not say why a node was skipped; the run does.
+        told = await _output_of(target, run)
+    results = _with_reasons(results, told or [])
     if not results:
         out.print("The run has no results.")
         return SUCCESS
@@ -161,17 +172,33 @@ async def _stored_results(target: Target, run: PlannedRun) -> list[ShownResult] 
         raise configuration_error(f"{store.location(RUN_RESULTS_FILE)} is no run_results.json of dbt") from error
 
 
-async def _told_results(target: Target, run: PlannedRun) -> list[ShownResult]:
+async def _told_results(target: Target, run: PlannedRun) -> list[NodeExecutionResult]:
     """Those of the run's output."""
     if run.is_open:
         raise configuration_error(
             f"the run {run.workflow_id!r} goes on: `dbt-temporal status {run.workflow_id}` says where its nodes stand"
         )
-    gateway = TemporalRunGateway(await connected(target), target.connection.task_queue)
-    outcome = await gateway.find(run.workflow_id).outcome()
+    outcome = await _outcome(target, run)
     if outcome.output is None:
         raise configuration_error(f"the run {run.workflow_id!r} has no results: {outcome.message or outcome.ending}")
-    return [_of_result(result) for result in outcome.output.node_results]
+    return outcome.output.node_results
+
+
+async def _output_of(target: Target, run: PlannedRun) -> list[NodeExecutionResult]:
+    """Those of the run's output as well; none where it has none, as one that was terminated."""
+    output = (await _outcome(target, run)).output
+    return [] if output is None else output.node_results
+
+
+async def _outcome(target: Target, run: PlannedRun) -> Outcome:
+    gateway = TemporalRunGateway(await connected(target), target.connection.task_queue)
+    return await gateway.find(run.workflow_id).outcome()
+
+
+def _with_reasons(results: Sequence[ShownResult], told: Sequence[NodeExecutionResult]) -> list[ShownResult]:
+    """With what people want to know where dbt has no message: why a node was skipped, how old a source's data is."""
+    reasons = {each.unique_id: each.freshness.age_in_words() if each.freshness else each.message for each in told}
+    return [each if each.message else replace(each, message=reasons.get(each.unique_id)) for each in results]
 
 
 def _of_entry(entry: Mapping[str, Any]) -> ShownResult:
@@ -193,6 +220,7 @@ def _of_result(result: NodeExecutionResult) -> ShownResult:
         rows_affected=_rows(result.adapter_response),
         failures=result.failures,
         message=result.message,
+        max_loaded_at_time_ago_in_s=result.freshness.max_loaded_at_time_ago_in_s if result.freshness else None,
     )
 
 
