@@ -104,7 +104,7 @@ async def test_a_backfill_runs_each_time_of_the_schedule_with_its_own_dates(desk
     await wait_for(ended, what="both runs have ended")
     shown = await desk.command("describe", desk.schedule_id)
     assert f"dbt-build-{desk.schedule_id}-2026-03-27T05:00:00Z" in shown
-    assert "when: 0 6 * * 1-5 (Europe/Berlin)" in shown
+    assert "  when          0 6 * * 1-5\n  time zone     Europe/Berlin\n" in shown
 
 
 async def test_a_run_of_a_schedule_is_for_the_time_that_the_schedule_meant(desk: Desk) -> None:
@@ -164,6 +164,19 @@ async def test_temporals_own_command_makes_such_schedules_too(desk: Desk) -> Non
     ]
     assert listed["when"] == "15 * * * *"
     assert listed["paused"]
+    assert listed["command"] == "dbt run"
+    described = await desk.command("describe", desk.schedule_id)
+    for line in (
+        f"{desk.schedule_id}: paused",
+        "  command       dbt run",
+        "  when          15 * * * *",
+        "  next runs     none: it is paused",
+        "  last runs     2026-01-31 05:15:00 UTC  plain-",
+    ):
+        assert line in described
+    as_json = json.loads(await desk.command("describe", desk.schedule_id, "--output", "json"))
+    assert (as_json["when"], as_json["overlap_policy"]) == ("15 * * * *", "Skip")
+    assert as_json["input"] == {"command": "run", "vars": DATES}
 
 
 async def test_a_schedule_is_listed_paused_and_deleted(desk: Desk) -> None:
@@ -187,7 +200,7 @@ async def test_a_schedule_is_listed_paused_and_deleted(desk: Desk) -> None:
     assert all(time.endswith("T06:00:00+00:00") for time in found["next"])
     await desk.command("pause", desk.schedule_id, "--reason", "the warehouse moves")
     await wait_for(is_paused, what="the schedule is listed as paused")
-    assert "note: the warehouse moves" in await desk.command("describe", desk.schedule_id)
+    assert "note          the warehouse moves" in await desk.command("describe", desk.schedule_id)
     await desk.command("unpause", desk.schedule_id)
     await wait_for(is_active, what="the schedule is listed as active")
     assert "already" in await desk.refused("create", desk.schedule_id, "--cron", "0 6 * * *", "--", "build")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,12 +25,13 @@ from temporalio.client import (
     ScheduleSpec,
     ScheduleState,
 )
+from temporalio.exceptions import FailureError
 from temporalio.service import RPCError, RPCStatusCode
 
 from dbt_temporal.adapters.temporal.gateway import COMMAND_MEMO, WORKFLOW_TYPE, asked_for
 from dbt_temporal.adapters.temporal.schedules.times import MOMENT, times_between
 from dbt_temporal.domain.details.headline import run_summary
-from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.run.input import DbtRunInput
 
 OVERLAP_POLICIES: Mapping[str, ScheduleOverlapPolicy] = {
@@ -41,6 +43,7 @@ OVERLAP_POLICIES: Mapping[str, ScheduleOverlapPolicy] = {
     "AllowAll": ScheduleOverlapPolicy.ALLOW_ALL,
 }
 """By the names that `temporal schedule create` has for them."""
+ASKED_AT_ONCE = 10
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class KnownSchedule:
     Attributes:
         schedule_id: its id.
         spec: when it starts runs, in words.
-        command: what it runs; empty where that was not said in a way that the list has.
+        command: what it runs; empty where nobody here can read that.
         paused: whether it starts nothing.
         note: what somebody has said of it.
         last: the time that its last run was for; None where there was none.
@@ -150,7 +153,20 @@ class KnownSchedules:
         """Those that start runs of dbt, by their ids."""
         async with _refusals(""):
             found = [await _known(each) async for each in await self._client.list_schedules() if _runs_dbt(each)]
+        limit = asyncio.Semaphore(ASKED_AT_ONCE)
+        found = await asyncio.gather(*(self._with_command(each, limit) for each in found))
         return sorted(found, key=lambda each: each.schedule_id)
+
+    async def _with_command(self, known: KnownSchedule, limit: asyncio.Semaphore) -> KnownSchedule:
+        """With what it runs, which the list does not have of schedules that others have made."""
+        if known.command:
+            return known
+        try:
+            async with limit:
+                _, run_input = await self.describe(known.schedule_id)
+            return replace(known, command=run_summary(run_input))
+        except (DbtTemporalError, FailureError):  # it is gone, or a key is missing
+            return known
 
     async def describe(self, schedule_id: str) -> tuple[ScheduleDescription, dict[str, Any]]:
         """What the server knows of one, and the input of its runs, without the values of `env`."""

@@ -155,12 +155,18 @@ def list_(output: str, **flags: Any) -> None:
 
 
 @schedule.command()
-@with_flags([_ID, *CONNECTION_FLAGS])
-def describe(schedule_id: str, **flags: Any) -> None:
+@with_flags(
+    [
+        _ID,
+        click.option("--output", type=click.Choice(["text", "json"]), default="text", help="One JSON object."),
+        *CONNECTION_FLAGS,
+    ]
+)
+def describe(schedule_id: str, output: str, **flags: Any) -> None:
     """Say what the schedule ID runs and when, with its last and its next runs."""
     from dbt_temporal.entrypoints.cli.schedules.actions import print_schedule
 
-    run_at_server(flags, lambda target, out: print_schedule(target, schedule_id, out))
+    run_at_server(flags, lambda target, out: print_schedule(target, schedule_id, output == "json", out))
 
 
 def _toggle(name: str, what: str, done: str) -> click.Command:
