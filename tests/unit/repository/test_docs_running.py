@@ -9,8 +9,7 @@ from io import StringIO
 import click
 from rich.console import Console
 
-from dbt_temporal.adapters.temporal.listing import STATUSES
-from dbt_temporal.application.ports.runs import Ending, Outcome
+from dbt_temporal.application.ports.runs import RUN_STATUSES, Ending, Outcome
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.failed_nodes import CodeLine, FailedNode
 from dbt_temporal.domain.log.run_log import RunLog
@@ -63,7 +62,7 @@ def test_every_flag_is_one_of_some_command() -> None:
 
 
 def test_the_statuses_of_runs_are_all_named() -> None:
-    assert [status for status in STATUSES if f"`{status}`" not in PAGE.text] == []
+    assert [status for status in RUN_STATUSES if f"`{status}`" not in PAGE.text] == []
 
 
 def test_the_log_is_what_a_run_writes() -> None:

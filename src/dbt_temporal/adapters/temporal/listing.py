@@ -20,7 +20,6 @@ from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.run.commands import COMMANDS
 
 STATUS_ATTRIBUTE = "DbtStatus"
-STATUSES = ("running", "held", "passed", "failed", "skipped", "cancelled", "terminated", "timed out")
 
 _BY_EXECUTION = {
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING: "running",
@@ -51,7 +50,7 @@ class KnownRun:
         project: empty where nobody has named it, and the run was not planned.
         command: dbt's, as the run's input names it.
         select: its selection, where it has one.
-        status: one of STATUSES.
+        status: one of RUN_STATUSES.
         started_at: when.
         ended_at: None where it goes on.
     """
@@ -97,7 +96,7 @@ class KnownRuns:
             limit: how many at most.
             since: those that began after this.
             project: those of this project alone.
-            status: those with this status alone, one of STATUSES.
+            status: those with this status alone, one of RUN_STATUSES.
 
         Raises:
             DbtTemporalError: of type Configuration, where the server does not say.

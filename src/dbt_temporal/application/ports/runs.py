@@ -11,6 +11,9 @@ from dbt_temporal.domain.log.said import SaidEvent
 from dbt_temporal.domain.results import ArtifactPaths, DbtRunOutput
 from dbt_temporal.domain.run.input import DbtRunInput
 
+RUN_STATUSES = ("running", "held", "passed", "failed", "skipped", "cancelled", "terminated", "timed out")
+"""How a run stands, as lists of runs have it."""
+
 
 class Ending(StrEnum):
     """How the workflow ended."""

@@ -12,7 +12,12 @@ from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.run.input import DbtRunInput, parse_run_input
 from dbt_temporal.domain.run.invocation import is_invocation_id
 from dbt_temporal.entrypoints.cli.input_flags import Decorator, given_flags, of_variable
-from dbt_temporal.entrypoints.cli.known.names import complete_project, complete_selection, complete_selector
+from dbt_temporal.entrypoints.cli.known.names import (
+    complete_project,
+    complete_selection,
+    complete_selector,
+    complete_target,
+)
 from dbt_temporal.entrypoints.cli.values import (
     artifact_reference,
     joined,
@@ -93,7 +98,7 @@ RUN_FLAGS: list[Decorator] = [
         callback=read_vars,
         help="Project variables, as a YAML mapping.",
     ),
-    click.option("-t", "--target", metavar="NAME", help="The target of the profile."),
+    click.option("-t", "--target", metavar="NAME", help="The target of the profile.", shell_complete=complete_target),
     click.option("-x/ ", "--fail-fast/--no-fail-fast", default=None, help="Stop at the first failure."),
     click.option(
         "--project",

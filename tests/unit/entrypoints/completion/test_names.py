@@ -94,6 +94,44 @@ def test_nodes_of_a_run_are_completed_by_their_names_alone(shop: KnownProject) -
     assert completed("node", "nightly", "tag:") == []
 
 
+def test_a_node_alone_is_completed_for_its_log(shop: KnownProject) -> None:
+    assert completed("logs", "order") == ["order_items", "orders"]
+
+
+def test_statuses_of_runs_are_completed(shop: KnownProject) -> None:
+    assert completed("runs", "--status", "t") == ["terminated", "timed out"]
+
+
+PROFILES = """
+shop:
+  target: dev
+  outputs:
+    dev: {type: duckdb, path: "{{ env_var('PLACE') }}"}
+    prod: {type: duckdb}
+other:
+  outputs: {lake: {type: duckdb}}
+"""
+
+
+def test_targets_of_the_profile_are_completed(
+    shop: KnownProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project(shop.folder, "shop", "profile: shop")
+    assert completed("build", "--target", "") == []
+    (shop.folder / "profiles.yml").write_text(PROFILES)
+    assert completed("build", "--target", "") == completed("artifacts", "prune", "-t", "") == ["dev", "prod"]
+    assert completed("build", "--target", "p") == ["prod"]
+    for profile, names_of in (("other", ["lake"]), ("nobody", [])):
+        monkeypatch.setenv("DBT_PROFILE", profile)
+        assert completed("build", "--target", "") == names_of
+    monkeypatch.delenv("DBT_PROFILE")
+    (tmp_path / "profiles.yml").write_text("shop: {outputs: {elsewhere: {}}}")
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(tmp_path))
+    assert completed("build", "--target", "") == ["elsewhere"]
+    (tmp_path / "profiles.yml").write_text("{{ broken")
+    assert completed("build", "--target", "") == []
+
+
 def test_what_dbt_has_and_we_have_not_offers_nothing(shop: KnownProject) -> None:
     assert completed("init", "") == []
 

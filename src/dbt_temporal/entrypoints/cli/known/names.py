@@ -47,6 +47,18 @@ def complete_selector(ctx: click.Context, _param: click.Parameter, incomplete: s
     return _beginning(incomplete, ((name, "") for name in _names(ctx)["selectors"]))
 
 
+def complete_target(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Targets of the project's profile."""
+    from dbt_temporal.entrypoints.cli.known.places import known_projects, targets
+
+    for project in known_projects(os.environ, Path.cwd()):
+        if ctx.params.get("project") in (None, project.name):
+            found = targets(project, os.environ)
+            if found:
+                return _beginning(incomplete, ((name, "") for name in found))
+    return []
+
+
 def names_in(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """What completion needs of a manifest: nodes with their kinds, by what selects them, and selectors."""
     nodes: dict[str, str] = {}

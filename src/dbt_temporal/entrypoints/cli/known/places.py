@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dbt_temporal.adapters.project_config_file import read_project_name, read_yaml
 from dbt_temporal.adapters.project_files import PROJECT_FILE
@@ -16,6 +17,7 @@ MAX_FOLDERS = 500
 """Of a folder that holds projects, so many of its subfolders are looked at."""
 DEFAULT_STORE = "/tmp/dbt-artifacts"
 MANIFEST = "manifest.json"
+PROFILES_FILE = "profiles.yml"
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,26 @@ def known_projects(environ: Mapping[str, str], here: Path) -> list[KnownProject]
 
 def manifests(project: KnownProject, environ: Mapping[str, str]) -> list[Path]:
     """Manifests of a project that are there, the newest first: of dbt's own target folder, and of its latest runs."""
-    target = _written(environ, "TARGET_PATH") or _target_path(project.folder) or "target"
+    target = _written(environ, "TARGET_PATH") or _text(project.folder / PROJECT_FILE, "target-path") or "target"
     places = [project.folder / target / MANIFEST]
     for store in (environ.get("ARTIFACT_STORE") or DEFAULT_STORE, cache_dir(environ) / "dev" / "artifacts"):
         if "://" not in str(store):
             places += Path(store).expanduser().glob(f"latest/{project.name}/*/{MANIFEST}")
     there = [(place.stat().st_mtime, place) for place in places if place.is_file()]
     return [place for _, place in sorted(there, reverse=True)]
+
+
+def targets(project: KnownProject, environ: Mapping[str, str]) -> list[str]:
+    """The targets of a project's profile, as far as its profiles.yml is here, and is YAML before Jinja is rendered."""
+    given = _written(environ, "PROFILES_DIR")
+    folders = [Path(given).expanduser()] if given else [project.folder, Path(environ.get("HOME") or "/") / ".dbt"]
+    name = _written(environ, "PROFILE") or _text(project.folder / PROJECT_FILE, "profile")
+    for file in (folder / PROFILES_FILE for folder in folders):
+        if file.is_file():
+            found = _document(file).get(name)
+            outputs = found.get("outputs") if isinstance(found, dict) else None
+            return sorted(map(str, outputs)) if isinstance(outputs, dict) else []
+    return []
 
 
 def cache_dir(environ: Mapping[str, str]) -> Path:
@@ -95,10 +110,14 @@ def _written(environ: Mapping[str, str], name: str) -> str:
     return environ.get(f"DBT_ENGINE_{name}") or environ.get(f"DBT_{name}", "")
 
 
-def _target_path(folder: Path) -> str | None:
+def _document(file: Path) -> dict[Any, Any]:
     try:
-        document = read_yaml(folder / PROJECT_FILE)
+        document = read_yaml(file)
     except DbtTemporalError:
-        return None
-    value = document.get("target-path") if isinstance(document, dict) else None
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _text(file: Path, key: str) -> str | None:
+    value = _document(file).get(key)
     return value if isinstance(value, str) and "{{" not in value else None

@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
+from dbt_temporal.application.ports.runs import RUN_STATUSES
 from dbt_temporal.entrypoints.cli.flags import CONNECTION_FLAGS, SHOWING_FLAGS, with_flags
 from dbt_temporal.entrypoints.cli.input_flags import Decorator, of_variable
-from dbt_temporal.entrypoints.cli.known.names import complete_node, complete_project
+from dbt_temporal.entrypoints.cli.known.names import complete_node, complete_project, complete_target
 from dbt_temporal.entrypoints.cli.reading.words import DbtGroup
 from dbt_temporal.entrypoints.cli.running import consoles, run_at_server
 
@@ -94,7 +95,7 @@ _ID: Decorator = click.argument("workflow_id", metavar="[ID]", required=False)
 @with_flags(
     [
         _PROJECT,
-        click.option("--status", help="Those that are running, held, passed, failed, skipped, cancelled, terminated."),
+        click.option("--status", type=click.Choice(RUN_STATUSES), help="Those that stand so."),
         _SINCE,
         click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many at most."),
         click.option("--output", type=click.Choice(["text", "json"]), default="text", help="One JSON object a line."),
@@ -103,11 +104,8 @@ _ID: Decorator = click.argument("workflow_id", metavar="[ID]", required=False)
 )
 def runs(project: str | None, status: str | None, since: str, limit: int, output: str, **flags: Any) -> None:
     """List the runs of a task queue, newest first."""
-    from dbt_temporal.adapters.temporal.listing import STATUSES
     from dbt_temporal.entrypoints.cli.operators.runs import print_runs
 
-    if status is not None and status not in STATUSES:
-        raise click.BadParameter(f"{status!r} is none of {', '.join(STATUSES)}", param_hint="'--status'")
     age = _age(since)
     run_at_server(flags, lambda target, out: print_runs(target, age, project, status, limit, output == "json", out))
 
@@ -177,11 +175,12 @@ def report(workflow_id: str | None, project: str | None, opens: bool, output: Pa
     run_at_server(flags, lambda target, out: show_report(target, workflow_id, project, opens, output, out))
 
 
+_ID_OR_NODE: Decorator = click.argument("workflow_id", metavar="[ID]", required=False, shell_complete=complete_node)
 _NODE: Decorator = click.argument("name", metavar="[NODE]", required=False, shell_complete=complete_node)
 
 
 @click.command()
-@with_flags([_ID, _NODE, _PROJECT, *CONNECTION_FLAGS])
+@with_flags([_ID_OR_NODE, _NODE, _PROJECT, *CONNECTION_FLAGS])
 def logs(workflow_id: str | None, name: str | None, project: str | None, **flags: Any) -> None:
     """Print the log of the run with the workflow id ID, else of the newest one; or what dbt logged for a NODE of it.
 
@@ -247,7 +246,13 @@ def artifacts() -> None:
         click.option("--older-than", metavar="TIME", help="Leave what ended within it: a number with m, h or d."),
         click.option("--dry-run", is_flag=True, help="Delete nothing: print what would go."),
         _PROJECT,
-        click.option("-t", "--target", metavar="NAME", help="Runs for this target of the profile."),
+        click.option(
+            "-t",
+            "--target",
+            metavar="NAME",
+            shell_complete=complete_target,
+            help="Runs for this target of the profile.",
+        ),
         click.option("--store", metavar="PLACE", help="The store, a folder or URL [default: ARTIFACT_STORE]."),
         *CONNECTION_FLAGS,
     ]
