@@ -198,6 +198,20 @@ def test_a_project_that_does_not_load_is_loaded_when_it_is_mended_and_a_worker_t
     nothing_is_left(desk)
 
 
+def test_a_server_that_dies_ends_all_and_its_log_is_named(desk: Desk) -> None:
+    project = desk.project(PROJECTS / "slow")
+    with dev(desk, "--project-dir", str(project)) as program:
+        program.says("Ctrl-C ends all of it.")
+        assert desk.command("run", "--select", "before", "--workflow-id", "calm").returncode == 0
+        program.says(" calm has ended\n")
+        (server,) = [each for each in program.family() if "start-dev" in each.cmdline()]
+        server.kill()
+        assert program.ended() == 2
+    (log,) = (desk.cache_dir / "dev").glob("server-*.log")
+    assert f"The Temporal server has ended by itself (exit code -9). Its log may say why: {log}\n" in program.output
+    nothing_is_left(desk)
+
+
 def test_the_server_that_the_address_names_is_used(desk: Desk, temporal_address: str, task_queue: str) -> None:
     desk.env |= {"TEMPORAL_ADDRESS": temporal_address, "TEMPORAL_TASK_QUEUE": task_queue}
     project = desk.project(PROJECTS / "slow")

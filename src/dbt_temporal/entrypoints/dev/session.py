@@ -6,7 +6,7 @@ import asyncio
 import shlex
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from dbt_temporal.adapters.temporal.connection.search_attributes import (
     register_search_attributes,
 )
 from dbt_temporal.adapters.temporal.telemetry.metrics_export import MetricsSettings, build_runtime
+from dbt_temporal.entrypoints.dev.calm import CalmLines
 from dbt_temporal.entrypoints.dev.changes import ProjectFiles
 from dbt_temporal.entrypoints.dev.environment import DevOptions, dev_environment, project_folders, project_sources
 from dbt_temporal.entrypoints.dev.processes import end_process, kill_session, signal_process, start_process
@@ -115,6 +116,7 @@ class DevSession:
     stop: Stop
     console: Console
     _quiet: bool = False
+    _calm: CalmLines = field(default_factory=CalmLines)
 
     async def run(self) -> int:
         """Serves until a signal or the command's end. Returns the exit code."""
@@ -141,7 +143,9 @@ class DevSession:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if serving.done():
                 return serving.result()
-            self._say("The Temporal server has ended by itself; its log may say why.", "red")
+            assert self.server is not None
+            code, log = self.server.process.returncode, self.server.log_file
+            self._say(f"The Temporal server has ended by itself (exit code {code}). Its log may say why: {log}", "red")
             return COULD_NOT_RUN
         finally:
             for end in ends:
@@ -234,9 +238,16 @@ class DevSession:
             self.console.print(Text("Each run reads the files as they are when it begins."), soft_wrap=True)
             self.console.print(Text("Ctrl-C ends all of it."), soft_wrap=True)
 
+    @property
+    def _is_calm(self) -> bool:
+        """Whether nobody has said how the log is to be."""
+        return not any(self.env.get(name, "").strip() for name in ("DBT_TEMPORAL_LOG_FORMAT", "DBT_TEMPORAL_LOG_LEVEL"))
+
     def _show_worker_line(self, line: str) -> None:
         if not self._quiet:
-            self.console.print(Text(line, style="dim"), soft_wrap=True)
+            lines = self._calm.of(line) if self._is_calm else [Text(line, style="dim")]
+            for each in lines:
+                self.console.print(each, soft_wrap=True)
 
     def _say(self, text: str, style: str = "cyan") -> None:
         self.console.print(Text(text, style=style), soft_wrap=True)
