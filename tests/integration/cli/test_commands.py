@@ -179,7 +179,8 @@ def test_a_server_that_is_not_there_is_named_with_what_to_do(desk: Desk) -> None
 def test_a_wrong_variable_is_named_with_what_is_allowed(desk: Desk) -> None:
     result = desk.command("build", "--address", "ftp://here")
     assert result.returncode == 2
-    assert "TEMPORAL_ADDRESS='ftp://here'" in result.stderr
+    assert "invalid flags or environment:" in result.stderr
+    assert "--address='ftp://here'" in result.stderr
     assert "https://host:port" in result.stderr
 
 

@@ -51,10 +51,11 @@ def run_program(
 
 
 def _by_flags(message: str, flags: Mapping[str, Any]) -> str:
+    named = message
     for variable, flag in FLAG_OF_VARIABLE.items():
         if flags.get(flag.removeprefix("--").replace("-", "_")):
-            message = re.sub(rf"\b{variable}\b", flag, message)
-    return message
+            named = re.sub(rf"\b{variable}\b", flag, named)
+    return named if named == message else named.replace("invalid environment:", "invalid flags or environment:")
 
 
 def consoles(flags: Mapping[str, Any]) -> tuple[Any, Any]:
