@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +19,9 @@ from dbt.clients.jinja import MacroGenerator, MacroStack
 from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
 from dbt.context.manifest import ManifestContext
 from dbt.exceptions import PackageNotFoundForMacroError
+from dbt_common.behavior_flags import Behavior, BehaviorFlagRendered
 from dbt_common.clients.agate_helper import empty_table
+from dbt_common.clients.system import write_json
 from dbt_common.context import set_invocation_context
 from dbt_common.events.helpers import datetime_to_json_string
 from dbt_common.exceptions import env_secrets
@@ -250,3 +253,42 @@ def test_a_context_has_the_macros_that_dbts_has() -> None:
     macros = theirs.keys() - {"context", "builtins", "target"}
     assert {name: seen(ours[name]) for name in macros} == {name: seen(theirs[name]) for name in macros}
     assert ours["builtins"] == theirs["builtins"]
+
+
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+WRITTEN: Any = st.recursive(
+    PLAIN | st.decimals(allow_nan=False) | st.datetimes() | st.just(ValueError("text")),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(document=WRITTEN)
+@settings(deadline=None)
+def test_an_artifact_is_written_as_dbt_writes_it(tmp_path_factory: pytest.TempPathFactory, document: Any) -> None:
+    folder = tmp_path_factory.mktemp("written")
+    by_dbt, quick = folder / "dbt.json", folder / "made" / "quick.json"
+    write_json(str(by_dbt), document)
+    assert shortcuts.quick_write_json(write_json)(str(quick), document)
+    assert quick.read_bytes() == by_dbt.read_bytes()
+
+
+def test_what_cannot_be_written_is_told_as_dbt_tells_it(tmp_path: Path) -> None:
+    told = []
+    for write in (write_json, shortcuts.quick_write_json(write_json)):
+        with pytest.raises(TypeError) as error:
+            write(str(tmp_path / "artifact.json"), {"nodes": {"a": {1, 2}}})
+        told.append(str(error.value))
+    assert told[0] == told[1]
+
+
+def test_a_flag_of_behaviour_names_the_module_that_declares_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sources() -> set[str]:
+        flags = [{"name": "some_flag", "default": False, "description": "of some use"}]
+        rendered: Any = Behavior(flags, {}).some_flag
+        return {rendered._behavior_change_event.flag_source, BehaviorFlagRendered._default_source()}
+
+    by_dbt = sources()
+    quick = shortcuts.quick_default_source(BehaviorFlagRendered._default_source)
+    monkeypatch.setattr(BehaviorFlagRendered, "_default_source", staticmethod(quick))
+    assert sources() == by_dbt == {__name__}

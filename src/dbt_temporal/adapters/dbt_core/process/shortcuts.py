@@ -9,10 +9,12 @@ by profiles of many small nodes (docs/adr/0031-shortcuts.md has the shares), and
 from __future__ import annotations
 
 import functools
+import inspect
+import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -23,11 +25,14 @@ from dbt.adapters.reference_keys import _ReferenceKey
 from dbt.clients.jinja import MacroGenerator
 from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
 from dbt.context.manifest import ManifestContext
+from dbt_common import behavior_flags
 from dbt_common.clients import agate_helper
+from dbt_common.clients.system import make_directory, write_json
 from dbt_common.constants import SECRET_ENV_PREFIX
 from dbt_common.context import get_invocation_context
 from dbt_common.events import base_types
 from dbt_common.exceptions import env_secrets
+from dbt_common.utils.encoding import JSONEncoder
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
@@ -45,10 +50,16 @@ def take() -> None:
     BaseAdapter.get_relation = quick_get_relation(BaseAdapter.get_relation)
     base_types.ParseDict = quick_parse_dict
     agate_helper.empty_table = quick_empty_table
+    behavior_flags.BehaviorFlagRendered._default_source = staticmethod(
+        quick_default_source(behavior_flags.BehaviorFlagRendered._default_source)
+    )
     if hasattr(MacroNamespace, "_search_order"):  # dbt-core 1.12 makes only what is called
         MacroNamespaceBuilder.build_namespace = quick_build_namespace(MacroNamespaceBuilder.build_namespace)
         ManifestContext.to_dict = quick_context(ManifestContext.to_dict)
+    write = quick_write_json(write_json)
     for module in list(sys.modules.values()):
+        if getattr(module, "write_json", None) is write_json and module.__name__.startswith("dbt.artifacts."):
+            module.write_json = write  # type: ignore[attr-defined]
         if getattr(module, "env_secrets", None) is env_secrets and module.__name__ != __name__:
             module.env_secrets = quick_env_secrets  # type: ignore[attr-defined]
 
@@ -81,6 +92,50 @@ def quick_get_relation(get_relation: Callable[..., Any]) -> Callable[..., Any]:
 def quick_empty_table() -> agate.Table:
     """`agate_helper.empty_table`: agate makes testers for the types of columns, of which there are none."""
     return agate.Table([], [], [])
+
+
+def quick_write_json(write: Callable[[str, Any], bool]) -> Callable[[str, Any], bool]:
+    """`write_json`, as artifacts are written by it: Python's encoder in C, which knows no stream, part by part."""
+
+    @functools.wraps(write)
+    def quick(path: str, data: Any) -> bool:
+        if os.name != "posix":
+            return write(path, data)
+        make_directory(os.path.dirname(path))
+        with open(path, "w", encoding="utf-8") as file:
+            file.writelines(_json_parts(data, depth=2))
+        return True
+
+    return quick
+
+
+def _json_parts(value: Any, depth: int) -> Iterator[str]:
+    """The text of a value: an artifact's sections and what they hold by themselves, so that no text is very long."""
+    if not depth or type(value) is not dict or not all(type(key) is str for key in value):
+        yield json.dumps(value, cls=JSONEncoder)
+        return
+    yield "{"
+    for number, (key, each) in enumerate(value.items()):
+        yield f"{', ' if number else ''}{json.dumps(key)}: "
+        yield from _json_parts(each, depth - 1)
+    yield "}"
+
+
+def quick_default_source(default_source: Callable[[], str]) -> Callable[[], str]:
+    """`BehaviorFlagRendered._default_source`: dbt reads the source lines of all frames, to name the caller's module."""
+
+    @functools.wraps(default_source)
+    def quick() -> str:
+        frame = inspect.currentframe()
+        passed = (__name__, behavior_flags.__name__)
+        while frame is not None and (name := frame.f_globals.get("__name__")) in passed:
+            frame = frame.f_back
+        module = sys.modules.get(name) if frame is not None and isinstance(name, str) else None
+        if frame is None or module is None or vars(module) is not frame.f_globals:
+            return default_source()
+        return module.__name__
+
+    return quick
 
 
 def quick_env_secrets() -> list[str]:
