@@ -15,6 +15,8 @@ import pytest
 from dbt.adapters.base.impl import BaseAdapter
 from dbt.adapters.base.relation import BaseRelation
 from dbt.adapters.cache import RelationsCache
+from dbt.adapters.duckdb.relation import DuckDBRelation
+from dbt.adapters.postgres.relation import PostgresRelation
 from dbt.clients.jinja import MacroGenerator, MacroStack
 from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
 from dbt.context.manifest import ManifestContext
@@ -32,7 +34,7 @@ from google.protobuf.message_factory import GetMessageClass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbt_temporal.adapters.dbt_core.process import shortcuts
+from dbt_temporal.adapters.dbt_core.process import quick_events, shortcuts
 
 MESSAGES = [
     descriptor
@@ -90,17 +92,17 @@ def outcome(parse: Any, values: Any, descriptor: Any) -> Any:
 @settings(max_examples=500, deadline=None)
 def test_an_event_is_made_as_protobuf_makes_it(data: Any, descriptor: Any) -> None:
     values = data.draw(values_of(descriptor))
-    assert outcome(shortcuts.quick_parse_dict, values, descriptor) == outcome(ParseDict, values, descriptor)
+    assert outcome(quick_events.quick_parse_dict, values, descriptor) == outcome(ParseDict, values, descriptor)
 
 
 def test_most_events_need_no_parser(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shortcuts, "ParseDict", None)
+    monkeypatch.setattr(quick_events, "ParseDict", None)
     node_info = {"node_name": "a", "unique_id": "model.a", "node_relation": {"alias": "a"}, "node_started_at": ""}
     query = {"conn_name": "a", "sql": "select 1", "node_info": {**node_info, "meta": {}}}
-    message: Any = shortcuts.quick_parse_dict(query, adapter_events.SQLQuery())
+    message: Any = quick_events.quick_parse_dict(query, adapter_events.SQLQuery())
     assert message.node_info.node_relation.alias == "a"
     info = {"name": "SQLQuery", "ts": datetime.now(UTC).isoformat(), "extra": {"a": "b"}, "pid": 1}
-    event: Any = shortcuts.quick_parse_dict({"info": info}, adapter_events.SQLQueryMsg())
+    event: Any = quick_events.quick_parse_dict({"info": info}, adapter_events.SQLQueryMsg())
     assert event.info.extra == {"a": "b"}
 
 
@@ -292,3 +294,62 @@ def test_a_flag_of_behaviour_names_the_module_that_declares_it(monkeypatch: pyte
     quick = shortcuts.quick_default_source(BehaviorFlagRendered._default_source)
     monkeypatch.setattr(BehaviorFlagRendered, "_default_source", staticmethod(quick))
     assert sources() == by_dbt == {__name__}
+
+
+NODE = st.builds(
+    lambda database, schema, name, quoting, catalog: SimpleNamespace(
+        resource_type="model",
+        database=database,
+        schema=schema,
+        identifier=name,
+        quoting_dict=quoting,
+        config=SimpleNamespace(get=lambda *_: catalog),
+    ),
+    st.sampled_from(["db", "DB", None]),
+    st.sampled_from(["main", "other"]),
+    st.sampled_from(["a", "b", "c"]),
+    st.dictionaries(st.sampled_from(["database", "schema", "identifier", "column"]), st.booleans()),
+    st.sampled_from([None, "lake"]),
+)
+
+
+@pytest.mark.parametrize("kind", [BaseRelation, DuckDBRelation, PostgresRelation])
+@given(nodes=st.lists(NODE, max_size=12))
+@settings(deadline=None)
+def test_the_schemas_that_are_looked_through_are_dbts(kind: Any, nodes: list[Any]) -> None:
+    adapter: Any = SimpleNamespace(Relation=kind, config=SimpleNamespace(quoting={"identifier": True}))
+    by_dbt = BaseAdapter._get_cache_schemas(adapter, iter(nodes))
+    quick = shortcuts.quick_cache_schemas(BaseAdapter._get_cache_schemas)(adapter, iter(nodes))
+    assert quick == by_dbt
+    assert sorted(map(repr, quick)) == sorted(map(repr, by_dbt))
+
+
+def test_schemas_are_found_with_one_relation_each_and_those_of_other_adapters_with_all() -> None:
+    nodes = [
+        SimpleNamespace(
+            resource_type="model",
+            database="db",
+            schema="main",
+            identifier=f"model_{number}",
+            quoting_dict={},
+            config=SimpleNamespace(get=lambda *_: None),
+        )
+        for number in range(9)
+    ]
+
+    class Other(BaseRelation):  # type: ignore[misc]
+        @classmethod
+        def create_from(cls, *args: Any, **kwargs: Any) -> Any:
+            return super().create_from(*args, **kwargs)
+
+    asked: list[int] = []
+
+    def ask(_adapter: Any, configs: list[Any]) -> set[Any]:
+        asked.append(len(configs))
+        return set()
+
+    quick = shortcuts.quick_cache_schemas(ask)
+    for kind in (DuckDBRelation, Other):
+        adapter: Any = SimpleNamespace(Relation=kind)
+        quick(adapter, nodes)
+    assert asked == [1, 9]
