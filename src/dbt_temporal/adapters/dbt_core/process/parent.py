@@ -113,8 +113,10 @@ class ProjectParent:
         return bool(self._server.ask({"event": wire.PARSE_WANTED, "key": key, "place": str(place)})["found"])
 
     def _warm_up(self) -> Iterator[None]:
+        from dbt_temporal.adapters.dbt_core.process.artifacts.converters import make_converters
         from dbt_temporal.adapters.dbt_core.process.parsing.loading import compile_macros
 
+        yield from make_converters(self._project.project.manifest)
         yield from compile_macros(self._project)
         gc.collect()
         gc.freeze()
