@@ -142,8 +142,7 @@ async def connect_to_submit(target: Target, runtime: Runtime, plugins: Sequence[
     """
     connection = target.connection
     client = await connect(connection, runtime=runtime, plugins=plugins)
-    if connection.codec_keys is None:
-        await refuse_in_clear(client, connection.task_queue)
+    await refuse_in_clear(client, connection.task_queue, is_meant=connection.is_in_clear_on_purpose)
     return client
 
 

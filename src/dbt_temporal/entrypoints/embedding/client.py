@@ -17,6 +17,7 @@ from dbt_temporal.adapters.temporal.gateway import (
     TemporalRunGateway,
     new_workflow_id,
 )
+from dbt_temporal.adapters.temporal.payloads.in_clear import refuse_in_clear
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.results import DbtRunOutput
@@ -33,10 +34,12 @@ class DbtClient:
     Args:
         client: a client of the SDK, whatever data converter it has; where workers encrypt payloads, with their keys.
         task_queue: that of the workers.
+        in_clear: runs may be readable on the server, though those of the task queue are encrypted.
     """
 
-    def __init__(self, client: Client, task_queue: str = DEFAULT_TASK_QUEUE) -> None:
+    def __init__(self, client: Client, task_queue: str = DEFAULT_TASK_QUEUE, *, in_clear: bool = False) -> None:
         awaited_at_exit()
+        self._task_queue, self._in_clear = task_queue, in_clear
         self._gateway = TemporalRunGateway(client, task_queue)
         self._client = client
 
@@ -55,7 +58,8 @@ class DbtClient:
             settings = read_connection(os.environ if environ is None else environ)
         except SettingsError as error:
             raise configuration_error(str(error)) from error
-        return cls(await connect(settings, patience_secs=patience_secs), settings.task_queue)
+        client = await connect(settings, patience_secs=patience_secs)
+        return cls(client, settings.task_queue, in_clear=settings.is_in_clear_on_purpose)
 
     @property
     def temporal(self) -> Client:
@@ -72,10 +76,11 @@ class DbtClient:
             workflow_id: by which only one run is open at a time; by default one that no other run has.
 
         Raises:
-            DbtTemporalError: of type Configuration: the input is wrong, a workflow of this id is running, or the server
-                does not take the run.
+            DbtTemporalError: of type Configuration: the input is wrong, a workflow of this id is running, the server
+                does not take the run, or runs there are encrypted and the client has no key.
         """
         parsed = parse_run_input(run_input)
+        await refuse_in_clear(self._client, self._task_queue, is_meant=self._in_clear)
         run = await self._gateway.submit(parsed, workflow_id or new_workflow_id(parsed))
         return DbtRunHandle(self._gateway, run)
 

@@ -85,6 +85,11 @@ class ConnectionSettings(EnvironmentModel):
         return {} if given == IN_CLEAR else parse_keys(given)
 
     @property
+    def is_in_clear_on_purpose(self) -> bool:
+        """Whether somebody has said that nothing is to be encrypted."""
+        return self.codec_keys is not None and not self.keys
+
+    @property
     def data_converter(self) -> DataConverter:
         """How inputs and results become payloads: as JSON, large messages of steps compressed, encrypted.
 

@@ -16,14 +16,22 @@ LOOK_AT = 5
 ANSWER_SECS = 5.0
 
 
-async def refuse_in_clear(client: Client, task_queue: str) -> None:
+async def refuse_in_clear(client: Client, task_queue: str, *, is_meant: bool = False) -> None:
     """Looks whether the runs on the task queue are encrypted, by the memos that their workers have written.
 
-    A server that does not list runs, or does not answer, decides nothing, and neither does a queue without runs.
+    A client with a codec of payloads, whoever's, may send. A server that does not list runs, or does not answer,
+    decides nothing, and neither does a queue without runs.
+
+    Args:
+        client: by which runs are to be started.
+        task_queue: where.
+        is_meant: somebody has said that runs are to be readable on the server.
 
     Raises:
         DbtTemporalError: of type Configuration, where they are; what has no key must send nothing there.
     """
+    if is_meant or client.data_converter.payload_codec is not None:
+        return
     key_id = await _key_of_newest(client, task_queue)
     if key_id is not None:
         raise configuration_error(
