@@ -90,17 +90,22 @@ async def test_the_state_of_a_run_is_asked_for_at_any_time(runs: RunHarness, cli
     assert (await run.result()).success
 
 
-async def test_a_cancelled_run_ends_its_node_and_is_an_error_without_output(
+async def test_a_cancelled_run_ends_its_node_and_is_an_error_that_has_what_it_came_to(
     runs: RunHarness, client: DbtClient
 ) -> None:
-    runs.engine.gates[A] = asyncio.Event()
+    runs.engine.gates[B] = asyncio.Event()
     run = await client.start()
-    await runs.has_begun(A)
+    await runs.has_begun(B)
     await run.cancel()
     with pytest.raises(DbtRunFailedError, match="the run was cancelled") as failure:
         await run.result()
-    assert (failure.value.ending, failure.value.output) == (Ending.CANCELLED, None)
-    assert runs.engine.cancelled == [A]
+    error = failure.value
+    assert error.ending is Ending.CANCELLED
+    assert runs.engine.cancelled == [B]
+    assert error.output is not None
+    assert not error.output.success
+    assert {each.unique_id: each.status for each in error.output.node_results} == {A: "success", B: "cancelled"}
+    assert error.output.invocation_id == await run.invocation_id()
 
 
 async def test_a_run_that_no_worker_takes_can_be_terminated(temporal_client: Client) -> None:

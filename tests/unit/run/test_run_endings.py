@@ -124,6 +124,30 @@ async def test_a_cancelled_run_cancels_its_nodes_waits_for_them_stores_artifacts
     assert "The run was cancelled." in (runtime.stored.run_log or "")
 
 
+async def test_a_cancelled_run_tells_what_it_came_to_once_it_has_ended() -> None:
+    runtime = runtime_of(node("a"), node("b", "a"), node("c", "b"), write_artifacts=True)
+    runtime.gates[model_id("b")] = asyncio.Event()
+    run, task = start(runtime)
+    await until(lambda: run.node_status().get(model_id("b")) == "running")
+    assert run.cancelled_output() is None
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    output = run.cancelled_output()
+    assert output is not None
+    assert statuses(output) == {"a": "success", "b": "cancelled", "c": "skipped"}
+    assert (output.success, output.invocation_id) == (False, INVOCATION_ID)
+    assert run.stored is not None
+    assert output.artifacts == run.stored.artifacts
+    assert output.elapsed_time > 0
+
+
+async def test_a_run_that_no_cancel_has_ended_has_no_output_of_a_cancelled_one() -> None:
+    run, task = start(runtime_of(node("a")))
+    assert (await task).success
+    assert run.cancelled_output() is None
+
+
 async def test_a_node_that_ended_before_its_cancellation_reached_it_keeps_its_result() -> None:
     runtime = runtime_of(node("a"), node("b", "a"))
     runtime.gates[model_id("a")] = asyncio.Event()

@@ -37,6 +37,10 @@ class ScriptedHandle:
 
     cancel = result
 
+    async def query(self, name: str, *, rpc_timeout: Any) -> Any:
+        assert (name, bool(rpc_timeout)) == ("cancelled_output", True)
+        return await self.result()
+
 
 def run_with(*answers: Any) -> TemporalRun:
     return TemporalRun(cast(WorkflowHandle[Any, Any], ScriptedHandle(*answers)))
@@ -65,6 +69,18 @@ async def test_a_cancel_that_does_not_reach_the_server_is_told() -> None:
     with pytest.raises(DbtTemporalError, match=r"the run 'run-1' \(tcp connect error\)\. If it is there, it goes on"):
         await run_with(AWAY).cancel()
     await run_with(FORGOTTEN).cancel()
+
+
+async def test_what_a_cancelled_run_came_to_is_asked_of_its_worker() -> None:
+    output = await run_with({**OUTPUT, "success": False}).cancelled_output()
+    assert output is not None
+    assert not output.success
+    assert await run_with(None).cancelled_output() is None
+
+
+@pytest.mark.parametrize("error", [AWAY, WorkflowQueryFailedError("unknown query")])
+async def test_where_no_worker_tells_what_a_cancelled_run_came_to_nothing_is_known(error: Exception) -> None:
+    assert await run_with(error).cancelled_output() is None
 
 
 class RunThatGoesOn:

@@ -261,6 +261,15 @@ class TemporalRun:
                     noted = True
             await asyncio.sleep(self.pause_secs)
 
+    async def cancelled_output(self) -> DbtRunOutput | None:
+        """What a run that was cancelled came to, of which its end says nothing; None where no worker answers."""
+        try:
+            async with asyncio.timeout(REQUEST_SECS):
+                answer = await self.handle.query("cancelled_output", rpc_timeout=timedelta(seconds=REQUEST_SECS))
+        except (RPCError, TimeoutError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
+            return None
+        return None if answer is None else DbtRunOutput.model_validate(answer)
+
     async def cancel(self) -> None:
         """Asks the run to stop; nothing happens where it has ended. See `SubmittedRun.cancel`."""
         await self._if_running(self.handle.cancel())

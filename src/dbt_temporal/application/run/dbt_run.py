@@ -17,10 +17,11 @@ from dbt_temporal import __version__
 from dbt_temporal.application.ports.runtime import RunPhase, RunRuntime, StepFailedError
 from dbt_temporal.application.ports.telemetry import RunEnded
 from dbt_temporal.application.run.context import RunContext
-from dbt_temporal.application.run.endings import RunSteps, as_error, run_output
+from dbt_temporal.application.run.endings import RunSteps, as_error
 from dbt_temporal.application.run.execution import Execution
 from dbt_temporal.application.run.executions.carried import Progress
 from dbt_temporal.application.run.executions.luggage import Luggage
+from dbt_temporal.application.run.in_turns import cancelled_output, run_output
 from dbt_temporal.application.run.keeping import Keeping
 from dbt_temporal.application.run.lease import LeaseTakenError, RunLease
 from dbt_temporal.application.run.lifecycle_hooks import LifecycleHooks, PreRunOutcome
@@ -58,6 +59,8 @@ class DbtRun:
         self._luggage = Luggage(runtime)
         self._cancel_line = CANCELLED_LINE
         self._has_cancel_line = False
+        self._hooks: LifecycleHooks | None = None
+        self._cancelled_after: float | None = None
 
     async def execute(self, raw_input: object, carried: bytes | None = None) -> DbtRunOutput:
         """Runs to the end. A run in which nodes failed returns an output with `success` false.
@@ -75,6 +78,7 @@ class DbtRun:
         try:
             output = await self._execute_input(run_input, carried)
         except asyncio.CancelledError:
+            self._cancelled_after = self._elapsed()
             self._count(run_input, "cancelled")
             raise
         except Exception:
@@ -113,6 +117,14 @@ class DbtRun:
     def run_log(self, since: int = 0) -> list[str]:
         """The answer to `run_log`: every line so far, or those after the first `since`, as many as an answer takes."""
         return self._live.log.part(since, self._runtime.budget.log_bytes)
+
+    def cancelled_output(self) -> DbtRunOutput | None:
+        """What a run that has ended as cancelled came to; None of any other, and where it was not planned."""
+        planned, hooks = self._steps.planned, self._hooks
+        if self._cancelled_after is None or planned is None or hooks is None:
+            return None
+        elapsed, limit = self._cancelled_after, self._runtime.budget.output_bytes
+        return cancelled_output(planned, self._live, self.stored, hooks.errors, elapsed_time=elapsed, limit=limit)
 
     @property
     def log(self) -> RunLog:
@@ -254,8 +266,7 @@ class DbtRun:
         planned, progress = await self._luggage.unpack_into(self._live, carried)
         self._live.planned(planned)
         said = self._fail_fast_by_update
-        self._started_at, self._lease.scope = progress.started_at, progress.lease_scope
-        self._steps.planned = planned
+        self._started_at, self._lease.scope, self._steps.planned = progress.started_at, progress.lease_scope, planned
         self._fail_fast_by_update = progress.fail_fast_by_update
         if said is not None:  # by an update that came first
             self.set_fail_fast(said)
@@ -301,7 +312,8 @@ class DbtRun:
         return planned
 
     def _hooks_of(self, planned: PlanProjectOutput) -> LifecycleHooks:
-        return LifecycleHooks(self._runtime, self._live, planned.hooks, self._invocation_id, planned.plan)
+        self._hooks = LifecycleHooks(self._runtime, self._live, planned.hooks, self._invocation_id, planned.plan)
+        return self._hooks
 
     async def _skipped(
         self, planned: PlanProjectOutput, hooks: LifecycleHooks, why: str, reason: str | None
@@ -324,19 +336,15 @@ class DbtRun:
         return output
 
     async def _output(self, planned: PlanProjectOutput, hooks: LifecycleHooks) -> DbtRunOutput:
-        assert self._started_at is not None
-        elapsed = self._seconds_since(self._started_at)
-        return await run_output(
-            planned, self._live, self.stored, hooks.errors, elapsed_time=elapsed, runtime=self._runtime
-        )
+        elapsed, runtime = self._elapsed(), self._runtime
+        return await run_output(planned, self._live, self.stored, hooks.errors, elapsed_time=elapsed, runtime=runtime)
 
     def _count(self, run_input: DbtRunInput, status: str) -> None:
-        assert self._started_at is not None
         plan = self._live.state.plan
         # A name that the input gives is no label before a project of that name was found.
         project = plan.project if plan is not None else ""
-        now, seconds = self._runtime.now(), self._seconds_since(self._started_at)
-        self._runtime.record(RunEnded(project, run_input.command, status, seconds, now))
+        self._runtime.record(RunEnded(project, run_input.command, status, self._elapsed(), self._runtime.now()))
 
-    def _seconds_since(self, instant: datetime) -> float:
-        return (self._runtime.now() - instant).total_seconds()
+    def _elapsed(self) -> float:
+        assert self._started_at is not None
+        return (self._runtime.now() - self._started_at).total_seconds()

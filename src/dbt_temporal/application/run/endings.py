@@ -1,16 +1,14 @@
-"""The steps at the two ends of a run: planning, taking its lease, storing artifacts, and freeing what the run held; and
-its output."""
+"""The steps at the two ends of a run: planning, taking its lease, storing artifacts, and freeing what the run held."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
 from pydantic import BaseModel
 
-from dbt_temporal.application.fitting import fit_log, results_in_turns, step_results_in_turns
+from dbt_temporal.application.fitting import fit_log, step_results_in_turns
 from dbt_temporal.application.ports.runtime import RunRuntime, Step, StepFailedError
 from dbt_temporal.application.run.context import step_priority
 from dbt_temporal.application.run.in_turns import in_turns
@@ -28,12 +26,11 @@ from dbt_temporal.application.steps.messages import (
 )
 from dbt_temporal.application.steps.table import END_RUN, PLAN_PROJECT, STORE_ARTIFACTS, TAKE_LEASE
 from dbt_temporal.domain.errors import DbtTemporalError
-from dbt_temporal.domain.hooks import HookError
 from dbt_temporal.domain.leases.messages import Lease
 from dbt_temporal.domain.lineage.model import RunEnded
 from dbt_temporal.domain.project_config import TimeoutsConfig
 from dbt_temporal.domain.report.model import ReportFacts
-from dbt_temporal.domain.results import DbtRunOutput, LatestRun
+from dbt_temporal.domain.results import LatestRun
 from dbt_temporal.domain.run.input import DbtRunInput
 
 SETUP_RETRIES = RetryRule()
@@ -286,52 +283,6 @@ class RunSteps:
 
 def _numbered(step: Step[Output], attempt: int) -> Step[Output]:
     return replace(step, argument=step.argument.model_copy(update={"attempt": attempt}))
-
-
-async def run_output(
-    planned: PlanProjectOutput,
-    live: LiveState,
-    stored: StoreArtifactsOutput | None,
-    hook_errors: Iterable[HookError],
-    *,
-    elapsed_time: float,
-    runtime: RunRuntime,
-) -> DbtRunOutput:
-    """Makes it.
-
-    Args:
-        planned: the plan that holds.
-        live: the run's state; its log is told where the output leaves something out.
-        stored: where the artifacts lie.
-        hook_errors: of lifecycle hooks.
-        elapsed_time: in seconds.
-        runtime: says how many bytes the results may take.
-    """
-    state = live.state
-    shown = state.node_results
-    if planned.write_report:
-        shown = [result if result.times is None else result.model_copy(update={"times": None}) for result in shown]
-    if planned.ends_on_error and state.ends_with_error:  # dbt raises it, and shows nothing of the nodes before it
-        shown = [result.model_copy(update={"output": None}) for result in shown]
-    results = await in_turns(results_in_turns(shown, runtime.budget.output_bytes), runtime, planned)
-    if results != shown:
-        live.log.add("The run's output is too large for Temporal, and leaves out details or nodes")
-    return DbtRunOutput(
-        invocation_id=planned.invocation.invocation_id,
-        success=state.success,
-        node_results=results,
-        rows=next((result.rows for result in results if result.rows is not None), None),
-        elapsed_time=elapsed_time,
-        artifacts=stored.artifacts if stored else None,
-        log_path=stored.log_path if stored else None,
-        report_path=stored.report_path if stored else None,
-        failed_nodes=(stored.failed_nodes or None) if stored else None,
-        hook_errors=list(hook_errors),
-        project=planned.invocation.project,
-        revision=planned.invocation.revision,
-        engine=planned.engine,
-        dbt_version=planned.dbt_version,
-    )
 
 
 def as_error(failure: StepFailedError) -> DbtTemporalError:

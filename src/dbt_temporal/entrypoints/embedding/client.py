@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from temporalio.client import Client, WorkflowHandle
@@ -129,6 +130,8 @@ class DbtRunHandle:
         """
         outcome = await self._run.outcome()
         if outcome.ending is not Ending.COMPLETED or outcome.output is None:
+            if outcome.ending is Ending.CANCELLED:
+                outcome = replace(outcome, output=await self._run.cancelled_output())
             raise DbtRunFailedError(self.workflow_id, outcome)
         return outcome.output
 

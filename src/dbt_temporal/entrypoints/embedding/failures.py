@@ -18,7 +18,7 @@ class DbtRunFailedError(Exception):
         error_type: the type of the failure: `DbtRunFailed` where nodes failed, another one (`Configuration`, ...) where
             the run could not begin; None where the workflow did not fail.
         message: what went wrong, for a person.
-        output: what the run came to; None where it never got that far.
+        output: what the run came to; None where it never got that far, and of a cancelled run where no worker answers.
     """
 
     def __init__(self, workflow_id: str, outcome: Outcome) -> None:
@@ -31,7 +31,7 @@ class DbtRunFailedError(Exception):
 
 
 def output_of_failure(error: BaseException) -> DbtRunOutput | None:
-    """The output that a failure of Temporal's carries, or what caused it; None where the run had none.
+    """The output that a failure of Temporal's carries, or what caused it; None where it has none, as after a cancel.
 
     For whoever awaits a run by Temporal's own means: `WorkflowFailureError` of a client, `ChildWorkflowError` and
     `NexusOperationError` in a workflow.

@@ -98,6 +98,11 @@ class DbtRunWorkflow(RunUpdates):
         """
         return self._run.log.said_part(since, until, self._runtime.budget.log_bytes)
 
+    @workflow.query
+    def cancelled_output(self) -> DbtRunOutput | None:
+        """What a run that was cancelled came to: Temporal's cancel carries no details, as a failure does."""
+        return self._run.cancelled_output()
+
     @workflow.signal(name=GRANTED_SIGNAL)
     def lease_granted(self) -> None:
         """Wakes a run that waits for its lease. It asks how it stands."""
