@@ -143,18 +143,31 @@ async def failure_of(caller: WorkflowHandle[Any, Any]) -> BaseException | None:
     return failure.value.cause
 
 
-async def test_a_caller_gets_the_output_of_a_run_that_is_named_as_all_are(runs: RunHarness, callers: Callers) -> None:
-    caller = await callers.start(Caller.run, {"command": "test", "project": "shop"})
-    assert await caller.result() == "2 nodes"
+async def run_of(caller: WorkflowHandle[Any, Any]) -> str:
+    """The id of the run that a caller has had."""
     (token,) = [
         event.nexus_operation_started_event_attributes.operation_token
         for event in await history(caller)
         if event.HasField("nexus_operation_started_event_attributes")
     ]
-    run_id = OperationHandle[Any].from_token(token).workflow_id
+    return OperationHandle[Any].from_token(token).workflow_id
+
+
+async def test_a_caller_gets_the_output_of_a_run_that_is_named_as_all_are(runs: RunHarness, callers: Callers) -> None:
+    caller = await callers.start(Caller.run, {"command": "test", "project": "shop"})
+    assert await caller.result() == "2 nodes"
+    run_id = await run_of(caller)
     assert run_id.startswith("dbt-test-shop-")
     described = await runs.client.get_workflow_handle(run_id).describe()
     assert (described.workflow_type, await described.static_summary()) == ("dbt_run", "dbt test")
+
+
+async def test_a_run_whose_input_names_no_project_is_called_after_the_only_one_of_the_worker(
+    runs: RunHarness, callers: Callers
+) -> None:
+    caller = await callers.start(Caller.run, {"command": "test"})
+    await caller.result()
+    assert (await run_of(caller)).startswith("dbt-test-shop-")
 
 
 async def test_a_caller_finds_what_has_failed_in_its_run_and_why(runs: RunHarness, callers: Callers) -> None:

@@ -34,3 +34,9 @@ def test_a_request_that_is_sent_again_names_the_same_run_and_another_one_does_no
     assert first.startswith("dbt-test-our-shop-")
     assert workflow_id_of(asked, "request-1") == first
     assert workflow_id_of(asked, "request-2") != first
+
+
+def test_a_run_that_names_no_project_is_called_after_the_only_one_that_the_worker_has() -> None:
+    asked = DbtRunInput(command="test")
+    assert workflow_id_of(asked, "request-1", "shop").startswith("dbt-test-shop-")
+    assert workflow_id_of(asked, "request-1", None).startswith("dbt-test-default-")

@@ -8,11 +8,13 @@ from dbt_temporal.testing.builders import PROJECT
 
 
 async def test_the_only_project_need_not_be_named() -> None:
-    assert (await ProjectRegistry([ready_project("shop")]).resolve(None)).loaded.name == "shop"
+    registry = ProjectRegistry([ready_project("shop")])
+    assert (await registry.resolve(None)).loaded.name == registry.only == "shop"
 
 
 async def test_a_project_must_be_named_where_several_are_loaded() -> None:
     registry = ProjectRegistry([ready_project("shop"), ready_project("books")])
+    assert registry.only is None
     assert (await registry.resolve("books")).loaded.name == "books"
     with pytest.raises(DbtTemporalError, match=r"`project` is required.*: books, shop") as caught:
         await registry.resolve(None)

@@ -334,12 +334,12 @@ def new_workflow_id(run_input: DbtRunInput, project: str | None = None) -> str:
     return f"{_begin_of_id(run_input, project)}-{now}-{uuid4().hex[:6]}"
 
 
-def workflow_id_of(run_input: DbtRunInput, request_id: str) -> str:
+def workflow_id_of(run_input: DbtRunInput, request_id: str, project: str | None = None) -> str:
     """The id of the run that a request asks for: the same each time that the request is sent.
 
     `dbt-build-shop-1a2b3c4d5e6f7a8b`: without the time, since only the request is known then.
     """
-    return f"{_begin_of_id(run_input, None)}-{hashlib.sha256(request_id.encode()).hexdigest()[:16]}"
+    return f"{_begin_of_id(run_input, project)}-{hashlib.sha256(request_id.encode()).hexdigest()[:16]}"
 
 
 def _begin_of_id(run_input: DbtRunInput, project: str | None) -> str:

@@ -30,6 +30,11 @@ class ProjectRegistry:
     def names(self) -> list[str]:
         return sorted(self._projects)
 
+    @property
+    def only(self) -> str | None:
+        """The name of the project of runs that name none; None where there is not just one."""
+        return next(iter(self._projects)) if len(self._projects) == 1 else None
+
     def add(self, project: ReadyProject) -> None:
         """Takes in a project; where its name is known, this is its newest revision from now on."""
         revision = project.loaded.location.revision
@@ -78,8 +83,8 @@ class ProjectRegistry:
         return next((project for project in revisions if project.loaded.location.revision == revision), None)
 
     def _only(self) -> str:
-        if len(self._projects) == 1:
-            return next(iter(self._projects))
+        if self.only is not None:
+            return self.only
         if not self._projects:
             raise _not_found("no project is loaded on this worker")
         raise _not_found(f"`project` is required, because several projects are loaded: {self._loaded()}")

@@ -68,7 +68,7 @@ class PlanProject:
         schedules: Schedules | None = None,
     ) -> None:
         self._runs = runs
-        self._registry = registry
+        self.registry = registry
         self._store = store
         self._write_artifacts = write_artifacts
         self._write_run_log = write_run_log
@@ -87,7 +87,7 @@ class PlanProject:
         """
         edits = 0
         while True:
-            project = await self._registry.resolve(request.input.project)
+            project = await self.registry.resolve(request.input.project)
             try:
                 return await self._plan_on(project, request)
             except DbtTemporalError as error:
@@ -100,7 +100,7 @@ class PlanProject:
         """Whether planning failed since the files are not those of the project's revision any more."""
         if error.error_type is not ErrorType.PROJECT_NOT_FOUND:
             return False
-        now = await self._registry.resolve(project.loaded.name)
+        now = await self.registry.resolve(project.loaded.name)
         return now.loaded.location.revision != project.loaded.location.revision
 
     async def _plan_on(self, project: ReadyProject, request: PlanProjectInput) -> PlanProjectOutput:

@@ -47,6 +47,10 @@ class UseCases:
     store_artifacts: StoreArtifacts
     end_run: EndRun
 
+    def only_project(self) -> str | None:
+        """The project of runs that name none; None where there is not just one."""
+        return self.plan_project.registry.only
+
     def of(self, kind: StepKind[Any, Output]) -> Callable[[Any, Progress], Awaitable[Output]]:
         use_case: Callable[[Any, Progress], Awaitable[Output]] = getattr(self, kind.name)
         return use_case

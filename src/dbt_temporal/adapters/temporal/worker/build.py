@@ -45,7 +45,7 @@ def build_worker(
             CarriedActivities(client).fetch,
             breathe,
         ],
-        nexus_service_handlers=[DbtNexusHandler()] if tuning.nexus else [],
+        nexus_service_handlers=[DbtNexusHandler(activities.use_cases.only_project)] if tuning.nexus else [],
         interceptors=interceptors,
         deployment_config=deployment,
         **worker_options(tuning),
