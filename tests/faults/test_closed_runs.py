@@ -30,7 +30,7 @@ from dbt_temporal.application.stored.late_writes import Patience
 from dbt_temporal.testing import FakeEngine, InMemoryArtifactStore, node, plan, ready_project
 from tests.faults.test_side_by_side import SLEEPS_LONG, reset
 from tests.integration.contract.test_outcomes import dbt_status
-from tests.integration.run_harness import RunHarness
+from tests.integration.run_harness import RunHarness, history
 from tests.integration.servers import wait_for
 from tests.integration.worker.test_shutdown import SLEEPERS, Site
 from tests.record_histories import HISTORIES
@@ -87,6 +87,17 @@ async def test_a_terminated_run_gets_the_artifacts_of_what_it_had_done(runs: Run
     assert runs.store.files["newest/shop"].decode() == report.invocation_id
     handle = runs.client.get_workflow_handle(f"dbt_tidy/{report.run_id}")
     assert await dbt_status(TemporalRun(handle)) == "cancelled"
+
+
+async def test_a_run_that_was_terminated_after_a_pause_before_an_attempt_gets_them_too(runs: RunHarness) -> None:
+    runs.engine.script[A] = [FakeEngine.fails(A, "connection lost", retryable=True), FakeEngine.succeeds(A)]
+    run = await terminated(runs)
+    timers = [event for event in await history(run.handle) if event.HasField("timer_started_event_attributes")]
+    converter = runs.client.data_converter
+    told = [(await converter.decode([timer.user_metadata.summary], [str]))[0] for timer in timers]
+    assert "pause before attempt 2 of 3 of model:a" in told
+    report = await tidied(runs, run)
+    assert (report.succeeded, report.failed, report.skipped) == (1, 1, 1)
 
 
 async def test_a_run_that_ran_out_of_time_does_so_too(runs: RunHarness) -> None:

@@ -17,7 +17,6 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from dbt_temporal.adapters.temporal.gateway import TemporalRun
-from dbt_temporal.adapters.temporal.workflow.publisher import FALLBACK_SECS, SAVED_BY_NODES
 from dbt_temporal.application.ports.engine import EnginePlan, NodeOutcome, Progress
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.application.shielding import shielded
@@ -217,44 +216,6 @@ async def test_memos_show_the_run_in_the_ui(runs: RunHarness) -> None:
     assert memo["node_status"] == {A: "success", B: "success"}
     assert memo["log"] == await run.handle.query("run_log")
     assert "hunter2" not in str(memo)
-
-
-async def test_many_quick_nodes_cost_few_memos(runs: RunHarness) -> None:
-    runs.engine.run_plan = plan(*(node(f"n{number}") for number in range(40)))
-    run = await runs.submit()
-    await run.outcome()
-    described = await run.handle.describe()
-    events = await history(run.handle)
-    memos = [each for each in events if each.event_type == EventType.EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED]
-    assert described.close_time is not None
-    seconds = (described.close_time - described.start_time).total_seconds()
-    # One at the beginning, one a second, one at the end, one for each change of DbtStatus; and what was saved up.
-    assert len(memos) <= seconds + 4 + SAVED_BY_NODES / 40
-    timers = [each for each in events if each.event_type == EventType.EVENT_TYPE_TIMER_STARTED]
-    assert len(timers) <= seconds / FALLBACK_SECS + 1
-    assert (await described.memo())["node_status"] == {f"model.shop.n{number}": "success" for number in range(40)}
-
-
-async def test_the_memo_shows_a_node_after_which_nothing_happens_for_long(runs: RunHarness) -> None:
-    runs.engine.run_plan = plan(*(node(f"n{number}") for number in range(20)), node("a", *(f"n{n}" for n in range(20))))
-    runs.engine.gates[A] = asyncio.Event()
-    run = await runs.submit()
-    await runs.has_begun(A)
-
-    async def shown() -> bool:
-        statuses: Mapping[str, str] = (await (await run.handle.describe()).memo()).get("node_status", {})
-        return statuses.get(A) == "running"
-
-    assert await wait_for(shown)
-    runs.engine.gates[A].set()
-    await run.outcome()
-
-
-async def test_a_run_of_a_few_nodes_has_no_timers(runs: RunHarness) -> None:
-    runs.engine.run_plan = plan(node("a"), node("b", "a"), node("c", "b"))
-    run = await runs.submit()
-    await run.outcome()
-    assert EventType.EVENT_TYPE_TIMER_STARTED not in [each.event_type for each in await history(run.handle)]
 
 
 async def test_search_attributes_find_the_run(runs: RunHarness) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dbt_temporal.domain.details.headline import MAX_SUMMARY_BYTES, headline, run_summary
+from dbt_temporal.domain.details.headline import MAX_SUMMARY_BYTES, headline, hook_summary, run_summary
 
 
 def test_it_says_what_is_selected_and_where_it_goes() -> None:
@@ -23,3 +23,8 @@ def test_a_long_selection_is_cut_so_that_the_server_takes_it(name: str) -> None:
     assert len(summary.encode()) <= MAX_SUMMARY_BYTES
     assert summary.startswith("dbt build --select ")
     assert summary.endswith("…")
+
+
+def test_the_summary_of_a_hook_shows_ids_as_they_are_within_what_the_server_takes() -> None:
+    assert hook_summary("pre_run-1-check", "my__run*") == "hook `pre_run-1-check` of `my__run*`"
+    assert len(hook_summary("ü" * 400, "n" * 1000).encode()) <= MAX_SUMMARY_BYTES

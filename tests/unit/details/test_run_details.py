@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dbt_temporal.domain.details.run_details import MAX_NAMED, MAX_NAMED_AT_END, RunFacts, details
+from datetime import UTC, datetime
+
+from dbt_temporal.domain.details.run_details import MAX_NAMED, MAX_NAMED_AT_END, RunFacts, details, in_short
 from dbt_temporal.domain.run.state import RunState
 from dbt_temporal.testing import model_id, node, plan, result
 
@@ -33,6 +35,44 @@ def test_they_say_what_the_run_waits_for() -> None:
     run = state("a")
     run.notice = "Waits for the database since 12:00:00 UTC: __refused__"
     assert r"Waits for the database since 12:00:00 UTC: \_\_refused\_\_" in details(run, RunFacts())
+
+
+def test_they_say_which_nodes_are_tried_again_until_these_have_ended() -> None:
+    run = state("a")
+    run.node_started(model_id("a"))
+    run.node_retried(model_id("a"), 2, 3, "Adapter: no *such* host", datetime(2026, 1, 1, 12, 0, 5, tzinfo=UTC))
+    again = "- `model.shop.a`: attempt 2 of 3 from 12:00:05 UTC on, after Adapter: no \\*such\\* host"
+    assert f"Running: `model.shop.a`\n\nTried again:\n\n{again}" in details(run, RunFacts())
+    run.node_ended(result("a"))
+    assert "Tried again" not in details(run, RunFacts())
+
+
+def test_a_retry_goes_on_with_the_run_in_another_execution() -> None:
+    run, next_one = state("a"), RunState()
+    run.node_retried(model_id("a"), 2, 3, "lost", datetime(2026, 1, 1, 12, 0, 5, tzinfo=UTC))
+    assert run.plan is not None
+    next_one.restore(run.plan, run.snapshot(), [])
+    assert next_one.retries == run.retries
+    of_before = run.snapshot()
+    del of_before["progress"]["_retries"]
+    next_one = RunState()
+    next_one.restore(run.plan, of_before, [])
+    assert next_one.retries == {}
+
+
+def test_the_hook_that_is_waited_for_is_named_by_an_id_that_can_be_copied() -> None:
+    run = state("a")
+    run.notice = "Waits for the pre_run hook check_all since 12:00:00 UTC"
+    told = details(run, RunFacts(hook_place="nightly__1/pre_run-1-check_all"))
+    assert "check_all since 12:00:00 UTC: workflow id `nightly__1/pre_run-1-check_all`" in told
+
+
+def test_in_short_they_are_one_line() -> None:
+    run = state("a", "b", "c")
+    assert in_short(run) == "0 of 3 nodes done"
+    for name in "ab":
+        run.node_started(model_id(name))
+    assert in_short(run) == "0 of 3 nodes done, 2 running: `model.shop.a` and 1 more"
 
 
 def test_at_the_end_they_say_the_outcome_where_things_are_and_how_to_go_on() -> None:

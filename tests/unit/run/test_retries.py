@@ -29,6 +29,25 @@ async def test_a_transient_failure_is_followed_by_another_attempt() -> None:
     assert runtime.slept == [5, 10]
 
 
+async def test_the_pause_before_an_attempt_says_which_one_it_is() -> None:
+    runtime = runtime_of(node("a"))
+    runtime.retries["model.shop.a"] = [LOST, LOST]
+    await execute(runtime)
+    assert runtime.slept_for == ["pause before attempt 2 of 3 of model:a", "pause before attempt 3 of 3 of model:a"]
+
+
+async def test_the_details_say_which_nodes_are_tried_again_since_when_and_why() -> None:
+    runtime = runtime_of(node("a"))
+    runtime.retries["model.shop.a"] = [LOST]
+    await execute(runtime)
+    told = [change.details or "" for change in runtime.changes]
+    retried = [details for details in told if "Tried again" in details]
+    assert retried
+    when = "attempt 2 of 3 from 00:00:08 UTC on"
+    assert f"Tried again:\n\n- `model.shop.a`: {when}, after Adapter: {LOST}" in retried[0]
+    assert "Tried again" not in told[-1]
+
+
 async def test_every_attempt_after_the_first_says_its_number_in_its_summary() -> None:
     runtime = runtime_of(node("a"))
     runtime.retries["model.shop.a"] = [LOST]

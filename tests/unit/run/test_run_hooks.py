@@ -251,7 +251,7 @@ async def test_while_a_hook_is_awaited_the_details_say_which_since_when_and_its_
     told = [details for change in runtime.changes if "Waits for the pre_run hook" in (details := change.details or "")]
     assert told
     assert "Waits for the pre_run hook check since 2026-01-01 00:00:01 UTC" in told[0]
-    assert "workflow id the-run/pre_run-1-check" in told[0]
+    assert told[0].count("workflow id `the-run/pre_run-1-check`") == 1
     assert "Waits for" not in (runtime.changes[-1].details or "")
 
 

@@ -99,7 +99,7 @@ class InProcessRuntime:
     def hook_place(self, hook_id: str) -> None:
         """A hook is a function here, and has no id."""
 
-    async def sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float, why: str | None = None) -> None:  # noqa: ARG002 -- nobody sees waits here
         """Waits."""
         await asyncio.sleep(seconds)
 

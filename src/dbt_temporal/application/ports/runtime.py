@@ -221,8 +221,8 @@ class RunRuntime(Protocol):
     def hook_place(self, hook_id: str) -> str | None:
         """The id of a hook's workflow, for whoever looks for it; None where hooks are no workflows."""
 
-    async def sleep(self, seconds: float) -> None:
-        """Waits (a timer, where the runtime is a workflow)."""
+    async def sleep(self, seconds: float, why: str | None = None) -> None:
+        """Waits (a timer, where the runtime is a workflow). `why` is told to people where waits are seen."""
 
     async def breathe(self) -> None:
         """Ends a turn of the run's code, of which none may take long. A cancel that comes meanwhile is not lost.

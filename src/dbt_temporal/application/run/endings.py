@@ -278,6 +278,7 @@ class RunSteps:
             SETUP_RETRIES,
             lambda number, _lost: self._keeping.run_last_step(_numbered(step, number)),
             on_retry=note,
+            what=step.summary or step.name,
         )
 
 

@@ -98,7 +98,8 @@ class LifecycleHooks:
         argument = hook.input if hook.input is not None else self._payload(event, hook, run_input, output)
         hook_id = f"{event}-{position + 1}-{hook.workflow_type}"
         if not hook.fire_and_forget:
-            self._live.state.notice = self._awaited(event, hook, hook_id)
+            self._live.state.notice = self._awaited(event, hook)
+            self._live.facts.hook_place = self._runtime.hook_place(hook_id)
         self._log(event, hook, f"START on {hook.task_queue}")
         try:
             answer = await self._ended(hook, argument, hook_id)
@@ -117,12 +118,11 @@ class LifecycleHooks:
             return await self._runtime.run_hook(hook, argument, hook_id)
         finally:
             # What comes next shows that. A change of its own would be a command that earlier releases did not give.
-            self._live.state.notice = None
+            self._live.state.notice = self._live.facts.hook_place = None
 
-    def _awaited(self, event: HookEvent, hook: HookConfig, hook_id: str) -> str:
-        where = self._runtime.hook_place(hook_id)
+    def _awaited(self, event: HookEvent, hook: HookConfig) -> str:
         since = f"Waits for the {event} hook {hook.workflow_type} since {self._runtime.now():%Y-%m-%d %H:%M:%S} UTC"
-        return f"{since} (task queue {hook.task_queue})" + (f": workflow id {where}" if where else "")
+        return f"{since} (task queue {hook.task_queue})"
 
     def _payload(
         self, event: HookEvent, hook: HookConfig, run_input: DbtRunInput, output: DbtRunOutput | None

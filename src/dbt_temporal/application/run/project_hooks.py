@@ -129,6 +129,7 @@ class ProjectHookSteps:
                 replace(step, argument=argument.model_copy(update={"attempt": number}))
             ),
             on_retry=partial(self._note_retry, "resume_run"),
+            what=step.summary or step.name,
         )
         if output.worker is None:
             raise StepFailedError(
@@ -157,6 +158,7 @@ class ProjectHookSteps:
             on_retry=on_retry,
             may_retry=lambda failure: failure.retryable and (argument.repeatable or _before_any_hook(failure)),
             why_again=why_again,
+            what=what,
             look=partial(self._look, kind, argument, what) if self._context.planned.looks_at_hooks else None,
         )
         self._record(what, output)

@@ -105,7 +105,8 @@ async def with_retries(
     why_again: Callable[[Output], str | None] = _accepted,
     look: Callable[[int, Lost], Awaitable[Output | None]] | None = None,
     tries: Tries | None = None,
-    wait: Callable[[float], Awaitable[bool]] | None = None,
+    wait: Callable[[float, str], Awaitable[bool]] | None = None,
+    what: str = "the step",
 ) -> Output:
     """Makes attempts until one ends well, may not be repeated, or was the last.
 
@@ -118,26 +119,30 @@ async def with_retries(
         wait_out: for how many seconds a failure is waited out, so that its attempt does not count; None where it does.
         why_again: why an output is not good enough, or None where it is; the last one is returned as it is.
         tries: where they stand, which is kept up to date: after an interruption of a wait they go on from there.
-        wait: waits for so many seconds before a further attempt; false where there is to be none. By default, sleeps.
+        wait: waits for so many seconds before a further attempt, and is told for which one; false where there is to be
+            none. By default, sleeps.
+        what: is attempted, for whoever sees the waits.
 
     Raises:
         StepFailedError: the failure of the last attempt.
     """
 
-    async def sleep(seconds: float) -> bool:
-        await runtime.sleep(seconds)
-        return True
-
-    wait = wait or sleep
     tries = tries or Tries()
+
+    async def pause(seconds: float) -> bool:
+        why = f"pause before {_attempt(tries.number, rule.max_attempts)} of {what}"
+        if wait is not None:
+            return await wait(seconds, why)
+        await runtime.sleep(seconds, why)
+        return True
 
     async def wait_for_next(seconds: float, failure: StepFailedError | None) -> bool:
         tries.number += 1
         tries.next_at = runtime.now() + timedelta(seconds=seconds)
         tries.last = None if failure is None else FailedTry.of(failure)
-        return await wait(seconds)
+        return await pause(seconds)
 
-    if tries.next_at is not None and not await wait(max((tries.next_at - runtime.now()).total_seconds(), 0.0)):
+    if tries.next_at is not None and not await pause(max((tries.next_at - runtime.now()).total_seconds(), 0.0)):
         assert tries.last is not None
         raise tries.last.again()
     while True:
@@ -180,5 +185,9 @@ def attempt_summary(what: str, number: int, most: int, makes: str | None = None)
     """
     if number == 1:
         return what
-    attempt = f"attempt {number} of {most}" if number <= most else f"attempt {number}"
+    attempt = _attempt(number, most)
     return f"{what} ({attempt}, {makes})" if makes else f"{what} ({attempt})"
+
+
+def _attempt(number: int, most: int) -> str:
+    return f"attempt {number} of {most}" if number <= most else f"attempt {number}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dbt_temporal.domain.details.markdown import plain
+from dbt_temporal.domain.details.markdown import code, plain
+from dbt_temporal.domain.limits import fit_name
 
 MAX_SUMMARY_BYTES = 400
 """What the server takes for the summary of a workflow."""
@@ -31,3 +32,10 @@ def run_summary(run_input: Mapping[str, Any]) -> str:
     while len(summary := plain(line)) > MAX_CHARS or len(summary.encode()) > MAX_SUMMARY_BYTES:
         line = line.removesuffix(_CUT)[:-1] + _CUT
     return summary
+
+
+def hook_summary(hook_id: str, workflow_id: str) -> str:
+    """The summary of a hook's workflow, in Markdown as well: ids as they are."""
+    room = MAX_SUMMARY_BYTES - len("hook `` of ``")
+    hook_id = fit_name(hook_id, room // 2)
+    return f"hook {code(hook_id)} of {code(fit_name(workflow_id, room - len(hook_id.encode())))}"

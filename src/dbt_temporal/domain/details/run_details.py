@@ -26,6 +26,7 @@ class RunFacts:
         places: by what lies there (log, report, ...), the path or URL.
         retry_command: what runs again what did not succeed; None where that is not possible.
         hook_errors: failures of lifecycle hooks, in words.
+        hook_place: the id of the workflow that is waited for, where that is a hook's.
     """
 
     headline: str = ""
@@ -35,6 +36,7 @@ class RunFacts:
     places: Mapping[str, str] = field(default_factory=dict)
     retry_command: str | None = None
     hook_errors: list[str] = field(default_factory=list)
+    hook_place: str | None = None
 
 
 def details(state: RunState, facts: RunFacts) -> str:
@@ -43,12 +45,14 @@ def details(state: RunState, facts: RunFacts) -> str:
     most = MAX_NAMED_AT_END if ended else MAX_NAMED
     paragraphs = [f"**{facts.outcome or state.phase}**: {_counts(state)}", _asked(facts)]
     if state.notice and not ended:
-        paragraphs.append(plain(state.notice))
+        place = f": workflow id {code(facts.hook_place)}" if facts.hook_place else ""
+        paragraphs.append(plain(state.notice) + place)
     if facts.why_skipped:
         paragraphs.append(f"Skipped: {plain(first_line(facts.why_skipped))}")
     paragraphs += [f"{plain(what)}: {plain(first_line(message))}" for what, message in state.problems]
     if not ended:
         paragraphs.append(_in_line("Running", state.ids_of("running"), most))
+        paragraphs.append(_listed("Tried again", state.retries, state.retries.__getitem__, most))
     paragraphs.append(_listed("Failed", state.ids_of("error"), state.reason_of, most))
     paragraphs.append(_in_line("Cancelled", state.ids_of("cancelled"), most))
     paragraphs.append(_listed("Skipped", state.ids_of("skipped"), state.reason_of, most))
@@ -58,6 +62,14 @@ def details(state: RunState, facts: RunFacts) -> str:
         if facts.retry_command is not None:
             paragraphs.append(f"To run again what did not succeed: {code(facts.retry_command)}")
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
+
+
+def in_short(state: RunState) -> str:
+    """Where the run stands, as Markdown on one short line."""
+    running = state.ids_of("running")
+    if not running:
+        return _counts(state)
+    return f"{_counts(state)}: {code(next(iter(running)))}{_and_more(running, 1, ' ')}"
 
 
 def _stored(places: Mapping[str, str]) -> str:
@@ -85,12 +97,12 @@ def _in_line(title: str, unique_ids: Mapping[str, None], most: int) -> str:
     return f"{title}: " + ", ".join(code(each) for each in islice(unique_ids, most)) + _and_more(unique_ids, most, " ")
 
 
-def _listed(title: str, unique_ids: Mapping[str, None], reason_of: Callable[[str], str], most: int) -> str:
+def _listed(title: str, unique_ids: Mapping[str, object], reason_of: Callable[[str], str], most: int) -> str:
     if not unique_ids:
         return ""
     lines = [f"- {code(each)}: {plain(reason_of(each))}" for each in islice(unique_ids, most)]
     return "\n".join([f"{title}:\n", *lines]) + _and_more(unique_ids, most, "\n- ")
 
 
-def _and_more(unique_ids: Mapping[str, None], most: int, before: str) -> str:
+def _and_more(unique_ids: Mapping[str, object], most: int, before: str) -> str:
     return f"{before}and {len(unique_ids) - most} more" if len(unique_ids) > most else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from copy import copy
+from datetime import datetime
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -17,6 +18,7 @@ MAX_REASON_CHARS = 300
 
 _PROGRESS = (
     "phase", "fail_fast", "notice", "unrecorded", "behind", "behind_if_failed", "_upstream_skips", "_error_types",
+    "_retries",
 )  # fmt: skip
 """What of a run's state is plain data."""
 
@@ -41,6 +43,7 @@ class RunState:
         not know."""
         self._upstream_skips: dict[str, None] = {}
         self._error_types: dict[str, str] = {}
+        self._retries: dict[str, str] = {}
         self._problems: list[tuple[str, str, str]] = []
         self._counts = dict.fromkeys(("pending", "running", "success", "error", "skipped", "cancelled"), 0)
         self._ids: dict[str, dict[str, None]] = {"running": {}, "error": {}, "skipped": {}, "cancelled": {}}
@@ -81,7 +84,8 @@ class RunState:
         """Continues where the snapshot was taken."""
         self.plan_known(plan)
         for name in _PROGRESS:
-            setattr(self, name, copy(snapshot["progress"][name]))
+            if name in snapshot["progress"]:  # what a release before this one has carried may lack one
+                setattr(self, name, copy(snapshot["progress"][name]))
         self.results = list(results)
         self._failed_hooks = [each for each in self.results if self._is_failed_hook(each)]
         self._reasons = {each.unique_id: self._reason(each) for each in self.results if each.status in self._ids}
@@ -92,11 +96,17 @@ class RunState:
         """A node runs."""
         self._set(unique_id, "running")
 
+    def node_retried(self, unique_id: str, attempt: int, most: int, reason: str, next_at: datetime) -> None:
+        """An attempt at a node has failed, and another one comes."""
+        when = f"attempt {attempt} of {most} from {next_at:%H:%M:%S} UTC on"
+        self._retries[unique_id] = f"{when}, after {first_line(reason)}"
+
     def node_ended(
         self, result: NodeExecutionResult, *, error_type: str | None = None, skipped_by_parent: bool = False
     ) -> None:
         """A node has ended; `skipped_by_parent` tells a skip that dbt itself reports without a message."""
         self._set(result.unique_id, result.status)
+        self._retries.pop(result.unique_id, None)
         node = self.plan.nodes.get(result.unique_id) if self.plan else None
         if node is None or not node.unreported or result.status != "success":
             self.results.append(result)
@@ -144,6 +154,11 @@ class RunState:
     def ids_of(self, status: str) -> Mapping[str, None]:
         """The nodes that are running, error, skipped or cancelled, in the order in which they became so."""
         return self._ids[status]
+
+    @property
+    def retries(self) -> Mapping[str, str]:
+        """The nodes at which further attempts are made, or come next: which one, and why, on one line."""
+        return self._retries
 
     def reason_of(self, unique_id: str) -> str:
         """Why a node has not ended well, on one line."""

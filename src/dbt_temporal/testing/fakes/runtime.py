@@ -74,6 +74,7 @@ class FakeRuntime:
             is taken in turn.
         hooks: for a workflow type, its answer, or the error to raise; None for those that are not named.
         steps, hooks_started, changes, slept, waited: what was asked, in order.
+        slept_for: why it was slept, for each time.
         awake: while it is not set, whoever sleeps goes on sleeping.
         cancelled: names of the steps that were cancelled.
         facts: what was recorded for metrics, in order.
@@ -113,6 +114,7 @@ class FakeRuntime:
         self.hooks_started: list[StartedHook] = []
         self.changes: list[StateChange] = []
         self.slept: list[float] = []
+        self.slept_for: list[str | None] = []
         self.waited: list[float] = []
         self.facts: list[Fact] = []
         self.cancelled: list[str] = []
@@ -197,9 +199,10 @@ class FakeRuntime:
         """A name that is easy to find."""
         return f"the-run/{hook_id}"
 
-    async def sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float, why: str | None = None) -> None:
         """Lets the fake clock run."""
         self.slept.append(seconds)
+        self.slept_for.append(why)
         await self.awake.wait()
         self._now += timedelta(seconds=seconds)
         await asyncio.sleep(0)

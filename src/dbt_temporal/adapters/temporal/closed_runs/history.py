@@ -26,6 +26,7 @@ from temporalio.exceptions import (
 from dbt_temporal.adapters.temporal.executions.references import digest_of_part
 from dbt_temporal.adapters.temporal.leases.messages import GRANTED_SIGNAL
 from dbt_temporal.adapters.temporal.payloads.plan_pieces import PIECE_SIGNAL, SentPieces
+from dbt_temporal.adapters.temporal.workflow.runtime import is_of_workflow
 from dbt_temporal.application.run.updates import UPDATES
 
 
@@ -183,8 +184,11 @@ class _Reader:
         self._asked(event, "step", event.activity_task_scheduled_event_attributes.activity_type.name)
 
     async def sleep_asked(self, event: HistoryEvent) -> None:
-        """The run's own pauses: what the workflow waits for besides, to gather changes, has a summary."""
-        if not event.user_metadata.HasField("summary"):
+        """The run's own pauses. What the workflow waits for besides, to show changes, is told by its summary."""
+        summary = ""
+        if event.user_metadata.HasField("summary"):
+            (summary,) = await self._converter.decode([event.user_metadata.summary], [str])
+        if not is_of_workflow(summary):
             self._asked(event, "sleep", "")
 
     async def hook_asked(self, event: HistoryEvent) -> None:

@@ -137,7 +137,7 @@ class RecordedRuntime:
     def hook_place(self, hook_id: str) -> str:
         return hook_workflow_id(self._history.workflow_id, self._history.first_run_id, hook_id)
 
-    async def sleep(self, seconds: float) -> None:  # noqa: ARG002 -- the history knows for how long
+    async def sleep(self, seconds: float, why: str | None = None) -> None:  # noqa: ARG002 -- the history knows
         command = self._next("sleep", "")
         if not self._closed:
             await asyncio.shield(self._answer(command))

@@ -11,6 +11,9 @@ from temporalio.common import SearchAttributeKey
 
 from dbt_temporal.adapters.temporal.workflow.memo import RunMemos
 from dbt_temporal.application.ports.runtime import RunView, StateChange
+from dbt_temporal.domain.details.headline import MAX_SUMMARY_BYTES
+from dbt_temporal.domain.details.run_details import in_short
+from dbt_temporal.domain.limits import fit_name
 
 MIN_PAUSE_SECS = 1.0
 MAX_PAUSE_SECS = 60.0
@@ -24,6 +27,9 @@ FALLBACK_SECS = 15.0
 """After so long, changes are shown that no turn of the run could show: each timer is a row in the UI's timeline, beside
 those of nodes."""
 GATHERING = "gather changes of the memo"
+"""The summary of timers of runs that earlier releases have planned, which have many."""
+SO_FAR = "so far: "
+"""How the summaries of the few others begin: a row of the timeline that tells where the run stands."""
 
 
 class StatePublisher:
@@ -83,7 +89,8 @@ class StatePublisher:
 
     async def _write_later(self) -> None:
         self._took_action("timer")
-        await workflow.sleep(max(FALLBACK_SECS, self._pause_secs()), summary=GATHERING)
+        told = "" if self._view is None else in_short(self._view.state)
+        await workflow.sleep(max(FALLBACK_SECS, self._pause_secs()), summary=fit_name(SO_FAR + told, MAX_SUMMARY_BYTES))
         self._fallback = None
         if self._view is not None:
             self._write()

@@ -31,7 +31,7 @@ from dbt_temporal.adapters.temporal.payloads.budget import (
 )
 from dbt_temporal.adapters.temporal.payloads.plan_pieces import SentPieces
 from dbt_temporal.adapters.temporal.telemetry.metrics import MeterTelemetry
-from dbt_temporal.adapters.temporal.workflow.publisher import StatePublisher
+from dbt_temporal.adapters.temporal.workflow.publisher import GATHERING, SO_FAR, StatePublisher
 from dbt_temporal.application.log_context import log_fields
 from dbt_temporal.application.ports.runtime import StateChange, Step
 from dbt_temporal.application.ports.telemetry import ActionsTaken, Fact
@@ -39,7 +39,7 @@ from dbt_temporal.application.run.executions.parts import join_parts, split_part
 from dbt_temporal.application.shielding import cancels_asked, shielded
 from dbt_temporal.application.steps.messages import PlanProjectInput
 from dbt_temporal.domain.dates.logical_dates import ScheduledStart
-from dbt_temporal.domain.details.headline import MAX_SUMMARY_BYTES
+from dbt_temporal.domain.details.headline import MAX_SUMMARY_BYTES, hook_summary
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.hooks import HookConfig
 from dbt_temporal.domain.limits import fit_name
@@ -145,7 +145,7 @@ class TemporalRuntime:
                 ),
                 # Decoded here: an answer that cannot be read would fail the workflow task again and again.
                 result_type=RawValue,
-                static_summary=fit_name(f"hook {hook_id} of {info.workflow_id}", MAX_SUMMARY_BYTES),
+                static_summary=hook_summary(hook_id, info.workflow_id),
             )
             answer = None if hook.fire_and_forget else hook_answer(await handle, workflow.payload_converter(), _warn)
         except (ChildWorkflowError, FailureError) as error:
@@ -161,9 +161,9 @@ class TemporalRuntime:
         info = workflow.info()
         return hook_workflow_id(info.workflow_id, info.first_execution_run_id, hook_id)
 
-    async def sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float, why: str | None = None) -> None:
         self.took_action("timer")
-        await workflow.sleep(seconds)
+        await workflow.sleep(seconds, summary=None if why is None else fit_name(why, MAX_SUMMARY_BYTES))
 
     async def wait_for_word(self, seconds: float) -> None:
         if not self._has_word:
@@ -264,6 +264,11 @@ class TemporalRuntime:
     def took_action(self, kind: str, count: int = 1) -> None:
         """Counts what is billed (docs.temporal.io/cloud/actions)."""
         self.record(ActionsTaken(kind, count))
+
+
+def is_of_workflow(summary: str) -> bool:
+    """Whether a timer is the workflow's own, by its summary: the run itself has not asked for it."""
+    return summary in (GATHERING, TAKING_PLAN) or summary.startswith(SO_FAR)
 
 
 def exceeds(limits: HistoryLimits, events: int, size: int) -> bool:

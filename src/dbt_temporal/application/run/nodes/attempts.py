@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -169,6 +169,8 @@ class NodeAttempts:
 
         def retried(number: int, reason: str) -> None:
             self._live.log.retried(node, number, rule.max_attempts, reason, _messages_of(failed))
+            next_at = runtime.now() + timedelta(seconds=rule.pause_after(number))
+            self._live.state.node_retried(node.unique_id, number + 1, rule.max_attempts, reason, next_at)
             self._live.changed()
 
         def wait_out(failure: StepFailedError) -> float | None:
@@ -193,6 +195,7 @@ class NodeAttempts:
                 look=None if self._context.planned.unrepeatable is None else partial(self._look, node, part),
                 tries=tries,
                 wait=partial(self._waits.wait, node.unique_id),
+                what=_summary(node, part),
             )
         self._breaker.answered(began)
         return result

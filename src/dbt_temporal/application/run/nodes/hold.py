@@ -61,7 +61,7 @@ class Hold:
         self._live.hold_ends()
 
     async def _time_out(self) -> None:
-        await self._runtime.sleep(self._limit_secs)
+        await self._runtime.sleep(self._limit_secs, "the run is kept open for an operator (hold_secs)")
         self.finished = True
         self._live.log.add("The run's hold has ended by itself (hold_secs)")
         self._wake.set()

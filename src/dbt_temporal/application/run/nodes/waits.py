@@ -37,8 +37,10 @@ class Waits:
         self.handing_on = False
         """Whether the nodes go on in another execution."""
 
-    async def wait(self, unique_id: str, seconds: float) -> bool:
+    async def wait(self, unique_id: str, seconds: float, why: str | None = None) -> bool:
         """Waits before the next attempt at a node: so long, or until it is cut short; while it is held, until released.
+
+        `why` is told to whoever sees the wait.
 
         Returns:
             whether there is a next attempt: false where a hold has ended without one.
@@ -47,7 +49,7 @@ class Waits:
             HandedOnError: the next attempt comes in another execution.
         """
         if unique_id not in self._held and not self.handing_on:
-            await self._sleep(unique_id, seconds)
+            await self._sleep(unique_id, seconds, why)
         while unique_id in self._held and not self.handing_on:
             self._kept_back[unique_id] = None
             self._tell()
@@ -115,13 +117,13 @@ class Waits:
         """Nodes that would make their next attempt now, if they were not held."""
         return [unique_id for unique_id in self._held if unique_id in self._kept_back]
 
-    async def _sleep(self, unique_id: str, seconds: float) -> None:
+    async def _sleep(self, unique_id: str, seconds: float, why: str | None) -> None:
         task = asyncio.current_task()
         assert task is not None
         wait = _Wait(task)
         self._waits.setdefault(unique_id, []).append(wait)
         try:
-            await self._runtime.sleep(seconds)
+            await self._runtime.sleep(seconds, why)
         except asyncio.CancelledError:
             # The operator's cancel ends the sleep alone; one of the run ends the node.
             if not wait.cut or task.uncancel() > 0:
