@@ -38,6 +38,25 @@ def event(job: str, event_type: EventType = EventType.START) -> LineageEvent:
     return LineageEvent(event_type, "2026-01-01T06:00:00+00:00", RUN, job, "MODEL")
 
 
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"OPENLINEAGE__TRANSPORT__TYPE": "http", "OPENLINEAGE__TRANSPORT__URL": "URL"},
+        {"OPENLINEAGE__TRANSPORT": '{"type": "http", "url": "URL"}'},
+    ],
+)
+async def test_events_go_where_variables_of_openlineages_client_say(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    variables = {name: value.replace("URL", collector.url) for name, value in variables.items()}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    sender = started(**variables)
+    sender.send(event("model.shop.a"))
+    await asyncio.to_thread(sender.close)
+    assert [told["job"]["name"] for told in collector.events] == ["model.shop.a"]
+
+
 async def test_an_event_has_what_is_known_in_openlineages_form(collector: Collector) -> None:
     sender = started(
         OPENLINEAGE_URL=collector.url,

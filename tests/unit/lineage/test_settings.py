@@ -25,6 +25,39 @@ def test_a_url_or_a_file_turns_it_on_and_disabled_off(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "variables",
+    [
+        {"OPENLINEAGE__TRANSPORT__TYPE": "console"},
+        {"OPENLINEAGE__TRANSPORT": '{"type": "console"}'},
+        {"OPENLINEAGE__TRANSPORT__TYPE": "http", "OPENLINEAGE__TRANSPORT__URL": "http://localhost:5000"},
+    ],
+)
+def test_variables_of_openlineages_client_turn_it_on_too(variables: dict[str, str]) -> None:
+    assert read_settings(variables).lineage.on
+    assert not read_settings({**variables, "OPENLINEAGE_DISABLED": "true"}).lineage.on
+
+
+@pytest.mark.parametrize("other", [URL, {"OPENLINEAGE__FACETS__ENVIRONMENT_VARIABLES": "[]"}])
+def test_variables_of_the_client_that_say_nothing_of_where_change_nothing(other: dict[str, str]) -> None:
+    assert not read_settings(other).lineage.by_client_variables
+
+
+@pytest.mark.parametrize(
+    ("transport", "message"),
+    [
+        ("console", "=***: must be a transport as JSON"),
+        ("[]", "=***: must be a transport as JSON"),
+        ('{"url": "http://localhost:5000"}', ": has no `type`, and OPENLINEAGE__TRANSPORT__TYPE is not set"),
+    ],
+)
+def test_a_transport_of_which_the_client_would_make_nothing_is_refused(transport: str, message: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        read_settings({"OPENLINEAGE__TRANSPORT": transport})
+    (problem,) = refused.value.problems
+    assert problem.startswith(f"OPENLINEAGE__TRANSPORT{message}")
+
+
+@pytest.mark.parametrize(
     ("name", "value", "message"),
     [
         ("OPENLINEAGE_URL", "localhost:5000", "must be a URL, such as http://localhost:5000"),

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 INSTALL = 'pip install "dbt-temporal[openlineage]"'
-_VARIABLES = "OPENLINEAGE_URL, OPENLINEAGE_CONFIG"
+_VARIABLES = "OPENLINEAGE_URL, OPENLINEAGE_CONFIG, OPENLINEAGE__TRANSPORT__*"
 
 
 def start_lineage(settings: OpenLineageSettings) -> OpenLineageSender | None:
     """Starts it, where it is on: what it returns is to be closed.
 
     Raises:
-        DbtTemporalError: of type Configuration, where what OPENLINEAGE_CONFIG names cannot be used.
+        DbtTemporalError: of type Configuration, where what they name cannot be used.
     """
     if not settings.on:
         return None
@@ -40,7 +40,9 @@ def start_lineage(settings: OpenLineageSettings) -> OpenLineageSender | None:
 
 
 def _client_config(settings: OpenLineageSettings) -> dict[str, Any]:
-    """The configuration of OpenLineage's client: that of the file, or one of HTTP."""
+    """The configuration of OpenLineage's client: that of the file, or one of HTTP; none where its variables have it."""
+    if settings.by_client_variables:
+        return {}
     if settings.config is not None:
         config = yaml.safe_load(settings.config.read_text(encoding="utf-8"))
         transport = config.get("transport") if isinstance(config, dict) else None
