@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -214,9 +215,34 @@ class TestAlerts:
         cases = [case for test in yaml.safe_load(self.CASES.read_text())["tests"] for case in test["alert_rule_test"]]
         assert {case["alertname"] for case in cases if case["exp_alerts"]} == set(self.names())
 
+    def test_one_about_a_project_s_runs_links_to_the_runs_of_that_project(self) -> None:
+        (group,) = yaml.safe_load(self.RULES.read_text())["groups"]
+        about_runs = [rule for rule in group["rules"] if "by (namespace, project" in rule["expr"]]
+        assert len(about_runs) == 3
+        for rule in about_runs:
+            assert "DbtProject%3D%22{{ . }}%22" in rule["annotations"]["runs"]
+
     @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)")
     def test_prometheus_has_them_fire_and_stay_silent_as_the_cases_say(self) -> None:
         done = subprocess.run(
             ["promtool", "test", "rules", str(self.CASES)], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+class TestDashboard:
+    PANELS = json.loads((ROOT / "deploy" / "grafana" / "dbt-temporal.json").read_text())["panels"]
+
+    def expressions(self) -> list[str]:
+        return [target["expr"] for panel in self.PANELS for target in panel.get("targets", [])]
+
+    def test_what_it_counts_is_of_the_chosen_time(self) -> None:
+        counters = re.compile(r"\w+_(?:total|sum|count|bucket)(?:\{[^}]*\})?(?!\w)(?P<behind>.{0,8})")
+        found = [match for expr in self.expressions() for match in counters.finditer(expr)]
+        assert len(found) > 20
+        assert [match[0] for match in found if not match["behind"].startswith(("[$__", " offset "))] == []
+
+    def test_what_tells_projects_apart_is_of_the_chosen_ones(self) -> None:
+        of_all = {"dbt_temporal_hosts"}
+        ours = {found for expr in self.expressions() for found in re.findall(r"dbt_temporal_\w+(?:\{[^}]*\})?", expr)}
+        assert {each for each in ours if 'project=~"$project"' not in each} == of_all
