@@ -1,7 +1,8 @@
 """dbt-temporal: dbt projects as durable Temporal workflows.
 
-What `__all__` names is public (docs/embedding.md). A name is imported when somebody first asks for it: the package
-itself imports nothing, as dbt imports it in each of its processes. Their types are in `__init__.pyi`.
+What `__all__` names is public (docs/embedding.md), as far as it can be imported here. A name is imported when somebody
+first asks for it: the package itself imports nothing, as dbt imports it in each of its processes. Their types are in
+`__init__.pyi`.
 """
 
 __version__ = "0.1.0"
@@ -31,10 +32,15 @@ _HOMES = {
     "run_dbt": "entrypoints.embedding.in_process",
 }
 
-__all__ = ["__version__", *_HOMES]
+_WITH_DBT = ("DbtInProcess", "run_dbt")
+"""What the client alone does not have."""
 
 
 def __getattr__(name: str) -> object:
+    if name == "__all__":
+        # `import *` asks for each name that stands there.
+        globals()[name] = ["__version__", *(each for each in _HOMES if each not in _WITH_DBT or _is_there(each))]
+        return globals()[name]
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
@@ -48,5 +54,13 @@ def __getattr__(name: str) -> object:
     return value
 
 
+def _is_there(name: str) -> bool:
+    try:
+        __getattr__(name)
+    except ImportError:
+        return False
+    return True
+
+
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_HOMES})

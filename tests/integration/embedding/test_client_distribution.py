@@ -97,6 +97,12 @@ def test_every_public_name_is_there_but_runs_in_process(clean: Environment) -> N
         assert "install dbt-temporal, not its client alone" in refused.stderr
 
 
+def test_a_star_brings_all_of_them(clean: Environment) -> None:
+    imported = clean.run("from dbt_temporal import *; print(*dir())")
+    assert imported.returncode == 0, imported.stderr
+    assert {name for name in dbt_temporal.__all__ if name in imported.stdout.split()} == set(NAMES)
+
+
 async def test_it_follows_a_run_to_its_end(clean: Environment, runs: RunHarness) -> None:
     runs.engine.run_plan = plan(node("a"), node("b", "a"))
     await runs.start_worker()

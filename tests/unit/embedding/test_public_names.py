@@ -47,6 +47,16 @@ def test_type_checkers_are_told_the_same_names() -> None:
     assert sorted(told) == sorted(dbt_temporal.__all__)
 
 
+@pytest.mark.parametrize("has_dbt", [True, False], ids=["with dbt", "the client alone"])
+def test_all_names_that_can_be_imported_come_by_a_star(has_dbt: bool) -> None:
+    module = "dbt_temporal.entrypoints.embedding.in_process"
+    alone = "" if has_dbt else f"sys.modules[{module!r}] = None; "
+    program = f"import sys; {alone}from dbt_temporal import *; print(*sorted(name for name in dir() if name != 'sys'))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    told = {name for name in done.stdout.split() if not name.startswith("__") or name == "__version__"}
+    assert told == set(dbt_temporal.__all__) - (set() if has_dbt else FOR_PROGRAMS_WITH_DBT)
+
+
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'dbt_temporal' has no attribute 'plugins'"):
         getattr(dbt_temporal, "plugins")  # noqa: B009 -- no type checker knows it

@@ -41,7 +41,7 @@ def nodes_of(*results: NodeExecutionResult, graph: RunGraph | None = None, **fac
 def report_of(*results: NodeExecutionResult, graph: RunGraph | None = None, **fields: Any) -> RunReport:
     facts = fields.pop("facts", None) or facts_of()
     graph = graph or graph_of()
-    code = {uid: f"select '{uid}' as <code>" for uid in worth_code(results)}
+    code = {uid: f"select '{uid}' as <code>" for uid in worth_code(results, facts, STARTED_AT)}
     nodes = report_nodes(results, RunGraph(graph.nodes, code), facts, STARTED_AT)
     defaults: dict[str, Any] = {
         "project": "shop",

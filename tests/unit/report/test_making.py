@@ -3,11 +3,12 @@
 import pytest
 
 from dbt_temporal.domain.report.comparison import LastRuns, RunSummary, compared, summary_of
-from dbt_temporal.domain.report.making import critical_path, failed_above, worth_code
+from dbt_temporal.domain.report.making import MAX_FAILURES, critical_path, failed_above, slowest, worth_code
 from dbt_temporal.domain.results import TimingEntry
 from dbt_temporal.domain.times import NodeTimes
 from dbt_temporal.testing import model_id, result
-from tests.unit.report.runs import graph_of, nodes_of, ran
+from dbt_temporal.testing.builders import STARTED_AT
+from tests.unit.report.runs import facts_of, graph_of, nodes_of, ran
 
 
 def test_a_node_is_ready_when_its_last_parent_has_ended_and_waits_for_a_thread_from_then_on() -> None:
@@ -74,9 +75,17 @@ def test_a_graph_that_is_not_known_costs_names_and_edges_alone() -> None:
 def test_code_is_wanted_of_what_failed_and_of_the_slowest() -> None:
     results = [ran(f"m{i}", 0, i) for i in range(1, 30)]
     results += [ran("bad", 0, 0.01, "error"), result("never", "skipped")]
-    wanted = worth_code(results)
+    wanted = worth_code(results, facts_of(), STARTED_AT)
     assert wanted[0] == model_id("bad")
     assert set(wanted[1:]) == {model_id(f"m{i}") for i in range(20, 30)}
+
+
+def test_code_is_wanted_of_all_that_are_shown_as_slowest_cancelled_ones_among_them() -> None:
+    results = [ran(f"bad{i}", 0, 0.01, "error") for i in range(MAX_FAILURES)]
+    results += [ran("fast", 0, 1), ran("stopped", 0, 9, "cancelled").model_copy(update={"execution_time": 0.0})]
+    shown = [node.unique_id for node in slowest(nodes_of(*results).values())]
+    assert shown[:2] == [model_id("stopped"), model_id("fast")]
+    assert set(shown) <= set(worth_code(results, facts_of(), STARTED_AT))
 
 
 def summary(invocation_id: str = "before", elapsed: float = 30.0, **nodes: tuple[str, float]) -> RunSummary:

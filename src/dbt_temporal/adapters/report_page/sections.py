@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 from dbt_temporal.adapters.report_page.texts import cut, name, seconds, status, table, text, word
-from dbt_temporal.domain.report.making import MAX_FAILURES, MAX_SLOWEST, failed_above
+from dbt_temporal.domain.report import making
+from dbt_temporal.domain.report.making import MAX_FAILURES, failed_above
 from dbt_temporal.domain.report.model import Comparison, ReportNode, RunReport
 
 MAX_MESSAGE_CHARS = 16_000
@@ -49,28 +50,22 @@ def critical_path(report: RunReport) -> str:
 
 def slowest(report: RunReport) -> str:
     """The nodes that took longest, with their SQL."""
-    ran = [node for node in report.nodes if node.started is not None and _took(node) > 0]
-    nodes = sorted(ran, key=_took, reverse=True)[:MAX_SLOWEST]
+    nodes = making.slowest(report.nodes)
     if not nodes:
         return ""
-    total = sum(map(_took, ran))
+    total = sum(node.took for node in report.nodes)
     rows = [
         (
             name(node) + _code(node),
             text(node.facts.kind),
-            seconds(_took(node)),
-            f"{_took(node) / total:.0%}",
+            seconds(node.took),
+            f"{node.took / total:.0%}",
             text(_rows_of(node)),
             status(node.result),
         )
         for node in nodes
     ]
     return "<h2>Slowest</h2>" + table(("Node", "Kind", "#Took", "#Of all work", "#Rows", "Status"), rows)
-
-
-def _took(node: ReportNode) -> float:
-    """What it took in dbt; of a node that was cancelled, of which dbt says nothing, how long it was under way."""
-    return node.span if node.result.status == "cancelled" else node.result.execution_time
 
 
 def waits(report: RunReport) -> str:

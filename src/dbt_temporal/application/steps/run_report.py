@@ -46,7 +46,7 @@ class RunReports:
             return None, str(error) or type(error).__name__
 
     async def _make(self, run: EngineRun, request: StoreArtifactsInput, facts: ReportFacts, files: RunFiles) -> str:
-        graph = await run.graph(worth_code(request.results))
+        graph = await run.graph(worth_code(request.results, facts, request.invocation.started_at))
         place = _summaries(request, facts)
         # Of a run that ended some time ago, nobody knows which one was before it.
         last = LastRuns() if request.ended_at is not None else await self._last_runs(place)

@@ -14,11 +14,16 @@ MAX_FAILURES = 50
 MAX_SLOWEST = 10
 
 
-def worth_code(results: Sequence[NodeExecutionResult]) -> list[str]:
-    """The nodes whose code a report shows: those that failed, and the slowest."""
+def worth_code(results: Sequence[NodeExecutionResult], facts: ReportFacts, started_at: str) -> list[str]:
+    """The nodes whose code a report shows: those that failed, and the slowest. The arguments are as `report_nodes`'."""
     failed = [result.unique_id for result in results if result.status in ("error", "cancelled")][:MAX_FAILURES]
-    slowest = sorted(results, key=lambda result: -result.execution_time)[:MAX_SLOWEST]
-    return list(dict.fromkeys([*failed, *(result.unique_id for result in slowest if result.execution_time > 0)]))
+    nodes = report_nodes(results, RunGraph(), facts, started_at)
+    return list(dict.fromkeys([*failed, *(node.unique_id for node in slowest(nodes))]))
+
+
+def slowest(nodes: Iterable[ReportNode]) -> list[ReportNode]:
+    """The nodes that took longest, the first of them first."""
+    return sorted((node for node in nodes if node.took > 0), key=lambda node: -node.took)[:MAX_SLOWEST]
 
 
 def report_nodes(

@@ -112,6 +112,13 @@ class ReportNode:
         return 0.0 if self.started is None or self.ended is None else self.ended - self.started
 
     @property
+    def took(self) -> float:
+        """What it took in dbt; of a node that was cancelled, of which dbt says nothing, how long it was under way."""
+        if self.started is None:
+            return 0.0
+        return self.span if self.result.status == "cancelled" else self.result.execution_time
+
+    @property
     def thread_wait(self) -> float:
         """How long it was ready and had no thread."""
         return 0.0 if self.started is None else max(self.started - self.ready, 0.0)
