@@ -15,6 +15,11 @@ from dbt_temporal.domain.times import NodeTimes, span
 NodeStatus = Literal["success", "error", "skipped", "cancelled"]
 
 
+def is_project_hook(unique_id: str) -> bool:
+    """Whether a result is that of an on-run-start or on-run-end hook, by its unique_id: that of no node begins so."""
+    return unique_id.startswith("operation.")
+
+
 def _is_none(value: object) -> bool:
     return value is None
 

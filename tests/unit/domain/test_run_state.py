@@ -1,3 +1,7 @@
+from pathlib import Path
+
+import dbt_temporal
+from dbt_temporal.domain.results import is_project_hook
 from dbt_temporal.domain.run.state import RunState
 from dbt_temporal.testing import model_id, node, plan, result
 
@@ -72,3 +76,14 @@ def test_a_node_skipped_for_its_parent_has_no_message_in_dbts_results() -> None:
     run.node_ended(result("b", "skipped", message="Skipping due to fail_fast"))
     assert [each.message for each in run.results_as_dbt_has_them] == [None, "Skipping due to fail_fast"]
     assert [each.message for each in run.results] == ["model.shop.x failed", "Skipping due to fail_fast"]
+
+
+def test_results_of_the_project_s_hooks_are_told_from_those_of_nodes_by_their_ids() -> None:
+    assert is_project_hook("operation.shop.shop-on-run-end-0")
+    assert not any(map(is_project_hook, ("model.shop.operation", "sql_operation.shop.inline_query", "operation")))
+
+
+def test_one_module_alone_knows_what_the_ids_of_hooks_begin_with() -> None:
+    source = Path(dbt_temporal.__file__).parent
+    know = [path.name for path in source.rglob("*.py") if '"operation."' in path.read_text()]
+    assert know == ["results.py"]

@@ -24,12 +24,12 @@ from dbt_temporal.adapters.dbt_v2.processes.told import BAD, Told
 from dbt_temporal.adapters.dbt_v2.processes.verdicts import Answer
 from dbt_temporal.adapters.dbt_v2.results import outcome_of, result_entry
 from dbt_temporal.application.ports.engine import CompletedNode
+from dbt_temporal.domain.results import is_project_hook
 
 ARTIFACTS = "artifacts"
 """The folder of those of a run, below the run's own."""
 RUN_RESULTS, MANIFEST, SEMANTIC_MANIFEST = "run_results.json", "manifest.json", "semantic_manifest.json"
 _SCHEMA = "https://schemas.getdbt.com/dbt/run-results/v6.json"
-_HOOK_PREFIX = "operation."
 SHOWN_TARGET = "target"
 """What dbt calls the folder of its files, where it is not told another one."""
 
@@ -102,7 +102,7 @@ def write_artifacts(
         document["results"] = [
             _entry(each, course.last_told(each.result.unique_id), by_process, nodes)
             for each in ([*results, *_beside(course, results)] if with_entries else [])
-            if not each.result.unique_id.startswith(_HOOK_PREFIX)
+            if not is_project_hook(each.result.unique_id)
         ]
         document["elapsed_time"] = elapsed_time
         document["args"] |= invocation["remembered"]

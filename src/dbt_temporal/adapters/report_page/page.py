@@ -13,6 +13,7 @@ from dbt_temporal.adapters.report_page.chart import threads_chart
 from dbt_temporal.adapters.report_page.rows import script_data
 from dbt_temporal.adapters.report_page.texts import seconds, text, word
 from dbt_temporal.domain.report.model import RunReport
+from dbt_temporal.domain.results import is_project_hook
 
 _ORDER = ("success", "warn", "error", "skipped", "cancelled")
 _LEGEND = (
@@ -91,7 +92,7 @@ def _tiles(report: RunReport) -> str:
     elapsed = facts.ended - facts.executing_since
     tiles = [(seconds(elapsed), f"all nodes; {seconds(facts.ended)} with planning", "")]
     tiles += [(str(counts[each]), each, each) for each in _ORDER if counts[each] or each == "success"]
-    busy = sum(node.span for node in report.nodes if not node.unique_id.startswith("operation."))
+    busy = sum(node.span for node in report.nodes if not is_project_hook(node.unique_id))
     if elapsed > 0 and facts.threads:
         tiles.append((f"{min(busy / (elapsed * facts.threads), 1):.0%}", "of the threads' time was used", ""))
     if elapsed > 0 and report.critical.nodes:

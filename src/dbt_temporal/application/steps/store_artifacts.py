@@ -20,7 +20,7 @@ from dbt_temporal.application.stored.latest import WHOSE, LatestArtifacts, Lates
 from dbt_temporal.application.stored.run_files import RunFiles
 from dbt_temporal.application.stored.sql_archive import is_sql, missing_in, store_sql
 from dbt_temporal.domain.errors import DbtTemporalError
-from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult
+from dbt_temporal.domain.results import ArtifactPaths, NodeExecutionResult, is_project_hook
 from dbt_temporal.domain.run.commands import COMMANDS
 
 RUN_LOG_FILE = "log.txt"
@@ -163,7 +163,7 @@ class StoreArtifacts:
 
 def _is_node(result: NodeExecutionResult) -> bool:
     """Whether it is a node's, and not that of one of the project's hooks."""
-    return not result.unique_id.startswith("operation.")
+    return not is_project_hook(result.unique_id)
 
 
 def _told(error: Exception) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from dbt_temporal.domain.report.model import Critical, NodeFacts, ReportFacts, ReportNode, RunGraph
-from dbt_temporal.domain.results import NodeExecutionResult, TimingEntry
+from dbt_temporal.domain.results import NodeExecutionResult, TimingEntry, is_project_hook
 from dbt_temporal.domain.times import NodeTimes
 
 MAX_FAILURES = 50
@@ -109,9 +109,7 @@ def _node(
 def _facts_of_id(unique_id: str) -> NodeFacts:
     """What a unique_id tells alone, of hooks and where the graph is not known."""
     kind, _, rest = unique_id.partition(".")
-    if kind == "operation":
-        return NodeFacts(rest.partition(".")[2] or unique_id, "hook")
-    return NodeFacts(rest.partition(".")[2] or unique_id, kind)
+    return NodeFacts(rest.partition(".")[2] or unique_id, "hook" if is_project_hook(unique_id) else kind)
 
 
 def _times(result: NodeExecutionResult, zero: datetime) -> NodeTimes | None:

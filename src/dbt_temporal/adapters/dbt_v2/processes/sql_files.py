@@ -9,8 +9,7 @@ from pathlib import Path
 from dbt_temporal.adapters.dbt_v2.processes.course import RunCourse
 from dbt_temporal.application.ports.engine import CompletedNode
 from dbt_temporal.application.stored.sql_archive import MISSING, SQL_FOLDERS
-
-_HOOK_PREFIX = "operation."
+from dbt_temporal.domain.results import is_project_hook
 
 
 def gather_sql(course: RunCourse, results: Sequence[CompletedNode], folder: Path) -> dict[str, Path]:
@@ -42,6 +41,6 @@ def gather_sql(course: RunCourse, results: Sequence[CompletedNode], folder: Path
 
 def _ran_elsewhere(completed: CompletedNode, course: RunCourse) -> bool:
     result = completed.result
-    is_node = not result.unique_id.startswith(_HOOK_PREFIX)  # of hooks dbt writes no files
+    is_node = not is_project_hook(result.unique_id)  # of hooks dbt writes no files
     has_run = bool(result.attempts) and result.status in ("success", "error")
     return is_node and has_run and course.last_told(result.unique_id) is None

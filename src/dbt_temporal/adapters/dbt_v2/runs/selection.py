@@ -16,6 +16,7 @@ from dbt_temporal.adapters.dbt_v2.runs import exact
 from dbt_temporal.adapters.earlier_runs import RetriedRuns
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.log.said import plain
+from dbt_temporal.domain.results import is_project_hook
 from dbt_temporal.domain.run.commands import COMMANDS
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.invocation import DbtInvocation
@@ -27,7 +28,6 @@ _RETRIED = frozenset({"error", "fail", "skipped", "runtime error", "partial succ
 """What `dbt retry` runs again, by dbt's words in run_results.json."""
 _DOES_NOTHING = "Skipped"
 """dbt v2's message of what it lists and has nothing to do for: ephemeral models. Skipped nodes have a reason there."""
-_HOOKS = "operation."
 
 
 class Selection:
@@ -155,7 +155,7 @@ def to_retry(results: Sequence[Mapping[str, Any]], reference: str) -> frozenset[
     found = {
         str(result["unique_id"]): result.get("message") != _DOES_NOTHING
         for result in results
-        if result.get("status") in _RETRIED and not str(result["unique_id"]).startswith(_HOOKS)
+        if result.get("status") in _RETRIED and not is_project_hook(str(result["unique_id"]))
     }
     return frozenset(found if any(found.values()) else ())
 

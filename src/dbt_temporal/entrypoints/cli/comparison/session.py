@@ -34,7 +34,7 @@ from dbt_temporal.domain.engine_comparison import (
 )
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.project_config import ProjectConfig
-from dbt_temporal.domain.results import DbtRunOutput
+from dbt_temporal.domain.results import DbtRunOutput, is_project_hook
 from dbt_temporal.entrypoints.container import WorkerContainer
 from dbt_temporal.entrypoints.engines import DBT_CORE, V2
 from dbt_temporal.entrypoints.settings import Settings
@@ -197,7 +197,7 @@ class _Session:
             engine=name,
             version=output.dbt_version or project.loaded.dbt_version,
             seconds=output.elapsed_time,
-            results={uid: each for uid, each in results.items() if not uid.startswith("operation.")},
+            results={uid: each for uid, each in results.items() if not is_project_hook(uid)},
             places=_places(store, output, results),
         )
 

@@ -19,7 +19,7 @@ from dbt_temporal.application.ports.runs import Outcome
 from dbt_temporal.application.stored.run_files import safe_name
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.node_names import find_nodes
-from dbt_temporal.domain.results import NodeExecutionResult
+from dbt_temporal.domain.results import NodeExecutionResult, is_project_hook
 from dbt_temporal.domain.run.state import first_line
 from dbt_temporal.entrypoints.cli.operators.newest import named_run
 from dbt_temporal.entrypoints.cli.operators.runs import connected
@@ -138,7 +138,7 @@ async def _run_log(target: Target, run: PlannedRun) -> str:
 
 async def _node_log(store: FsspecArtifactStore, run: PlannedRun, name: str) -> str:
     """That of its last attempt; of a microbatch model, with those of its batches, in their order."""
-    unique_id = name if name.startswith("operation.") else find_nodes(run.nodes, [name])[0]
+    unique_id = name if is_project_hook(name) else find_nodes(run.nodes, [name])[0]
     own = f"logs/{safe_name(unique_id)}.log"
     paths = [own]
     if unique_id in run.nodes and run.nodes[unique_id].batched:

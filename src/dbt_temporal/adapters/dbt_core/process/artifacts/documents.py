@@ -33,7 +33,6 @@ from dbt_temporal.adapters.dbt_core.process.artifacts.records import (
 )
 from dbt_temporal.adapters.dbt_core.process.artifacts.skipped import (
     behind_message,
-    is_hook,
     last_above,
     last_failed_above,
     marking,
@@ -41,7 +40,7 @@ from dbt_temporal.adapters.dbt_core.process.artifacts.skipped import (
 from dbt_temporal.adapters.dbt_core.process.run.host_run import HostRun
 from dbt_temporal.adapters.dbt_core.process.run.operations import NoNodesTask
 from dbt_temporal.adapters.dbt_core.process.run.tasks import TASKS
-from dbt_temporal.domain.results import NodeExecutionResult
+from dbt_temporal.domain.results import NodeExecutionResult, is_project_hook
 from dbt_temporal.domain.run.turns import FAIL_FAST_REASON
 
 _FAILURES = frozenset(map(str, (NodeStatus.Error, NodeStatus.Fail, NodeStatus.PartialSuccess)))
@@ -202,7 +201,7 @@ def ends_with_fail_fast(run: HostRun, completed: list[Completed]) -> bool:
 
 
 def _in_queue(unique_id: str) -> bool:
-    return not is_hook(unique_id) and not is_catalog(unique_id)
+    return not is_project_hook(unique_id) and not is_catalog(unique_id)
 
 
 def ends_with_error(run: HostRun, completed: list[Completed]) -> bool:

@@ -101,11 +101,6 @@ def _continues(run: HostRun, unique_id: str) -> bool:
     return str(getattr(on_error, "value", on_error)) == "continue"
 
 
-def is_hook(unique_id: str) -> bool:
-    """Whether this names an on-run-start or on-run-end hook."""
-    return unique_id.startswith("operation.")
-
-
 def on_run_start_failed(statuses: Mapping[str, str | None]) -> bool:
     """Whether an on-run-start hook is among these with an error; dbt names hooks by their kind and place."""
     return any(_ON_RUN_START.match(unique_id) and status == "error" for unique_id, status in statuses.items())

@@ -15,6 +15,7 @@ from dbt.task.retry import IGNORE_PARENT_FLAGS, RETRYABLE_STATUSES
 
 from dbt_temporal.adapters.earlier_runs import local_place
 from dbt_temporal.domain.errors import configuration_error
+from dbt_temporal.domain.results import is_project_hook
 from dbt_temporal.domain.run.input import DbtRunInput
 
 TARGET = "target"
@@ -127,6 +128,6 @@ def _previous_run(reference: str, folder: Path) -> PreviousRun:
     unique_ids = {
         result.unique_id
         for result in results.results
-        if result.status in RETRYABLE_STATUSES and not result.unique_id.startswith("operation.")
+        if result.status in RETRYABLE_STATUSES and not is_project_hook(result.unique_id)
     }
     return PreviousRun(results, frozenset(unique_ids))
