@@ -100,7 +100,7 @@ class DbtRunWorkflow(RunUpdates):
 
     @workflow.query
     def cancelled_output(self) -> DbtRunOutput | None:
-        """What a run that was cancelled came to: Temporal's cancel carries no details, as a failure does."""
+        """What a run that was cancelled came to: the SDK gives a cancel no details, as it does a failure."""
         return self._run.cancelled_output()
 
     @workflow.signal(name=GRANTED_SIGNAL)
