@@ -21,6 +21,8 @@ PARTS = {
     "dbt CLI": "cli_cpu",
 }
 
+_LIMITS = Path(__file__).with_name("limits.md")
+"""Written by hand, from profiles."""
 _INTRODUCTION = """# Benchmarks
 
 Written by `make bench` ([benchmarks/README.md](../benchmarks/README.md) says what each figure is, and how to measure
@@ -47,6 +49,7 @@ def _text(path: Path, results: Sequence[Result], plots: Mapping[str, str]) -> st
     parts = [_INTRODUCTION, markdown([HEADER, *map(cells, rows)])]
     parts += [f"## {title}\n\n![{title}]({path.stem}-{name}.svg)" for name, title in plots.items()]
     parts.append(f"## The model of more cores\n\n{cores.HOW.strip()}")
+    parts.append(f"## What bounds the figures\n\n{_LIMITS.read_text(encoding='utf-8').strip()}")
     parts.append(f"## How it was measured\n\n{_machines(results)}")
     parts.append(
         markdown(

@@ -17,6 +17,7 @@ from dbt_temporal.adapters.dbt_v2.processes.courses import Courses
 from dbt_temporal.adapters.dbt_v2.run import DbtV2Run
 from dbt_temporal.adapters.dbt_v2.runs.deferral import REFERENCES
 from dbt_temporal.adapters.dbt_v2.runs.operations import OPERATIONS, OperationRun
+from dbt_temporal.adapters.dbt_v2.runs.selection import beside
 from dbt_temporal.adapters.dbt_v2.stage import DepsMode, Stage
 from dbt_temporal.adapters.earlier_runs import RetriedRuns
 from dbt_temporal.application.ports.engine import EngineRun, LoadedProject, ProjectLocation
@@ -77,8 +78,10 @@ class DbtV2Engine:
         await self._tidy()
         project = await self._project(location, {}, None, ())
         with private_copies.unfinished_copy(self._folder / "loads") as folder:
-            facts = await self._commands.facts(folder / "facts", project)
-            parsed = await self._commands.run(folder / "parse", ["parse", "--write-json"], project, "parsing")
+            facts, parsed = await beside(
+                self._commands.facts(folder / "facts", project),
+                self._commands.run(folder / "parse", ["parse", "--write-json"], project, "parsing"),
+            )
             manifest = await asyncio.to_thread(read_manifest, parsed.target)
         seconds = time.monotonic() - began
         self._telemetry.record(ProjectParsed(manifest.project_name, seconds, command_line.NAME, manifest.dbt_version))
