@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dbt_temporal.application.ports.runtime import StepFailedError
-from dbt_temporal.application.run.lease import ASK_AGAIN_SECS
+from dbt_temporal.application.run.ends.lease import ASK_AGAIN_SECS
 from dbt_temporal.application.steps.messages import EndRunInput, PlanProjectOutput, TakeLeaseInput, TakeLeaseOutput
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.leases.messages import Claimant, Lease, pack_keys

@@ -17,13 +17,13 @@ from dbt_temporal import __version__
 from dbt_temporal.application.ports.runtime import RunPhase, RunRuntime, StepFailedError
 from dbt_temporal.application.ports.telemetry import RunEnded
 from dbt_temporal.application.run.context import RunContext
-from dbt_temporal.application.run.endings import RunSteps, as_error
+from dbt_temporal.application.run.ends.lease import LeaseTakenError, RunLease
+from dbt_temporal.application.run.ends.output import cancelled_output, run_output
+from dbt_temporal.application.run.ends.steps import RunSteps, as_error
 from dbt_temporal.application.run.execution import Execution
 from dbt_temporal.application.run.executions.carried import Progress
 from dbt_temporal.application.run.executions.luggage import Luggage
-from dbt_temporal.application.run.in_turns import cancelled_output, run_output
 from dbt_temporal.application.run.keeping import Keeping
-from dbt_temporal.application.run.lease import LeaseTakenError, RunLease
 from dbt_temporal.application.run.lifecycle_hooks import LifecycleHooks, PreRunOutcome
 from dbt_temporal.application.run.live_state import LiveState
 from dbt_temporal.application.run.nodes.revision import take_revision

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from dbt_temporal.application.ports.runtime import RunPhase, StepFailedError
 from dbt_temporal.application.run.context import RunContext
-from dbt_temporal.application.run.endings import RunSteps
+from dbt_temporal.application.run.ends.steps import RunSteps
 from dbt_temporal.application.run.executions.carried import Progress
 from dbt_temporal.application.run.nodes.steps import NodeSteps
 from dbt_temporal.application.run.project_hooks import ProjectHookSteps

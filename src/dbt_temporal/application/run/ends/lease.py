@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from dbt_temporal.application.ports.runtime import RunRuntime, StepFailedError
-from dbt_temporal.application.run.endings import RunSteps, as_error
+from dbt_temporal.application.run.ends.steps import RunSteps, as_error
 from dbt_temporal.application.run.live_state import LiveState
 from dbt_temporal.application.steps.messages import PlanProjectOutput, TakeLeaseOutput
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
