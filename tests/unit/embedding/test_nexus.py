@@ -5,8 +5,8 @@ from __future__ import annotations
 import nexusrpc
 
 from dbt_temporal import DbtNexusService, DbtRunInput, DbtRunOutput
-from dbt_temporal.adapters.temporal.gateway import workflow_id_of
 from dbt_temporal.adapters.temporal.nexus.handler import DbtNexusHandler
+from dbt_temporal.adapters.temporal.workflow_ids import workflow_id_of
 
 
 def definition(of: type) -> nexusrpc.ServiceDefinition:

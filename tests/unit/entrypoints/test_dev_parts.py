@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dbt_temporal.adapters.temporal.gateway import new_workflow_id
+from dbt_temporal.adapters.temporal.workflow_ids import new_workflow_id
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.entrypoints.cli.submit import find_target

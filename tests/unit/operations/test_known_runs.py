@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dbt_temporal.adapters.temporal.gateway import asked_for, new_workflow_id, workflow_id_of
-from dbt_temporal.adapters.temporal.listing import named_in_id
+from dbt_temporal.adapters.temporal.gateway import asked_for
+from dbt_temporal.adapters.temporal.workflow_ids import named_in_id, new_workflow_id, workflow_id_of
 from dbt_temporal.domain.run.input import parse_run_input
 
 

@@ -6,7 +6,8 @@ import logging
 from typing import Any, cast
 
 import pytest
-from temporalio.client import WorkflowHandle, WorkflowQueryFailedError
+from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowQueryFailedError
+from temporalio.exceptions import CancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
 from dbt_temporal.adapters.temporal.gateway import TemporalRun
@@ -71,16 +72,21 @@ async def test_a_cancel_that_does_not_reach_the_server_is_told() -> None:
     await run_with(FORGOTTEN).cancel()
 
 
+CANCELLED = WorkflowFailureError(cause=CancelledError("cancelled"))
+
+
 async def test_what_a_cancelled_run_came_to_is_asked_of_its_worker() -> None:
-    output = await run_with({**OUTPUT, "success": False}).cancelled_output()
-    assert output is not None
-    assert not output.success
-    assert await run_with(None).cancelled_output() is None
+    outcome = await run_with(CANCELLED, {**OUTPUT, "success": False}).outcome()
+    assert outcome.ending is Ending.CANCELLED
+    assert outcome.output is not None
+    assert not outcome.output.success
+    assert (await run_with(CANCELLED, None).outcome()).output is None
 
 
 @pytest.mark.parametrize("error", [AWAY, WorkflowQueryFailedError("unknown query")])
 async def test_where_no_worker_tells_what_a_cancelled_run_came_to_nothing_is_known(error: Exception) -> None:
-    assert await run_with(error).cancelled_output() is None
+    outcome = await run_with(CANCELLED, error).outcome()
+    assert (outcome.ending, outcome.output) == (Ending.CANCELLED, None)
 
 
 class RunThatGoesOn:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import re
 import shlex
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.client import (
@@ -251,7 +249,10 @@ class TemporalRun:
             try:
                 return Outcome(Ending.COMPLETED, DbtRunOutput.model_validate(await self.handle.result()))
             except WorkflowFailureError as failure:
-                return _outcome_of(failure.cause)
+                outcome = _outcome_of(failure.cause)
+                if outcome.ending is Ending.CANCELLED:
+                    return replace(outcome, output=await self._cancelled_output())
+                return outcome
             except RPCError as error:
                 if error.status in _LASTING:
                     raise self._out_of_reach(error) from error
@@ -261,7 +262,7 @@ class TemporalRun:
                     noted = True
             await asyncio.sleep(self.pause_secs)
 
-    async def cancelled_output(self) -> DbtRunOutput | None:
+    async def _cancelled_output(self) -> DbtRunOutput | None:
         """What a run that was cancelled came to, of which its end says nothing; None where no worker answers."""
         try:
             async with asyncio.timeout(REQUEST_SECS):
@@ -321,27 +322,3 @@ def asked_for(run_input: Mapping[str, Any]) -> dict[str, str]:
     """The memo `command` of a run that begins, by which it is found before it is planned; the plan writes it whole."""
     given = {"command": "build", **run_input}
     return {name: given[name][:_ASKED_CHARS] for name in _ASKED if isinstance(given.get(name), str)}
-
-
-def new_workflow_id(run_input: DbtRunInput, project: str | None = None) -> str:
-    """A readable id that no other run has: `dbt-build-shop-20260131-060000-1a2b3c`.
-
-    Args:
-        run_input: what is run.
-        project: the project of runs that name none, where it is known.
-    """
-    now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    return f"{_begin_of_id(run_input, project)}-{now}-{uuid4().hex[:6]}"
-
-
-def workflow_id_of(run_input: DbtRunInput, request_id: str, project: str | None = None) -> str:
-    """The id of the run that a request asks for: the same each time that the request is sent.
-
-    `dbt-build-shop-1a2b3c4d5e6f7a8b`: without the time, since only the request is known then.
-    """
-    return f"{_begin_of_id(run_input, project)}-{hashlib.sha256(request_id.encode()).hexdigest()[:16]}"
-
-
-def _begin_of_id(run_input: DbtRunInput, project: str | None) -> str:
-    project = re.sub(r"[^A-Za-z0-9_.-]+", "-", run_input.project or project or "default")
-    return f"dbt-{run_input.command}-{project}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,9 +14,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from dbt_temporal.adapters.temporal.gateway import COMMAND_MEMO, WORKFLOW_TYPE
 from dbt_temporal.adapters.temporal.planned_runs import begun_with
+from dbt_temporal.adapters.temporal.workflow_ids import named_in_id
 from dbt_temporal.application.stored.retention import OpenRuns
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
-from dbt_temporal.domain.run.commands import COMMANDS
 
 STATUS_ATTRIBUTE = "DbtStatus"
 
@@ -29,13 +28,7 @@ _BY_EXECUTION = {
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TERMINATED: "terminated",
     WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_TIMED_OUT: "timed out",
 }
-_OWN_ID = re.compile(
-    rf"dbt-({'|'.join(map(re.escape, COMMANDS))})-(.+)-(?:\d{{8}}-\d{{6}}-[0-9a-f]{{6}}|[0-9a-f]{{16}})", re.ASCII
-)
-"""What `new_workflow_id` and `workflow_id_of` make; ids of schedules have their name in place of the project's."""
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
-_NO_PROJECT = "default"
-"""What such an id has in place of a project that was not named."""
 _MORE_EXACT = {"running": ("held",), "passed": ("skipped",)}
 """What DbtStatus may say beside the status of the workflow."""
 
@@ -240,14 +233,6 @@ async def _known_run(execution: WorkflowExecution) -> KnownRun:
         started_at=execution.start_time,
         ended_at=execution.close_time,
     )
-
-
-def named_in_id(workflow_id: str) -> tuple[str, str]:
-    """The command and the project that a workflow id of ours names; empty what it does not."""
-    found = _OWN_ID.fullmatch(workflow_id)
-    if found is None:
-        return "", ""
-    return found[1], "" if found[2] == _NO_PROJECT else found[2]
 
 
 def _said(execution: WorkflowExecution, attribute: str) -> str:

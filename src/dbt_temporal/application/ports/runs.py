@@ -31,7 +31,8 @@ class Outcome:
 
     Attributes:
         ending: how the workflow ended.
-        output: what the run returned, or carried in its failure; None where it never got that far.
+        output: what the run returned, or carried in its failure; of a cancelled one, what a worker answers. None where
+            it never got that far, and where no worker answers.
         error_type: the application failure's type, where the workflow failed.
         message: the failure's message.
     """

@@ -191,7 +191,7 @@ def codec_server(**flags: Any) -> None:
 def _submit(command: str, flags: dict[str, Any]) -> None:
     """Submits one run, by the flags of its command, and exits with its code."""
     run_input = run_input_of(command, flags)
-    from dbt_temporal.adapters.temporal.gateway import new_workflow_id
+    from dbt_temporal.adapters.temporal.workflow_ids import new_workflow_id
     from dbt_temporal.entrypoints.cli.events.event import Showing
     from dbt_temporal.entrypoints.cli.submit import Submission, find_target, server_variables, submit
 

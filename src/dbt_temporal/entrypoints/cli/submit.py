@@ -21,7 +21,7 @@ from dbt_temporal.adapters.temporal.payloads.in_clear import refuse_in_clear
 from dbt_temporal.adapters.temporal.telemetry.metrics_export import MetricsSettings, build_runtime
 from dbt_temporal.adapters.temporal.telemetry.tracing_settings import TracingSettings
 from dbt_temporal.adapters.temporal.telemetry.tracing_start import start_tracing
-from dbt_temporal.application.ports.runs import Outcome, RunGateway
+from dbt_temporal.application.ports.runs import Ending, Outcome, RunGateway
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.entrypoints.cli.events.event import Showing
 from dbt_temporal.entrypoints.cli.events.view import EventView, view_of
@@ -197,7 +197,7 @@ async def _complete(submission: Submission, gateway: RunGateway) -> DbtRunInput:
 
 def _show_results(run_input: DbtRunInput, outcome: Outcome, view: ProgressView, out: Console, err: Console) -> bool:
     """Prints what the command is for. False where it could not be shown whole."""
-    if outcome.output is None:
+    if outcome.output is None or outcome.ending is Ending.CANCELLED:
         return True
     if run_input.command == "compile":
         print_missing_code(err, outcome.output, run_input.select)

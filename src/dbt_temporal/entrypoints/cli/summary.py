@@ -10,7 +10,7 @@ from rich.text import Text
 from dbt_temporal.application.ports.runs import Ending, Outcome, StoredRun
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.log.run_log import summary_line
-from dbt_temporal.domain.results import DbtRunOutput
+from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
 from dbt_temporal.entrypoints.cli.progress import ShownLog, node_label
 from dbt_temporal.entrypoints.cli.shown.failures import Commands, print_failures, print_message
 from dbt_temporal.entrypoints.exit_codes import COULD_NOT_RUN, NODE_FAILED, SUCCESS
@@ -48,10 +48,10 @@ def print_summary(
         quiet: whether failures alone are told.
     """
     output = outcome.output
-    if output is not None:
-        _print_problems(console, output, outcome.message, commands, quiet=quiet)
-    elif outcome.ending is not Ending.COMPLETED and not log.tells(outcome.message or ""):
+    if told_by_end(outcome) and not log.tells(outcome.message or ""):
         _print_why_it_ended(console, outcome)
+    if output is not None:
+        _print_problems(console, output, outcome, commands, quiet=quiet)
     for error in output.hook_errors if output else ():
         _print(console, f"Hook {error.hook_workflow_type} ({error.event}) failed: {error.error}", "yellow")
     if quiet:
@@ -66,8 +66,37 @@ def print_summary(
         _print(console, last)
 
 
+def told_by_end(outcome: Outcome) -> bool:
+    """Whether it is how the workflow ended that says why the run did: an output would, if it went to its end."""
+    return outcome.ending is not Ending.COMPLETED and (outcome.output is None or outcome.ending is Ending.CANCELLED)
+
+
+def failures_of(output: DbtRunOutput, outcome: Outcome) -> list[NodeExecutionResult]:
+    """The nodes that somebody is to look at: nobody has to where it was the run that was cancelled."""
+    failed = ("error",) if outcome.ending is Ending.CANCELLED else ("error", "cancelled")
+    return [result for result in output.node_results if result.status in failed]
+
+
+def warnings_of(output: DbtRunOutput) -> list[NodeExecutionResult]:
+    """The nodes that have warned."""
+    return [result for result in output.node_results if result.dbt_status == "warn"]
+
+
+def headline_of(outcome: Outcome, output: DbtRunOutput) -> str | None:
+    """What stands above failures and warnings; None of a cancelled run that has none of them."""
+    failures, warnings = len(failures_of(output, outcome)), len(warnings_of(output))
+    counts = f"{_counted(failures, 'error')} and {_counted(warnings, 'warning')}:"
+    if outcome.ending is Ending.CANCELLED:
+        return f"Cancelled with {counts}" if failures or warnings else None
+    if failures:
+        return f"Completed with {counts}"
+    if not output.success:
+        return f"Did not succeed: {outcome.message or 'no reason given'}"
+    return f"Completed with {_counted(warnings, 'warning')}:" if warnings else "Completed successfully"
+
+
 def _print_problems(
-    console: Console, output: DbtRunOutput, message: str | None, commands: Commands | None, *, quiet: bool
+    console: Console, output: DbtRunOutput, outcome: Outcome, commands: Commands | None, *, quiet: bool
 ) -> None:
     """Failures, then warnings, each with its message, as dbt lists them at its end; with `quiet` failures alone."""
     if quiet and output.success:
@@ -75,18 +104,13 @@ def _print_problems(
     if output.skipped:
         _print(console, f"Skipped: {output.skip_reason or 'no reason given'}", "yellow")
         return
-    failures = [result for result in output.node_results if result.status in ("error", "cancelled")]
-    warnings = [result for result in output.node_results if result.dbt_status == "warn"]
+    failures, warnings = failures_of(output, outcome), warnings_of(output)
+    headline = headline_of(outcome, output)
+    if headline is None:
+        return
+    style = "red" if failures or not output.success else "yellow" if warnings else "green"
     _print(console, "")
-    if failures:
-        text = f"Completed with {_counted(len(failures), 'error')} and {_counted(len(warnings), 'warning')}:"
-        _print(console, text, "red")
-    elif not output.success:
-        _print(console, f"Did not succeed: {message or 'no reason given'}", "red")
-    elif warnings:
-        _print(console, f"Completed with {_counted(len(warnings), 'warning')}:", "yellow")
-    else:
-        _print(console, "Completed successfully", "green")
+    _print(console, headline, style)
     labelled = [(" ".join(node_label(result.unique_id)), result) for result in failures]
     print_failures(console, labelled, output.failed_nodes or [], commands)
     for result in () if quiet else warnings:

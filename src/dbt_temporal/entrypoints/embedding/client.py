@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any
 
 from temporalio.client import Client, WorkflowHandle
@@ -16,9 +15,9 @@ from dbt_temporal.adapters.temporal.gateway import (
     DEFAULT_TASK_QUEUE,
     TemporalRun,
     TemporalRunGateway,
-    new_workflow_id,
 )
 from dbt_temporal.adapters.temporal.payloads.in_clear import refuse_in_clear
+from dbt_temporal.adapters.temporal.workflow_ids import new_workflow_id
 from dbt_temporal.application.ports.runs import Ending
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.results import DbtRunOutput
@@ -130,8 +129,6 @@ class DbtRunHandle:
         """
         outcome = await self._run.outcome()
         if outcome.ending is not Ending.COMPLETED or outcome.output is None:
-            if outcome.ending is Ending.CANCELLED:
-                outcome = replace(outcome, output=await self._run.cancelled_output())
             raise DbtRunFailedError(self.workflow_id, outcome)
         return outcome.output
 

@@ -128,6 +128,20 @@ def test_a_cancelled_run_tells_what_it_has_stored_and_how_to_go_on() -> None:
     )
 
 
+def test_a_cancelled_run_tells_of_nodes_that_had_failed_by_themselves() -> None:
+    results = [node("a", "success"), node("b", "error", message="no such column"), node("c", "cancelled")]
+    text = summary_of(Outcome(Ending.CANCELLED, output(*results, success=False), message="it was cancelled"))
+    assert text.startswith(
+        "\nThe run was stopped: it was cancelled\n"
+        "\nCancelled with 1 error and 0 warnings:\n\nFailure in model b\n  no such column\n"
+    )
+    assert "model c" not in text
+    well = summary_of(
+        Outcome(Ending.CANCELLED, output(node("a", "success"), success=False), message="it was cancelled")
+    )
+    assert "Cancelled with" not in well
+
+
 def test_a_run_that_failed_beside_its_nodes_says_why() -> None:
     text = summary_of(failed(ErrorType.DBT_RUN_FAILED, "on-run-start failed", output(success=False)))
     assert "Did not succeed: on-run-start failed" in text

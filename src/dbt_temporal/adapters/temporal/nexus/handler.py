@@ -8,8 +8,9 @@ from typing import Any
 import nexusrpc.handler
 from temporalio.nexus import WorkflowHandle, WorkflowRunOperationContext, workflow_run_operation
 
-from dbt_temporal.adapters.temporal.gateway import WORKFLOW_TYPE, workflow_id_of
+from dbt_temporal.adapters.temporal.gateway import WORKFLOW_TYPE
 from dbt_temporal.adapters.temporal.nexus.service import SERVICE, DbtNexusService
+from dbt_temporal.adapters.temporal.workflow_ids import workflow_id_of
 from dbt_temporal.domain.details.headline import run_summary
 from dbt_temporal.domain.errors import DbtTemporalError
 from dbt_temporal.domain.results import DbtRunOutput

@@ -16,7 +16,7 @@ from dbt_temporal.entrypoints.cli.events.reading import node_info, stats_event
 from dbt_temporal.entrypoints.cli.listing import TOO_LARGE
 from dbt_temporal.entrypoints.cli.progress import ShownLog, node_label
 from dbt_temporal.entrypoints.cli.shown.failures import Commands, print_failures, print_message
-from dbt_temporal.entrypoints.cli.summary import places_of
+from dbt_temporal.entrypoints.cli.summary import failures_of, headline_of, places_of, told_by_end, warnings_of
 
 
 def ending_events(
@@ -24,11 +24,11 @@ def ending_events(
 ) -> Iterator[Event]:
     """What is to be said when a run has ended, as `print_summary` says it; dbt's summary line is the last."""
     output = outcome.output
+    if told_by_end(outcome) and not log.tells(outcome.message or ""):
+        yield _why_it_ended(outcome)
     if output is not None:
         yield from _node_events(output)
-        yield from _problem_events(output, outcome.message, commands)
-    elif outcome.ending is not Ending.COMPLETED and not log.tells(outcome.message or ""):
-        yield _why_it_ended(outcome)
+        yield from _problem_events(output, outcome, commands)
     for error in output.hook_errors if output else ():
         yield _note("warn", f"Hook {error.hook_workflow_type} ({error.event}) failed: {error.error}")
     succeeded = output is not None and output.success
@@ -82,19 +82,21 @@ def _node_events(output: DbtRunOutput) -> Iterator[Event]:
         yield Event("NodeFinished", "debug", f"Finished running node {result.unique_id}", data)
 
 
-def _problem_events(output: DbtRunOutput, message: str | None, commands: Commands | None) -> Iterator[Event]:
+def _problem_events(output: DbtRunOutput, outcome: Outcome, commands: Commands | None) -> Iterator[Event]:
     if output.skipped:
         yield _note("warn", f"Skipped: {output.skip_reason or 'no reason given'}")
         return
-    failures = [result for result in output.node_results if result.status in ("error", "cancelled")]
-    warnings = [result for result in output.node_results if result.dbt_status == "warn"]
+    failures, warnings = failures_of(output, outcome), warnings_of(output)
+    headline = headline_of(outcome, output)
+    if headline is None:
+        return
     counts = {"num_errors": len(failures), "num_warnings": len(warnings)}
     level: LogLevel = "info"
     if failures or not output.success:
         level = "error"
     elif warnings:
         level = "warn"
-    yield Event("EndOfRunSummary", level, _headline(len(failures), len(warnings), output, message), counts)
+    yield Event("EndOfRunSummary", level, headline, counts)
     known = output.failed_nodes or []
     for result in failures:
         failure = [(" ".join(node_label(result.unique_id)), result)]
@@ -105,14 +107,6 @@ def _problem_events(output: DbtRunOutput, message: str | None, commands: Command
         label = " ".join(node_label(result.unique_id))
         text = f"Warning in {label}\n" + _printed(partial(print_message, result=result))
         yield Event("RunResultWarning", "warn", text, _of_node(result))
-
-
-def _headline(failures: int, warnings: int, output: DbtRunOutput, message: str | None) -> str:
-    if failures:
-        return f"Completed with {_counted(failures, 'error')} and {_counted(warnings, 'warning')}:"
-    if not output.success:
-        return f"Did not succeed: {message or 'no reason given'}"
-    return f"Completed with {_counted(warnings, 'warning')}:" if warnings else "Completed successfully"
 
 
 def _why_it_ended(outcome: Outcome) -> Event:
