@@ -178,10 +178,14 @@ async def test_a_run_and_its_nodes_and_hooks_are_one_trace(worker: ObservedWorke
 
 
 async def test_a_span_is_exported_once_although_the_run_is_replayed_at_every_step(worker: ObservedWorker) -> None:
+    async def all_there() -> bool:
+        spans = list(worker.collector.spans)
+        parents = {span.parent_span_id for span in spans if span.parent_span_id}
+        return parents <= {span.span_id for span in spans}  # a parent ends after its children, and is sent after them
+
+    await wait_for(all_there, within=30.0, what="the parents of all spans")
     ids = [span.span_id for span in worker.collector.spans]
     assert len(ids) == len(set(ids))
-    parents = {span.parent_span_id for span in worker.collector.spans if span.parent_span_id}
-    assert parents <= set(ids)
 
 
 async def test_failed_runs_and_nodes_are_errors_in_the_trace_and_show_no_secret(worker: ObservedWorker) -> None:
