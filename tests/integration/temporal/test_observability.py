@@ -23,6 +23,7 @@ from temporalio.client import Client
 from dbt_temporal.adapters.temporal.telemetry.metrics import COUNTERS, GAUGES, HISTOGRAMS, PREFIX
 from dbt_temporal.domain.errors import ErrorType
 from tests.integration.programs import EXAMPLE, ROOT, eventually
+from tests.integration.servers import wait_for
 from tests.integration.worker.observed_worker import (
     HOOK_QUEUE,
     SECRET,
