@@ -15,32 +15,25 @@ from mashumaro.core.meta.code.builder import CodeBuilder
 from dbt_temporal.adapters.dbt_core.process.artifacts.converters import make_converters
 
 
+def at_home(kind: NodeType, name: str) -> dict[str, Any]:
+    """What models and macros have alike."""
+    return {
+        "name": name,
+        "resource_type": kind,
+        "package_name": "shop",
+        "path": f"{name}.sql",
+        "original_file_path": f"{kind}s/{name}.sql",
+        "unique_id": f"{kind}.shop.{name}",
+    }
+
+
 def model(name: str) -> ModelNode:
-    return ModelNode(
-        name=name,
-        resource_type=NodeType.Model,
-        package_name="shop",
-        path=f"{name}.sql",
-        original_file_path=f"models/{name}.sql",
-        unique_id=f"model.shop.{name}",
-        fqn=["shop", name],
-        alias=name,
-        checksum=FileHash.from_contents(name),
-        database="db",
-        schema="main",
-    )
+    rest = {"fqn": ["shop", name], "alias": name, "database": "db", "schema": "main"}
+    return ModelNode(**at_home(NodeType.Model, name), **rest, checksum=FileHash.from_contents(name))
 
 
 def macro(name: str) -> Macro:
-    return Macro(
-        name=name,
-        resource_type=NodeType.Macro,
-        package_name="shop",
-        path=f"{name}.sql",
-        original_file_path=f"macros/{name}.sql",
-        unique_id=f"macro.shop.{name}",
-        macro_sql="",
-    )
+    return Macro(**at_home(NodeType.Macro, name), macro_sql="")
 
 
 def manifest_of(names: str) -> Manifest:

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from dbt_temporal.adapters.project_config_file import read_project_name, read_yaml
-from dbt_temporal.adapters.project_files import PROJECT_FILE
+from dbt_temporal.adapters.project_files import PROFILES_FILE, PROJECT_FILE
 from dbt_temporal.domain.errors import DbtTemporalError
 
 MAX_FOLDERS = 500
 """Of a folder that holds projects, so many of its subfolders are looked at."""
 DEFAULT_STORE = "/tmp/dbt-artifacts"
 MANIFEST = "manifest.json"
-PROFILES_FILE = "profiles.yml"
 
 
 @dataclass(frozen=True)
