@@ -183,22 +183,28 @@ class FsspecArtifactStore:
             raise problems[0]
 
     async def _call(self, verb: str, what: str, call: Callable[[], None], limit_secs: float = CALL_SECS) -> None:
-        deadline = asyncio.get_running_loop().time() + limit_secs
-        attempts = AsyncRetrying(
-            retry=retry_if_exception(lambda error: isinstance(error, Exception) and not isinstance(error, _PERMANENT)),
-            stop=stop_after_attempt(1 if self._is_local else ATTEMPTS) | stop_after_delay(limit_secs),
-            wait=wait_exponential(FIRST_WAIT_SECS, exp_base=4),
-            reraise=True,
-        )
         try:
-            async for attempt in attempts:
-                with attempt:
-                    await self._calls(call, deadline - asyncio.get_running_loop().time())
+            if self._is_local:
+                await self._calls(call, limit_secs)
+            else:
+                await self._tried(call, limit_secs)
         except Exception as error:  # each backend has exceptions of its own
             reason = str(error) if self._is_local else problem(error, f"{verb} there")
             raise DbtTemporalError(
                 ErrorType.ARTIFACT_STORE, f"cannot {verb} {what} in the artifact store {self._root}: {reason}"
             ) from error
+
+    async def _tried(self, call: Callable[[], None], limit_secs: float) -> None:
+        deadline = asyncio.get_running_loop().time() + limit_secs
+        attempts = AsyncRetrying(
+            retry=retry_if_exception(lambda error: isinstance(error, Exception) and not isinstance(error, _PERMANENT)),
+            stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(limit_secs),
+            wait=wait_exponential(FIRST_WAIT_SECS, exp_base=4),
+            reraise=True,
+        )
+        async for attempt in attempts:
+            with attempt:
+                await self._calls(call, deadline - asyncio.get_running_loop().time())
 
 
 def _modified(facts: Mapping[str, Any]) -> float:
@@ -235,5 +241,6 @@ def _replacement(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
