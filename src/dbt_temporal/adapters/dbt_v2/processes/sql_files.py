@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,12 +12,13 @@ from dbt_temporal.domain.results import is_project_hook
 
 
 def gather_sql(course: RunCourse, results: Sequence[CompletedNode], folder: Path) -> dict[str, Path]:
-    """Copies it, and says where by the paths in the target folder: of what several have written, that of the last.
+    """Says where each file is, by its path in the target folder: of what several have written, that of the last.
 
-    What processes of another machine have written is not here; `MISSING` then names the nodes that ran there.
+    What processes of another machine have written is not here; `MISSING`, in `folder`, then names the nodes that ran
+    there.
 
     Raises:
-        OSError: it cannot be copied.
+        OSError: it cannot be looked through.
     """
     found = {}
     for process in course.processes:
@@ -26,17 +26,12 @@ def gather_sql(course: RunCourse, results: Sequence[CompletedNode], folder: Path
             for path in (process.target / sub).rglob("*"):
                 if path.is_file():
                     found[path.relative_to(process.target).as_posix()] = path
-    copies = {}
-    for name, place in found.items():
-        copies[name] = folder / name
-        copies[name].parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(place, copies[name])
     missing = sorted(each.result.unique_id for each in results if _ran_elsewhere(each, course))
     if missing:
         folder.mkdir(parents=True, exist_ok=True)
-        copies[MISSING] = folder / MISSING
-        copies[MISSING].write_text("".join(f"{unique_id}\n" for unique_id in missing), encoding="utf-8")
-    return copies
+        found[MISSING] = folder / MISSING
+        found[MISSING].write_text("".join(f"{unique_id}\n" for unique_id in missing), encoding="utf-8")
+    return found
 
 
 def _ran_elsewhere(completed: CompletedNode, course: RunCourse) -> bool:
