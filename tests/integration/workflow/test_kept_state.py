@@ -178,10 +178,11 @@ async def test_of_two_workers_one_has_the_nodes_and_both_the_hooks(
     run = await workers.both[0].submit({"command": "run"})
     output = check(await run.outcome(), postgres)
     queues = await queues_of(run)
-    (own,) = {queue for name, queue in queues.items() if name.startswith("model:")}
+    (own,) = {queues[name] for name in ("after_run", "store_artifacts", "end_run")}
     assert own in [each.own_queue for each in workers.both]
-    assert {queues[name] for name in ("after_run", "store_artifacts", "end_run")} == {own}
-    assert queues["before_run"] == workers.both[0].task_queue
+    shared = workers.both[0].task_queue
+    assert {queue for name, queue in queues.items() if name.startswith("model:")} <= {own, shared}
+    assert queues["before_run"] == shared
     log = await run.handle.query("run_log")
     assert any("The run keeps to the worker" in line and "'ledger' in Jinja's `graph`" in line for line in log)
     run_id = output.invocation_id
@@ -224,10 +225,30 @@ async def test_another_worker_goes_on_when_the_first_one_is_stopped(
     await first.engine.close()
     check(await run.outcome(), postgres)
     queues = await queues_of(run)
-    assert queues["model:waits_1"] == first.own_queue
-    assert queues["model:last"] == second.own_queue
+    assert queues["model:last"] in (second.own_queue, second.task_queue)
+    assert queues["after_run"] == second.own_queue
     assert queues["resume_run"] == first.task_queue
-    assert queues["model:a"] == first.own_queue
+
+
+async def test_a_worker_that_carries_the_run_out_refuses_nodes_that_are_for_another_one(
+    workers: Workers, postgres: PostgresDatabase
+) -> None:
+    first, second = workers.both
+    first.tuning = WorkerTuning()
+    worker = await first.start_worker()
+    run = await first.submit({"command": "run"})
+    await workers.nodes_wait(run)
+    await second.start_worker()
+    stopping = asyncio.create_task(worker.shutdown())  # from now on it takes what comes to its own queue
+    workers.let_go()
+    await stopping
+    output = check(await run.outcome(), postgres)
+    assert {result.attempts for result in output.node_results} == {1}
+    queues = await queues_of(run)
+    assert queues["model:last"] == queues["after_run"] == first.own_queue
+    refused = [event.activity_task_failed_event_attributes for event in await history(run.handle)]
+    words = {each.failure.message for each in refused if each.failure.message}
+    assert words == {f"this run keeps to another worker, which takes its nodes from {first.own_queue}"}
 
 
 async def test_hosts_that_make_way_or_are_too_large_or_idle_hand_on_what_they_have(

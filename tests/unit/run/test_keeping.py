@@ -15,13 +15,14 @@ from dbt_temporal.application.steps.messages import (
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.run.invocation import HeldDatabase, LostWork
 from dbt_temporal.domain.run.plan import NodeOverrides
-from dbt_temporal.testing import FakeRuntime, model_id, node
+from dbt_temporal.testing import FakeRuntime, model_id, node, result
 from dbt_temporal.testing.waiting import until
 from tests.unit.run.runs import execute, runtime_of, statuses
 
 ONE = Keeper(task_queue="tasks/one", name="one (process 1)", mark="first")
 TWO = Keeper(task_queue="tasks/two", name="two (process 2)", mark="second")
 KEPT = ProjectHooksOutput(keeps_state="on-run-start has changed 'kept'", state_begun=True, worker=ONE)
+HANDED = KEPT.model_copy(update={"worker": ONE.model_copy(update={"takes_handed_on": True})})
 HELD = HeldDatabase(name="profile 'shop'", worker="one", process="1f3a")
 
 
@@ -240,3 +241,70 @@ async def test_a_database_in_memory_is_lost_with_its_worker_and_any_other_one_sa
     output = await execute(runtime)
     assert statuses(output) == {"a": "error"}
     assert queues(runtime)[-3:] == [("model:a", ONE.task_queue), ("model:a", None), ("end_run", None)]
+
+
+async def test_nodes_are_handed_on_to_the_worker_that_has_what_is_needed_where_that_carries_the_run_out() -> None:
+    runtime = runtime_of(node("a"), node("b", "a"), has_on_run_end=True)
+    runtime.before_run = [HANDED]
+    runtime.hands_on_to = ONE.task_queue
+    output = await execute(runtime)
+    assert statuses(output) == {"a": "success", "b": "success"}
+    nodes = [step for step in runtime.steps if isinstance(step.argument, ExecuteNodeInput)]
+    assert [(step.task_queue, step.taken_within_secs) for step in nodes] == [(None, None)] * 2
+    assert {getattr(step.argument, "keeper", None) for step in nodes} == {ONE.task_queue}
+    assert ("after_run", ONE.task_queue) in queues(runtime)
+
+
+async def test_after_a_worker_has_refused_a_node_all_go_to_the_right_ones_own_queue() -> None:
+    runtime = runtime_of(node("a"), node("b", "a"))
+    runtime.before_run = [HANDED]
+    runtime.hands_on_to = TWO.task_queue
+    output = await execute(runtime)
+    assert statuses(output) == {"a": "success", "b": "success"}
+    assert {each.attempts for each in output.node_results} == {1}
+    asked = [each for each in queues(runtime) if each[0].startswith("model:")]
+    assert asked == [("model:a", None), ("model:a", ONE.task_queue), ("model:b", ONE.task_queue)]
+
+
+async def test_a_release_that_knows_no_such_nodes_refuses_them_by_finding_none() -> None:
+    runtime = runtime_of(node("a"))
+    runtime.before_run = [HANDED]
+    runtime.hands_on_to = ONE.task_queue
+    runtime.retries[model_id("a")] = [StepFailedError(ErrorType.CONFIGURATION, "its argument is no ExecuteNodeInput")]
+    output = await execute(runtime)
+    assert statuses(output) == {"a": "success"}
+    assert [queue for name, queue in queues(runtime) if name == "model:a"] == [None, ONE.task_queue]
+
+
+async def test_a_node_that_fails_where_it_was_handed_on_has_failed() -> None:
+    runtime = runtime_of(node("a"))
+    runtime.before_run = [HANDED]
+    runtime.hands_on_to = ONE.task_queue
+    wrong = result(model_id("a"), "error", message="a setting of the model is wrong")
+    runtime.nodes[model_id("a")] = StepFailedError(ErrorType.CONFIGURATION, "a setting is wrong", result=wrong)
+    output = await execute(runtime)
+    assert statuses(output) == {"a": "error"}
+    assert [queue for name, queue in queues(runtime) if name == "model:a"] == [None]
+
+
+async def test_nothing_is_handed_on_to_a_worker_that_was_not_heard_of() -> None:
+    runtime = runtime_of(node("a"), node("b", "a"), node("c", "b"))
+    runtime.before_run = [HANDED]
+    runtime.hands_on_to = ONE.task_queue
+    silent = StepFailedError(ErrorType.ENGINE_CRASHED, "no heartbeat", retryable=True, timed_out=True)
+    runtime.retries[model_id("b")] = [silent]
+    await execute(runtime)
+    asked = [each for each in queues(runtime) if each[0].startswith("model:")]
+    assert asked == [("model:a", None), ("model:b", None), ("model:b", ONE.task_queue), ("model:c", None)]
+
+
+async def test_the_successor_of_a_lost_worker_is_handed_nodes_on() -> None:
+    runtime = runtime_of(node("a"), node("b", "a"))
+    runtime.before_run = [HANDED]
+    runtime.hands_on_to = TWO.task_queue
+    runtime.lost_queues = {ONE.task_queue}
+    runtime.resume_run = ProjectHooksOutput(worker=TWO.model_copy(update={"takes_handed_on": True}))
+    output = await execute(runtime)
+    assert statuses(output) == {"a": "success", "b": "success"}
+    asked = [each for each in queues(runtime) if each[0].startswith("model:")]
+    assert asked == [("model:a", None), ("model:a", ONE.task_queue), ("model:a", None), ("model:b", None)]

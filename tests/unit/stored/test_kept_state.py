@@ -41,7 +41,7 @@ class Worker:
     async def begin(self) -> None:
         output = await self.use_cases.before_run(BeforeRunInput(invocation=BEGUN))
         assert (output.keeps_state, output.state_begun) == ("it changes 'kept'", True)
-        assert output.worker == Keeper(task_queue=OWN, name="one")
+        assert output.worker == Keeper(task_queue=OWN, name="one", takes_handed_on=True)
 
     async def execute(self, invocation: DbtInvocation = KEPT) -> None:
         await self.use_cases.execute_node(ExecuteNodeInput(invocation=invocation, unique_id=A))
@@ -66,7 +66,7 @@ async def test_a_worker_that_takes_over_reads_it_and_is_told_who_does_it_again()
     output = await two.use_cases.resume_run(ResumeRunInput(invocation=KEPT, without=[A]))
     ((read, without),) = two.engine.states
     assert (await read(), without) == ([FIRST], [A])
-    assert output.worker == Keeper(task_queue=OWN, name="another")
+    assert output.worker == Keeper(task_queue=OWN, name="another", takes_handed_on=True)
 
 
 async def test_parts_of_nodes_that_were_lost_may_be_missing() -> None:

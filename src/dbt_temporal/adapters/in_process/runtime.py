@@ -111,6 +111,10 @@ class InProcessRuntime:
         """Waits a moment: whoever looks again by himself needs no word."""
         await asyncio.sleep(min(seconds, LOOK_AGAIN_SECS))
 
+    def hands_on(self) -> bool:
+        """Never: nobody hands anything on here."""
+        return False
+
     def has_room(self) -> bool:
         """Always: nothing limits a run here."""
         return True

@@ -26,6 +26,8 @@ _UNREACHABLE = "unreachable"
 """The second detail of a failure whose `unreachable` is set."""
 RESET_TYPE = "ActivityReset"
 """The type that Temporal's SDKs give the failure of an attempt that an operator has reset."""
+REFUSED_TYPE = "NotForThisWorker"
+"""The type of the failure of an attempt that another worker should have."""
 _FAULTS = (ErrorType.ENGINE_CRASHED, ErrorType.ARTIFACT_STORE)
 
 
@@ -42,6 +44,13 @@ def to_application_error(error: DbtTemporalError) -> ApplicationError:
         # A failed model is no fault of the worker: the SDK is not to log it with a stack trace.
         category=_FAULT if error.error_type in _FAULTS else ApplicationErrorCategory.BENIGN,
     )
+
+
+def refusal(keeper: str) -> ApplicationError:
+    """The failure of an attempt that is for the worker with this queue of its own alone: nothing is done here."""
+    message = f"this run keeps to another worker, which takes its nodes from {keeper}"
+    category = ApplicationErrorCategory.BENIGN
+    return ApplicationError(message, type=REFUSED_TYPE, non_retryable=True, category=category)
 
 
 def unexpected_to_application_error(error: Exception) -> ApplicationError:
@@ -74,6 +83,8 @@ def to_step_failed(error: ActivityError, step: Step[Any]) -> StepFailedError:
         message = cause.message if known else f"{cause.type or 'error'}: {cause.message}"
         if cause.type == RESET_TYPE:
             return StepFailedError(ErrorType.ENGINE_CRASHED, message, retryable=True, reset=True)
+        if cause.type == REFUSED_TYPE:
+            return StepFailedError(ErrorType.CONFIGURATION, message, refused=True)
         return StepFailedError(
             known or ErrorType.ENGINE_CRASHED,
             message,

@@ -139,6 +139,7 @@ class StepFailedError(Exception):
         never_taken: whether no worker took it in time.
         unreachable: whether the database took no connection.
         reset: whether an operator has ended the attempt, so that another begins.
+        refused: whether it was for another worker than the one that took it, which has done nothing.
     """
 
     def __init__(
@@ -152,6 +153,7 @@ class StepFailedError(Exception):
         never_taken: bool = False,
         unreachable: bool = False,
         reset: bool = False,
+        refused: bool = False,
     ) -> None:
         super().__init__(message)
         self.error_type = error_type
@@ -162,6 +164,7 @@ class StepFailedError(Exception):
         self.never_taken = never_taken
         self.unreachable = unreachable
         self.reset = reset
+        self.refused = refused
 
     @property
     def unheard(self) -> bool:
@@ -234,6 +237,12 @@ class RunRuntime(Protocol):
         """Waits until somebody says that something has changed that the run waits for, but no longer than this.
 
         It may end without that, and ends at once where it was said since the last wait.
+        """
+
+    def hands_on(self) -> bool:
+        """Whether a step that is sent now to the run's own queue comes to the worker that has sent it, past the queue.
+
+        It may come to another one all the same.
         """
 
     def has_room(self) -> bool:

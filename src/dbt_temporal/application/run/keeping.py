@@ -14,7 +14,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from dbt_temporal.application.ports.runtime import RunRuntime, Step, StepFailedError
-from dbt_temporal.application.steps.messages import Keeper
+from dbt_temporal.application.steps.messages import ExecuteNodeInput, Keeper
 from dbt_temporal.domain.errors import ErrorType
 
 TAKEN_WITHIN_SECS = 60.0
@@ -36,6 +36,8 @@ class Keeping:
         self._keeper: Keeper | None = None
         self._successor: Successor | None = None
         self._is_silent = False
+        self._refused: Keeper | None = None
+        """The keeper for whom another worker has refused a step."""
         self._under_way = 0
         self._changed = asyncio.Event()
         self._moving: asyncio.Task[None] | None = None
@@ -80,6 +82,8 @@ class Keeping:
             try:
                 return await self._on(keeper, step)
             except StepFailedError as failure:
+                if failure.refused:
+                    continue
                 if not failure.never_taken:
                     raise
             if keeper == self._keeper and self._moving is None:
@@ -98,20 +102,39 @@ class Keeping:
         return await self._runtime.run_step(step)
 
     async def _on(self, keeper: Keeper, step: Step[Output]) -> Output:
-        within = TAKEN_AFTER_SILENCE_SECS if self._is_silent else TAKEN_WITHIN_SECS
-        kept = replace(step, task_queue=keeper.task_queue, taken_within_secs=within)
+        handed_on = self._handed_on(keeper, step)
         self._under_way += 1
         try:
-            output = await self._runtime.run_step(kept)
+            output = await self._runtime.run_step(handed_on or self._from_own_queue(keeper, step))
             self._is_silent = False
             return output
         except StepFailedError as failure:
+            if handed_on is not None and _is_refused(failure):
+                self._refused, failure.refused = keeper, True
+                raise
             # One that took longer than its limit is no silence.
             self._is_silent = failure.timed_out and failure.error_type is ErrorType.ENGINE_CRASHED
             raise
         finally:
             self._under_way -= 1
             self._changed.set()
+
+    def _from_own_queue(self, keeper: Keeper, step: Step[Output]) -> Step[Output]:
+        within = TAKEN_AFTER_SILENCE_SECS if self._is_silent else TAKEN_WITHIN_SECS
+        return replace(step, task_queue=keeper.task_queue, taken_within_secs=within)
+
+    def _handed_on(self, keeper: Keeper, step: Step[Output]) -> Step[Output] | None:
+        """The step as it goes to the run's own queue; None where it must not.
+
+        What the server hands on with its answer to the run's turn comes to the worker that carries the turn out, in
+        half the time that another queue takes. As a rule that is the keeper, as `before_run` was handed on, too. A
+        worker that is not refuses the step, and further ones go to the keeper's own queue.
+        """
+        if not isinstance(step.argument, ExecuteNodeInput) or self._is_silent:
+            return None
+        if not keeper.takes_handed_on or self._refused == keeper or not self._runtime.hands_on():
+            return None
+        return replace(step, argument=step.argument.model_copy(update={"keeper": keeper.task_queue}), task_queue=None)
 
     async def _settled(self) -> None:
         """Waits while the run moves to another worker."""
@@ -139,3 +162,8 @@ class Keeping:
         finally:
             self._moving = None
             self._changed.set()
+
+
+def _is_refused(failure: StepFailedError) -> bool:
+    """Releases that know nothing of refusals find no node in such a step, and have not begun any."""
+    return failure.refused or (failure.error_type is ErrorType.CONFIGURATION and failure.result is None)

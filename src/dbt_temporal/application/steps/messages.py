@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_serializer,
+    model_serializer,
+)
 
 from dbt_temporal.domain.batches import BatchPart
 from dbt_temporal.domain.dates.logical_dates import LogicalDates, ScheduledStart
@@ -18,6 +26,8 @@ from dbt_temporal.domain.results import ArtifactPaths, LatestRun, NodeExecutionR
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.domain.run.invocation import DbtInvocation, HeldDatabase, LostWork
 from dbt_temporal.domain.run.plan import EphemeralTurn, ExecutionPlan, HistoryLimits
+
+_FOR_KEEPER = "unique_id_for_keeper"
 
 
 class StepInput(BaseModel):
@@ -192,6 +202,8 @@ class Keeper(BaseModel):
     name: str
     mark: str = ""
     """By which its engine knows it, where that runs ahead."""
+    takes_handed_on: bool = False
+    """Whether nodes may be sent to the run's own queue that are for it alone; false from releases of before."""
 
 
 class ProjectHooksOutput(BaseModel):
@@ -221,7 +233,7 @@ class ProjectHooksOutput(BaseModel):
 
 
 class ExecuteNodeInput(StatementsInput):
-    unique_id: str
+    unique_id: str = Field(validation_alias=AliasChoices("unique_id", _FOR_KEEPER))
     ephemerals: list[str] = Field(default_factory=list)
     """Ephemeral models whose turns come before the node, in order: they are compiled first."""
     part: BatchPart | None = None
@@ -236,6 +248,16 @@ class ExecuteNodeInput(StatementsInput):
     """Whether the node is run again where nothing is known of these; and where it was ended for another one's sake."""
     behind_failure: bool = False
     """Where the engine runs ahead, whether something above the node has not ended well."""
+    keeper: str | None = None
+    """The own queue of the worker that the node is for, on a queue from which others may take it; they refuse it."""
+
+    @model_serializer(mode="wrap")
+    def _unknown_to_releases_of_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """They would run what is for another worker; without a `unique_id` they fail, and have done nothing."""
+        dumped: dict[str, Any] = dump(self)
+        if self.keeper is not None:
+            dumped[_FOR_KEEPER] = dumped.pop("unique_id")
+        return dumped
 
 
 class StoreArtifactsInput(StepInput):

@@ -71,7 +71,7 @@ class _ProjectHooks:
     def _keeper(self, prepared: Prepared) -> Keeper | None:
         if self._own_queue is None:
             return None
-        return Keeper(task_queue=self._own_queue, name=prepared.worker, mark=prepared.mark)
+        return Keeper(task_queue=self._own_queue, name=prepared.worker, mark=prepared.mark, takes_handed_on=True)
 
 
 class BeforeRun(_ProjectHooks):

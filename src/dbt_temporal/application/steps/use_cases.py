@@ -46,6 +46,8 @@ class UseCases:
     after_run: AfterRun
     store_artifacts: StoreArtifacts
     end_run: EndRun
+    own_queue: str | None = None
+    """The task queue of which this worker alone takes steps; None where there is none."""
 
     def only_project(self) -> str | None:
         """The project of runs that name none; None where there is not just one."""
@@ -84,9 +86,9 @@ class UseCases:
         """All use cases on the same ports.
 
         `write_catalog` is WRITE_CATALOG, `write_sql` WRITE_SQL, `latest` ARTIFACT_LATEST; `report_page` makes reports,
-        where there are any (WRITE_REPORT); `own_queue` is the task queue of which this worker alone takes steps; `step`
-        and `left_out` are those of `EngineRuns`; `patience` is with the store; `leases` are by default those of this
-        process; `lineage` is told of runs and nodes; the others are those of `PlanProject`.
+        where there are any (WRITE_REPORT); `own_queue` is that of the whole; `step` and `left_out` are those of
+        `EngineRuns`; `patience` is with the store; `leases` are by default those of this process; `lineage` is told of
+        runs and nodes; the others are those of `PlanProject`.
         """
         runs = EngineRuns(engine, registry, step, left_out)
         late = LateWrites(patience)
@@ -123,4 +125,5 @@ class UseCases:
                 lineage=telling,
             ),
             end_run=EndRun(engine, store, late, state, leases, telling),
+            own_queue=own_queue,
         )

@@ -136,11 +136,12 @@ class RunRuntimeContract:
         await carry(body)
 
     async def test_a_run_that_has_just_begun_has_room_and_one_execution(self, carry: Carry) -> None:
-        """`has_room`, `is_longer_than`, `execution`, `was_reset` and `scheduled`, of one that nobody has scheduled."""
+        """With `has_room`, `hands_on`, `is_longer_than`, `was_reset` and `scheduled`, which nobody has done."""
 
         async def body(runtime: RunRuntime) -> None:
             assert runtime.has_room()
             assert not runtime.is_longer_than(HistoryLimits(events=10_000, size_bytes=10_000_000))
+            assert runtime.hands_on() == runtime.hands_on()
             assert runtime.execution == runtime.execution
             assert not runtime.was_reset
             assert runtime.scheduled is None

@@ -67,6 +67,7 @@ class FakeRuntime:
         nodes: for a unique_id, what its step ends with; nodes that are not named succeed.
         parts: for the unique_id of a microbatch model, what makes the ends of its parts.
         lost_queues: queues of workers that are lost: no step that is sent there is taken.
+        hands_on_to: the own queue of the worker that takes what is handed on; None where nothing is.
         retries: for a unique_id, the reasons of failed attempts before the end, or their failures.
         gates: a node with a gate ends only when the gate is set.
         at_gates: those that have come to their gates.
@@ -96,6 +97,7 @@ class FakeRuntime:
         self.nodes: dict[str, NodeEnd] = {}
         self.parts: dict[str, Callable[[BatchPart], NodeEnd]] = {}
         self.lost_queues: set[str] = set()
+        self.hands_on_to: str | None = None
         self.retries: dict[str, Sequence[str | StepFailedError]] = {}
         self.gates: dict[str, asyncio.Event] = {}
         self.at_gates: set[str] = set()
@@ -217,6 +219,10 @@ class FakeRuntime:
         self._now += timedelta(seconds=seconds)
         await asyncio.sleep(0)
 
+    def hands_on(self) -> bool:
+        """Whether anybody takes such steps."""
+        return self.hands_on_to is not None
+
     def has_room(self) -> bool:
         """Whether fewer steps than `room` have been started."""
         return len(self.steps) < self.room
@@ -265,6 +271,8 @@ class FakeRuntime:
         if step.task_queue in self.lost_queues:
             return StepFailedError(ErrorType.ADAPTER, "timed out", retryable=True, never_taken=True)
         if isinstance(step.argument, ExecuteNodeInput):
+            if step.argument.keeper not in (None, self.hands_on_to):
+                return StepFailedError(ErrorType.CONFIGURATION, "for another worker", refused=True)
             return await self._end_of_node(step, step.argument.unique_id)
         if isinstance(step.argument, PlanProjectInput):
             return self._plan(step, step.argument)

@@ -18,6 +18,7 @@ from dbt_temporal.adapters.temporal.executions.fetching import FETCH_CARRIED
 from dbt_temporal.adapters.temporal.executions.references import referred_to, resolved
 from dbt_temporal.adapters.temporal.failures import to_hook_failed
 from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
+from dbt_temporal.adapters.temporal.workflow.handing_on import HandingOn
 from dbt_temporal.adapters.temporal.workflow.runtime import (
     arguments_with,
     exceeds,
@@ -61,6 +62,7 @@ class RecordedRuntime:
         self._numbers: Counter[tuple[str, str]] = Counter()
         self._answers: dict[Command, asyncio.Future[Answer | None]] = {}
         self._asked: set[Command] = set()
+        self._handing_on = HandingOn()
         self._closed = False
         self._word = asyncio.Event()
 
@@ -89,6 +91,8 @@ class RecordedRuntime:
 
     async def run_step(self, step: Step[Output]) -> Output:
         cancels_before = cancels_asked()
+        if step.task_queue is None:
+            self._handing_on.sent(self._turn.events)
         answer = await self._recorded("step", step.name)
         if answer is None:
             return await self._at_the_end(step)
@@ -156,6 +160,9 @@ class RecordedRuntime:
                 for each in waits:
                     each.cancel()
         self._word.clear()
+
+    def hands_on(self) -> bool:
+        return self._handing_on.has_room(self._turn.events)
 
     def has_room(self) -> bool:
         return has_room_after(self._turn.events, self._turn.size)

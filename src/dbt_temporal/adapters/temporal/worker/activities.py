@@ -13,7 +13,12 @@ from temporalio import activity
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
-from dbt_temporal.adapters.temporal.failures import RESET_TYPE, to_application_error, unexpected_to_application_error
+from dbt_temporal.adapters.temporal.failures import (
+    RESET_TYPE,
+    refusal,
+    to_application_error,
+    unexpected_to_application_error,
+)
 from dbt_temporal.adapters.temporal.telemetry.steps import UNEXPECTED, SpanFactory, StepTelemetry, no_span
 from dbt_temporal.adapters.temporal.worker.heartbeat import HEARTBEAT_INTERVAL, with_heartbeats
 from dbt_temporal.adapters.temporal.worker.notices import Notices
@@ -57,6 +62,9 @@ class DbtActivities:
             request = _with_own_number(request)
         except DbtTemporalError as error:
             raise to_application_error(error) from None
+        keeper = request.keeper if isinstance(request, ExecuteNodeInput) else None
+        if keeper is not None and keeper != self.use_cases.own_queue:
+            raise refusal(keeper)
         notices = Notices(self.grace)
 
         async def work(progress: Progress) -> BaseModel:

@@ -31,6 +31,7 @@ from dbt_temporal.adapters.temporal.payloads.budget import (
 )
 from dbt_temporal.adapters.temporal.payloads.plan_pieces import SentPieces
 from dbt_temporal.adapters.temporal.telemetry.metrics import MeterTelemetry
+from dbt_temporal.adapters.temporal.workflow.handing_on import HandingOn
 from dbt_temporal.adapters.temporal.workflow.publisher import GATHERING, SO_FAR, StatePublisher
 from dbt_temporal.application.log_context import log_fields
 from dbt_temporal.application.ports.runtime import StateChange, Step
@@ -72,6 +73,7 @@ class TemporalRuntime:
         self._publisher = StatePublisher(self.took_action)
         self.took_action("run")
         self._has_word = False
+        self._handing_on = HandingOn()
         self._sent = SentPieces()
         self._parts: dict[bytes, bytes] = {}
         """Parts of what is carried that the history of this execution has, by their digests."""
@@ -85,6 +87,8 @@ class TemporalRuntime:
         cancels_before = cancels_asked()
         limits = step.limits
         self.took_action("activity")
+        if step.task_queue is None:
+            self._handing_on.sent(workflow.info().get_current_history_length())
         try:
             answer: RawValue | None = await workflow.execute_activity(
                 step.name,
@@ -182,6 +186,9 @@ class TemporalRuntime:
         self.took_action("signal")
         self._sent.take(digest, number, data)
         self._parts[digest_of_part(data)] = data
+
+    def hands_on(self) -> bool:
+        return self._handing_on.has_room(workflow.info().get_current_history_length())
 
     def has_room(self) -> bool:
         """Whether the history is far enough from its limits, where the server would terminate the workflow."""
