@@ -144,6 +144,7 @@ class WorkerContainer(containers.DeclarativeContainer):
         static_search_attributes=settings.provided.search_attributes,
         registered_search_attributes=registered_search_attributes,
         own_queue=own_queue,
+        takes_handed_on=settings.provided.tuning.is_handed_steps_on,
         step=step,
         left_out=providers.Singleton(LeftOutInHistory),
         schedules=providers.Singleton(TemporalSchedules),

@@ -15,7 +15,7 @@ from dbt_temporal.application.steps.messages import (
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.run.invocation import HeldDatabase, LostWork
 from dbt_temporal.domain.run.plan import NodeOverrides
-from dbt_temporal.testing import FakeRuntime, model_id, node, result
+from dbt_temporal.testing import FakeRuntime, model_id, node
 from dbt_temporal.testing.waiting import until
 from tests.unit.run.runs import execute, runtime_of, statuses
 
@@ -23,6 +23,7 @@ ONE = Keeper(task_queue="tasks/one", name="one (process 1)", mark="first")
 TWO = Keeper(task_queue="tasks/two", name="two (process 2)", mark="second")
 KEPT = ProjectHooksOutput(keeps_state="on-run-start has changed 'kept'", state_begun=True, worker=ONE)
 HANDED = KEPT.model_copy(update={"worker": ONE.model_copy(update={"takes_handed_on": True})})
+OF_BEFORE = "its argument is no ExecuteNodeInput: 1 validation error"
 HELD = HeldDatabase(name="profile 'shop'", worker="one", process="1f3a")
 
 
@@ -250,7 +251,7 @@ async def test_nodes_are_handed_on_to_the_worker_that_has_what_is_needed_where_t
     output = await execute(runtime)
     assert statuses(output) == {"a": "success", "b": "success"}
     nodes = [step for step in runtime.steps if isinstance(step.argument, ExecuteNodeInput)]
-    assert [(step.task_queue, step.taken_within_secs) for step in nodes] == [(None, None)] * 2
+    assert [(step.task_queue, step.taken_within_secs) for step in nodes] == [(None, 5.0)] * 2
     assert {getattr(step.argument, "keeper", None) for step in nodes} == {ONE.task_queue}
     assert ("after_run", ONE.task_queue) in queues(runtime)
 
@@ -270,18 +271,31 @@ async def test_a_release_that_knows_no_such_nodes_refuses_them_by_finding_none()
     runtime = runtime_of(node("a"))
     runtime.before_run = [HANDED]
     runtime.hands_on_to = ONE.task_queue
-    runtime.retries[model_id("a")] = [StepFailedError(ErrorType.CONFIGURATION, "its argument is no ExecuteNodeInput")]
+    runtime.retries[model_id("a")] = [StepFailedError(ErrorType.CONFIGURATION, f"activity 'model:a': {OF_BEFORE}")]
     output = await execute(runtime)
     assert statuses(output) == {"a": "success"}
     assert [queue for name, queue in queues(runtime) if name == "model:a"] == [None, ONE.task_queue]
 
 
-async def test_a_node_that_fails_where_it_was_handed_on_has_failed() -> None:
+async def test_what_nobody_has_taken_at_once_goes_to_the_own_queue_and_nobody_counts_as_lost() -> None:
+    runtime = runtime_of(node("a"), node("b", "a"))
+    runtime.before_run = [HANDED]
+    runtime.hands_on_to = ONE.task_queue
+    runtime.retries[model_id("a")] = [
+        StepFailedError(ErrorType.ADAPTER, "timed out", retryable=True, timed_out=True, never_taken=True)
+    ]
+    output = await execute(runtime)
+    assert {each.attempts for each in output.node_results} == {1}
+    asked = [each for each in queues(runtime) if each[0].startswith("model:")]
+    assert asked == [("model:a", None), ("model:a", ONE.task_queue), ("model:b", ONE.task_queue)]
+    assert "resume_run" not in runtime.step_names
+
+
+async def test_a_node_that_is_failed_by_hand_where_it_was_handed_on_has_failed() -> None:
     runtime = runtime_of(node("a"))
     runtime.before_run = [HANDED]
     runtime.hands_on_to = ONE.task_queue
-    wrong = result(model_id("a"), "error", message="a setting of the model is wrong")
-    runtime.nodes[model_id("a")] = StepFailedError(ErrorType.CONFIGURATION, "a setting is wrong", result=wrong)
+    runtime.nodes[model_id("a")] = StepFailedError(ErrorType.CONFIGURATION, "by hand")
     output = await execute(runtime)
     assert statuses(output) == {"a": "error"}
     assert [queue for name, queue in queues(runtime) if name == "model:a"] == [None]

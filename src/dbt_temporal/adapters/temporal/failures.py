@@ -49,8 +49,8 @@ def to_application_error(error: DbtTemporalError) -> ApplicationError:
 def refusal(keeper: str) -> ApplicationError:
     """The failure of an attempt that is for the worker with this queue of its own alone: nothing is done here."""
     message = f"this run keeps to another worker, which takes its nodes from {keeper}"
-    category = ApplicationErrorCategory.BENIGN
-    return ApplicationError(message, type=REFUSED_TYPE, non_retryable=True, category=category)
+    # Runs of releases that know nothing of refusals make another attempt.
+    return ApplicationError(message, type=REFUSED_TYPE, category=ApplicationErrorCategory.BENIGN)
 
 
 def unexpected_to_application_error(error: Exception) -> ApplicationError:

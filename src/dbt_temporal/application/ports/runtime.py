@@ -139,7 +139,7 @@ class StepFailedError(Exception):
         never_taken: whether no worker took it in time.
         unreachable: whether the database took no connection.
         reset: whether an operator has ended the attempt, so that another begins.
-        refused: whether it was for another worker than the one that took it, which has done nothing.
+        refused: whether it has not come to the worker that it was for; then nothing was done.
     """
 
     def __init__(

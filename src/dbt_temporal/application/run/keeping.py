@@ -22,6 +22,10 @@ TAKEN_WITHIN_SECS = 60.0
 TAKEN_AFTER_SILENCE_SECS = 15.0
 """The same of a worker that was not heard of for so long that the server has given up a step of its: it is hardly
 there, and the run waits."""
+HANDED_ON_WITHIN_SECS = 5.0
+"""What is handed on begins at once. What is not, as no slot was free, would wait behind the steps of other runs."""
+
+_NO_NODE = f"its argument is no {ExecuteNodeInput.__name__}"
 
 Output = TypeVar("Output", bound=BaseModel)
 Successor = Callable[[Keeper], Awaitable[Keeper]]
@@ -36,8 +40,8 @@ class Keeping:
         self._keeper: Keeper | None = None
         self._successor: Successor | None = None
         self._is_silent = False
-        self._refused: Keeper | None = None
-        """The keeper for whom another worker has refused a step."""
+        self._not_handed_on: Keeper | None = None
+        """The keeper to whom a step has not come that was sent to the run's own queue."""
         self._under_way = 0
         self._changed = asyncio.Event()
         self._moving: asyncio.Task[None] | None = None
@@ -83,6 +87,7 @@ class Keeping:
                 return await self._on(keeper, step)
             except StepFailedError as failure:
                 if failure.refused:
+                    await asyncio.sleep(0)  # a cancel that has come with it comes before what is asked for next
                     continue
                 if not failure.never_taken:
                     raise
@@ -109,8 +114,8 @@ class Keeping:
             self._is_silent = False
             return output
         except StepFailedError as failure:
-            if handed_on is not None and _is_refused(failure):
-                self._refused, failure.refused = keeper, True
+            if handed_on is not None and _has_not_come(failure):
+                self._not_handed_on, failure.refused = keeper, True
                 raise
             # One that took longer than its limit is no silence.
             self._is_silent = failure.timed_out and failure.error_type is ErrorType.ENGINE_CRASHED
@@ -127,14 +132,19 @@ class Keeping:
         """The step as it goes to the run's own queue; None where it must not.
 
         What the server hands on with its answer to the run's turn comes to the worker that carries the turn out, in
-        half the time that another queue takes. As a rule that is the keeper, as `before_run` was handed on, too. A
-        worker that is not refuses the step, and further ones go to the keeper's own queue.
+        half the time that another queue takes. As a rule that is the keeper, as `before_run` was handed on, too. Where
+        one does not come to the keeper, further ones go to its own queue.
         """
         if not isinstance(step.argument, ExecuteNodeInput) or self._is_silent:
             return None
-        if not keeper.takes_handed_on or self._refused == keeper or not self._runtime.hands_on():
+        if not keeper.takes_handed_on or self._not_handed_on == keeper or not self._runtime.hands_on():
             return None
-        return replace(step, argument=step.argument.model_copy(update={"keeper": keeper.task_queue}), task_queue=None)
+        return replace(
+            step,
+            argument=step.argument.model_copy(update={"keeper": keeper.task_queue}),
+            task_queue=None,
+            taken_within_secs=HANDED_ON_WITHIN_SECS,
+        )
 
     async def _settled(self) -> None:
         """Waits while the run moves to another worker."""
@@ -164,6 +174,10 @@ class Keeping:
             self._changed.set()
 
 
-def _is_refused(failure: StepFailedError) -> bool:
-    """Releases that know nothing of refusals find no node in such a step, and have not begun any."""
-    return failure.refused or (failure.error_type is ErrorType.CONFIGURATION and failure.result is None)
+def _has_not_come(failure: StepFailedError) -> bool:
+    """Whether the keeper has not had the step: another worker has refused it, or nobody has taken it.
+
+    Releases that know nothing of refusals find no node in such a step, and have not begun any.
+    """
+    is_of_before = failure.error_type is ErrorType.CONFIGURATION and _NO_NODE in failure.message
+    return failure.refused or failure.never_taken or is_of_before

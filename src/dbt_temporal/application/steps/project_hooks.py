@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from dbt_temporal.application.fitting import fit_result, fit_said
@@ -33,6 +34,19 @@ _UNKNOWN = (
 )
 
 
+@dataclass(frozen=True)
+class OwnQueue:
+    """The task queue of which a worker alone takes steps.
+
+    Attributes:
+        name: the queue's.
+        takes_handed_on: whether the worker is handed steps past the queue that all share.
+    """
+
+    name: str
+    takes_handed_on: bool = True
+
+
 class _ProjectHooks:
     def __init__(
         self,
@@ -41,7 +55,7 @@ class _ProjectHooks:
         budget: Budget,
         late: LateWrites,
         state: KeptState,
-        own_queue: str | None = None,
+        own_queue: OwnQueue | None = None,
         lineage: LineageTelling | None = None,
     ) -> None:
         self._runs = runs
@@ -71,7 +85,12 @@ class _ProjectHooks:
     def _keeper(self, prepared: Prepared) -> Keeper | None:
         if self._own_queue is None:
             return None
-        return Keeper(task_queue=self._own_queue, name=prepared.worker, mark=prepared.mark, takes_handed_on=True)
+        return Keeper(
+            task_queue=self._own_queue.name,
+            name=prepared.worker,
+            mark=prepared.mark,
+            takes_handed_on=self._own_queue.takes_handed_on,
+        )
 
 
 class BeforeRun(_ProjectHooks):

@@ -22,7 +22,7 @@ from dbt_temporal.application.steps.end_run import EndRun
 from dbt_temporal.application.steps.engine_runs import EngineRuns, StepOfRun
 from dbt_temporal.application.steps.execute_node import ExecuteNode
 from dbt_temporal.application.steps.plan_project import PlanProject
-from dbt_temporal.application.steps.project_hooks import AfterRun, BeforeRun, ResumeRun
+from dbt_temporal.application.steps.project_hooks import AfterRun, BeforeRun, OwnQueue, ResumeRun
 from dbt_temporal.application.steps.run_report import RunReports
 from dbt_temporal.application.steps.store_artifacts import StoreArtifacts
 from dbt_temporal.application.steps.take_lease import LeasesOfThisProcess, TakeLease
@@ -74,6 +74,7 @@ class UseCases:
         write_sql: bool = False,
         latest: LatestRule = "success",
         own_queue: str | None = None,
+        takes_handed_on: bool = True,
         step: Callable[[], StepOfRun] = StepOfRun,
         static_search_attributes: Mapping[str, str] | None = None,
         registered_search_attributes: Collection[str] | None = None,
@@ -86,12 +87,13 @@ class UseCases:
         """All use cases on the same ports.
 
         `write_catalog` is WRITE_CATALOG, `write_sql` WRITE_SQL, `latest` ARTIFACT_LATEST; `report_page` makes reports,
-        where there are any (WRITE_REPORT); `own_queue` is that of the whole; `step` and `left_out` are those of
-        `EngineRuns`; `patience` is with the store; `leases` are by default those of this process; `lineage` is told of
-        runs and nodes; the others are those of `PlanProject`.
+        where there are any (WRITE_REPORT); `own_queue` is that of the whole, `takes_handed_on` that of `OwnQueue`;
+        `step` and `left_out` are those of `EngineRuns`; `patience` is with the store; `leases` are by default those of
+        this process; `lineage` is told of runs and nodes; the others are those of `PlanProject`.
         """
         runs = EngineRuns(engine, registry, step, left_out)
         late = LateWrites(patience)
+        own = None if own_queue is None else OwnQueue(own_queue, takes_handed_on)
         state = KeptState(store)
         leases = leases or LeasesOfThisProcess()
         telling = LineageTelling(lineage)
@@ -110,8 +112,8 @@ class UseCases:
                 schedules=schedules,
             ),
             take_lease=TakeLease(leases),
-            before_run=BeforeRun(runs, store, budget, late, state, own_queue, telling),
-            resume_run=ResumeRun(runs, store, budget, late, state, own_queue),
+            before_run=BeforeRun(runs, store, budget, late, state, own, telling),
+            resume_run=ResumeRun(runs, store, budget, late, state, own),
             execute_node=ExecuteNode(runs, store, budget, late, state, telling),
             after_run=AfterRun(runs, store, budget, late, state),
             store_artifacts=StoreArtifacts(

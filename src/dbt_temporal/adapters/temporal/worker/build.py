@@ -63,7 +63,7 @@ def worker_options(tuning: WorkerTuning) -> dict[str, Any]:
         max_activities_per_second=tuning.max_activities_per_second,
         max_task_queue_activities_per_second=tuning.max_task_queue_activities_per_second,
         # Activities that start eagerly come with the answer to a workflow task, past the queue and its order.
-        disable_eager_activity_execution=tuning.takes_from_queue_only,
+        disable_eager_activity_execution=not tuning.is_handed_steps_on,
         graceful_shutdown_timeout=tuning.grace,
         max_heartbeat_throttle_interval=tuning.heartbeat_throttle,
         default_heartbeat_throttle_interval=tuning.heartbeat_throttle,

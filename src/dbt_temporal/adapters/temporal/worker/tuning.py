@@ -128,9 +128,10 @@ class WorkerTuning(EnvironmentModel):
         return HistoryLimits(events=self.continue_as_new_events, size_bytes=MAX_HISTORY_BYTES)
 
     @property
-    def takes_from_queue_only(self) -> bool:
-        """Whether rates or priorities rule what is taken next."""
-        return self.priority_scheduling or self.max_activities_per_second is not None
+    def is_handed_steps_on(self) -> bool:
+        """Whether steps come with the server's answers to workflow tasks, past the queue: not where rates or priorities
+        rule what is taken next."""
+        return not self.priority_scheduling and self.max_activities_per_second is None
 
     def pollers(self) -> PollerBehavior:
         return PollerBehaviorAutoscaling() if self.poller_autoscaling else PollerBehaviorSimpleMaximum()
