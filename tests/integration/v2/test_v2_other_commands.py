@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from tests.integration.engine_driver import drive, new_invocation, opened
 from tests.integration.postgres import PostgresDatabase
 from tests.integration.servers import wait_for
-from tests.integration.v2.installed import make_project, needs_dbt_v2, on_duckdb, on_postgres
+from tests.integration.v2.installed import BINARY, environment, make_project, needs_dbt_v2, on_duckdb, on_postgres
 from tests.integration.v2.runs import HOOKS, run, stored
 from tests.integration.v2.test_v2_equality import (
     MOMENTS,
@@ -158,15 +160,20 @@ async def test_a_statement_runs_as_a_node(tools: Tools) -> None:
     assert comparable_results(ours) == comparable_results(tools.written("run_results.json"))
 
 
+@pytest.mark.parametrize("by_force", [False, True], ids=["is told to end", "has to be killed"])
 async def test_a_macro_that_is_cancelled_ends_in_the_database(
-    v2_engine: DbtV2Engine, tmp_path: Path, postgres: PostgresDatabase
+    tmp_path: Path, postgres: PostgresDatabase, *, by_force: bool
 ) -> None:
+    v2_engine = DbtV2Engine(
+        tmp_path / "cache", binary=str(BINARY), environ=environment(), cancel_secs=1.0 if by_force else 30.0
+    )
     macro = "{% macro sleep() %}{% do run_query('select pg_sleep(60)') %}{% endmacro %}"
     location = make_project(tmp_path / "project", {"macros/sleep.sql": macro})
     invocation = new_invocation(command="run-operation", macro="sleep", env=on_postgres(postgres))
     engine_run = opened(v2_engine, location, invocation)
     await engine_run.plan()
-    sleeping = asyncio.create_task(engine_run.execute_node("macro.any.sleep", lambda _facts: None))
+    told: dict[str, Any] = {}
+    sleeping = asyncio.create_task(engine_run.execute_node("macro.any.sleep", told.update))
     running = (
         "select 1 from pg_stat_activity where state = 'active' and query like '%pg_sleep(60)%' "
         f"and application_name like 'dbt-temporal {invocation.invocation_id}/%'"
@@ -176,12 +183,15 @@ async def test_a_macro_that_is_cancelled_ends_in_the_database(
         return bool(await asyncio.to_thread(postgres.query, running)) or None
 
     await wait_for(sleeps, what="the macro sleeps")
+    if by_force:
+        os.kill(told["host_pid"], signal.SIGSTOP)
     sleeping.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sleeping
     assert postgres.query(running) == []
     assert await engine_run.outcome_of("macro.any.sleep", 1) is None
     await v2_engine.end_run(invocation.invocation_id)
+    await v2_engine.close()
 
 
 async def test_parse_writes_the_manifest(tools: Tools) -> None:

@@ -216,7 +216,7 @@ class DbtV2Run:
             await self._sessions.end_left_if_possible(course)
             raise
         except asyncio.CancelledError:
-            await shielded(course.cancel(unique_id))
+            await shielded(self._sessions.cancel(course, unique_id))
             raise
         if outcome is None:
             raise answer.process.lost(unique_id)

@@ -18,8 +18,8 @@ import orjson
 
 from dbt_temporal.adapters.dbt_v2 import command_line
 from dbt_temporal.adapters.dbt_v2.artifacts import ARTIFACTS, MANIFEST, RUN_RESULTS, Shown, write_artifacts
-from dbt_temporal.adapters.dbt_v2.commands import V2Commands, V2Project
-from dbt_temporal.adapters.dbt_v2.helper import SESSION_VARIABLE, SESSIONS_CAN_BE_ENDED, session_name
+from dbt_temporal.adapters.dbt_v2.commands import TargetFacts, V2Commands, V2Project
+from dbt_temporal.adapters.dbt_v2.helper import SESSION_VARIABLE, session_name
 from dbt_temporal.adapters.dbt_v2.leases import lease_of_operation
 from dbt_temporal.adapters.dbt_v2.plan import Manifest
 from dbt_temporal.adapters.dbt_v2.processes.course import LOCK_SECS, LOOK_FOR_LOCK_SECS, RunCourse
@@ -29,6 +29,7 @@ from dbt_temporal.adapters.dbt_v2.processes.told import CANCELLED
 from dbt_temporal.adapters.dbt_v2.results import EndingsJudge, classify, command_error
 from dbt_temporal.adapters.dbt_v2.runs.catalog import CATALOG, WITHOUT, made_catalog
 from dbt_temporal.adapters.dbt_v2.runs.selection import to_retry
+from dbt_temporal.adapters.dbt_v2.runs.sessions import Sessions
 from dbt_temporal.adapters.earlier_runs import RetriedRuns, remembered
 from dbt_temporal.application.attempt_facts import EXECUTING, PHASE, SESSION
 from dbt_temporal.application.ports.engine import (
@@ -85,11 +86,12 @@ class OperationRun:
         self._retried = retried
         self._cancel_secs = cancel_secs
         self._judge = EndingsJudge()
+        self._sessions = Sessions(commands, invocation.invocation_id, project, folder / "sessions", self._facts)
 
     async def plan(self) -> EnginePlan:
         run_input = self._invocation.input
         manifest = await self._parsed()
-        facts = await self._commands.facts(self._folder / "facts", self._project)
+        facts = await self._facts()
         node = None if await self._nothing_to_retry() else self._node(manifest)
         nodes = {} if node is None else {node.unique_id: node}
         return EnginePlan(
@@ -113,7 +115,7 @@ class OperationRun:
     async def lease(self, per: LeasePer, unique_ids: Collection[str]) -> Lease | None:
         if not unique_ids or self._invocation.input.command != "run-operation":
             return None
-        facts = await self._commands.facts(self._folder / "facts", self._project)
+        facts = await self._facts()
         project = (await self._parsed()).project_name
         return lease_of_operation(per, project=project, facts=facts, folder=self._project.folder)
 
@@ -155,7 +157,7 @@ class OperationRun:
             await asyncio.sleep(LOOK_FOR_LOCK_SECS)
         process.refuse_unknown_events()
         if process.died:
-            await self._end_sessions(process.number)
+            await self._sessions.end_of(process.number)
             raise process.lost(unique_id)
         return self._outcome(process, unique_id, time.monotonic() - began)
 
@@ -166,7 +168,7 @@ class OperationRun:
             interrupt_living(left.folder)
             await left.read_what_is_left(self._cancel_secs)
         if left is None or left.died:
-            await self._end_sessions(attempt)
+            await self._sessions.end_of(attempt)
             return None
         if any(name == CANCELLED for name, _ in left.told.errors):
             return None
@@ -235,6 +237,9 @@ class OperationRun:
             await self._commands.run(self._folder / "plan", words, self._project, "parsing")
         return Manifest(orjson.loads(await asyncio.to_thread(file.read_bytes)))
 
+    async def _facts(self) -> TargetFacts:
+        return await self._commands.facts(self._folder / "facts", self._project)
+
     async def _nothing_to_retry(self) -> bool:
         run_input = self._invocation.input
         if not run_input.retry_from:
@@ -245,16 +250,19 @@ class OperationRun:
     async def _ended_process(self, attempt: int, progress: Progress) -> V2Process:
         process = V2Process(attempt, self._processes / str(attempt), None)
         name = session_name(self._invocation.invocation_id, attempt)
-        facts = await self._commands.facts(self._folder / "facts", self._project)
-        session = {SESSION: name} if facts.adapter_type in SESSIONS_CAN_BE_ENDED else {}
+        session = {SESSION: name} if await self._sessions.name(attempt) else {}
         await self._commands.start(process, self._words(), self._project.with_variable(SESSION_VARIABLE, name))
         progress({"host_pid": process.pid, PHASE: EXECUTING, **session})
         try:
             await process.ended.wait()
         except asyncio.CancelledError:
-            await shielded(process.end(self._cancel_secs))
+            await shielded(self._cancelled(process))
             raise
         return process
+
+    async def _cancelled(self, process: V2Process) -> None:
+        await process.end(self._cancel_secs)
+        await self._sessions.end_of_killed(process)
 
     def _node(self, manifest: Manifest) -> NodeInfo | None:
         run_input, project = self._invocation.input, manifest.project_name
@@ -314,12 +322,6 @@ class OperationRun:
             "message": result.message,
             "unique_id": called,
         }
-
-    async def _end_sessions(self, attempt: int) -> None:
-        facts = await self._commands.facts(self._folder / "facts", self._project)
-        if facts.adapter_type in SESSIONS_CAN_BE_ENDED:
-            prefix = session_name(self._invocation.invocation_id, attempt)
-            await self._commands.end_sessions(self._folder / "sessions", prefix, self._project)
 
 
 def _node_info(unique_id: str, name: str, kind: str, package: str) -> NodeInfo:
