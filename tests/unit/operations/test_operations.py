@@ -9,11 +9,10 @@ import pytest
 
 from dbt_temporal.application.ports.runtime import StepFailedError
 from dbt_temporal.application.run.dbt_run import DbtRun
-from dbt_temporal.application.run.updates import check_update
 from dbt_temporal.application.steps.messages import ExecuteNodeInput
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.domain.results import DbtRunOutput
-from dbt_temporal.testing import FakeRuntime, node, planned, result, until
+from dbt_temporal.testing import FakeRuntime, node, result, until
 from tests.unit.run.runs import failure, runtime_of, start, statuses
 
 
@@ -224,51 +223,6 @@ async def test_a_failed_run_that_is_kept_open_is_repaired_in_place() -> None:
     assert statuses(output) == {"c": "success", "a": "success", "b": "success"}
     assert (attempts(runtime, "a"), attempts(runtime, "c")) == ([1, 2], [1])
     assert runtime.step_names.count("store_artifacts") == 1
-
-
-async def test_a_run_that_is_kept_open_goes_on_with_the_project_as_it_is_now() -> None:
-    runtime = runtime_of(node("a"), node("b", "a"), node("c"), node("gone", "a"))
-    runtime.nodes["model.shop.a"] = failure("a typo", "a")
-    runtime.awake.clear()
-    run, task = start(runtime, on_failure="hold")
-    await until(lambda: "is kept open" in "\n".join(run.run_log()))
-    del runtime.nodes["model.shop.a"]
-    runtime.planned = planned(node("c"), node("new"), node("a", "new"), node("b", "a"))
-    await run.take_revision()
-    await until(lambda: run.node_status()["model.shop.new"] == "success")
-    assert run.node_status() == {
-        "model.shop.c": "success", "model.shop.new": "success", "model.shop.a": "error", "model.shop.b": "skipped",
-    }  # fmt: skip
-    run.open_nodes.operations.do("retry", ["a", "c"])
-    output = await task
-    assert output.success
-    assert statuses(output) == {"c": "success", "new": "success", "a": "success", "b": "success"}
-    assert (attempts(runtime, "c"), attempts(runtime, "new")) == ([1, 2], [1])
-
-
-async def test_a_run_whose_mended_project_cannot_be_planned_stays_open_as_it_was() -> None:
-    runtime = runtime_of(node("a"))
-    runtime.nodes["model.shop.a"] = failure("a typo", "a")
-    runtime.awake.clear()
-    run, task = start(runtime, on_failure="hold")
-    await until(lambda: "is kept open" in "\n".join(run.run_log()))
-    runtime.planned = StepFailedError(ErrorType.COMPILATION, "another typo")
-    with pytest.raises(DbtTemporalError, match="another typo"):
-        await run.take_revision()
-    assert run.run_status()["failed"] == 1
-    run.open_nodes.operations.do("accept", ["a"])
-    assert (await task).success
-
-
-async def test_a_run_takes_no_other_revision_while_nodes_run() -> None:
-    runtime = runtime_of(node("a"))
-    runtime.gates["model.shop.a"] = asyncio.Event()
-    run, task = start(runtime)
-    await until(lambda: runtime.most_running == 1)
-    with pytest.raises(DbtTemporalError, match="nodes run"):
-        check_update(run, "take_revision")
-    runtime.gates["model.shop.a"].set()
-    assert (await task).success
 
 
 async def test_a_failed_test_that_is_accepted_counts_as_a_warning_with_its_failures() -> None:

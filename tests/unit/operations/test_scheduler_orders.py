@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbt_temporal.domain.run.plan import NodeInfo
+from dbt_temporal.domain.run.plan import EphemeralTurn, NodeInfo
+from dbt_temporal.domain.run.replanning import scheduler_of_new_plan
 from dbt_temporal.domain.run.scheduler import Scheduler
 from dbt_temporal.domain.run.turns import SKIP_ORDERED_REASON, Turn
 from dbt_temporal.testing import model_id, node
@@ -152,3 +153,52 @@ def test_a_run_that_is_repaired_ends_as_one_in_which_nothing_had_failed(
         drive(s, s.order(failed, None), set(), record)
         assert s.done
     assert record == dict.fromkeys((each.unique_id for each in nodes), "success")
+
+
+def test_a_node_that_runs_is_not_started_again_when_one_above_it_runs_again() -> None:
+    s = scheduler(node("a"), node("b", "a"))
+    s.start()
+    s.complete(model_id("a"), "error", "error")
+    s.reopen(ids("a"))
+    turn = s.order(ids("a"), "accept")
+    assert (turn.accepted, turn.start) == (ids("a"), ids("b"))
+    s.reopen(ids("a"))
+    assert s.order(ids("a"), None).start == ids("a")
+    assert s.complete(model_id("a"), "success").start == []
+    s.complete(model_id("b"), "success")
+    assert s.done
+
+
+def test_a_held_node_that_may_run_waits_for_what_is_above_it_and_runs_again() -> None:
+    s = scheduler(node("a"), node("b", "a"))
+    s.order(ids("b"), "hold")
+    s.start()
+    s.complete(model_id("a"), "error", "error")
+    assert s.held == ids("b")
+    s.reopen(ids("a"))
+    assert s.order(ids("a", "b"), None).start == ids("a")
+    assert s.complete(model_id("a"), "success").start == ids("b")
+
+
+def test_by_a_new_plan_nodes_below_an_ephemeral_model_are_doomed_only_by_what_is_above_it_now() -> None:
+    nodes = {each.unique_id: each for each in (node("a"), node("c"))}
+    turn = EphemeralTurn(depends_on=ids("a"), children=ids("c"))
+    s = Scheduler(nodes, ephemerals={model_id("e"): turn}, command="build", max_running=1, first_come=True)
+    s.start()
+    assert skipped(s.complete(model_id("a"), "error", "error")) == {"c": "model.shop.a failed"}
+    mended = turn.model_copy(update={"depends_on": []})
+    s = scheduler_of_new_plan(s, {model_id("c"): nodes[model_id("c")]}, {model_id("e"): mended})
+    s.order((), None)
+    s.reopen(ids("c"))
+    assert s.order(ids("c"), None).start == ids("c")
+
+
+def test_a_run_that_had_come_to_its_end_by_fail_fast_runs_what_a_new_plan_adds() -> None:
+    s = scheduler(node("a"), node("b", "a"), fail_fast=True)
+    s.start()
+    s.complete(model_id("a"), "error", "error")
+    assert s.stopped is not None
+    s = scheduler_of_new_plan(s, {model_id("mended"): node("mended")}, {})
+    assert s.order((), None).start == ids("mended")
+    s.complete(model_id("mended"), "success")
+    assert s.done

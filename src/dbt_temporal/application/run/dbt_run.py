@@ -171,8 +171,8 @@ class DbtRun:
         Raises:
             DbtTemporalError: of type Configuration, where there are none, or not any more.
         """
-        nodes = None if self._execution is None else self._execution.nodes
-        if nodes is None or self._live.state.phase != RunPhase.EXECUTING:
+        nodes = None if self._execution is None else self._execution.open_nodes
+        if nodes is None:
             raise configuration_error(f"the run has no nodes to operate on: its phase is {self._live.state.phase}")
         return nodes
 

@@ -14,6 +14,7 @@ from dbt_temporal.application.run.nodes.steps import NodeSteps
 from dbt_temporal.application.run.project_hooks import ProjectHookSteps
 from dbt_temporal.application.shielding import shielded
 from dbt_temporal.application.steps.messages import PlanProjectOutput, StoreArtifactsOutput
+from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.commands import COMMANDS
 
@@ -56,7 +57,21 @@ class Execution:
         self._pack_plan = pack_plan
         self._pack = pack
         self._carried = carried
+        self._nodes_have_ended = False
         self._hooks = ProjectHookSteps(context)
+
+    @property
+    def open_nodes(self) -> NodeSteps | None:
+        """The nodes, as long as an operator's word on them has a consequence; None before and after.
+
+        Raises:
+            DbtTemporalError: of type Configuration, while on-run-end runs: nobody would await a node that starts.
+        """
+        if self._live.state.phase != RunPhase.EXECUTING:
+            return None
+        if self._nodes_have_ended:
+            raise configuration_error("the run has no nodes to operate on: they have ended, and on-run-end runs")
+        return self.nodes
 
     def begin(self) -> None:
         """Packs the plan, for `HandOver`."""
@@ -105,6 +120,7 @@ class Execution:
         elif self.nodes is not None:
             # dbt gives on-run-end no results in this case (dbt/task/runnable.py, execute_with_hooks).
             self.nodes.skip_all()
+        self._nodes_have_ended = True
         # Where an engine runs ahead, its process ends here, and that may fail.
         if self._context.plan.has_on_run_end or self._context.planned.runs_ahead:
             try:

@@ -21,6 +21,9 @@ RUNNING = "running"
 """The value that the plan's attributes give it, where it is registered and nobody fixed it to something else."""
 
 
+_EPHEMERAL = "the ephemeral model "
+
+
 class LiveState:
     """The state and the log of one run, and the way they are published.
 
@@ -128,10 +131,16 @@ class LiveState:
         for unique_id in unique_ids:
             if unique_id not in self._failed_ephemerals:
                 message = "it does not compile, which ends the run by fail-fast (`compile` tells why)"
-                self.state.problem(f"the ephemeral model {unique_id}", "Compilation", message)
+                self.state.problem(_EPHEMERAL + unique_id, "Compilation", message)
                 self.log.problem(f"The ephemeral model {unique_id}", message)
                 self._failed_ephemerals.add(unique_id)
                 self.changed()
+
+    def opened_again(self) -> None:
+        """Nodes take their turns again, and with them ephemeral models: what was wrong with these may be mended."""
+        for unique_id in self._failed_ephemerals:
+            self.state.problem_is_past(_EPHEMERAL + unique_id)
+        self._failed_ephemerals.clear()
 
     def hold_begins(self, line: str) -> None:
         """The run waits for an operator."""

@@ -115,7 +115,7 @@ class Doom:
         cause = self._causes.get(unique_id)
         if cause is None:
             return None
-        how = {"cancelled": "was cancelled", "skipped": "was skipped"}.get(ended[cause], "failed")
+        how = {"cancelled": "was cancelled", "skipped": "was skipped"}.get(ended.get(cause, "skipped"), "failed")
         behind, if_failed = self._behind.get(unique_id), self._behind_if_failed.get(unique_id)
         return SkippedNode(unique_id, f"{cause} {how}", cause, behind, if_failed)
 

@@ -6,17 +6,32 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from dbt_temporal.domain.run.plan import EphemeralTurn, NodeInfo
-from dbt_temporal.domain.run.scheduler import Scheduler
+from dbt_temporal.domain.run.scheduler import FAILURES, Scheduler
 
 
 def scheduler_of_new_plan(
     scheduler: Scheduler, nodes: Mapping[str, NodeInfo], ephemerals: Mapping[str, EphemeralTurn]
 ) -> Scheduler:
-    """A scheduler of the new plan's nodes that continues where this one is. Nothing may run."""
+    """A scheduler of the new plan's nodes that continues where this one is. Nothing may run.
+
+    It has not come to its end, whatever had brought this one there: new nodes run. Ephemeral models that were skipped
+    take their turns again: what they were skipped for may lie above them no more.
+    """
     known = {*nodes, *ephemerals}
     snapshot = scheduler.snapshot()
-    snapshot["progress"] = {name: _only(known, value) for name, value in snapshot["progress"].items()}
-    snapshot["doom"] = {name: _only(known, value) for name, value in snapshot["doom"].items()}
+    progress = {name: _only(known, value) for name, value in snapshot["progress"].items()}
+    doom = {name: _only(known, value) for name, value in snapshot["doom"].items()}
+    # A model may be ephemeral now, or no more.
+    progress |= {name: _only(nodes, progress[name]) for name in ("_ended", "_words")}
+    words = {word for unique_id, word in progress["_words"].items() if nodes[unique_id].in_queue}
+    again = ephemerals.keys() & set(doom["sources"])
+    snapshot["progress"] = progress | {
+        "_stopped": None,
+        "_failed": not FAILURES.isdisjoint(words),
+        "_erred": "error" in words,
+        "_passed": {unique_id: None for unique_id in progress["_passed"] if unique_id in ephemerals.keys() - again},
+    }
+    snapshot["doom"] = doom | {"sources": [source for source in doom["sources"] if source not in again]}
     snapshot["ready"]["arrived"] = _only(known, snapshot["ready"]["arrived"])
     return Scheduler.restore(nodes, snapshot, ephemerals)
 

@@ -38,7 +38,7 @@ from dbt_temporal.domain.run.turns import (
     Turn,
 )
 
-_FAILURES = frozenset({"error", "fail", "partial success"})
+FAILURES = frozenset({"error", "fail", "partial success"})
 _PROGRESS = (
     "_running", "_occupied", "_paused", "_ended", "_words", "_failed", "_erred", "_passed", "_passed_since_start",
     "_rest", "_orders", "_set_aside", "_stopped",
@@ -144,7 +144,7 @@ class Scheduler:
         word = "error" if status == "cancelled" else dbt_status or status
         self._words[unique_id] = word
         if self._nodes[unique_id].in_queue:
-            self._failed, self._erred = self._failed or word in _FAILURES, self._erred or word == "error"
+            self._failed, self._erred = self._failed or word in FAILURES, self._erred or word == "error"
         if self._stopped or (self._at_once and self._fail_fast and self._failed):
             self._ended[unique_id] = status
             turn.skipped = [] if self._stopped else self.skip_rest(FAIL_FAST_REASON)
@@ -173,7 +173,8 @@ class Scheduler:
                 self._orders[unique_id] = order
             if order != "hold" and unique_id in self._set_aside:
                 del self._set_aside[unique_id]
-                self._ready.push(unique_id)
+                if not self._waiting_for[unique_id]:  # else what is above it was opened again
+                    self._ready.push(unique_id)
         return self._turn()
 
     def ordered(self, unique_id: str) -> bool:
@@ -202,7 +203,7 @@ class Scheduler:
             for past in (self._ended, self._words, self._passed):
                 past.pop(unique_id, None)
         words = {word for unique_id, word in self._words.items() if self._nodes[unique_id].in_queue}
-        self._failed, self._erred = not _FAILURES.isdisjoint(words), "error" in words
+        self._failed, self._erred = not FAILURES.isdisjoint(words), "error" in words
         self._rest, self._stopped = {}, None
         self._doom.take_back(anew)
         self._ready.refill(self._count_anew(), anew)
@@ -253,8 +254,7 @@ class Scheduler:
     ) -> Scheduler:
         """A scheduler that continues where the snapshot was taken. What ran then still counts as running."""
         scheduler = cls(nodes, ephemerals=ephemerals, **snapshot["settings"])
-        for name in _PROGRESS:
-            setattr(scheduler, name, copy(snapshot["progress"][name]))
+        vars(scheduler).update({name: copy(snapshot["progress"][name]) for name in _PROGRESS})
         scheduler._doom.restore(snapshot["doom"])
         scheduler._ready.restore(snapshot["ready"], scheduler._count_anew())
         return scheduler
@@ -336,7 +336,7 @@ class Scheduler:
             self._doom.ended(ended_id, ended_word)
             for child in self._followers[ended_id]:
                 self._waiting_for[child] -= 1
-                if self._waiting_for[child] or child in self._ended or child in self._passed:
+                if self._waiting_for[child] or child in self._ended or child in self._passed or child in self._running:
                     continue
                 if until_ready and not self._ready.is_unit_test(ended_id):
                     return True

@@ -146,6 +146,10 @@ class RunState:
         """Something other than a node went wrong, and the run with it."""
         self._problems.append((what, error_type, message))
 
+    def problem_is_past(self, what: str) -> None:
+        """It may come again; until then it does not count."""
+        self._problems = [problem for problem in self._problems if problem[0] != what]
+
     @property
     def counts(self) -> Mapping[str, int]:
         """How many nodes have each status."""

@@ -36,6 +36,8 @@ async def run_output(
     results = await in_turns(results_in_turns(shown, runtime.budget.output_bytes), runtime, planned)
     if results != shown:
         live.log.add("The run's output is too large for Temporal, and leaves out details or nodes")
+        if planned.invocation.input.command == "list":
+            results = _whole_lines(results, shown)
     return _output(planned, live, stored, hook_errors, results, elapsed_time)
 
 
@@ -52,6 +54,15 @@ def cancelled_output(
     results = fit_results(_shown_results(planned, live), limit)
     output = _output(planned, live, stored, hook_errors, results, elapsed_time)
     return output.model_copy(update={"success": False})
+
+
+def _whole_lines(results: list[NodeExecutionResult], shown: list[NodeExecutionResult]) -> list[NodeExecutionResult]:
+    """Of a listing, whose lines are the messages, those that were not shortened: nobody can read the others."""
+    lines = {result.unique_id: result.message for result in shown}
+    return [
+        result if result.message == lines[result.unique_id] else result.model_copy(update={"message": None})
+        for result in results
+    ]
 
 
 def _shown_results(planned: PlanProjectOutput, live: LiveState) -> list[NodeExecutionResult]:

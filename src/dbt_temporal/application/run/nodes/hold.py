@@ -32,6 +32,8 @@ class Hold:
         self._wake = wake
         self.finished = False
         """Whether the run is kept open no longer."""
+        self.waits = False
+        """Whether the run is kept open at the moment."""
 
     def finish(self) -> None:
         """Ends the hold, now or before it has begun."""
@@ -54,9 +56,11 @@ class Hold:
             f"The run is kept open until {ends_at:%Y-%m-%d %H:%M:%S} UTC (hold_secs): {reason}. {how}"
         )
         timer = asyncio.create_task(self._time_out())
+        self.waits = True
         try:
             await self._wake.wait()
         finally:
+            self.waits = False
             timer.cancel()
         self._live.hold_ends()
 

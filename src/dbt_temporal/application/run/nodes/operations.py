@@ -112,6 +112,7 @@ class NodeOperations:
         """The run goes on by another plan: nodes that have succeeded may run again as they are now."""
         self._scheduler = scheduler
         self._revised = True
+        self._live.opened_again()
 
     def retry_now(self) -> list[str]:
         """Has all attempts that are waited for come now, and returns the unique_ids of their nodes."""
@@ -187,6 +188,7 @@ class NodeOperations:
             self._attempts.begin_again(unique_id)
             self._accepted.discard(unique_id)
         self._live.state.nodes_reopened(opened)
+        self._live.opened_again()
         others = len(opened) - len(unique_ids)
         if others:
             self._live.log.add(f"Skipped nodes that take their turns again: {others}")

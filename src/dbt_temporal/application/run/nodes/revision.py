@@ -41,6 +41,8 @@ def check_at_rest(context: RunContext, nodes: NodeSteps) -> None:
     """
     if not nodes.at_rest:
         raise configuration_error("nodes run: a run takes another revision when it is kept open, and nothing runs")
+    if not nodes.hold.waits:
+        raise configuration_error("the run is not kept open: only then does it take another revision")
     if context.planned.invocation.database is not None or context.planned.invocation.keeps_state:
         raise configuration_error(
             "the run keeps to its process, which has the project as it was: retry the run instead"
