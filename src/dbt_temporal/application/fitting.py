@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from dbt_temporal.application.ports.runtime import Budget
-from dbt_temporal.domain.limits import MESSAGES_LIMIT_CHARS, MORE_MESSAGES
+from dbt_temporal.domain.limits import MESSAGES_LIMIT_CHARS, MORE_MESSAGES, OUTPUT_LEFT_OUT
 from dbt_temporal.domain.log.said import SaidLines, plain
 from dbt_temporal.domain.results import NodeExecutionResult
 from dbt_temporal.domain.run.plan import ExecutionPlan
@@ -45,7 +45,7 @@ def fit_result(result: NodeExecutionResult, budget: Budget, *, marks: bool = Tru
         if len(result.compiled_code or "") > budget.code_chars:
             result = _with(result, compiled_code=None)
         if json_size(result.model_copy(update={"compiled_code": None})) > budget.code_chars:
-            result = _with(result, **_NO_DATA)
+            result = _without_data(result)
     return _with_message(result, budget.message_chars)
 
 
@@ -108,7 +108,7 @@ def _cut_in_turns(fitting: list[NodeExecutionResult], sizes: list[int], limit: i
     the others; each of as few results as will do."""
     cuts: tuple[_Cut, ...] = (
         lambda result: _with(result, timing=[], adapter_response={}, batch_results=None),
-        lambda result: _with(result, compiled_code=None, **_NO_DATA),
+        lambda result: _without_data(_with(result, compiled_code=None)),
         lambda result: _with_message(result, _SHORT_MESSAGE_CHARS),
         lambda result: result if _need(result) <= _WARNED else _with(result, message=None),
         lambda result: _with(result, message=result.message and result.message[:_HEADLINE_CHARS]),
@@ -196,6 +196,13 @@ def _need(result: NodeExecutionResult) -> int:
     if result.dbt_status == "warn":
         return _WARNED
     return 2 if result.status == "skipped" else 3
+
+
+def _without_data(result: NodeExecutionResult) -> NodeExecutionResult:
+    """Without rows and printed text. Where there was any, that is said: nobody takes nothing for all of it."""
+    if result.output is None and result.rows is None:
+        return result
+    return _with(result, **_NO_DATA, message=result.message or OUTPUT_LEFT_OUT)
 
 
 def _with_message(result: NodeExecutionResult, limit: int | None) -> NodeExecutionResult:

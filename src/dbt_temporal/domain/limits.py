@@ -21,6 +21,8 @@ MAX_NAME_BYTES = 900
 
 MESSAGES_LIMIT_CHARS = 4_000
 """Of what one node has dbt say, or parsing, or planning, the run's log has so much; the node's own log has all."""
+OUTPUT_LEFT_OUT = "What dbt shows of it is too large for the output of a run"
+"""The message of a result whose rows or printed text are left out."""
 MORE_MESSAGES = "... (there is more of it, which is left out here)"
 
 RESERVED_PREFIX = "/_sys/"

@@ -4,7 +4,7 @@ import pytest
 
 from dbt_temporal.adapters.temporal.payloads.budget import TEMPORAL_BUDGET
 from dbt_temporal.adapters.temporal.workflow.memo import RunMemos
-from dbt_temporal.application.ports.runtime import StepFailedError
+from dbt_temporal.application.ports.runtime import Budget, StepFailedError
 from dbt_temporal.application.run.dbt_run import DbtRun
 from dbt_temporal.application.steps.messages import (
     EndRunInput,
@@ -109,6 +109,16 @@ async def test_a_step_that_failed_without_a_result_is_an_error_with_its_message(
     assert output.node_results[0].status == "error"
     assert output.node_results[0].dbt_status == "error"
     assert output.node_results[0].message == "the run host died"
+
+
+async def test_lines_of_a_listing_are_whole_or_not_there() -> None:
+    lines = {name: f'{{"name": "{name}", "sql": "{"x" * 400}"}}' for name in "abc"}
+    runtime = runtime_of(*(node(name, listing=line) for name, line in lines.items()))
+    runtime.budget = Budget(output_bytes=1_500)
+    output = await execute(runtime, command="list")
+    found = {each.unique_id.rpartition(".")[2]: each.message for each in output.node_results}
+    assert set(found.items()) <= {*lines.items(), *dict.fromkeys(lines).items()}
+    assert None in found.values()
 
 
 async def test_list_runs_nothing_and_returns_a_line_per_node() -> None:

@@ -13,7 +13,7 @@ from dbt_temporal.application.fitting import (
     json_size,
 )
 from dbt_temporal.application.ports.runtime import UNLIMITED
-from dbt_temporal.domain.limits import MESSAGES_LIMIT_CHARS, MORE_MESSAGES
+from dbt_temporal.domain.limits import MESSAGES_LIMIT_CHARS, MORE_MESSAGES, OUTPUT_LEFT_OUT
 from dbt_temporal.domain.results import NodeExecutionResult, TimingEntry
 from dbt_temporal.testing import node, plan
 
@@ -73,6 +73,16 @@ def test_monstrous_compiled_code_does_not_travel_at_all() -> None:
     assert (
         fit_result(huge.model_copy(update={"compiled_code": "select 1"}), TEMPORAL_BUDGET).compiled_code == "select 1"
     )
+
+
+def test_rows_that_are_too_many_do_not_travel_and_the_result_says_so() -> None:
+    (shown,) = results(1, "")
+    rows = [{"id": number, "text": "x" * 100} for number in range(5_000)]
+    for more in ({"output": "| 1 |", "rows": rows}, {"output": "x" * 600_000}):
+        found = fit_result(shown.model_copy(update={"message": None, **more}), TEMPORAL_BUDGET)
+        assert (found.output, found.rows, found.message) == (None, None, OUTPUT_LEFT_OUT)
+    kept = shown.model_copy(update={"output": "| 1 |", "rows": rows[:10]})
+    assert fit_result(kept, TEMPORAL_BUDGET) == kept
 
 
 def test_the_size_that_counts_is_that_of_the_bytes() -> None:

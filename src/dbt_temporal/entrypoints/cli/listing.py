@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from dbt_temporal.domain.limits import OUTPUT_LEFT_OUT
 from dbt_temporal.domain.results import DbtRunOutput
 from dbt_temporal.entrypoints.cli.progress import node_label
 
@@ -36,6 +37,30 @@ def print_output(out: Console, output: DbtRunOutput) -> None:
     for result in output.node_results:
         if result.output is not None:
             print(f"{result.output}\n" if result.compiled_code is not None else result.output, file=out.file)
+
+
+def print_left_out(err: Console, command: str, output: DbtRunOutput) -> bool:
+    """Says of which nodes rows or printed text are missing, because they did not fit into the run's output.
+
+    Returns:
+        Whether what the command is for is there. A macro is called for what it does, whatever it prints.
+    """
+    left_out = names_left_out(output)
+    for name in left_out:
+        err.print(left_out_in_words(command, name), style="red", soft_wrap=True)
+    return not left_out or command != "show"
+
+
+def names_left_out(output: DbtRunOutput) -> list[str]:
+    """The nodes of which rows or printed text are missing."""
+    return [node_label(each.unique_id)[1] for each in output.node_results if each.message == OUTPUT_LEFT_OUT]
+
+
+def left_out_in_words(command: str, name: str) -> str:
+    """What is said of such a node."""
+    if command == "show":
+        return f"The rows of '{name}' are too large for the output of a run: show fewer of them (--limit), or columns."
+    return f"What '{name}' has printed is too large for the output of a run."
 
 
 def print_missing_code(err: Console, output: DbtRunOutput, select: str | None) -> None:

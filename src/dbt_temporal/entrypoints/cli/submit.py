@@ -27,7 +27,7 @@ from dbt_temporal.entrypoints.cli.events.event import Showing
 from dbt_temporal.entrypoints.cli.events.view import EventView, view_of
 from dbt_temporal.entrypoints.cli.flags import FLAG_OF_VARIABLE
 from dbt_temporal.entrypoints.cli.following import Follower, Interrupts
-from dbt_temporal.entrypoints.cli.listing import print_listing, print_missing_code, print_output
+from dbt_temporal.entrypoints.cli.listing import print_left_out, print_listing, print_missing_code, print_output
 from dbt_temporal.entrypoints.cli.progress import ProgressView
 from dbt_temporal.entrypoints.cli.shown.failures import Commands
 from dbt_temporal.entrypoints.cli.summary import exit_code_of, print_summary
@@ -207,7 +207,7 @@ def _show_results(run_input: DbtRunInput, outcome: Outcome, view: ProgressView, 
         return print_listing(out, err, outcome.output)
     if run_input.command != "debug":  # the run's log has that
         print_output(out, outcome.output)
-    return True
+    return print_left_out(err, run_input.command, outcome.output)
 
 
 @contextmanager

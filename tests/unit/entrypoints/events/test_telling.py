@@ -15,6 +15,7 @@ from rich.console import Console
 
 from dbt_temporal.application.ports.runs import Ending, Outcome, Snapshot
 from dbt_temporal.domain.errors import ErrorType
+from dbt_temporal.domain.limits import OUTPUT_LEFT_OUT
 from dbt_temporal.domain.log.said import SaidEvent
 from dbt_temporal.domain.results import ArtifactPaths, DbtRunOutput
 from dbt_temporal.entrypoints.cli.events.event import Event, EventWriter, Showing
@@ -252,6 +253,14 @@ def test_a_listing_that_is_not_whole_is_an_error_and_not_told() -> None:
     assert (line["info"]["level"], "too large" in line["info"]["msg"]) == ("error", True)
 
 
+def test_rows_that_did_not_fit_are_an_error() -> None:
+    output = DbtRunOutput(invocation_id="i", success=True, node_results=[result("a", message=OUTPUT_LEFT_OUT)])
+    place = console()
+    assert not view_on(place, JSON).results("show", Outcome(Ending.COMPLETED, output))
+    (line,) = lines_of(place)
+    assert (line["info"]["level"], "too large" in line["info"]["msg"]) == ("error", True)
+
+
 def printed_and_warned() -> Snapshot:
     lines = ["printed", "twice", "warned", "  => table_model dev.a  [OK in 1.00s]"]
     said = [
@@ -301,6 +310,13 @@ def test_warnings_for_a_person_stand_beside_the_result_for_a_pipe() -> None:
     out, err = console(), console()
     view_of(Showing(), out, err, for_pipes=True).show(printed_and_warned())
     assert (written(out), written(err)) == ("", "warned\n")
+
+
+def test_events_for_a_pipe_have_warnings_and_no_other_line_of_the_log() -> None:
+    out, err = console(), console()
+    view_of(Showing("text"), out, err, for_pipes=True).show(printed_and_warned())
+    assert written(out) == ""
+    assert [line.split("  ", 1)[1] for line in written(err).splitlines()] == ["warned"]
 
 
 def test_text_for_a_pipe_has_the_result_alone_on_standard_output() -> None:

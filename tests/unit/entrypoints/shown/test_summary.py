@@ -10,8 +10,9 @@ from rich.console import Console
 from dbt_temporal.application.ports.runs import Ending, Outcome, StoredRun
 from dbt_temporal.domain.errors import ErrorType
 from dbt_temporal.domain.hooks import HookError
+from dbt_temporal.domain.limits import OUTPUT_LEFT_OUT
 from dbt_temporal.domain.results import ArtifactPaths, DbtRunOutput, NodeExecutionResult
-from dbt_temporal.entrypoints.cli.listing import print_listing, print_missing_code, print_output
+from dbt_temporal.entrypoints.cli.listing import print_left_out, print_listing, print_missing_code, print_output
 from dbt_temporal.entrypoints.cli.progress import (
     ShownLog,
 )
@@ -195,6 +196,20 @@ def test_compiled_code_that_is_missing_is_told_on_the_other_stream() -> None:
     print_missing_code(err, output(node("b", "success")), "b")
     assert not written(out)
     assert "compiled code of 'b' did not fit" in written(err)
+
+
+@pytest.mark.parametrize(
+    ("command", "is_whole", "said"),
+    [("show", False, "The rows of 'a' are too large"), ("run-operation", True, "What 'a' has printed is too large")],
+)
+def test_rows_and_printed_text_that_did_not_fit_are_told_on_the_other_stream(
+    command: str, is_whole: bool, said: str
+) -> None:
+    err = plain_console()
+    cut = output(node("a", "success", message=OUTPUT_LEFT_OUT), node("b", "success"))
+    assert print_left_out(err, command, cut) is is_whole
+    assert written(err).startswith(said)
+    assert "'b'" not in written(err)
 
 
 def test_what_dbt_shows_of_nodes_is_printed_and_no_more() -> None:

@@ -13,7 +13,7 @@ from dbt_temporal.domain.log.run_log import summary_line
 from dbt_temporal.domain.results import DbtRunOutput, NodeExecutionResult
 from dbt_temporal.entrypoints.cli.events.event import Event, LogLevel
 from dbt_temporal.entrypoints.cli.events.reading import node_info, stats_event
-from dbt_temporal.entrypoints.cli.listing import TOO_LARGE
+from dbt_temporal.entrypoints.cli.listing import TOO_LARGE, left_out_in_words, names_left_out
 from dbt_temporal.entrypoints.cli.progress import ShownLog, node_label
 from dbt_temporal.entrypoints.cli.shown.failures import Commands, print_failures, print_message
 from dbt_temporal.entrypoints.cli.summary import failures_of, headline_of, places_of, told_by_end, warnings_of
@@ -50,6 +50,9 @@ def result_events(command: str, output: DbtRunOutput) -> Iterator[Event]:
         else:
             yield from (Event("PrintEvent", "info", line, {"msg": line}) for line in lines)
         return
+    for name in names_left_out(output):
+        text = left_out_in_words(command, name)
+        yield Event("MainEncounteredError", "error", text, {"exc": text})
     for result in output.node_results:
         if not result.output or command == "debug":  # the run's log has that
             continue
@@ -65,7 +68,11 @@ def result_events(command: str, output: DbtRunOutput) -> Iterator[Event]:
 
 def is_whole(command: str, output: DbtRunOutput | None) -> bool:
     """Whether what the command is for can be told whole."""
-    return output is None or command != "list" or all(each.message is not None for each in output.node_results)
+    if output is None:
+        return True
+    if command == "show":
+        return not names_left_out(output)
+    return command != "list" or all(each.message is not None for each in output.node_results)
 
 
 def _node_events(output: DbtRunOutput) -> Iterator[Event]:

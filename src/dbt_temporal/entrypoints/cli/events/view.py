@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -23,7 +24,7 @@ class EventView:
     Args:
         writer: of what is told on the way.
         results: of what the command is for; None where that is the same.
-        has_log: whether the run's log is told: that of `list` is its result.
+        has_log: whether the run's log is told: of `list`, whose result it is, warnings alone are.
     """
 
     wants_nodes = False
@@ -55,6 +56,9 @@ class EventView:
         if self._has_log:
             self.log.take(snapshot.new_log_lines)
             for event in self._reader.events(snapshot.new_log_lines, snapshot.new_numbered, snapshot.new_said):
+                self._writer.write(event)
+        else:
+            for event in _warnings(snapshot):
                 self._writer.write(event)
         if snapshot.phase != self._phase:
             self._phase = snapshot.phase
@@ -92,10 +96,8 @@ class PipeView(NoProgress):
 
     def show(self, snapshot: Snapshot) -> None:
         """Prints what was warned of since."""
-        for said in snapshot.new_said:
-            event = said_event(snapshot.new_log_lines[said.line : said.line + said.lines], said)
-            if event.level in ("warn", "error"):
-                self._err.print(Text(event.msg, style="yellow"), soft_wrap=True)
+        for event in _warnings(snapshot):
+            self._err.print(Text(event.msg, style="yellow"), soft_wrap=True)
 
 
 class QuietView(NoProgress):
@@ -113,6 +115,14 @@ class QuietView(NoProgress):
             event = said_event(snapshot.new_log_lines[said.line : said.line + said.lines], said)
             if event.is_printed:
                 self._printed.write(event)
+
+
+def _warnings(snapshot: Snapshot) -> Iterator[Event]:
+    """What dbt and the project have warned of since."""
+    for said in snapshot.new_said:
+        event = said_event(snapshot.new_log_lines[said.line : said.line + said.lines], said)
+        if event.level in ("warn", "error"):
+            yield event
 
 
 def view_of(
