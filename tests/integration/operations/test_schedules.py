@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -14,11 +16,14 @@ import pytest
 from click.testing import CliRunner
 from temporalio.client import Client
 
+from dbt_temporal.adapters.temporal.connection.connect import connect
 from dbt_temporal.adapters.temporal.schedules.known import KnownSchedules, When
+from dbt_temporal.adapters.temporal.schedules.times import times_between
 from dbt_temporal.domain.errors import DbtTemporalError
-from dbt_temporal.domain.run.input import parse_run_input
+from dbt_temporal.domain.run.input import DbtRunInput, parse_run_input
 from dbt_temporal.domain.run.invocation import DbtInvocation
 from dbt_temporal.entrypoints.cli.main import cli
+from dbt_temporal.entrypoints.settings import read_settings
 from dbt_temporal.testing import FakeEngine, node, plan
 from tests.integration.run_harness import RunHarness
 from tests.integration.servers import temporal_binary, wait_for
@@ -180,9 +185,10 @@ async def test_temporals_own_command_makes_such_schedules_too(desk: Desk) -> Non
 
 
 async def test_a_schedule_is_listed_paused_and_deleted(desk: Desk) -> None:
-    await desk.command(
-        "create", desk.schedule_id, "--cron", "0 6 * * *", "--notes", "the first", "--", "build", "-s", "a b"
+    said = await desk.command(
+        "create", desk.schedule_id, "--cron", "0 6 * * *", "--notes", "the first", "--", "build", "-s", "a stg_*"
     )
+    assert said.startswith(f"{desk.schedule_id}: dbt build --select a stg_*\n")
 
     async def listed() -> dict[str, Any]:
         lines = (await desk.command("list", "--output", "json")).splitlines()
@@ -196,7 +202,7 @@ async def test_a_schedule_is_listed_paused_and_deleted(desk: Desk) -> None:
 
     await wait_for(is_active, what="the schedule is listed")
     found = await listed()
-    assert (found["when"], found["command"], found["note"]) == ("0 6 * * *", "dbt build --select a b", "the first")
+    assert (found["when"], found["command"], found["note"]) == ("0 6 * * *", "dbt build --select a stg_*", "the first")
     assert all(time.endswith("T06:00:00+00:00") for time in found["next"])
     await desk.command("pause", desk.schedule_id, "--reason", "the warehouse moves")
     await wait_for(is_paused, what="the schedule is listed as paused")
@@ -207,6 +213,32 @@ async def test_a_schedule_is_listed_paused_and_deleted(desk: Desk) -> None:
     await desk.command("delete", desk.schedule_id)
     for command in ("describe", "pause", "unpause", "trigger", "delete"):
         assert f"there is no schedule {desk.schedule_id!r}" in await desk.refused(command, desk.schedule_id)
+
+
+async def test_a_schedule_that_nobody_here_can_read_is_listed_without_its_command(
+    desk: Desk, temporal_address: str
+) -> None:
+    keys = f"k1:{base64.b64encode(bytes(range(32))).decode()}"
+    settings = read_settings({"TEMPORAL_ADDRESS": temporal_address, "TEMPORAL_CODEC_KEYS": keys}).connection
+    others = KnownSchedules(await connect(settings), desk.runs.task_queue)
+    await others.create(desk.schedule_id, DbtRunInput(command="build"), When(crons=["0 6 * * *"]), paused=True)
+
+    async def listed() -> list[dict[str, Any]]:
+        lines = (await desk.command("list", "--output", "json")).splitlines()
+        return [each for each in map(json.loads, lines) if each["schedule_id"] == desk.schedule_id]
+
+    (found,) = await wait_for(listed, what="the schedule is listed")
+    assert (found["when"], found["command"]) == ("0 6 * * *", "")
+
+
+async def test_all_times_of_a_long_backfill_are_known(desk: Desk) -> None:
+    every = When(intervals=[(timedelta(minutes=5), timedelta())])
+    await desk.schedules.create(desk.schedule_id, DbtRunInput(command="build"), every, paused=True)
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    week = (begin - timedelta(seconds=1), begin + timedelta(days=7) - timedelta(seconds=1))
+    times = await times_between(desk.runs.client, desk.schedule_id, *week, at_most=None)
+    assert (len(times), times[0]) == (7 * 24 * 12, begin)
+    assert await times_between(desk.runs.client, desk.schedule_id, *week) == times[-1000:]
 
 
 async def test_where_an_interval_begins_is_refused_where_the_schedule_cannot_say_it(desk: Desk) -> None:

@@ -30,7 +30,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from dbt_temporal.adapters.temporal.gateway import COMMAND_MEMO, WORKFLOW_TYPE, asked_for
 from dbt_temporal.adapters.temporal.schedules.times import MOMENT, times_between
-from dbt_temporal.domain.details.headline import run_summary
+from dbt_temporal.domain.details.headline import headline, run_summary
 from dbt_temporal.domain.errors import DbtTemporalError, configuration_error
 from dbt_temporal.domain.run.input import DbtRunInput
 
@@ -125,7 +125,6 @@ class KnownSchedules:
     ) -> Sequence[datetime]:
         """Makes a schedule of runs. Returns the times of its next runs."""
         given = run_input.model_dump(mode="json", exclude_unset=True)
-        summary = run_summary(given)
         action = ScheduleActionStartWorkflow(
             WORKFLOW_TYPE,
             given,
@@ -133,7 +132,7 @@ class KnownSchedules:
             id=f"dbt-{run_input.command}-{schedule_id}",
             task_queue=self._task_queue,
             memo={COMMAND_MEMO: asked_for(given)},
-            static_summary=summary,
+            static_summary=run_summary(given),
         )
         schedule = Schedule(
             action=action,
@@ -143,7 +142,7 @@ class KnownSchedules:
         )
         async with _refusals(schedule_id):
             try:
-                handle = await self._client.create_schedule(schedule_id, schedule, memo={COMMAND_MEMO: summary})
+                handle = await self._client.create_schedule(schedule_id, schedule, memo={COMMAND_MEMO: headline(given)})
             except ScheduleAlreadyRunningError as error:
                 message = f"there is a schedule {schedule_id!r} already: delete it first, or give another ID"
                 raise configuration_error(message) from error
@@ -164,7 +163,7 @@ class KnownSchedules:
         try:
             async with limit:
                 _, run_input = await self.describe(known.schedule_id)
-            return replace(known, command=run_summary(run_input))
+            return replace(known, command=headline(run_input))
         except (DbtTemporalError, FailureError):  # it is gone, or a key is missing
             return known
 
@@ -202,7 +201,7 @@ class KnownSchedules:
         """
         async with _refusals(schedule_id):
             after, until = start - MOMENT, end - MOMENT
-            times = await times_between(self._client, schedule_id, after, until)
+            times = await times_between(self._client, schedule_id, after, until, at_most=None)
             if times:
                 policy = OVERLAP_POLICIES[overlap]
                 await self._handle(schedule_id).backfill(ScheduleBackfill(start_at=after, end_at=until, overlap=policy))
@@ -253,12 +252,19 @@ async def _known(listed: ScheduleListDescription) -> KnownSchedule:
     return KnownSchedule(
         schedule_id=listed.id,
         spec=spec_in_words(listed.schedule.spec),
-        command=str((await listed.memo()).get(COMMAND_MEMO) or ""),
+        command=await _command(listed),
         paused=listed.schedule.state.paused,
         note=listed.schedule.state.note or "",
         last=recent[-1].scheduled_at if recent else None,
         next=listed.info.next_action_times if listed.info else (),
     )
+
+
+async def _command(listed: ScheduleListDescription) -> str:
+    try:
+        return str((await listed.memo()).get(COMMAND_MEMO) or "")
+    except (DbtTemporalError, FailureError):  # a key is missing
+        return ""
 
 
 @asynccontextmanager

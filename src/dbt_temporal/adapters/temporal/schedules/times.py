@@ -64,8 +64,10 @@ async def _time_before(client: Client, schedule_id: str, time: datetime) -> date
     )
 
 
-async def times_between(client: Client, schedule_id: str, after: datetime, until: datetime) -> list[datetime]:
-    """The times of a schedule after the one and up to the other, in order; the last MAX_TIMES, where there are more."""
+async def times_between(
+    client: Client, schedule_id: str, after: datetime, until: datetime, at_most: int | None = MAX_TIMES
+) -> list[datetime]:
+    """The times of a schedule after the one and up to the other, in order; the last ones, where there are more."""
     found: list[datetime] = []
     while True:
         request = ListScheduleMatchingTimesRequest(
@@ -76,7 +78,9 @@ async def times_between(client: Client, schedule_id: str, after: datetime, until
         )
         answer = await client.workflow_service.list_schedule_matching_times(request)
         more = [each.ToDatetime(tzinfo=UTC) for each in answer.start_time]
-        found = [*found, *more][-MAX_TIMES:]
+        found += more
+        if at_most is not None:
+            del found[:-at_most]
         if len(more) < MAX_TIMES:
             return found
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from dbt_temporal.adapters.temporal.connection.connect import connect
 from dbt_temporal.adapters.temporal.schedules.known import KnownSchedule, KnownSchedules, When
 from dbt_temporal.adapters.temporal.telemetry.metrics_export import MetricsSettings, build_runtime
-from dbt_temporal.domain.details.headline import run_summary
+from dbt_temporal.domain.details.headline import headline
 from dbt_temporal.domain.errors import configuration_error
 from dbt_temporal.domain.run.input import DbtRunInput
 from dbt_temporal.entrypoints.cli.schedules.shown import description_json, description_lines, next_runs
@@ -29,7 +29,7 @@ async def create_schedule(
     schedules = KnownSchedules(client, target.connection.task_queue)
     times = await schedules.create(schedule_id, run_input, when, paused=paused, notes=notes)
     state = ", paused" if paused else ""
-    summary = run_summary(run_input.model_dump(mode="json", exclude_unset=True))
+    summary = headline(run_input.model_dump(mode="json", exclude_unset=True))
     _print_lines(out, [f"{schedule_id}{state}: {summary}", f"next: {next_runs(times)}"])
     return SUCCESS
 
