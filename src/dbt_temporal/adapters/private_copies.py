@@ -16,9 +16,20 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from dbt_temporal.adapters.project_files import CACHE_MARK
+
 _UNFINISHED = "unfinished-"
 _LOCK = ".lock"
 _held: dict[Path, int] = {}
+
+
+def mark_cache(folder: Path) -> None:
+    """Says that a folder is a cache (bford.info/cachedir): backups leave it out, and `project_files` does where it lies
+    in a project."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    mark = folder / CACHE_MARK
+    if not mark.exists():
+        mark.write_text("Signature: 8a477f597d28d172789f06886806bc55\n# The cache of dbt-temporal.\n", encoding="utf-8")
 
 
 def use_copy(copy: Path) -> bool:

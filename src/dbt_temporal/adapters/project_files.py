@@ -30,6 +30,8 @@ _PATHS = {
     "test-paths": "tests",
 }
 """dbt's names for the folders of a project, and their defaults (dbt/config/project.py; dbt-core 1.11 and 1.12)."""
+CACHE_MARK = "CACHEDIR.TAG"
+"""Is in a folder that is a cache, as that of a worker whose user has the project's folder as home."""
 _IGNORE_FILE = ".dbtignore"
 _NOT_SOURCE = frozenset({".user.yml"})
 """dbt's anonymous user id, which its command line writes beside profiles.yml."""
@@ -63,13 +65,16 @@ def source_files(
     """Paths of the files of the project in `folder` that dbt may parse, in no order.
 
     They lie below it, in folders that links lead to, and in folders outside of it that the project names. Folders whose
-    names are in `without` are left out, and those that dbt writes to. What to do about a folder that cannot be
+    names are in `without` are left out, those that dbt writes to, and caches. What to do about a folder that cannot be
     listed is up to `onerror`; by default it counts as empty.
     """
     project = _yaml(os.path.join(folder, PROJECT_FILE))
     written = {os.path.join(folder, path) for key in ("target-path", "log-path") for path in _paths(project.get(key))}
     for place in source_folders(folder):
         for root, folders, names in os.walk(place, onerror=onerror, followlinks=True):
+            if root != place and CACHE_MARK in names:
+                folders.clear()
+                continue
             beside = root == place or PROJECT_FILE in names
             folders[:] = [
                 name

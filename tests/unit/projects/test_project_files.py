@@ -10,6 +10,7 @@ from dbt_temporal.adapters.dbt_core.limits import EngineLimits
 from dbt_temporal.adapters.dbt_core.parents.parse_key import ParseSettings
 from dbt_temporal.adapters.dbt_core.parents.pool import ParentPool
 from dbt_temporal.adapters.dbt_core.template import Template
+from dbt_temporal.adapters.private_copies import mark_cache
 from dbt_temporal.adapters.project_files import content_revision, read_files, source_files
 from dbt_temporal.application.ports.engine import ProjectLocation
 from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
@@ -29,6 +30,18 @@ def test_where_the_project_says_that_dbt_writes_to_is_none_of_its_files(tmp_path
     assert content_revision(tmp_path) == before
     write(tmp_path / "models" / "build" / "m.sql", "select 1")
     assert content_revision(tmp_path) != before
+
+
+def test_a_cache_in_a_project_is_none_of_its_files(tmp_path: Path) -> None:
+    (tmp_path / "dbt_project.yml").write_text("name: any")
+    before = content_revision(tmp_path)
+    cache = tmp_path / ".cache" / "dbt-temporal"
+    mark_cache(cache)
+    (cache / "v2" / "projects").mkdir(parents=True)
+    (cache / "v2" / "projects" / "copy.sql").write_text("select 1")
+    assert content_revision(tmp_path) == before
+    (cache / "dbt_project.yml").write_text("name: fetched")
+    assert [Path(path).name for path in source_files(str(cache)) if path.endswith(".yml")] == ["dbt_project.yml"]
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,7 @@ class DbtCoreEngine:
     ) -> None:
         own_environ = without_own_secrets(os.environ if environ is None else environ)
         cache_dir = cache_dir.absolute()
+        private_copies.mark_cache(cache_dir)
         self._leaving = contextlib.ExitStack()
         # Those of workers that were killed go when the next one comes.
         work_dir = self._leaving.enter_context(private_copies.unfinished_copy(cache_dir / "workers"))

@@ -58,6 +58,7 @@ class DbtV2Engine:
         settle_secs: float = SETTLE_SECS,
     ) -> None:
         folder = cache_dir.absolute() / "v2"
+        private_copies.mark_cache(folder.parent)
         self._folder = folder
         self._commands = V2Commands(
             binary, without_own_secrets(os.environ if environ is None else environ), folder / "helpers"
