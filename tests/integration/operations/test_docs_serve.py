@@ -113,6 +113,12 @@ def test_what_no_header_takes_is_not_found_either(capfd: pytest.CaptureFixture[s
     assert capfd.readouterr().err == ""
 
 
+def test_the_site_can_be_served_by_ipv6_too() -> None:
+    with serving({"/index.html": b"here"}, "::1", 0) as url:
+        assert url.startswith("http://[::1]:")
+        assert fetched(f"{url}/index.html")
+
+
 def test_a_port_that_is_taken_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -116,6 +116,11 @@ def test_links_inside_are_kept(make: Make, unpacked: Callable[[bytes], Path]) ->
     assert (folder / "models" / "two.sql").read_text() == "select 2"
 
 
+def test_a_link_to_itself_leads_nowhere_and_out_of_nothing(make: Make, unpacked: Callable[[bytes], Path]) -> None:
+    folder = unpacked(make(FILES, {"models/loop.sql": "loop.sql"}))
+    assert os.readlink(folder / "models" / "loop.sql") == "loop.sql"
+
+
 def test_nothing_is_written_through_a_link(make: Make, unpacked: Callable[[bytes], Path], tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()

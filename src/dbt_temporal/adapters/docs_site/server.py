@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -62,8 +63,10 @@ def serving(site: Mapping[str, bytes], host: str, port: int) -> Iterator[str]:
         DbtTemporalError: of type Configuration, where nothing can listen there.
     """
     handler = type("_SiteHandler", (_Handler,), {"site": site})
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = type("_SiteServer", (_Server,), {"address_family": family})
     try:
-        server = _Server((host, port), handler)
+        server = listening((host, port), handler)
     except (OSError, OverflowError) as error:
         raise configuration_error(f"cannot listen at {host}:{port}: {error}; --port names another one") from error
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": STOP_POLL_SECS}, daemon=True)

@@ -16,7 +16,8 @@ def link_out_of(folder: Path) -> tuple[str, str] | None:
     """The path of the first link below a folder that leads out of it, be it by way of others, and its target."""
     root = folder.resolve()
     for path in _entries(folder):
-        if path.is_symlink() and not path.resolve().is_relative_to(root):
+        # `Path.resolve` raises at a link that leads to itself (Python 3.11); it leads nowhere, as in any clone.
+        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
             return str(path.relative_to(folder)), os.readlink(path)
     return None
 

@@ -125,7 +125,8 @@ def find_projects(folder: Path, *, only_subfolders: bool = False) -> list[Path]:
     """
     if (folder / PROJECT_FILE).is_file() and not only_subfolders:
         return [folder]
-    return sorted(child for child in folder.iterdir() if (child / PROJECT_FILE).is_file())
+    # `Path.is_file` raises where the folder may not be entered, such as `lost+found`.
+    return sorted(child for child in folder.iterdir() if os.path.isfile(child / PROJECT_FILE))
 
 
 def default_profiles_dir(project_dir: Path) -> Path:
