@@ -57,7 +57,7 @@ def verdicts(report: Mapping[str, Any]) -> dict[str, str]:
 
 def test_what_differs_is_named_node_by_node_and_what_does_not_is_equal(tmp_path: Path) -> None:
     location = make_project(tmp_path / "project", FILES, more=SEEDS)
-    code, report, printed = compared(location.project_dir, on_duckdb(tmp_path), "--examples", "1")
+    code, report, printed = compared(location.project_dir, on_duckdb(tmp_path), "--examples", "1", "--threads", "2")
     assert code == 1, printed
     assert verdicts(report) == {
         "same": "equal",

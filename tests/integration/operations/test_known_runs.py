@@ -12,8 +12,10 @@ import pytest
 from rich.console import Console
 
 from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings
+from dbt_temporal.adapters.temporal.gateway import TemporalRunGateway
 from dbt_temporal.adapters.temporal.telemetry.tracing_settings import TracingSettings
 from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.entrypoints.cli.operators import nodes
 from dbt_temporal.entrypoints.cli.operators.runs import attach, cancel, print_runs, print_status
 from dbt_temporal.entrypoints.cli.submit import Target
 from dbt_temporal.testing import FakeEngine, node, plan
@@ -118,6 +120,7 @@ async def test_the_newest_run_is_looked_at_followed_and_cancelled(runs: RunHarne
     await cancel(target, [run.workflow_id], None, console())
     assert await attached == 2
     assert "CANCELLED" in text(following)
+    assert f"dbt-temporal retry {run.workflow_id} --project shop" in text(following)
     again = console()
     await cancel(target, [run.workflow_id], None, again)
     assert text(again) == f"{run.workflow_id} has ended already: nothing is asked of it\n"
@@ -160,6 +163,16 @@ async def test_cancel_without_an_id_is_for_the_only_run_that_goes_on(
 
 async def _says(shown: Console, what: str) -> bool:
     return what in text(shown)
+
+
+async def test_where_no_worker_answers_that_is_what_is_said(
+    runs: RunHarness, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nodes, "ANSWER_SECS", 0.5)
+    run = await TemporalRunGateway(runs.client, runs.task_queue).submit({}, f"alone-{uuid4().hex[:8]}")
+    with pytest.raises(DbtTemporalError, match=f"no worker has answered for '{run.workflow_id}'"):
+        await nodes.operate(target, run.workflow_id, ["a"], "retry", False, console())
+    await run.terminate("the test is over")
 
 
 async def test_a_run_that_is_not_there_is_told(runs: RunHarness, target: Target) -> None:

@@ -112,8 +112,9 @@ class _Session:
         config = await self._config(locations[DBT_CORE])
         projects = {name: await self._load(location, config) for name, location in locations.items()}
         planned: dict[str, Mapping[str, Place]] = {}
+        selection = {name: given for name, given in self._options.run_input.items() if name != "threads"}
         for name in ENGINES:
-            output, store = await self._run(projects[name], {"command": "list", **self._options.run_input})
+            output, store = await self._run(projects[name], {"command": "list", **selection})
             planned[name] = _places(store, output, [result.unique_id for result in output.node_results])
         self._refuse_shared(planned)
         builds = {name: await self._build(name, projects[name]) for name in (_BUILT_FIRST, DBT_CORE)}

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetActivityRequest
-from temporalio.client import Client, WorkflowUpdateFailedError
+from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -71,15 +71,19 @@ async def finish(target: Target, workflow_id: str, console: Console) -> int:
 
 
 async def _update(
-    client: Client, workflow_id: str, name: str, arguments: list[Any], within: float = ANSWER_SECS
+    client: Client, workflow_id: str, name: str, arguments: list[Any], within: float | None = None
 ) -> Any:
+    within = ANSWER_SECS if within is None else within
     try:
         async with asyncio.timeout(within):
             return await client.get_workflow_handle(workflow_id).execute_update(name, args=arguments)
     except WorkflowUpdateFailedError as failure:
         cause = failure.cause
         raise configuration_error(cause.message if isinstance(cause, ApplicationError) else str(cause)) from failure
-    except TimeoutError as error:
+    except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError from error  # the SDK makes another error of Ctrl-C
         raise configuration_error(f"no worker has answered for {workflow_id!r} in {within:g} seconds") from error
     except RPCError as error:
         raise _refused(workflow_id, error) from error

@@ -43,10 +43,11 @@ async def with_latest(submission: Submission, target: Target, err: Console) -> S
     except DbtTemporalError:
         invocation_id, run = None, None
     quiet = submission.showing.quiet
-    if invocation_id is None:
+    # A run that the server does not know may be one of another store at the same place of this machine.
+    if invocation_id is None or run is None:
         _say(err, "Retries the project's latest run, which the worker finds in its artifact store.", quiet)
         return submission
-    _say(err, f"Retries {f'the run {invocation_id}' if run is None else run_in_words(run)}", quiet)
+    _say(err, f"Retries {run_in_words(run)}", quiet)
     return replace(submission, run_input=submission.run_input.model_copy(update={"retry_from": invocation_id}))
 
 

@@ -93,9 +93,11 @@ async def attach(
         follower = Follower(run, gateway, view, interrupts, _NO_END, time.monotonic, detaches=True)
         outcome = await follower.follow()
     if outcome is None:
-        err.print(f"Left. The run goes on; `dbt-temporal attach {run.workflow_id}` follows it again.", soft_wrap=True)
+        again = Commands(run.workflow_id, target.flags).of_run("attach")
+        err.print(f"Left. The run goes on; `{again}` follows it again.", soft_wrap=True)
         return SUCCESS
-    commands = Commands(run.workflow_id, target.flags)
+    # A worker of several projects must be told which one a retry is of.
+    commands = Commands(run.workflow_id, target.flags, outcome.output.project if outcome.output else project)
     stored = None if outcome.output is not None else await gateway.stored(run.workflow_id)
     ui_link = target.ui_link(run.workflow_id)
     if isinstance(view, EventView):

@@ -63,7 +63,7 @@ async def show_sql(
     """
     run = await find_run(target, workflow_id, project)
     store = store_of(run, target)
-    content = await store.read(SQL_FILE)
+    content = (await store.read_many([SQL_FILE])).get(SQL_FILE)  # it may be large: that has time
     place = store.location(SQL_FILE)
     if content is None:
         when = "it is stored when the run ends" if run.is_open else "it was not stored (WRITE_SQL), or is gone"
