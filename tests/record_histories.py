@@ -106,6 +106,15 @@ async def kept_run(runs: RunHarness) -> TemporalRun:
     return run
 
 
+async def handed_on_run(runs: RunHarness) -> TemporalRun:
+    """The same where the nodes come by the run's own queue, but for one of four that may start at once."""
+    runs.engine.prepared = Prepared(keeps_state="on-run-start has changed 'kept'", worker="one")
+    runs.engine.run_plan = plan(*map(node, "abcd"), node("e", "a", "b", "c", "d"), has_on_run_end=True)
+    run = await runs.submit({"threads": 4})
+    await run.outcome()
+    return run
+
+
 async def leased_run(runs: RunHarness) -> TemporalRun:
     """A run that waits for another one, is planned again, and gives its lease back."""
     leased = LeasedRuns(runs)
@@ -182,6 +191,7 @@ SCENARIOS: dict[str, Callable[[RunHarness], Awaitable[TemporalRun]]] = {
     "run_with_hooks": run_with_hooks,
     "fail_fast_run": fail_fast_run,
     "kept_run": kept_run,
+    "handed_on_run": handed_on_run,
     "leased_run": leased_run,
     "leases/kept_leases": kept_leases,
     "repaired_run": repaired_run,
