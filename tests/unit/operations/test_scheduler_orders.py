@@ -202,3 +202,31 @@ def test_a_run_that_had_come_to_its_end_by_fail_fast_runs_what_a_new_plan_adds()
     assert s.order((), None).start == ids("mended")
     s.complete(model_id("mended"), "success")
     assert s.done
+
+
+def test_a_held_node_that_may_run_when_no_thread_is_free_runs_once() -> None:
+    s = scheduler(node("a"), node("b", "a"), node("d"), max_running=1)
+    s.order(ids("b"), "hold")
+    s.start()
+    s.complete(model_id("a"), "error", "error")
+    s.reopen(ids("a"))
+    assert s.order(ids("a"), None).start == []
+    assert s.complete(model_id("d"), "success").start == ids("a")
+    s.complete(model_id("a"), "success")
+    assert s.order(ids("b"), None).start == ids("b")
+    s.complete(model_id("b"), "success")
+    assert s.done
+
+
+def test_by_a_new_plan_a_table_that_was_an_ephemeral_model_and_skipped_dooms_nobody() -> None:
+    nodes = {each.unique_id: each for each in (node("a"), node("c"))}
+    turn = EphemeralTurn(depends_on=ids("a"), children=ids("c"))
+    s = Scheduler(nodes, ephemerals={model_id("m"): turn}, command="build", max_running=1, first_come=True)
+    s.start()
+    s.complete(model_id("a"), "error", "error")
+    mended = {each.unique_id: each for each in (node("a"), node("m"), node("c", "m"))}
+    s = scheduler_of_new_plan(s, mended, {})
+    assert s.order((), None).start == ids("m")
+    s.complete(model_id("m"), "success")
+    s.reopen(ids("c"))
+    assert s.order(ids("c"), None).start == ids("c")

@@ -24,6 +24,7 @@ def scheduler_of_new_plan(
     # A model may be ephemeral now, or no more.
     progress |= {name: _only(nodes, progress[name]) for name in ("_ended", "_words")}
     words = {word for unique_id, word in progress["_words"].items() if nodes[unique_id].in_queue}
+    # Only what has ended dooms others: one that was skipped as an ephemeral model may be a table now.
     again = ephemerals.keys() & set(doom["sources"])
     snapshot["progress"] = progress | {
         "_stopped": None,
@@ -31,7 +32,7 @@ def scheduler_of_new_plan(
         "_erred": "error" in words,
         "_passed": {unique_id: None for unique_id in progress["_passed"] if unique_id in ephemerals.keys() - again},
     }
-    snapshot["doom"] = doom | {"sources": [source for source in doom["sources"] if source not in again]}
+    snapshot["doom"] = doom | {"sources": _only(progress["_ended"], doom["sources"])}
     snapshot["ready"]["arrived"] = _only(known, snapshot["ready"]["arrived"])
     return Scheduler.restore(nodes, snapshot, ephemerals)
 

@@ -84,8 +84,7 @@ class Scheduler:
         self._at_once = at_once
         self._ephemerals = ephemerals or {}
         self._ready = ReadyQueue(nodes, self._ephemerals, first_come=first_come)
-        self._children = self._ready.children
-        self._followers = self._ready.followers
+        self._children, self._followers = self._ready.children, self._ready.followers
         self._waiting_for: dict[str, int] = {}
         self._running: dict[str, None] = {}
         self._occupied, self._paused = 0, False
@@ -331,12 +330,12 @@ class Scheduler:
         else:
             self._ended[unique_id] = status
         self._ready.next_arrivals()
-        ending = [(unique_id, word)]
+        ending, begun = [(unique_id, word)], (self._ended, self._passed, self._running, self._set_aside)
         for ended_id, ended_word in ending:
             self._doom.ended(ended_id, ended_word)
             for child in self._followers[ended_id]:
                 self._waiting_for[child] -= 1
-                if self._waiting_for[child] or child in self._ended or child in self._passed or child in self._running:
+                if self._waiting_for[child] or any(child in each for each in begun):
                     continue
                 if until_ready and not self._ready.is_unit_test(ended_id):
                     return True

@@ -192,6 +192,7 @@ class Ephemerals:
                 self._changed[unique_id], self._failed_in_turn[unique_id] = changed, result
             nodes[unique_id] = pristine  # another attempt starts afresh
             return result
+        self.failed.discard(unique_id)  # at an attempt before this one
         self._changed[unique_id] = changed
         self._pristine[unique_id] = pristine
         return None
