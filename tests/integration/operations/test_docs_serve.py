@@ -114,7 +114,7 @@ def test_what_no_header_takes_is_not_found_either(capfd: pytest.CaptureFixture[s
 
 
 def test_the_site_can_be_served_by_ipv6_too() -> None:
-    with serving({"/index.html": b"here"}, "::1", 0) as url:
+    with serving({"index.html": b"here"}, "::1", 0) as url:
         assert url.startswith("http://[::1]:")
         assert fetched(f"{url}/index.html")
 

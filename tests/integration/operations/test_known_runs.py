@@ -14,7 +14,7 @@ from rich.console import Console
 from dbt_temporal.adapters.temporal.connection.connect import ConnectionSettings
 from dbt_temporal.adapters.temporal.gateway import TemporalRunGateway
 from dbt_temporal.adapters.temporal.telemetry.tracing_settings import TracingSettings
-from dbt_temporal.domain.errors import DbtTemporalError
+from dbt_temporal.domain.errors import DbtTemporalError, ErrorType
 from dbt_temporal.entrypoints.cli.operators import nodes
 from dbt_temporal.entrypoints.cli.operators.runs import attach, cancel, print_runs, print_status
 from dbt_temporal.entrypoints.cli.submit import Target
@@ -120,7 +120,6 @@ async def test_the_newest_run_is_looked_at_followed_and_cancelled(runs: RunHarne
     await cancel(target, [run.workflow_id], None, console())
     assert await attached == 2
     assert "CANCELLED" in text(following)
-    assert f"dbt-temporal retry {run.workflow_id} --project shop" in text(following)
     again = console()
     await cancel(target, [run.workflow_id], None, again)
     assert text(again) == f"{run.workflow_id} has ended already: nothing is asked of it\n"
@@ -163,6 +162,16 @@ async def test_cancel_without_an_id_is_for_the_only_run_that_goes_on(
 
 async def _says(shown: Console, what: str) -> bool:
     return what in text(shown)
+
+
+async def test_the_retry_that_is_offered_names_the_project(runs: RunHarness, target: Target) -> None:
+    runs.write_artifacts = True
+    runs.engine.script[A] = [FakeEngine.fails(A, "Got 3 results", error_type=ErrorType.TEST_FAILURE)]
+    run = await runs.submit()
+    await run.outcome()
+    shown = console()
+    assert await attach(target, run.workflow_id, None, shown, console()) == 1
+    assert f"dbt-temporal retry {run.workflow_id} --project shop" in text(shown)
 
 
 async def test_where_no_worker_answers_that_is_what_is_said(

@@ -228,7 +228,7 @@ async def test_a_schedule_that_nobody_here_can_read_is_listed_without_its_comman
         return [each for each in map(json.loads, lines) if each["schedule_id"] == desk.schedule_id]
 
     (found,) = await wait_for(listed, what="the schedule is listed")
-    assert (found["when"], found["command"]) == ("0 6 * * *", "")
+    assert (found["when"], found["command"]) == ("0 6 * * *", None)
 
 
 async def test_all_times_of_a_long_backfill_are_known(desk: Desk) -> None:

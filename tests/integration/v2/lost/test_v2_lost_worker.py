@@ -53,6 +53,11 @@ async def test_another_worker_goes_on_with_what_was_not_done_and_the_first_ones_
         gateway = TemporalRunGateway(temporal_client, task_queue)
         run = await gateway.submit({"env": on_postgres(postgres)}, f"run-{uuid4().hex}")
         await wait_for(lambda: _sleepers(postgres), what="the model sleeps")
+
+        async def first_has_ended() -> bool:  # dbt is ahead of what the run has heard
+            return bool((await run.handle.query("node_status")).get("model.any.first") == "success")
+
+        await wait_for(first_has_ended, what="the run has heard of the model before it")
         lost = one if _runs_dbt(one) else two
         lost.process.send_signal(fate)
         await wait_for(lambda: _nobody_sleeps(postgres), what="the statement has ended before its worker is given up")
