@@ -24,14 +24,14 @@ def scheduler_of_new_plan(
     # A model may be ephemeral now, or no more.
     progress |= {name: _only(nodes, progress[name]) for name in ("_ended", "_words")}
     words = {word for unique_id, word in progress["_words"].items() if nodes[unique_id].in_queue}
-    # Only what has ended dooms others: one that was skipped as an ephemeral model may be a table now.
-    again = ephemerals.keys() & set(doom["sources"])
+    passed = ephemerals.keys() - set(doom["sources"])
     snapshot["progress"] = progress | {
         "_stopped": None,
         "_failed": not FAILURES.isdisjoint(words),
         "_erred": "error" in words,
-        "_passed": {unique_id: None for unique_id in progress["_passed"] if unique_id in ephemerals.keys() - again},
+        "_passed": _only(passed, progress["_passed"]),
     }
+    # Only what has ended dooms others: one that was skipped as an ephemeral model may be a table now.
     snapshot["doom"] = doom | {"sources": _only(progress["_ended"], doom["sources"])}
     snapshot["ready"]["arrived"] = _only(known, snapshot["ready"]["arrived"])
     return Scheduler.restore(nodes, snapshot, ephemerals)
